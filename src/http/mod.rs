@@ -1,0 +1,5 @@
+//! HTTP.
+pub mod forwarded;
+pub mod framing;
+pub mod handshake;
+pub mod headers;

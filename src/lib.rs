@@ -1,0 +1,8 @@
+//! sluice: a WebSocket-aware HTTP reverse proxy.
+
+pub mod config;
+pub mod http;
+pub mod io;
+pub mod route;
+pub mod tunnel;
+pub mod upstream;

@@ -1,0 +1,2 @@
+//! Tunnels.
+pub mod frame;

@@ -1,4 +1,5 @@
 //! HTTP.
+pub mod diagnosis;
 pub mod forwarded;
 pub mod framing;
 pub mod handshake;

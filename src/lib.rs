@@ -3,6 +3,7 @@
 pub mod config;
 pub mod http;
 pub mod io;
+pub mod listen;
 pub mod route;
 pub mod tunnel;
 pub mod upstream;

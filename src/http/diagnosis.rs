@@ -33,7 +33,11 @@ impl Diagnosis {
         likely: impl Into<Cow<'static, str>>,
         mend: impl Into<Cow<'static, str>>,
     ) -> Diagnosis {
-        Diagnosis { cause, likely: likely.into(), mend: mend.into() }
+        Diagnosis {
+            cause,
+            likely: likely.into(),
+            mend: mend.into(),
+        }
     }
 }
 
@@ -85,9 +89,11 @@ pub enum Answer<'a> {
 /// Names the likely cause of a handshake's failure at the upstream.
 pub fn diagnose(sent: &Sent<'_>, answer: &Answer<'_>) -> Diagnosis {
     match answer {
-        Answer::Status { status, headers, body } => {
-            status::diagnose_status(sent, *status, headers, body)
-        }
+        Answer::Status {
+            status,
+            headers,
+            body,
+        } => status::diagnose_status(sent, *status, headers, body),
         Answer::Invalid101 { problem, headers } => diagnose_101(*problem, headers),
         Answer::Garbage { error, bytes } => diagnose_bytes(bytes, Some(*error)),
         Answer::Closed(bytes) => diagnose_bytes(bytes, None),
@@ -140,9 +146,11 @@ fn diagnose_101(problem: UpstreamProblem, headers: &HeaderMap) -> Diagnosis {
              server is not a WebSocket server"
                 .into()
         }
-        UpstreamProblem::UpgradeOther => {
-            format!("the 101 switches to \"{}\", not to websocket", value("upgrade")).into()
-        }
+        UpstreamProblem::UpgradeOther => format!(
+            "the 101 switches to \"{}\", not to websocket",
+            value("upgrade")
+        )
+        .into(),
         UpstreamProblem::ConnectionMissing => {
             "the 101 carries no Connection: Upgrade: something behind removed the hop-by-hop \
              headers"
@@ -221,7 +229,10 @@ fn not_an_answer(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
         ),
         None | Some(HeadError::NotHttp) => Diagnosis::new(
             "not-http",
-            format!("the upstream does not speak HTTP on this port; it said \"{}\"", shown(bytes)),
+            format!(
+                "the upstream does not speak HTTP on this port; it said \"{}\"",
+                shown(bytes)
+            ),
             "correct the endpoint's port",
         ),
         Some(error) => Diagnosis::new(

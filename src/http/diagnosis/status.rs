@@ -16,9 +16,13 @@ pub(super) fn diagnose_status(
     let words = first_words(headers, body);
     match status.as_u16() {
         // The sentences of nginx, Go and Apache.
-        400 if ["HTTPS port", "to an HTTPS server", "SSL-enabled server port"]
-            .iter()
-            .any(|sentence| words.contains(sentence)) =>
+        400 if [
+            "HTTPS port",
+            "to an HTTPS server",
+            "SSL-enabled server port",
+        ]
+        .iter()
+        .any(|sentence| words.contains(sentence)) =>
         {
             tls_expected("the upstream says so")
         }
@@ -33,7 +37,10 @@ pub(super) fn diagnose_status(
         ),
         404 | 410 => Diagnosis::new(
             "path-not-found",
-            format!("the upstream has nothing at the path \"{}\"", shown(sent.path.as_bytes())),
+            format!(
+                "the upstream has nothing at the path \"{}\"",
+                shown(sent.path.as_bytes())
+            ),
             "compare the route's strip_prefix and replace_prefix, and a final slash, with the \
              path at which the backend serves WebSocket",
         ),
@@ -47,7 +54,10 @@ pub(super) fn diagnose_status(
         ),
         421 => Diagnosis::new(
             "host-unknown",
-            format!("the upstream does not serve the Host \"{}\"", shown(sent.host.as_bytes())),
+            format!(
+                "the upstream does not serve the Host \"{}\"",
+                shown(sent.host.as_bytes())
+            ),
             "set the route's set_host to a name that the backend knows, or add this one there",
         ),
         429 | 503 => overloaded(status, headers),
@@ -111,7 +121,10 @@ fn not_seen_or_not_liked(
         return match headers.get(UPGRADE) {
             Some(wanted) if !names_websocket(wanted) => Diagnosis::new(
                 "other-protocol-required",
-                format!("the upstream demands \"{}\" first", shown(wanted.as_bytes())),
+                format!(
+                    "the upstream demands \"{}\" first",
+                    shown(wanted.as_bytes())
+                ),
                 "point the endpoint at a port that speaks plain HTTP/1.1",
             ),
             _ => upgrade_not_seen(),
@@ -212,7 +225,10 @@ fn authority_of(origin: &[u8]) -> &[u8] {
 
 fn overloaded(status: StatusCode, headers: &HeaderMap) -> Diagnosis {
     let wait = match headers.get(RETRY_AFTER) {
-        Some(after) => format!(" and asks to come back after \"{}\"", shown(after.as_bytes())),
+        Some(after) => format!(
+            " and asks to come back after \"{}\"",
+            shown(after.as_bytes())
+        ),
         None => String::new(),
     };
     let what = match status {
@@ -228,9 +244,14 @@ fn overloaded(status: StatusCode, headers: &HeaderMap) -> Diagnosis {
 
 /// 3xx: no browser follows a redirect of a WebSocket handshake.
 fn redirected(sent: &Sent<'_>, headers: &HeaderMap) -> Diagnosis {
-    let location = headers.get(LOCATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let location = headers
+        .get(LOCATION)
+        .map_or(&b""[..], HeaderValue::as_bytes);
     // The query may carry a token; logs have none.
-    let location = location.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
+    let location = location
+        .split(|b| matches!(b, b'?' | b'#'))
+        .next()
+        .unwrap_or_default();
     let likely = format!(
         "the upstream redirects \"{}\" to \"{}\", and WebSocket clients follow no redirects",
         shown(sent.path.as_bytes()),

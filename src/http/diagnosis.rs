@@ -134,8 +134,16 @@ pub fn diagnose_client(problem: HandshakeProblem) -> Diagnosis {
 fn diagnose_101(problem: UpstreamProblem, headers: &HeaderMap) -> Diagnosis {
     const FIXED: &str = "let the backend's WebSocket library write the 101; for a server known to \
                          be broken, accept_invalid_101 = true on this route";
+    let mend = match problem.can_be_waived() {
+        true => FIXED,
+        false => "point the route at the WebSocket server itself",
+    };
+    Diagnosis::new(problem.name(), broken_rule(problem, headers), mend)
+}
+
+fn broken_rule(problem: UpstreamProblem, headers: &HeaderMap) -> Cow<'static, str> {
     let value = |name| shown(headers.get(name).map_or(b"", HeaderValue::as_bytes));
-    let likely: Cow<'static, str> = match problem {
+    match problem {
         UpstreamProblem::NotSwitching => "the answer is not a 101".into(),
         UpstreamProblem::HttpVersion => {
             "the 101 came in HTTP/1.0, which knows no upgrade: a script or an old proxy wrote it"
@@ -183,12 +191,7 @@ fn diagnose_101(problem: UpstreamProblem, headers: &HeaderMap) -> Diagnosis {
             value("sec-websocket-extensions")
         )
         .into(),
-    };
-    let mend = match problem.can_be_waived() {
-        true => FIXED,
-        false => "point the route at the WebSocket server itself",
-    };
-    Diagnosis::new(problem.name(), likely, mend)
+    }
 }
 
 /// Bytes that are no answer; `error` is absent where the connection ended first.

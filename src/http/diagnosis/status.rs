@@ -27,7 +27,7 @@ pub(super) fn diagnose_status(
             tls_expected("the upstream says so")
         }
         400 | 426 => not_seen_or_not_liked(sent, status, headers, &words),
-        403 => forbidden(sent),
+        403 => forbidden(sent, &words),
         401 | 407 => Diagnosis::new(
             "credentials",
             "the upstream wants credentials that the handshake did not carry; browsers cannot add \
@@ -62,6 +62,13 @@ pub(super) fn diagnose_status(
         ),
         429 | 503 => overloaded(status, headers),
         300..=399 => redirected(sent, headers),
+        other => by_class(sent, other),
+    }
+}
+
+/// The statuses that say something about the path or the server, whoever answers.
+fn by_class(sent: &Sent<'_>, status: u16) -> Diagnosis {
+    match status {
         200..=299 => Diagnosis::new(
             "not-a-websocket-endpoint",
             format!(
@@ -168,8 +175,8 @@ fn upgrade_not_seen() -> Diagnosis {
 }
 
 /// 403: mostly an Origin check. gorilla's default compares the Origin's host and port with
-/// Host, without regard to case, and knows no scheme.
-fn forbidden(sent: &Sent<'_>) -> Diagnosis {
+/// Host, without regard to case, and knows no scheme; python `websockets` has a list only.
+fn forbidden(sent: &Sent<'_>, words: &str) -> Diagnosis {
     let Some(origin) = sent.origin else {
         return Diagnosis::new(
             "forbidden",
@@ -181,19 +188,23 @@ fn forbidden(sent: &Sent<'_>) -> Diagnosis {
     let (shown_origin, host) = (shown(origin.as_bytes()), shown(sent.host.as_bytes()));
     let authority = authority_of(origin.as_bytes());
     let matches = |host: &HeaderValue| authority.eq_ignore_ascii_case(host.as_bytes());
-    if matches(sent.host) {
+    let own_list = words.contains("invalid Origin");
+    if own_list || matches(sent.host) {
+        let although = match own_list {
+            true => "and says so",
+            false => "although it matches that Host",
+        };
         return Diagnosis::new(
             "origin-refused",
             format!(
-                "the upstream refuses the Origin \"{shown_origin}\" although it matches the Host \
-                 \"{host}\" that it was given: it has its own list of origins, or refuses for \
-                 another reason"
+                "the upstream, given the Host \"{host}\", refuses the Origin \"{shown_origin}\" \
+                 {although}: it has its own list of origins, or refuses for another reason"
             ),
             format!("allow \"{shown_origin}\" in the backend's list of origins"),
         );
     }
     let likely = format!(
-        "the upstream compares the Origin \"{shown_origin}\" with the Host \"{host}\" that it was \
+        "the upstream probably compares the Origin \"{shown_origin}\" with the Host \"{host}\" that it was \
          given, and they differ (gorilla/websocket does so by default)"
     );
     let mend = match sent.replaced_host {

@@ -211,6 +211,7 @@ fn key_must_be_one_of_16_bytes() {
         "AAAAAAAAAAA AAAAAAAAAA==",             // space
         "AAAAAAAAAAAAAAAAAAAA====",             // padding beyond
         "AAAAAAAAAAAAAAAAAAAAAA==, AAAAAAAAAA", // list
+        "AAAAAAAAAAAAAAAAAAAAAAAAAA==",         // 19 bytes
         "\u{e9}AAAAAAAAAAAAAAAAAAAA==",
     ] {
         assert_eq!(

@@ -33,7 +33,11 @@ impl Diagnosis {
         likely: impl Into<Cow<'static, str>>,
         mend: impl Into<Cow<'static, str>>,
     ) -> Diagnosis {
-        Diagnosis { cause, likely: likely.into(), mend: mend.into() }
+        Diagnosis {
+            cause,
+            likely: likely.into(),
+            mend: mend.into(),
+        }
     }
 }
 
@@ -85,9 +89,11 @@ pub enum Answer<'a> {
 /// Names the likely cause of a handshake's failure at the upstream.
 pub fn diagnose(sent: &Sent<'_>, answer: &Answer<'_>) -> Diagnosis {
     match answer {
-        Answer::Status { status, headers, body } => {
-            status::diagnose_status(sent, *status, headers, body)
-        }
+        Answer::Status {
+            status,
+            headers,
+            body,
+        } => status::diagnose_status(sent, *status, headers, body),
         Answer::Invalid101 { problem, headers } => diagnose_101(*problem, headers),
         Answer::Garbage { error, bytes } => diagnose_bytes(bytes, Some(*error)),
         Answer::Closed(bytes) => diagnose_bytes(bytes, None),
@@ -128,8 +134,16 @@ pub fn diagnose_client(problem: HandshakeProblem) -> Diagnosis {
 fn diagnose_101(problem: UpstreamProblem, headers: &HeaderMap) -> Diagnosis {
     const FIXED: &str = "let the backend's WebSocket library write the 101; for a server known to \
                          be broken, accept_invalid_101 = true on this route";
+    let mend = match problem.can_be_waived() {
+        true => FIXED,
+        false => "point the route at the WebSocket server itself",
+    };
+    Diagnosis::new(problem.name(), broken_rule(problem, headers), mend)
+}
+
+fn broken_rule(problem: UpstreamProblem, headers: &HeaderMap) -> Cow<'static, str> {
     let value = |name| shown(headers.get(name).map_or(b"", HeaderValue::as_bytes));
-    let likely: Cow<'static, str> = match problem {
+    match problem {
         UpstreamProblem::NotSwitching => "the answer is not a 101".into(),
         UpstreamProblem::HttpVersion => {
             "the 101 came in HTTP/1.0, which knows no upgrade: a script or an old proxy wrote it"
@@ -140,9 +154,11 @@ fn diagnose_101(problem: UpstreamProblem, headers: &HeaderMap) -> Diagnosis {
              server is not a WebSocket server"
                 .into()
         }
-        UpstreamProblem::UpgradeOther => {
-            format!("the 101 switches to \"{}\", not to websocket", value("upgrade")).into()
-        }
+        UpstreamProblem::UpgradeOther => format!(
+            "the 101 switches to \"{}\", not to websocket",
+            value("upgrade")
+        )
+        .into(),
         UpstreamProblem::ConnectionMissing => {
             "the 101 carries no Connection: Upgrade: something behind removed the hop-by-hop \
              headers"
@@ -175,12 +191,7 @@ fn diagnose_101(problem: UpstreamProblem, headers: &HeaderMap) -> Diagnosis {
             value("sec-websocket-extensions")
         )
         .into(),
-    };
-    let mend = match problem.can_be_waived() {
-        true => FIXED,
-        false => "point the route at the WebSocket server itself",
-    };
-    Diagnosis::new(problem.name(), likely, mend)
+    }
 }
 
 /// Bytes that are no answer; `error` is absent where the connection ended first.
@@ -221,7 +232,10 @@ fn not_an_answer(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
         ),
         None | Some(HeadError::NotHttp) => Diagnosis::new(
             "not-http",
-            format!("the upstream does not speak HTTP on this port; it said \"{}\"", shown(bytes)),
+            format!(
+                "the upstream does not speak HTTP on this port; it said \"{}\"",
+                shown(bytes)
+            ),
             "correct the endpoint's port",
         ),
         Some(error) => Diagnosis::new(

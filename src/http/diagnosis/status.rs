@@ -16,14 +16,18 @@ pub(super) fn diagnose_status(
     let words = first_words(headers, body);
     match status.as_u16() {
         // The sentences of nginx, Go and Apache.
-        400 if ["HTTPS port", "to an HTTPS server", "SSL-enabled server port"]
-            .iter()
-            .any(|sentence| words.contains(sentence)) =>
+        400 if [
+            "HTTPS port",
+            "to an HTTPS server",
+            "SSL-enabled server port",
+        ]
+        .iter()
+        .any(|sentence| words.contains(sentence)) =>
         {
             tls_expected("the upstream says so")
         }
         400 | 426 => not_seen_or_not_liked(sent, status, headers, &words),
-        403 => forbidden(sent),
+        403 => forbidden(sent, &words),
         401 | 407 => Diagnosis::new(
             "credentials",
             "the upstream wants credentials that the handshake did not carry; browsers cannot add \
@@ -33,7 +37,10 @@ pub(super) fn diagnose_status(
         ),
         404 | 410 => Diagnosis::new(
             "path-not-found",
-            format!("the upstream has nothing at the path \"{}\"", shown(sent.path.as_bytes())),
+            format!(
+                "the upstream has nothing at the path \"{}\"",
+                shown(sent.path.as_bytes())
+            ),
             "compare the route's strip_prefix and replace_prefix, and a final slash, with the \
              path at which the backend serves WebSocket",
         ),
@@ -47,11 +54,21 @@ pub(super) fn diagnose_status(
         ),
         421 => Diagnosis::new(
             "host-unknown",
-            format!("the upstream does not serve the Host \"{}\"", shown(sent.host.as_bytes())),
+            format!(
+                "the upstream does not serve the Host \"{}\"",
+                shown(sent.host.as_bytes())
+            ),
             "set the route's set_host to a name that the backend knows, or add this one there",
         ),
         429 | 503 => overloaded(status, headers),
         300..=399 => redirected(sent, headers),
+        other => by_class(sent, other),
+    }
+}
+
+/// The statuses that say something about the path or the server, whoever answers.
+fn by_class(sent: &Sent<'_>, status: u16) -> Diagnosis {
+    match status {
         200..=299 => Diagnosis::new(
             "not-a-websocket-endpoint",
             format!(
@@ -111,7 +128,10 @@ fn not_seen_or_not_liked(
         return match headers.get(UPGRADE) {
             Some(wanted) if !names_websocket(wanted) => Diagnosis::new(
                 "other-protocol-required",
-                format!("the upstream demands \"{}\" first", shown(wanted.as_bytes())),
+                format!(
+                    "the upstream demands \"{}\" first",
+                    shown(wanted.as_bytes())
+                ),
                 "point the endpoint at a port that speaks plain HTTP/1.1",
             ),
             _ => upgrade_not_seen(),
@@ -155,8 +175,8 @@ fn upgrade_not_seen() -> Diagnosis {
 }
 
 /// 403: mostly an Origin check. gorilla's default compares the Origin's host and port with
-/// Host, without regard to case, and knows no scheme.
-fn forbidden(sent: &Sent<'_>) -> Diagnosis {
+/// Host, without regard to case, and knows no scheme; python `websockets` has a list only.
+fn forbidden(sent: &Sent<'_>, words: &str) -> Diagnosis {
     let Some(origin) = sent.origin else {
         return Diagnosis::new(
             "forbidden",
@@ -168,19 +188,23 @@ fn forbidden(sent: &Sent<'_>) -> Diagnosis {
     let (shown_origin, host) = (shown(origin.as_bytes()), shown(sent.host.as_bytes()));
     let authority = authority_of(origin.as_bytes());
     let matches = |host: &HeaderValue| authority.eq_ignore_ascii_case(host.as_bytes());
-    if matches(sent.host) {
+    let own_list = words.contains("invalid Origin");
+    if own_list || matches(sent.host) {
+        let although = match own_list {
+            true => "and says so",
+            false => "although it matches that Host",
+        };
         return Diagnosis::new(
             "origin-refused",
             format!(
-                "the upstream refuses the Origin \"{shown_origin}\" although it matches the Host \
-                 \"{host}\" that it was given: it has its own list of origins, or refuses for \
-                 another reason"
+                "the upstream, given the Host \"{host}\", refuses the Origin \"{shown_origin}\" \
+                 {although}: it has its own list of origins, or refuses for another reason"
             ),
             format!("allow \"{shown_origin}\" in the backend's list of origins"),
         );
     }
     let likely = format!(
-        "the upstream compares the Origin \"{shown_origin}\" with the Host \"{host}\" that it was \
+        "the upstream probably compares the Origin \"{shown_origin}\" with the Host \"{host}\" that it was \
          given, and they differ (gorilla/websocket does so by default)"
     );
     let mend = match sent.replaced_host {
@@ -212,7 +236,10 @@ fn authority_of(origin: &[u8]) -> &[u8] {
 
 fn overloaded(status: StatusCode, headers: &HeaderMap) -> Diagnosis {
     let wait = match headers.get(RETRY_AFTER) {
-        Some(after) => format!(" and asks to come back after \"{}\"", shown(after.as_bytes())),
+        Some(after) => format!(
+            " and asks to come back after \"{}\"",
+            shown(after.as_bytes())
+        ),
         None => String::new(),
     };
     let what = match status {
@@ -228,9 +255,14 @@ fn overloaded(status: StatusCode, headers: &HeaderMap) -> Diagnosis {
 
 /// 3xx: no browser follows a redirect of a WebSocket handshake.
 fn redirected(sent: &Sent<'_>, headers: &HeaderMap) -> Diagnosis {
-    let location = headers.get(LOCATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let location = headers
+        .get(LOCATION)
+        .map_or(&b""[..], HeaderValue::as_bytes);
     // The query may carry a token; logs have none.
-    let location = location.split(|b| matches!(b, b'?' | b'#')).next().unwrap_or_default();
+    let location = location
+        .split(|b| matches!(b, b'?' | b'#'))
+        .next()
+        .unwrap_or_default();
     let likely = format!(
         "the upstream redirects \"{}\" to \"{}\", and WebSocket clients follow no redirects",
         shown(sent.path.as_bytes()),

@@ -201,12 +201,13 @@ fn is_key(key: &[u8]) -> bool {
     match key.strip_suffix(b"==") {
         Some(digits) => {
             digits.len() == 22
-                && digits.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
+                && digits
+                    .iter()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/'))
         }
         None => false,
     }
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
 mod tests;

@@ -136,11 +136,14 @@ fn push_name(out: &mut Vec<u8>, name: &HeaderName) {
     out.extend_from_slice(known.as_bytes());
     let mut first = true;
     for byte in rest.bytes() {
-        out.push(if first { byte.to_ascii_uppercase() } else { byte });
+        out.push(if first {
+            byte.to_ascii_uppercase()
+        } else {
+            byte
+        });
         first = byte == b'-';
     }
 }
 
 #[cfg(test)]
-#[path = "encode_tests.rs"]
 mod tests;

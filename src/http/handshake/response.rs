@@ -148,7 +148,12 @@ fn parse_complete(head: &Bytes) -> Result<ResponseHead, HeadError> {
         headers.append(name, value);
     }
     let body = body_kind(status, version, &headers)?;
-    Ok(ResponseHead { status, version, headers, body })
+    Ok(ResponseHead {
+        status,
+        version,
+        headers,
+        body,
+    })
 }
 
 /// RFC 9112 section 6.3 for the answer to a GET. A repeated Content-Length is refused even
@@ -160,9 +165,7 @@ fn body_kind(
 ) -> Result<BodyKind, HeadError> {
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     let length = match lengths.next() {
-        Some(value) => {
-            Some(decimal(value.as_bytes()).ok_or(HeadError::Framing("Content-Length"))?)
-        }
+        Some(value) => Some(decimal(value.as_bytes()).ok_or(HeadError::Framing("Content-Length"))?),
         None => None,
     };
     if lengths.next().is_some() {
@@ -171,7 +174,9 @@ fn body_kind(
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
     let chunked = match codings.next() {
         Some(_) if length.is_some() => {
-            return Err(HeadError::Framing("Content-Length beside Transfer-Encoding"));
+            return Err(HeadError::Framing(
+                "Content-Length beside Transfer-Encoding",
+            ));
         }
         Some(_) if version == Version::HTTP_10 => {
             return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
@@ -206,5 +211,4 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 #[cfg(test)]
-#[path = "response_tests.rs"]
 mod tests;

@@ -106,7 +106,12 @@ pub fn validate_101(
         (Some(accept), None) if *accept == accepted.accept => {}
         _ => return Err(UpstreamProblem::AcceptWrong),
     }
-    if headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().nth(1).is_some() {
+    if headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .nth(1)
+        .is_some()
+    {
         return Err(UpstreamProblem::SubprotocolRepeated);
     }
     if let Some(chosen) = &accepted.subprotocol
@@ -128,7 +133,12 @@ impl Accepted {
         Accepted {
             accept: derive_accept_key(handshake.key.as_bytes()),
             subprotocol: head.headers.get(SEC_WEBSOCKET_PROTOCOL).cloned(),
-            extensions: head.headers.get_all(SEC_WEBSOCKET_EXTENSIONS).iter().cloned().collect(),
+            extensions: head
+                .headers
+                .get_all(SEC_WEBSOCKET_EXTENSIONS)
+                .iter()
+                .cloned()
+                .collect(),
         }
     }
 }
@@ -172,5 +182,4 @@ fn extension_names(lines: &[HeaderValue]) -> impl Iterator<Item = &[u8]> {
 }
 
 #[cfg(test)]
-#[path = "verify_tests.rs"]
 mod tests;

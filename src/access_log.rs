@@ -22,7 +22,9 @@ const FULL: usize = 32 * 1024;
 const WAITING: usize = 256;
 
 thread_local! {
-    static BUFFER: RefCell<Buffer> = const { RefCell::new(Buffer { bytes: Vec::new(), lines: 0, second: 0, stamp: String::new() }) };
+    /// The log of this worker's process.
+    static LOG: RefCell<Option<AccessLog>> = const { RefCell::new(None) };
+    static BUFFER: RefCell<Buffer> = const { RefCell::new(Buffer::new()) };
 }
 
 struct Buffer {
@@ -75,18 +77,12 @@ impl AccessLog {
         Ok(AccessLog { writer, dropped, json, query: config.query })
     }
 
-    /// Whether records go anywhere.
-    pub fn is_on(&self) -> bool {
-        self.writer.is_some()
+    /// Makes this the log of the calling thread.
+    pub fn install(&self) {
+        LOG.set(Some(self.clone()));
     }
 
-    /// Whether query strings are recorded.
-    pub fn with_query(&self) -> bool {
-        self.query
-    }
-
-    /// Writes one record; `kind` says of what.
-    pub fn record(&self, kind: &str, fields: impl FnOnce(&mut Line<'_>)) {
+    fn record(&self, kind: &str, fields: impl FnOnce(&mut Line<'_>)) {
         if self.writer.is_none() {
             return;
         }
@@ -103,8 +99,7 @@ impl AccessLog {
         });
     }
 
-    /// Hands on what this worker has gathered; called at each tick.
-    pub fn tick(&self) {
+    fn tick(&self) {
         BUFFER.with_borrow_mut(|buffer| {
             if !buffer.bytes.is_empty() {
                 self.hand_on(buffer);
@@ -134,6 +129,30 @@ impl AccessLog {
     }
 }
 
+fn installed<R>(then: impl FnOnce(&AccessLog) -> R) -> Option<R> {
+    LOG.with_borrow(|log| log.as_ref().map(then))
+}
+
+/// Whether this thread's records go anywhere.
+pub fn is_on() -> bool {
+    installed(|log| log.writer.is_some()).unwrap_or(false)
+}
+
+/// Whether query strings are recorded.
+pub fn with_query() -> bool {
+    installed(|log| log.query).unwrap_or(false)
+}
+
+/// Writes one record; `kind` says of what.
+pub fn record(kind: &str, fields: impl FnOnce(&mut Line<'_>)) {
+    installed(|log| log.record(kind, fields));
+}
+
+/// Hands on what this thread has gathered; called at each tick.
+pub fn tick() {
+    installed(AccessLog::tick);
+}
+
 fn open(path: &Path) -> io::Result<File> {
     File::options().append(true).create(true).open(path).map_err(|error| {
         io::Error::new(error.kind(), format!("cannot open the access log {}: {error}", path.display()))
@@ -160,6 +179,10 @@ fn write_lines(mut out: Box<dyn io::Write + Send>, receiver: &Receiver<Message>,
 }
 
 impl Buffer {
+    const fn new() -> Self {
+        Buffer { bytes: Vec::new(), lines: 0, second: 0, stamp: String::new() }
+    }
+
     /// Spells the time to the millisecond, and the date only once a second.
     fn stamp_now(&mut self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

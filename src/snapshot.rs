@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::{Action, Config, DrainConfig, RouteConfig};
+use crate::config::{Action, Config, DrainConfig, HttpConfig, RouteConfig};
 use crate::route::matcher::RouteTable;
 use crate::upstream::Upstream;
 
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// How tunnels are drained.
     pub drain: Arc<DrainConfig>,
+    /// How client connections are treated.
+    pub http: Arc<HttpConfig>,
 }
 
 /// A route in force.
@@ -56,6 +58,7 @@ impl Snapshot {
             table: RouteTable::new(&config.routes),
             routes: config.routes.iter().map(route).collect(),
             drain: Arc::new(config.drain.clone()),
+            http: Arc::new(config.http.clone()),
             upstreams,
             config,
         }

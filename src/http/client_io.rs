@@ -11,7 +11,7 @@ use hyper::rt::ReadBufCursor;
 use tokio::io::ReadBuf;
 
 use super::connection::Context as ConnectionContext;
-use super::framing::RequestScanner;
+use super::framing::{Phase, RequestScanner};
 use crate::io::Io;
 use crate::worker::with_scratch;
 
@@ -22,12 +22,14 @@ pub struct ClientIo {
     context: Arc<ConnectionContext>,
     /// The scanner refused what came; hyper sees no further byte.
     refused: bool,
+    /// It was the body of the request under way that was refused.
+    in_body: bool,
 }
 
 impl ClientIo {
     /// Guards `io` with `scanner`.
     pub fn new(io: Io, scanner: RequestScanner, context: Arc<ConnectionContext>) -> Self {
-        ClientIo { io, scanner, context, refused: false }
+        ClientIo { io, scanner, context, refused: false, in_body: false }
     }
 
     /// The socket, when hyper is done with it.
@@ -38,18 +40,20 @@ impl ClientIo {
     /// Reads into the worker's scratch buffer and hands on what the scanner lets pass.
     fn read(&mut self, cx: &mut Context<'_>, cursor: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let watch = &self.context.watch;
-        if ready!(self.io.poll_read_ready(cx)).is_err() {
-            // The read itself reports the error.
-        }
         with_scratch(|scratch| {
             let room = cursor.remaining().min(scratch.len());
             let mut buf = ReadBuf::new(&mut scratch[..room]);
             ready!(self.io.poll_read(cx, &mut buf))?;
             let bytes = buf.filled();
+            if bytes.is_empty() {
+                self.context.saw_eof();
+                return Poll::Ready(Ok(()));
+            }
             let passed = match self.scanner.feed(bytes) {
                 Ok(()) => bytes,
                 Err(violation) => {
                     self.refused = true;
+                    self.in_body = self.scanner.phase() == Phase::Body;
                     self.context.refuse(violation.refusal);
                     &bytes[..violation.safe]
                 }
@@ -100,7 +104,11 @@ impl hyper::rt::Read for ClientIo {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         if self.refused {
-            return Poll::Ready(Err(refused()));
+            // An earlier, pipelined request still gets its answer; its end wakes the task.
+            return match self.context.watch.in_exchange() && !self.in_body {
+                true => Poll::Pending,
+                false => Poll::Ready(Err(refused())),
+            };
         }
         let result = self.read(cx, &mut cursor);
         if result.is_pending() {

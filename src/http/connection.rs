@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -51,6 +51,9 @@ pub struct Context {
     interim: Mutex<Vec<u8>>,
     has_interim: AtomicBool,
     takeover_waits: AtomicBool,
+    /// Bytes that the client had been sent when the exchange began.
+    sent_before: AtomicU64,
+    eof: AtomicBool,
 }
 
 impl Context {
@@ -68,6 +71,8 @@ impl Context {
             interim: Mutex::default(),
             has_interim: AtomicBool::new(false),
             takeover_waits: AtomicBool::new(false),
+            sent_before: AtomicU64::new(0),
+            eof: AtomicBool::new(false),
         }
     }
 
@@ -100,6 +105,36 @@ impl Context {
     /// All interim answers went out.
     pub fn interim_sent(&self) {
         self.has_interim.store(false, Relaxed);
+    }
+
+    /// Who connected, for a log.
+    pub fn client(&self) -> String {
+        self.peer.to_string()
+    }
+
+    /// An exchange begins.
+    pub fn begin_exchange(&self) {
+        self.sent_before.store(self.watch.sent(), Relaxed);
+        self.watch.exchange(true);
+    }
+
+    /// An exchange has ended; a refused request behind it can be answered now.
+    pub fn end_exchange(&self) {
+        self.watch.exchange(false);
+        if lock(&self.refusal).is_some() {
+            self.watch.wake();
+        }
+    }
+
+    /// Whether the client has seen part of an answer that is not complete.
+    fn answer_begun(&self) -> bool {
+        let begun = self.watch.sent() > self.sent_before.load(Relaxed);
+        (self.watch.in_exchange() && begun) || self.watch.is_write_blocked()
+    }
+
+    /// The client has ended its direction.
+    pub fn saw_eof(&self) {
+        self.eof.store(true, Relaxed);
     }
 
     /// hyper's buffer is empty: a takeover loses nothing.
@@ -188,11 +223,12 @@ async fn finish(io: Io, context: &Context, end: End) {
         (End::Verdict(Verdict::BodyIdle), _) => Some(timeout("the request body fell silent")),
         (End::Verdict(Verdict::BodyRate), _) => Some(timeout("the request body came too slowly")),
         (End::Verdict(_), _) => None,
+        (End::Done, None) if context.eof.load(Relaxed) => None,
         (End::Done, None) => return linger(io).await,
     };
     // Behind the first bytes of an answer a second one would only confuse.
     if let Some(error) = error
-        && context.answer_begun() == false
+        && !context.answer_begun()
     {
         let id = record::fresh_id();
         let response: Response<Bytes> = error.to_response(None, &id);

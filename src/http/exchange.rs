@@ -74,14 +74,15 @@ pub struct Admitted {
     pub route: Arc<Route>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
-    /// The handshake, where it is one.
-    pub handshake: Option<ClientHandshake>,
+    /// Whether it is a WebSocket handshake.
+    pub is_handshake: bool,
     /// The Host that the client sent, where the route replaces it.
     pub replaced_host: Option<HeaderValue>,
 }
 
 enum Plan {
     Forward(Box<Admitted>),
+    Tunnel(Box<Admitted>, ClientHandshake),
     Answer(Response<Bytes>),
 }
 
@@ -90,10 +91,10 @@ async fn exchange(context: Arc<Context>, request: Request<Incoming>) -> Answer {
     let mut record = Record::begin(&context, &parts);
     let plan = plan(&context, parts, &body, &mut record);
     match plan {
-        Ok(Plan::Forward(admitted)) => match admitted.handshake {
-            Some(_) => upgrade::open(context, *admitted, record).await,
-            None => forward::forward(context, *admitted, body, record).await,
-        },
+        Ok(Plan::Forward(admitted)) => forward::forward(context, *admitted, body, record).await,
+        Ok(Plan::Tunnel(admitted, handshake)) => {
+            upgrade::open(context, *admitted, handshake, record).await
+        }
         Ok(Plan::Answer(response)) => Ok(own_answer(&context, response, record)),
         Err(error) => Ok(refuse(&context, &error, record)),
     }

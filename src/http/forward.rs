@@ -4,11 +4,12 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
 use http::request::Parts;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{Method, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -31,6 +32,23 @@ pub struct Answered {
     pub head: ResponseHead,
     /// Its body.
     pub body: AnswerBody<RequestBody>,
+}
+
+impl Answered {
+    /// What `flight` brought.
+    pub fn new(
+        admitted: &Admitted,
+        flight: InFlight<RequestBody>,
+        head: ResponseHead,
+        rest: Bytes,
+        lease: Lease,
+    ) -> Self {
+        let bodiless = admitted.parts.method == Method::HEAD;
+        let config = admitted.upstream.config();
+        let idle = (config.max_idle, config.idle_timeout);
+        let body = AnswerBody::new(flight, &head, rest, bodiless, lease, idle);
+        Answered { head, body }
+    }
 }
 
 /// Forwards the request and answers with what comes back.
@@ -91,8 +109,7 @@ async fn send(
     mut body: Option<(RequestBody, BodyFraming)>,
     record: &mut Record,
 ) -> Result<Answered, ProxyError> {
-    let method = &admitted.parts.method;
-    let may_repeat = body.is_none() && method.is_idempotent();
+    let may_repeat = body.is_none() && admitted.parts.method.is_idempotent();
     let mut lease = pick(&admitted.upstream, &[])?;
     let mut reused = pool::take(lease.endpoint().id());
     loop {
@@ -107,18 +124,16 @@ async fn send(
         record.endpoint(lease.endpoint().name());
         let again = may_repeat && connection.reused;
         let mut flight = InFlight::new(connection, head, body.take());
-        let error = match head_of_answer(context, admitted, &mut flight).await {
+        let limit = admitted.route.config.timeouts.response_head;
+        let error = match head_of_answer(context, admitted, &mut flight, limit).await {
+            Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
             Ok((head, rest)) => {
-                let keep_alive = head.keep_alive;
-                let config = admitted.upstream.config();
-                let idle = (config.max_idle, config.idle_timeout);
-                let body = AnswerBody::new(flight, head.framing, rest, keep_alive, lease, idle);
-                return Ok(Answered { head, body });
+                return Ok(Answered::new(admitted, flight, head, rest, lease));
             }
             Err(error) => error,
         };
         match error {
-            Failed::Flight(FlightError::Connection { answered: false, .. }) if again => {
+            Failed::Flight(FlightError::Connection { ref came, .. }) if again && came.is_empty() => {
                 head = flight.into_head();
             }
             error => return Err(error.into_proxy_error(&lease)),
@@ -202,13 +217,13 @@ impl Failed {
                 Kind::UpgradeFailed,
                 format!("{endpoint} switched protocols without being asked to"),
             ),
-            Failed::Flight(FlightError::Head(error)) => {
-                ProxyError::upstream(Kind::ProtocolError, format!("{endpoint}: {}", error.as_str()))
+            Failed::Flight(FlightError::Head { error, .. }) => {
+                ProxyError::upstream(Kind::ProtocolError, format!("{endpoint}: {error}"))
             }
-            Failed::Flight(FlightError::Connection { error, answered }) => {
-                let (kind, what) = match answered {
-                    true => (Kind::ResponseIncomplete, "ended the connection mid-answer"),
-                    false => (Kind::ConnectionTerminated, "ended the connection without an answer"),
+            Failed::Flight(FlightError::Connection { error, came }) => {
+                let (kind, what) = match came.is_empty() {
+                    false => (Kind::ResponseIncomplete, "ended the connection mid-answer"),
+                    true => (Kind::ConnectionTerminated, "ended the connection without an answer"),
                 };
                 ProxyError::upstream(kind, format!("{endpoint} {what}: {error}"))
             }
@@ -223,33 +238,30 @@ impl Failed {
     }
 }
 
-/// Waits for the final head of the answer; interim ones go to the client on the way.
-async fn head_of_answer(
+/// Waits for the final head of the answer, at most `limit` from when the request is out;
+/// interim heads go to the client on the way.
+pub async fn head_of_answer(
     context: &Context,
     admitted: &Admitted,
     flight: &mut InFlight<RequestBody>,
+    limit: Duration,
 ) -> Result<(ResponseHead, Bytes), Failed> {
-    let method = &admitted.parts.method;
-    context.watch.wait_upstream(UpstreamWait::None, std::time::Duration::ZERO);
-    let timeouts = &admitted.route.config.timeouts;
     loop {
         let (head, rest) = poll_fn(|cx| {
             if context.watch.verdict() == Verdict::UpstreamHead {
                 return Poll::Ready(Err(Failed::Slow));
             }
-            let polled = flight.poll_head(cx, method);
+            let polled = flight.poll_head(cx);
             // The clock for the answer runs once the request is out.
             if polled.is_pending() && flight.is_sent() && !context.watch.waits_upstream() {
-                context.watch.wait_upstream(UpstreamWait::Head, timeouts.response_head);
+                context.watch.wait_upstream(UpstreamWait::Head, limit);
             }
             polled.map_err(Failed::Flight)
         })
         .await?;
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failed::Switching);
-        }
-        if !head.status.is_informational() {
-            context.watch.wait_upstream(UpstreamWait::Body, timeouts.response_idle);
+        if !head.is_interim() {
+            let idle = admitted.route.config.timeouts.response_idle;
+            context.watch.wait_upstream(UpstreamWait::Body, idle);
             return Ok((head, rest));
         }
         pass_interim(context, admitted, &head);
@@ -296,17 +308,11 @@ pub fn answer(
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
     let fields = response.headers_mut();
-    clean_answer(fields, &admitted.parts.method, head.status);
+    headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
-    if admitted.handshake.is_some() {
+    if admitted.is_handshake {
         // What the client sent behind its handshake must not become its next request.
         fields.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
     response
-}
-
-/// Hop-by-hop fields end here; hyper frames the answer anew.
-fn clean_answer(fields: &mut HeaderMap, method: &Method, status: StatusCode) {
-    headers::strip_hop_by_hop(fields);
-    let _ = (method, status);
 }

@@ -12,7 +12,7 @@ use http::{Method, StatusCode, Uri};
 use super::connection::Context;
 use super::diagnosis::Diagnosis;
 use super::error::ProxyError;
-use crate::metrics;
+use crate::{access_log, metrics};
 use crate::snapshot::Route;
 
 /// What is known of an exchange.
@@ -33,6 +33,8 @@ pub struct Record {
     complete: bool,
     /// The tunnel's own records take over.
     silent: bool,
+    /// First words of an answer that refused a handshake.
+    quote: String,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ struct Failure {
 impl Record {
     /// A request has come.
     pub fn begin(context: &Arc<Context>, parts: &Parts) -> Self {
-        let request = context.shared.access_log.is_on().then(|| {
+        let request = access_log::is_on().then(|| {
             Box::new(Request {
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
@@ -73,6 +75,7 @@ impl Record {
             sent: 0,
             complete: false,
             silent: false,
+            quote: String::new(),
         }
     }
 
@@ -143,6 +146,21 @@ impl Record {
         failure.diagnosis = Some(Box::new(diagnosis));
     }
 
+    /// The first words of an answer that refused a handshake.
+    pub fn quote(&mut self, words: String) {
+        self.quote = words;
+    }
+
+    /// The path that the client asked for, where it is kept for the log.
+    pub fn asked_path(&self) -> &str {
+        self.request.as_ref().map_or("", |request| request.uri.path())
+    }
+
+    /// The request's id, if it has one.
+    pub fn known_request_id(&self) -> &str {
+        text(self.request_id.as_ref())
+    }
+
     /// The answer broke off.
     pub fn fail(&mut self, detail: &'static str) {
         self.error = Some(Failure {
@@ -168,15 +186,14 @@ impl Record {
     }
 
     fn write(&self) {
-        let log = &self.context.shared.access_log;
-        log.record("exchange", |line| {
+        access_log::record("exchange", |line| {
             line.optional("request_id", self.request_id.as_ref().map(|id| text(Some(id))));
-            line.text("client", self.context.client());
+            line.text("client", &self.context.client());
             if let Some(request) = &self.request {
                 line.text("method", request.method.as_str());
                 line.text("host", text(request.host.as_ref()));
                 line.text("path", request.uri.path());
-                if log.with_query() {
+                if access_log::with_query() {
                     line.optional("query", request.uri.query());
                 }
             }
@@ -198,6 +215,7 @@ impl Record {
                     line.text("cause", diagnosis.cause);
                     line.text("likely", &diagnosis.likely);
                     line.text("mend", &diagnosis.mend);
+                    line.text("upstream_said", &self.quote);
                 }
             } else if !self.complete {
                 line.text("error", "client_closed");
@@ -213,7 +231,7 @@ impl Drop for Record {
             return;
         }
         metrics::exchange(self.status);
-        if self.context.shared.access_log.is_on() {
+        if access_log::is_on() {
             self.write();
         }
     }
@@ -222,9 +240,9 @@ impl Drop for Record {
 /// Records a request that was refused before it could become an exchange.
 pub fn refused(context: &Context, error: &ProxyError, id: &str) {
     metrics::refused(error);
-    context.shared.access_log.record("exchange", |line| {
+    access_log::record("exchange", |line| {
         line.text("request_id", id);
-        line.text("client", context.client());
+        line.text("client", &context.client());
         line.number("status", error.status.as_u16().into());
         line.text("error", error.kind.as_str());
         line.text("detail", &error.detail);

@@ -139,6 +139,11 @@ impl Watch {
         self.upstream_moved();
     }
 
+    /// Whether this clock limits a wait for the upstream.
+    pub fn waits_upstream(&self) -> bool {
+        self.upstream.load(Relaxed) != UpstreamWait::None as u8
+    }
+
     /// The upstream said something, or is not being asked to.
     pub fn upstream_moved(&self) {
         let progress = self.upstream_progress.load(Relaxed);

@@ -4,13 +4,14 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use super::chunked::{Decoder, Step};
 use super::client::InFlight;
-use super::response::Framing;
+use super::response::{BodyKind, ResponseHead};
 use super::{Lease, pool};
 
 /// Why an answer broke off.
@@ -43,31 +44,44 @@ pub struct AnswerBody<B> {
     /// Bytes read and not yet handed on.
     ready: Bytes,
     keep_alive: bool,
+    /// Counts as a share of the endpoint until the answer has ended.
     lease: Lease,
+    /// How many idle connections the pool may keep, and how long.
+    idle: (usize, Duration),
 }
 
 impl<B> AnswerBody<B>
 where
     B: Body<Data = Bytes> + Unpin,
 {
-    /// Continues behind a head; `ready` is what was read of the body with it.
+    /// Continues behind `head`; `ready` is what was read of the body with it. `bodiless`: the
+    /// request was a HEAD. `idle`: how many connections the pool may keep, and how long.
     pub fn new(
         flight: InFlight<B>,
-        framing: Framing,
+        head: &ResponseHead,
         ready: Bytes,
-        keep_alive: bool,
+        bodiless: bool,
         lease: Lease,
+        idle: (usize, Duration),
     ) -> Self {
-        let rest = match framing {
-            Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::Chunked(Decoder::default()),
-            Framing::UntilClose => Rest::UntilClose,
+        let rest = match head.body {
+            _ if bodiless => Rest::Ended,
+            BodyKind::None | BodyKind::Length(0) => Rest::Ended,
+            BodyKind::Length(length) => Rest::Length(length),
+            BodyKind::Chunked => Rest::Chunked(Decoder::default()),
+            BodyKind::UntilClose => Rest::UntilClose,
         };
-        let mut body = AnswerBody { flight: Some(flight), rest, ready, keep_alive, lease };
-        if matches!(body.rest, Rest::Length(0)) {
+        let keep_alive = head.persists();
+        let mut body = AnswerBody { flight: Some(flight), rest, ready, keep_alive, lease, idle };
+        if body.is_end_stream() {
             body.end();
         }
         body
+    }
+
+    /// The endpoint that answers.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
     }
 
     /// The whole body, if all of it came with the head.
@@ -107,8 +121,7 @@ where
             && self.ready.is_empty()
             && flight.is_sent()
         {
-            let (max_idle, timeout) = self.lease.pool_limits();
-            pool::put(flight.connection, max_idle, timeout);
+            pool::put(flight.connection, self.idle.0, self.idle.1);
         }
     }
 

@@ -8,11 +8,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::Method;
 use http_body::Body;
 use tokio::io::AsyncReadExt;
 
-use super::response::{HeadError, ResponseHead, take_head};
+use super::response::{HeadError, MAX_RESPONSE_HEAD, ResponseHead};
 use crate::io::Io;
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
@@ -26,7 +25,7 @@ pub struct Connection {
     /// The socket.
     pub io: Io,
     /// [`super::Endpoint`]'s number, under which the pool keeps it.
-    pub endpoint: u64,
+    pub endpoint: usize,
     /// Whether it served a request before: if so, its end may only mean that the upstream
     /// closed it while idle.
     pub reused: bool,
@@ -46,15 +45,20 @@ pub enum BodyFraming {
 pub enum FlightError<E> {
     /// The request's own body failed; the client's side is to blame.
     Body(E),
-    /// The connection failed or ended. `answered`: part of an answer had come.
+    /// The connection failed or ended.
     Connection {
         /// What the socket said.
         error: io::Error,
-        /// Whether any byte of an answer had come.
-        answered: bool,
+        /// What had come of an answer.
+        came: Bytes,
     },
     /// The answer's head is not acceptable.
-    Head(HeadError),
+    Head {
+        /// Why not.
+        error: HeadError,
+        /// Its first bytes, for a diagnosis.
+        bytes: Bytes,
+    },
 }
 
 /// A request under way: what is still to be written, and the connection.
@@ -202,17 +206,22 @@ where
     pub fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        method: &Method,
     ) -> Poll<Result<(ResponseHead, Bytes), FlightError<B::Error>>> {
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(FlightError::Body(error)));
         }
         loop {
             if !self.read.is_empty() {
-                match take_head(&mut self.read, method) {
-                    Ok(Some(answer)) => return Poll::Ready(Ok(answer)),
+                match ResponseHead::parse(&self.read, MAX_RESPONSE_HEAD) {
+                    Ok(Some((head, end))) => {
+                        self.read.advance(end);
+                        return Poll::Ready(Ok((head, self.read.split().freeze())));
+                    }
                     Ok(None) => {}
-                    Err(error) => return Poll::Ready(Err(FlightError::Head(error))),
+                    Err(error) => {
+                        let bytes = self.read.split().freeze();
+                        return Poll::Ready(Err(FlightError::Head { error, bytes }));
+                    }
                 }
             }
             let read = ready!(poll_read(&mut self.connection.io, cx, &mut self.read, READ));
@@ -221,8 +230,8 @@ where
                 (_, Some(error)) | (Err(error), None) => error,
                 (Ok(_), None) => io::ErrorKind::UnexpectedEof.into(),
             };
-            let answered = !self.read.is_empty();
-            return Poll::Ready(Err(FlightError::Connection { error, answered }));
+            let came = self.read.split().freeze();
+            return Poll::Ready(Err(FlightError::Connection { error, came }));
         }
     }
 

@@ -2,12 +2,18 @@
 //! resolve to into a list of endpoints, from which `balance` picks without a lock.
 //!
 //! `endpoint` holds counts and health, `discover` keeps names resolved, `connect` opens
-//! sockets. Nothing here knows HTTP.
+//! sockets, `pool` keeps idle ones; `client` speaks HTTP/1.1 on one, with `response`, `body`
+//! and `chunked` for what comes back.
 
 pub mod balance;
+pub mod body;
+pub mod chunked;
+pub mod client;
 pub mod connect;
 pub mod discover;
 pub mod endpoint;
+pub mod pool;
+pub mod response;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};

@@ -15,7 +15,7 @@ thread_local! {
 
 #[derive(Default)]
 struct Pool {
-    idle: HashMap<u64, Vec<Idle>, BuildHasherDefault<NumberHasher>>,
+    idle: HashMap<usize, Vec<Idle>, BuildHasherDefault<NumberHasher>>,
     /// The time of the last tick: idle times need no finer clock.
     now: Option<Instant>,
     reused: u64,
@@ -43,14 +43,14 @@ impl Hasher for NumberHasher {
         }
     }
 
-    fn write_u64(&mut self, n: u64) {
-        self.0 = n;
+    fn write_usize(&mut self, n: usize) {
+        self.0 = n as u64;
     }
 }
 
 /// Takes the connection to `endpoint` that was used last, passing over those that the
 /// upstream has closed or spoken on since.
-pub fn take(endpoint: u64) -> Option<Connection> {
+pub fn take(endpoint: usize) -> Option<Connection> {
     POOL.with_borrow_mut(|pool| {
         let idle = pool.idle.get_mut(&endpoint)?;
         while let Some(Idle { connection, .. }) = idle.pop() {

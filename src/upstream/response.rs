@@ -1,240 +1,229 @@
-//! The head of an upstream's answer (RFC 9112): parsed without copying, and refused
-//! where its framing is ambiguous (section 6.3).
+//! The head of an upstream's answer, parsed from bytes as they arrive (RFC 9112 sections
+//! 4 to 6). Stricter than the RFC asks of a recipient: what two parsers could
+//! read differently is refused. Whether a 101 is the right one is decided in
+//! `http::handshake`.
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
-/// Largest response head in bytes.
-const MAX_HEAD: usize = 128 * 1024;
-/// Most header lines in a response.
-const MAX_LINES: usize = 128;
+/// The largest head, in bytes, that [`ResponseHead::parse`] should be given as its limit.
+pub const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 
-/// How the end of a body is found (RFC 9112 section 6.3).
+/// The most field lines in a head.
+const MAX_FIELDS: usize = 128;
+
+/// A complete response head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResponseHead {
+    /// 100 to 999.
+    pub status: StatusCode,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// All fields, values trimmed, repeated ones in order.
+    pub headers: HeaderMap,
+    /// How the content behind the head is delimited, as the answer to a GET.
+    pub body: BodyKind,
+}
+
+/// How a response's content ends (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Framing {
-    /// So many bytes.
+pub enum BodyKind {
+    /// There is none: 1xx, 204, 304. Behind a 101 the tunnel's bytes begin.
+    None,
+    /// After this many bytes.
     Length(u64),
-    /// `Transfer-Encoding: chunked`.
+    /// With the last chunk.
     Chunked,
-    /// Up to the end of the connection.
+    /// With the connection.
     UntilClose,
 }
 
-/// The head of an answer.
-#[derive(Debug)]
-pub struct ResponseHead {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its fields, hop-by-hop ones included.
-    pub headers: HeaderMap,
-    /// How its body ends.
-    pub framing: Framing,
-    /// Whether the connection may serve another request behind it.
-    pub keep_alive: bool,
-}
-
-/// Why an answer's head was refused.
+/// Why bytes are no response head. Once returned, more bytes do not change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadError {
-    /// Not HTTP/1.x.
-    Malformed,
-    /// More than 128 KiB or 128 lines.
+    /// The first bytes are not `HTTP/1.`: another protocol.
+    NotHttp,
+    /// No end within the limit.
     TooLarge,
-    /// Content-Length lines that differ or are no numbers.
-    BadLength,
-    /// Content-Length beside Transfer-Encoding.
-    LengthAndEncoding,
-    /// A Transfer-Encoding other than exactly `chunked`, or one on HTTP/1.0.
-    BadEncoding,
+    /// More than 128 field lines.
+    TooManyFields,
+    /// A line that does not end in CR LF.
+    BareLineFeed,
+    /// Anything else that breaks the grammar.
+    Malformed(&'static str),
+    /// A length that is repeated, contradictory or not understood: the end is unknown.
+    Framing(&'static str),
 }
 
-impl HeadError {
-    /// One line in words.
-    pub fn as_str(self) -> &'static str {
+impl std::fmt::Display for HeadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            HeadError::Malformed => "the upstream's answer is not HTTP/1.x",
-            HeadError::TooLarge => "the upstream's answer has too large a head",
-            HeadError::BadLength => "the upstream's answer has conflicting Content-Length fields",
-            HeadError::LengthAndEncoding => {
-                "the upstream's answer has both Content-Length and Transfer-Encoding"
-            }
-            HeadError::BadEncoding => {
-                "the upstream's answer has a Transfer-Encoding other than chunked"
-            }
+            HeadError::NotHttp => f.write_str("the answer is not HTTP/1"),
+            HeadError::TooLarge => f.write_str("the head of the answer is too large"),
+            HeadError::TooManyFields => f.write_str("the answer has too many header fields"),
+            HeadError::BareLineFeed => f.write_str("a header line does not end in CR LF"),
+            HeadError::Malformed(what) => write!(f, "the head of the answer is malformed: {what}"),
+            HeadError::Framing(what) => write!(f, "the length of the answer is unclear: {what}"),
         }
     }
 }
 
-/// Takes a complete head off `buf`, and with it whatever was read of the body; `None`, with
-/// `buf` as it was, while the head is incomplete.
-///
-/// `method` is that of the request, since an answer to HEAD has no body.
-///
-/// # Errors
-/// [`HeadError`] when the head cannot be understood in exactly one way.
-pub fn take_head(
-    buf: &mut BytesMut,
-    method: &Method,
-) -> Result<Option<(ResponseHead, Bytes)>, HeadError> {
-    // Frozen first, so that every value can be a slice of what was read.
-    let bytes = buf.split().freeze();
-    let mut lines = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_LINES];
-    let mut parsed = httparse::Response::new(&mut []);
-    let length = match httparse::ParserConfig::default().parse_response_with_uninit_headers(
-        &mut parsed,
-        &bytes,
-        &mut lines,
-    ) {
-        Ok(httparse::Status::Complete(length)) if length <= MAX_HEAD => length,
-        Ok(httparse::Status::Partial) if bytes.len() < MAX_HEAD => {
-            *buf = BytesMut::from(bytes);
-            return Ok(None);
+impl std::error::Error for HeadError {}
+
+impl ResponseHead {
+    /// Parses the head at the start of `buf`, all that has arrived so far.
+    ///
+    /// `Ok(None)`: incomplete, call again with more. `Ok(Some((head, n)))`: the head took the
+    /// first `n` bytes, at most `max`; the rest belongs to the content, the tunnel, or (after an
+    /// [interim](ResponseHead::is_interim) head) the next head.
+    pub fn parse(buf: &[u8], max: usize) -> Result<Option<(ResponseHead, usize)>, HeadError> {
+        const START: &[u8] = b"HTTP/1.";
+        if buf.iter().zip(START).any(|(got, wanted)| got != wanted) {
+            return Err(HeadError::NotHttp);
         }
-        Ok(_) | Err(httparse::Error::TooManyHeaders) => return Err(HeadError::TooLarge),
-        Err(_) => return Err(HeadError::Malformed),
-    };
-    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
-    let status = status.ok_or(HeadError::Malformed)?;
-    // Room for the fields that sluice adds, so that the map need not grow.
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + 4);
-    for line in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value));
-        match (name, value) {
-            (Ok(name), Ok(value)) => headers.append(name, value),
-            _ => return Err(HeadError::Malformed),
+        let Some(end) = end_of_head(&buf[..buf.len().min(max)])? else {
+            return match buf.len() >= max {
+                true => Err(HeadError::TooLarge),
+                false => Ok(None),
+            };
         };
+        // One copy that all the values share.
+        let head = Bytes::copy_from_slice(&buf[..end]);
+        Ok(Some((parse_complete(&head)?, end)))
     }
-    let (framing, keep_alive) = framing(&headers, status, method, parsed.version == Some(1))?;
-    let head = ResponseHead { status, headers, framing, keep_alive };
-    Ok(Some((head, bytes.slice(length..))))
+
+    /// Whether the connection persists behind the answer (RFC 9112 section 9.3).
+    pub fn persists(&self) -> bool {
+        let named = |option: &[u8]| {
+            let lines = self.headers.get_all(CONNECTION).iter();
+            lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).any(|element| {
+                element.trim_ascii().eq_ignore_ascii_case(option)
+            })
+        };
+        match self.version {
+            Version::HTTP_11 => !named(b"close") && self.body != BodyKind::UntilClose,
+            _ => named(b"keep-alive") && self.body != BodyKind::UntilClose,
+        }
+    }
+
+    /// A 1xx that is not the answer yet: 100, 102, 103 and the like. Another head follows.
+    pub fn is_interim(&self) -> bool {
+        self.status.is_informational() && self.status != StatusCode::SWITCHING_PROTOCOLS
+    }
 }
 
-/// RFC 9112 section 6.3, and whether the connection persists (section 9.3).
-fn framing(
-    headers: &HeaderMap,
-    status: StatusCode,
-    method: &Method,
-    http11: bool,
-) -> Result<(Framing, bool), HeadError> {
-    let keep_alive = if http11 {
-        !has_token(headers, "close")
-    } else {
-        has_token(headers, "keep-alive")
-    };
-    let length = content_length(headers)?;
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    let encoding = encodings.next();
-    if let Some(encoding) = encoding {
-        if length.is_some() {
-            return Err(HeadError::LengthAndEncoding);
+/// Where the empty line ends. Finding it first keeps a head that drips in byte by byte from
+/// being parsed once for every byte.
+fn end_of_head(buf: &[u8]) -> Result<Option<usize>, HeadError> {
+    let mut line_start = 0;
+    for feed in memchr::memchr_iter(b'\n', buf) {
+        if feed == line_start || buf[feed - 1] != b'\r' {
+            return Err(HeadError::BareLineFeed);
         }
-        let chunked = encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-        if !http11 || !chunked || encodings.next().is_some() {
-            return Err(HeadError::BadEncoding);
+        if feed == line_start + 1 {
+            return Ok(Some(feed + 1));
         }
+        line_start = feed + 1;
     }
-    let bodiless = status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-        || method == Method::HEAD;
-    Ok(match (bodiless, encoding, length) {
-        (true, ..) => (Framing::Length(0), keep_alive),
-        (_, Some(_), _) => (Framing::Chunked, keep_alive),
-        (_, _, Some(length)) => (Framing::Length(length), keep_alive),
-        _ => (Framing::UntilClose, false),
+    Ok(None)
+}
+
+fn parse_complete(head: &Bytes) -> Result<ResponseHead, HeadError> {
+    let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let parsed_len = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut parsed, head, &mut fields)
+        .map_err(|error| match error {
+            httparse::Error::TooManyHeaders => HeadError::TooManyFields,
+            httparse::Error::HeaderName => HeadError::Malformed("field name"),
+            httparse::Error::HeaderValue => HeadError::Malformed("field value"),
+            httparse::Error::NewLine => HeadError::Malformed("line end"),
+            _ => HeadError::Malformed("status line"),
+        })?;
+    if parsed_len != httparse::Status::Complete(head.len()) {
+        return Err(HeadError::Malformed("end"));
+    }
+    let status = parsed
+        .code
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or(HeadError::Malformed("status line"))?;
+    let version = match parsed.version {
+        Some(0) => Version::HTTP_10,
+        _ => Version::HTTP_11,
+    };
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + 4);
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| HeadError::Malformed("field name"))?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
+            .map_err(|_| HeadError::Malformed("field value"))?;
+        headers.append(name, value);
+    }
+    let body = body_kind(status, version, &headers)?;
+    Ok(ResponseHead {
+        status,
+        version,
+        headers,
+        body,
     })
 }
 
-/// The one length that all Content-Length lines give.
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, HeadError> {
-    let mut lines = headers.get_all(header::CONTENT_LENGTH).iter();
-    let Some(first) = lines.next() else {
-        return Ok(None);
+/// RFC 9112 section 6.3 for the answer to a GET. A repeated Content-Length is refused even
+/// when the copies agree, and so is every transfer coding but a single `chunked`.
+fn body_kind(
+    status: StatusCode,
+    version: Version,
+    headers: &HeaderMap,
+) -> Result<BodyKind, HeadError> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = match lengths.next() {
+        Some(value) => Some(decimal(value.as_bytes()).ok_or(HeadError::Framing("Content-Length"))?),
+        None => None,
     };
-    let digits = first.as_bytes();
-    if lines.any(|line| line.as_bytes() != digits) || !digits.iter().all(u8::is_ascii_digit) {
-        return Err(HeadError::BadLength);
+    if lengths.next().is_some() {
+        return Err(HeadError::Framing("repeated Content-Length"));
     }
-    // RFC 9110 section 8.6: a value that overflows is as bad as one that is no number.
-    let length = first.to_str().ok().and_then(|digits| digits.parse().ok());
-    length.map(Some).ok_or(HeadError::BadLength)
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = match codings.next() {
+        Some(_) if length.is_some() => {
+            return Err(HeadError::Framing(
+                "Content-Length beside Transfer-Encoding",
+            ));
+        }
+        Some(_) if version == Version::HTTP_10 => {
+            return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
+        }
+        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"chunked") => {
+            return Err(HeadError::Framing("Transfer-Encoding other than chunked"));
+        }
+        Some(_) => true,
+        None => false,
+    };
+    if codings.next().is_some() {
+        return Err(HeadError::Framing("repeated Transfer-Encoding"));
+    }
+    Ok(match (status, length) {
+        (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED, _) => BodyKind::None,
+        _ if status.is_informational() => BodyKind::None,
+        _ if chunked => BodyKind::Chunked,
+        (_, Some(length)) => BodyKind::Length(length),
+        (_, None) => BodyKind::UntilClose,
+    })
 }
 
-/// Whether `Connection` names this option.
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
-    headers.get_all(header::CONNECTION).iter().any(|value| {
-        value
-            .as_bytes()
-            .split(|&b| b == b',')
-            .any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+/// Digits only: `str::parse` would take a sign.
+fn decimal(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |sum, digit| match digit {
+        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
+        _ => None,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Option<(ResponseHead, Bytes)>, HeadError> {
-        take_head(&mut BytesMut::from(text), &Method::GET)
-    }
-
-    #[test]
-    fn takes_the_head_and_leaves_the_body() {
-        let text = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nx:\r\n\r\nabc";
-        let (head, rest) = parse(text).unwrap().unwrap();
-        assert_eq!(head.framing, Framing::Length(3));
-        assert!(head.keep_alive);
-        assert_eq!(head.headers["x"], "");
-        assert_eq!(&rest[..], b"abc");
-    }
-
-    #[test]
-    fn an_incomplete_head_is_kept_at_every_split() {
-        let text = b"HTTP/1.1 204 No Content\r\nA: b\r\n\r\n";
-        for split in 0..text.len() {
-            let mut buf = BytesMut::from(&text[..split]);
-            assert!(take_head(&mut buf, &Method::GET).unwrap().is_none(), "{split}");
-            buf.extend_from_slice(&text[split..]);
-            let (head, rest) = take_head(&mut buf, &Method::GET).unwrap().unwrap();
-            assert_eq!((head.status.as_u16(), rest.len()), (204, 0));
-        }
-    }
-
-    #[test]
-    fn ambiguous_framing_is_refused() {
-        for (fields, error) in [
-            ("Content-Length: 3\r\nContent-Length: 4\r\n", HeadError::BadLength),
-            ("Content-Length: +3\r\n", HeadError::BadLength),
-            ("Content-Length: 99999999999999999999999\r\n", HeadError::BadLength),
-            ("Content-Length:\r\n", HeadError::BadLength),
-            (
-                "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
-                HeadError::LengthAndEncoding,
-            ),
-            ("Transfer-Encoding: gzip, chunked\r\n", HeadError::BadEncoding),
-            (
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                HeadError::BadEncoding,
-            ),
-            ("A: b\r\n folded\r\n", HeadError::Malformed),
-        ] {
-            let answer = parse(&format!("HTTP/1.1 200 OK\r\n{fields}\r\n"));
-            assert_eq!(answer.unwrap_err(), error, "{fields}");
-        }
-        let answer = parse("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
-        assert_eq!(answer.unwrap_err(), HeadError::BadEncoding);
-        assert_eq!(parse("SSH-2.0-x\r\n").unwrap_err(), HeadError::Malformed);
-    }
-
-    #[test]
-    fn without_a_length_the_close_is_the_end() {
-        let (head, _) = parse("HTTP/1.1 200 OK\r\n\r\n").unwrap().unwrap();
-        assert_eq!((head.framing, head.keep_alive), (Framing::UntilClose, false));
-        let head = take_head(&mut BytesMut::from("HTTP/1.1 200 OK\r\n\r\n"), &Method::HEAD);
-        assert_eq!(head.unwrap().unwrap().0.framing, Framing::Length(0));
-    }
-}
+mod tests;

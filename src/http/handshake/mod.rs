@@ -5,12 +5,11 @@
 
 mod client;
 mod encode;
-mod response;
 mod verify;
 
 pub use client::{ClientHandshake, HandshakeProblem, UpgradeRequest, classify};
 pub use encode::{encode_101, encode_request};
-pub use response::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
+pub use crate::upstream::response::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
 pub use verify::{Accepted, UpstreamProblem, validate_101};
 
 use http::{HeaderMap, HeaderName};

@@ -1,8 +1,10 @@
 //! sluice: a WebSocket-aware HTTP reverse proxy.
 
+pub mod cli;
 pub mod config;
 pub mod http;
 pub mod io;
 pub mod route;
+pub mod server;
 pub mod tunnel;
 pub mod upstream;

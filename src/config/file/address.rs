@@ -128,12 +128,9 @@ fn port_number(text: &str) -> Result<u16, Wrong> {
 
 fn socket_path(text: &str) -> Result<PathBuf, Wrong> {
     if !text.starts_with('/') {
-        return Err(
-            Wrong::new("the path of a unix socket must be absolute").hint(format!(
-                "`\"unix:/run/{}\"`, for example",
-                text.trim_start_matches("./")
-            )),
-        );
+        let name = text.rsplit('/').next().unwrap_or_default();
+        return Err(Wrong::new("the path of a unix socket must be absolute")
+            .hint(format!("`\"unix:/run/{name}\"`, for example")));
     }
     if text.len() > LONGEST_SOCKET_PATH || text.contains('\0') {
         return Err(Wrong::new(format!(

@@ -96,11 +96,15 @@ impl FromText for FieldValue {
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let edges = text.trim_matches([' ', '\t']) != text;
+        let wrong = || {
+            Wrong::new("this can't be the value of a header field")
+                .hint("use visible ASCII characters, spaces and tabs, on one line")
+        };
         match HeaderValue::from_str(text) {
+            Ok(_) if !text.is_ascii() => Err(wrong()),
             Ok(_) if edges => Err(Wrong::new("a header value has no space at its ends")),
             Ok(value) => Ok(FieldValue(value)),
-            Err(_) => Err(Wrong::new("this can't be the value of a header field")
-                .hint("use visible ASCII characters, spaces and tabs, on one line")),
+            Err(_) => Err(wrong()),
         }
     }
 }

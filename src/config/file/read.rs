@@ -207,6 +207,10 @@ impl<T> Key<T> {
         }
     }
 
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Key::Absent)
+    }
+
     pub(super) fn is_invalid(&self) -> bool {
         matches!(self, Key::Invalid(_))
     }
@@ -223,12 +227,28 @@ impl<T> Key<T> {
 }
 
 impl<T: Read> Key<T> {
-    pub(super) fn read(node: &Node<'_>, sink: &mut Sink) -> Self {
-        match Located::read(node, sink) {
-            Some(located) => Key::Given(located),
-            None => Key::Invalid(node.span.clone()),
+    pub(super) fn accept(&mut self, found: &Found<'_, '_>, sink: &mut Sink) {
+        match found {
+            Found::Value(node) => {
+                *self = match Located::read(node, sink) {
+                    Some(located) => Key::Given(located),
+                    None => Key::Invalid(node.span.clone()),
+                }
+            }
+            Found::Misspelt(span) if matches!(self, Key::Absent) => {
+                *self = Key::Invalid(span.clone());
+            }
+            Found::Misspelt(_) => {}
         }
     }
+}
+
+/// What stands in a table for a key.
+pub(super) enum Found<'n, 'a> {
+    /// Its value.
+    Value(&'n Node<'a>),
+    /// Only a misspelt key, which has had its problem.
+    Misspelt(Span),
 }
 
 /// How a value of the file stands in the typed configuration.
@@ -277,5 +297,36 @@ fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Datetime(_) => "a date",
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a table",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_near_when_few_letters_differ() {
+        let words = ["origin", "to", "upstream"];
+        assert_eq!(nearest("orgins", words), Some("origin"));
+        assert_eq!(nearest("Origin", words), Some("origin"));
+        assert_eq!(nearest("upstreams", words), Some("upstream"));
+        assert_eq!(nearest("colour", words), None);
+        assert_eq!(nearest(&"o".repeat(100_000), words), None);
+    }
+
+    #[test]
+    fn a_node_is_named_by_the_last_part_of_its_key() {
+        for (key, name) in [
+            ("workers", "workers"),
+            ("route[2].to", "to"),
+            ("a.to[1]", "to"),
+        ] {
+            let node = Node {
+                value: &DeValue::Boolean(true),
+                span: 0..0,
+                key: key.to_owned(),
+            };
+            assert_eq!(node.name(), name);
+        }
     }
 }

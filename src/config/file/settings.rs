@@ -146,11 +146,12 @@ impl Plain<String> for CloseReason {
 pub(super) fn log(file: &FileTable) -> LogConfig {
     let mut log = LogConfig::default();
     if let Some(LogTable {
+        span: _,
+        key: _,
         level,
         format,
         access,
         query,
-        ..
     }) = file.log.value()
     {
         level.store(&mut log.level);

@@ -5,7 +5,7 @@ use schemars::Schema;
 use serde_json::json;
 use toml::de::DeValue;
 
-use super::read::{Node, Sink};
+use super::read::{Found, Node, Sink, nearest};
 
 /// Declares a table of the file once; the reader, the schema and the list of keys follow.
 /// Each key has a doc comment (the schema's description), a type, optionally `= default`
@@ -51,21 +51,20 @@ macro_rules! table {
                 node: &$crate::config::file::read::Node<'_>,
                 sink: &mut $crate::config::file::read::Sink,
             ) -> Option<Self> {
-                use $crate::config::file::read::Key;
                 use $crate::config::file::table::{bare, read_table};
                 let mut table = Self {
                     span: node.span.clone(),
                     key: node.key.clone(),
                     ..Self::default()
                 };
-                read_table(node, Self::KEYS, sink, |name, child, sink| {
+                read_table(node, Self::KEYS, sink, |name, found, sink| {
                     $(if name == const { bare(stringify!($field)) } {
-                        table.$field = Key::read(child, sink);
+                        table.$field.accept(found, sink);
                     })*
                 })?;
                 $($(
                     const _: &str = stringify!($required);
-                    if matches!(table.$field, Key::Absent) {
+                    if table.$field.is_absent() {
                         let message = <$type as $crate::config::file::read::Read>::missing(bare(stringify!($field)));
                         sink.report(&node.span, &node.key, message);
                     }
@@ -121,12 +120,13 @@ pub(super) const fn bare(name: &str) -> &str {
     }
 }
 
-/// Reads the keys of a table whose keys are declared; `accept` takes those it knows.
+/// Reads the keys of a table whose keys are declared; `accept` takes those it knows, and
+/// those that were meant by a misspelt one.
 pub(super) fn read_table(
     node: &Node<'_>,
     keys: &[&'static str],
     sink: &mut Sink,
-    mut accept: impl FnMut(&str, &Node<'_>, &mut Sink),
+    mut accept: impl FnMut(&str, &Found<'_, '_>, &mut Sink),
 ) -> Option<()> {
     let DeValue::Table(table) = node.value else {
         sink.wrong_type(node, "a table");
@@ -135,12 +135,19 @@ pub(super) fn read_table(
     for (name, value) in table.iter() {
         let child = node.child(name.get_ref(), value);
         if keys.contains(&name.get_ref().as_ref()) {
-            accept(name.get_ref(), &child, sink);
+            accept(name.get_ref(), &Found::Value(&child), sink);
             continue;
         }
+        let meant = nearest(name.get_ref(), keys.iter().copied());
+        let hint = match meant {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => super::keys::hint_for(name.get_ref(), keys),
+        };
         let message = format!("unknown key `{}`", name.get_ref());
-        let hint = super::keys::hint_for(name.get_ref(), keys);
         sink.report(&name.span(), &child.key, message).hint(hint);
+        if let Some(meant) = meant {
+            accept(meant, &Found::Misspelt(name.span()), sink);
+        }
     }
     Some(())
 }

@@ -22,7 +22,7 @@ pub(super) fn rewrite(table: &RouteTable, sink: &mut Sink) -> PathRewrite {
         .map(|strip| ("strip_prefix", &strip.span))
         .or(replace.map(|replace| ("replace_prefix", &replace.span)));
     if let Some((name, span)) = place
-        && matches!(table.path_prefix, Key::Absent)
+        && table.path_prefix.is_absent()
     {
         let key = format!("{}.{name}", table.key);
         let message = format!("`{name}` without `path_prefix`: there is no prefix to change");

@@ -278,6 +278,55 @@ fn two_addresses_make_a_configuration() {
     assert_eq!(problems.list().len(), 2);
 }
 
+/// Gives each duration, size and number a value of its own and looks for it in the field of
+/// the same name.
+#[test]
+fn every_setting_lands_in_its_own_field() {
+    // A condition of the socket, a status, a share: `what_is_written_is_what_is_meant`.
+    const OTHERS: [&str; 3] = ["mode", "status", "max_age_jitter"];
+    const TIMES: [&str; 2] = ["max_age", "ping_interval"];
+    const NUMBERS: [&str; 4] = ["max_connections", "max_body", "max_head", "max_target"];
+
+    let mut source = "listen = [{ address = ':1' }]\nupstream.app.endpoints = 'x:1'\n".to_owned();
+    let mut route = "upstream = 'app'".to_owned();
+    let mut expected = Vec::new();
+    for (index, (key, default)) in schema_keys().into_iter().enumerate() {
+        let name = key.rsplit('.').next().unwrap();
+        let digit = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+        let number = NUMBERS.contains(&name) || matches!(default, Some(Json::Number(_)));
+        let time = TIMES.contains(&name) || default.iter().any(|d| d.as_str().is_some_and(digit));
+        if OTHERS.contains(&name) || !(number || time) {
+            continue;
+        }
+        // Descending, so that `max_target` is less than `max_head`, and `over` than `deadline`.
+        let value = if name.ends_with("_code") {
+            4900 - index
+        } else {
+            9900 - index
+        };
+        let (written, read) = match number {
+            true => (value.to_string(), value.to_string()),
+            false => (format!("'{value}s'"), format!("{value}s")),
+        };
+        match key.strip_prefix("route.") {
+            Some(key) => route.push_str(&format!(", {key} = {written}")),
+            None => source.push_str(&format!("{} = {written}\n", key.replace('*', "app"))),
+        }
+        expected.push((name.to_owned(), read));
+    }
+    source.push_str(&format!("route = [{{ {route} }}]\n"));
+    assert!(expected.len() > 30, "{expected:?}");
+    let config = format!("{:?}", parse(&source));
+    for (name, value) in expected {
+        let plain = format!("{name}: {value}");
+        let optional = format!("{name}: Some({value})");
+        assert!(
+            config.contains(&plain) || config.contains(&optional),
+            "{plain} in {config}"
+        );
+    }
+}
+
 #[test]
 fn what_is_written_is_what_is_meant() {
     use http::StatusCode;

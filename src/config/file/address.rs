@@ -146,6 +146,7 @@ pub(super) struct FileMode(pub(super) u32);
 
 impl FromText for FileMode {
     const EXPECTED: &'static str = "permission bits in octal, as a string: `\"0660\"`";
+    const PATTERN: &'static str = "^0?[0-7]{3}$";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let octal =

@@ -132,6 +132,8 @@ pub(super) trait FromText: Sized {
     const EXPECTED: &'static str;
     /// Words that are worth completing; empty for free text.
     const WORDS: &'static [&'static str] = &[];
+    /// A regular expression for editors that all right texts match.
+    const PATTERN: &'static str = "";
     fn from_text(text: &str) -> Result<Self, Wrong>;
 }
 
@@ -151,11 +153,14 @@ impl<T: FromText> Read for T {
     }
 
     fn schema(_: &mut SchemaGenerator) -> Schema {
-        if T::WORDS.is_empty() {
-            json_schema!({ "type": "string" })
-        } else {
-            json_schema!({ "type": "string", "enum": T::WORDS })
+        let mut schema = json_schema!({ "type": "string" });
+        if !T::WORDS.is_empty() {
+            schema.insert("enum".to_owned(), T::WORDS.into());
         }
+        if !T::PATTERN.is_empty() {
+            schema.insert("pattern".to_owned(), T::PATTERN.into());
+        }
+        schema
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) struct Time<const MIN: u64>(pub(super) Duration);
 
 impl<const MIN: u64> FromText for Time<MIN> {
     const EXPECTED: &'static str = "a duration such as `\"30s\"`";
+    const PATTERN: &'static str = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let duration = parse_duration(text)?;

@@ -74,7 +74,12 @@ impl AccessLog {
                 Some(sender)
             }
         };
-        Ok(AccessLog { writer, dropped, json, query: config.query })
+        Ok(AccessLog {
+            writer,
+            dropped,
+            json,
+            query: config.query,
+        })
     }
 
     /// Makes this the log of the calling thread.
@@ -88,7 +93,10 @@ impl AccessLog {
         }
         BUFFER.with_borrow_mut(|buffer| {
             buffer.stamp_now();
-            let mut line = Line { out: &mut buffer.bytes, json: self.json };
+            let mut line = Line {
+                out: &mut buffer.bytes,
+                json: self.json,
+            };
             line.begin(&buffer.stamp, kind);
             fields(&mut line);
             line.end();
@@ -154,12 +162,23 @@ pub fn tick() {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().append(true).create(true).open(path).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot open the access log {}: {error}", path.display()))
-    })
+    File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot open the access log {}: {error}", path.display()),
+            )
+        })
 }
 
-fn write_lines(mut out: Box<dyn io::Write + Send>, receiver: &Receiver<Message>, dropped: &AtomicU64) {
+fn write_lines(
+    mut out: Box<dyn io::Write + Send>,
+    receiver: &Receiver<Message>,
+    dropped: &AtomicU64,
+) {
     while let Ok(message) = receiver.recv() {
         match message {
             Message::Lines(lines) => {
@@ -173,19 +192,29 @@ fn write_lines(mut out: Box<dyn io::Write + Send>, receiver: &Receiver<Message>,
         }
         let lines = dropped.swap(0, Relaxed);
         if lines > 0 {
-            tracing::warn!(lines, "access records were dropped: the log is read too slowly");
+            tracing::warn!(
+                lines,
+                "access records were dropped: the log is read too slowly"
+            );
         }
     }
 }
 
 impl Buffer {
     const fn new() -> Self {
-        Buffer { bytes: Vec::new(), lines: 0, second: 0, stamp: String::new() }
+        Buffer {
+            bytes: Vec::new(),
+            lines: 0,
+            second: 0,
+            stamp: String::new(),
+        }
     }
 
     /// Spells the time to the millisecond, and the date only once a second.
     fn stamp_now(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let second = now.as_secs();
         if second != self.second || self.stamp.is_empty() {
             self.second = second;
@@ -209,10 +238,17 @@ fn spell_second(out: &mut String, second: u64) {
     let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-    let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}");
+    let _ = write!(
+        out,
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+    );
 }
 
 /// One line under construction.
@@ -237,7 +273,8 @@ impl Line<'_> {
     }
 
     fn end(&mut self) {
-        self.out.extend_from_slice(if self.json { b"}\n" } else { b"\n" });
+        self.out
+            .extend_from_slice(if self.json { b"}\n" } else { b"\n" });
     }
 
     fn name(&mut self, name: &str) {
@@ -298,7 +335,11 @@ impl Line<'_> {
     pub fn close(&mut self, name: &str, code: Option<u16>, reason: &str) {
         let Some(code) = code else { return };
         if !self.json {
-            let text = if reason.is_empty() { format!("{code}") } else { format!("{code} {reason}") };
+            let text = if reason.is_empty() {
+                format!("{code}")
+            } else {
+                format!("{code} {reason}")
+            };
             return self.text(name, &text);
         }
         self.name(name);
@@ -314,7 +355,10 @@ mod tests {
 
     fn line(json: bool) -> String {
         let mut out = Vec::new();
-        let mut line = Line { out: &mut out, json };
+        let mut line = Line {
+            out: &mut out,
+            json,
+        };
         line.begin("T", "exchange");
         line.text("path", "/a\"b\n\\é");
         line.optional("gone", None);

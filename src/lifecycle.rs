@@ -84,7 +84,11 @@ pub async fn run(mut signals: Signals, site: &mut Site, shared: &Shared) -> Exit
     shared.access_log.flush(FLUSH);
     let totals = metrics::totals();
     tracing::info!(?totals, cut, "stopped");
-    if cut == 0 { ExitCode::SUCCESS } else { ExitCode::from(EXIT_CUT) }
+    if cut == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(EXIT_CUT)
+    }
 }
 
 async fn wait_for_none(shared: &Shared) {

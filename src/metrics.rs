@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 
@@ -48,7 +48,10 @@ fn mine(count: impl FnOnce(&Counters)) {
     MINE.with_borrow_mut(|mine| {
         let counters = mine.get_or_insert_with(|| {
             let counters = Arc::<Counters>::default();
-            WORKERS.lock().unwrap_or_else(PoisonError::into_inner).push(counters.clone());
+            WORKERS
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(counters.clone());
             counters
         });
         count(counters);
@@ -62,7 +65,9 @@ fn add(counter: &AtomicU64) {
 
 /// An exchange has ended.
 pub fn exchange(status: Option<StatusCode>) {
-    let class = status.map_or(0, |status| usize::from(status.as_u16() / 100)).min(5);
+    let class = status
+        .map_or(0, |status| usize::from(status.as_u16() / 100))
+        .min(5);
     mine(|counters| add(&counters.exchanges[class]));
 }
 
@@ -74,7 +79,10 @@ pub fn refused(_error: &ProxyError) {
 /// A handshake was refused, by us or by the upstream.
 pub fn handshake_refused(cause: &'static str) {
     mine(|counters| {
-        let mut causes = counters.handshakes_refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut causes = counters
+            .handshakes_refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         *causes.entry(cause).or_default() += 1;
     });
 }
@@ -92,14 +100,21 @@ pub fn tunnel_closed() {
 /// The sum over all workers.
 pub fn totals() -> Totals {
     let mut totals = Totals::default();
-    for counters in WORKERS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+    for counters in WORKERS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .iter()
+    {
         for (total, counter) in totals.exchanges.iter_mut().zip(&counters.exchanges) {
             *total += counter.load(Relaxed);
         }
         totals.refused += counters.refused.load(Relaxed);
         totals.tunnels_opened += counters.tunnels_opened.load(Relaxed);
         totals.tunnels_closed += counters.tunnels_closed.load(Relaxed);
-        let causes = counters.handshakes_refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let causes = counters
+            .handshakes_refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for (cause, count) in causes.iter() {
             *totals.handshakes_refused.entry(cause).or_default() += count;
         }

@@ -61,8 +61,14 @@ impl From<io::Error> for StartError {
 ///
 /// # Errors
 /// [`StartError`], before anything was accepted.
-pub fn run(config: Config, json: bool, started: impl FnOnce(&[String])) -> Result<ExitCode, StartError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+pub fn run(
+    config: Config,
+    json: bool,
+    started: impl FnOnce(&[String]),
+) -> Result<ExitCode, StartError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     let access_log = AccessLog::open(&config.log, json)?;
     let config = Arc::new(config);
     let mut listeners = Vec::new();
@@ -84,7 +90,11 @@ pub fn run(config: Config, json: bool, started: impl FnOnce(&[String])) -> Resul
         for address in &addresses {
             tracing::info!(address, "listening");
         }
-        tracing::info!(workers = config.workers, routes = config.routes.len(), "ready");
+        tracing::info!(
+            workers = config.workers,
+            routes = config.routes.len(),
+            "ready"
+        );
         started(&addresses);
         let code = lifecycle::run(signals, &mut site, &shared).await;
         drop(discovery);
@@ -106,12 +116,17 @@ async fn first_snapshot(config: Arc<Config>, registry: &Arc<Registry>) -> (Snaps
         .upstreams
         .iter()
         .map(|(name, upstream)| {
-            (name.clone(), Arc::new(Upstream::new(upstream.clone(), registry.clone())))
+            (
+                name.clone(),
+                Arc::new(Upstream::new(upstream.clone(), registry.clone())),
+            )
         })
         .collect();
     let all: Vec<Arc<Upstream>> = upstreams.values().cloned().collect();
     let discovery = Discovery::start(&all, registry, &config.resolver);
-    discovery.settled(config.resolver.timeout.min(Duration::from_secs(5))).await;
+    discovery
+        .settled(config.resolver.timeout.min(Duration::from_secs(5)))
+        .await;
     (Snapshot::new(1, config, upstreams), discovery)
 }
 
@@ -130,7 +145,10 @@ impl Site {
     ) -> io::Result<Site> {
         if config.workers.get() == 1 {
             let worker = Worker::start(0, shared, listeners)?;
-            return Ok(Site { workers: Arc::new(vec![worker]), accepting: Vec::new() });
+            return Ok(Site {
+                workers: Arc::new(vec![worker]),
+                accepting: Vec::new(),
+            });
         }
         let workers = (0..config.workers.get())
             .map(|index| Worker::start(index, shared.clone(), Vec::new()))
@@ -165,6 +183,8 @@ impl Site {
 
     /// Tells every worker.
     pub fn tell(&self, command: impl Fn() -> Command) {
-        self.workers.iter().for_each(|worker| worker.tell(command()));
+        self.workers
+            .iter()
+            .for_each(|worker| worker.tell(command()));
     }
 }

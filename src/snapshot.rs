@@ -51,7 +51,11 @@ impl Snapshot {
                 Action::Upstream(name) => upstreams.get(name).cloned(),
                 Action::Respond { .. } | Action::Redirect { .. } => None,
             };
-            Arc::new(Route { name: config.name.as_str().into(), config: config.clone(), upstream })
+            Arc::new(Route {
+                name: config.name.as_str().into(),
+                config: config.clone(),
+                upstream,
+            })
         };
         Snapshot {
             generation,

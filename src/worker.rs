@@ -66,14 +66,24 @@ impl Worker {
         shared: Arc<Shared>,
         listeners: Vec<(Listener, Scheme)>,
     ) -> io::Result<Worker> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         let (commands, receiver) = unbounded_channel();
         let live = Arc::<AtomicUsize>::default();
-        let state = State { shared, live: live.clone(), accepting: Vec::new() };
+        let state = State {
+            shared,
+            live: live.clone(),
+            accepting: Vec::new(),
+        };
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || runtime.block_on(state.run(receiver, listeners)))?;
-        Ok(Worker { commands, live, thread: Some(thread) })
+        Ok(Worker {
+            commands,
+            live,
+            thread: Some(thread),
+        })
     }
 
     /// Connections and tunnels that it has.
@@ -110,7 +120,11 @@ struct State {
 }
 
 impl State {
-    async fn run(mut self, mut commands: UnboundedReceiver<Command>, listeners: Vec<(Listener, Scheme)>) {
+    async fn run(
+        mut self,
+        mut commands: UnboundedReceiver<Command>,
+        listeners: Vec<(Listener, Scheme)>,
+    ) {
         self.shared.access_log.install();
         tokio::spawn(tick());
         for (listener, scheme) in listeners {

@@ -33,7 +33,10 @@ pub struct RequestBody {
 impl RequestBody {
     /// Lets at most `max` bytes pass.
     pub fn new(incoming: Incoming, max: Option<u64>) -> Self {
-        RequestBody { incoming, left: max.unwrap_or(u64::MAX) }
+        RequestBody {
+            incoming,
+            left: max.unwrap_or(u64::MAX),
+        }
     }
 }
 
@@ -92,7 +95,11 @@ pub struct ExchangeBody {
 impl ExchangeBody {
     /// An answer that is here as a whole.
     pub fn whole(bytes: Bytes, record: Record, context: Arc<Context>) -> Self {
-        ExchangeBody { source: Source::Whole(bytes), record, context }
+        ExchangeBody {
+            source: Source::Whole(bytes),
+            record,
+            context,
+        }
     }
 
     /// An answer that streams.
@@ -101,7 +108,11 @@ impl ExchangeBody {
         record: Record,
         context: Arc<Context>,
     ) -> Self {
-        ExchangeBody { source: Source::Upstream(body), record, context }
+        ExchangeBody {
+            source: Source::Upstream(body),
+            record,
+            context,
+        }
     }
 }
 

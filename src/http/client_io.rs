@@ -29,7 +29,13 @@ pub struct ClientIo {
 impl ClientIo {
     /// Guards `io` with `scanner`.
     pub fn new(io: Io, scanner: RequestScanner, context: Arc<ConnectionContext>) -> Self {
-        ClientIo { io, scanner, context, refused: false, in_body: false }
+        ClientIo {
+            io,
+            scanner,
+            context,
+            refused: false,
+            in_body: false,
+        }
     }
 
     /// The socket, when hyper is done with it.
@@ -38,7 +44,11 @@ impl ClientIo {
     }
 
     /// Reads into the worker's scratch buffer and hands on what the scanner lets pass.
-    fn read(&mut self, cx: &mut Context<'_>, cursor: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
         let watch = &self.context.watch;
         with_scratch(|scratch| {
             let room = cursor.remaining().min(scratch.len());

@@ -217,9 +217,9 @@ async fn finish(io: Io, context: &Context, end: End) {
     let refusal = lock(&context.refusal).take();
     let error = match (end, refusal) {
         (_, Some(refusal)) => Some(ProxyError::from(refusal)),
-        (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => Some(timeout(
-            "the request head did not become complete in time",
-        )),
+        (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
+            Some(timeout("the request head did not become complete in time"))
+        }
         (End::Verdict(Verdict::BodyIdle), _) => Some(timeout("the request body fell silent")),
         (End::Verdict(Verdict::BodyRate), _) => Some(timeout("the request body came too slowly")),
         (End::Verdict(_), _) => None,

@@ -129,11 +129,7 @@ impl ProxyError {
     }
 
     /// Our own fault or choice.
-    pub fn sluice(
-        status: StatusCode,
-        kind: Kind,
-        detail: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn sluice(status: StatusCode, kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         ProxyError {
             side: Side::Sluice,
             kind,
@@ -280,7 +276,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
         let text = error.to_response(Some(&headers), "");
-        assert_eq!(text.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+        assert_eq!(
+            text.headers()[header::CONTENT_TYPE],
+            "text/plain; charset=utf-8"
+        );
         headers.insert(
             header::ACCEPT,
             HeaderValue::from_static("text/html, application/json;q=0.9"),

@@ -139,7 +139,10 @@ fn plan(
         &parts.headers,
         !body.is_end_stream(),
     );
-    let websocket = matches!(upgrade, UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_));
+    let websocket = matches!(
+        upgrade,
+        UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
+    );
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;
     let trusted = forwarded::is_trusted(context.peer.ip(), &context.http.trusted_proxies);
@@ -170,7 +173,13 @@ fn plan(
         return own_action(&route, &parts, &public).map(Plan::Answer);
     };
     let replaced_host = rewrite(context, &mut parts, &route, authority, &public, record);
-    Ok(Plan::Forward(Box::new(Admitted { parts, route, upstream, handshake, replaced_host })))
+    Ok(Plan::Forward(Box::new(Admitted {
+        parts,
+        route,
+        upstream,
+        handshake,
+        replaced_host,
+    })))
 }
 
 /// The authority that the request is for (RFC 9112 section 3.2): of an absolute-form target,
@@ -234,13 +243,16 @@ fn find_route(
         websocket,
     };
     let index = snapshot.table.find(&view);
-    index.and_then(|index| snapshot.routes.get(index)).cloned().ok_or_else(|| {
-        ProxyError::sluice(
-            StatusCode::NOT_FOUND,
-            Kind::DestinationUnavailable,
-            "no route takes this host, path and method",
-        )
-    })
+    index
+        .and_then(|index| snapshot.routes.get(index))
+        .cloned()
+        .ok_or_else(|| {
+            ProxyError::sluice(
+                StatusCode::NOT_FOUND,
+                Kind::DestinationUnavailable,
+                "no route takes this host, path and method",
+            )
+        })
 }
 
 /// Drain and Origin policy.
@@ -259,7 +271,10 @@ fn admit_handshake(
         );
         return Err(error.retry_after(after).closing());
     }
-    let public = origin::PublicAuthority { scheme: public.scheme, host: public.host };
+    let public = origin::PublicAuthority {
+        scheme: public.scheme,
+        host: public.host,
+    };
     origin::check(&route.config.websocket, &parts.headers, public)
         .map_err(|refusal| ProxyError::client(StatusCode::FORBIDDEN, refusal.to_string()))
 }
@@ -280,7 +295,11 @@ fn own_action(
         }
         Action::Redirect { status, to } => {
             *response.status_mut() = *status;
-            let query = parts.uri.query().map(|q| format!("?{q}")).unwrap_or_default();
+            let query = parts
+                .uri
+                .query()
+                .map(|q| format!("?{q}"))
+                .unwrap_or_default();
             let location = to
                 .replace("{scheme}", public.scheme.as_str())
                 .replace("{host}", public.host)

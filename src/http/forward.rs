@@ -60,11 +60,17 @@ pub async fn forward(
 ) -> Answer {
     let body = request_body(&admitted, incoming);
     let mut head = Vec::with_capacity(1024);
-    encode_head(&mut head, &admitted.parts, body.as_ref().map(|(_, framing)| *framing));
-    Ok(match send(&context, &admitted, head, body, &mut record).await {
-        Ok(answered) => answer(&context, &admitted, answered, record),
-        Err(error) => refuse(&context, &error, record),
-    })
+    encode_head(
+        &mut head,
+        &admitted.parts,
+        body.as_ref().map(|(_, framing)| *framing),
+    );
+    Ok(
+        match send(&context, &admitted, head, body, &mut record).await {
+            Ok(answered) => answer(&context, &admitted, answered, record),
+            Err(error) => refuse(&context, &error, record),
+        },
+    )
 }
 
 /// The body with the framing that the upstream will see; none where there is nothing.
@@ -76,7 +82,10 @@ fn request_body(admitted: &Admitted, body: Incoming) -> Option<(RequestBody, Bod
         Some(_) => BodyFraming::Length,
         None => BodyFraming::Chunked,
     };
-    Some((RequestBody::new(body, admitted.route.config.max_body), framing))
+    Some((
+        RequestBody::new(body, admitted.route.config.max_body),
+        framing,
+    ))
 }
 
 /// The request's head as it goes on the wire. Content-Length is the client's own line, which
@@ -133,7 +142,9 @@ async fn send(
             Err(error) => error,
         };
         match error {
-            Failed::Flight(FlightError::Connection { ref came, .. }) if again && came.is_empty() => {
+            Failed::Flight(FlightError::Connection { ref came, .. })
+                if again && came.is_empty() =>
+            {
                 head = flight.into_head();
             }
             error => return Err(error.into_proxy_error(&lease)),
@@ -143,13 +154,18 @@ async fn send(
 
 /// An endpoint's share, or why there is none.
 pub fn pick(upstream: &Upstream, tried: &[usize]) -> Result<Lease, ProxyError> {
-    upstream.pick(tried).ok_or_else(|| match upstream.is_unresolved() {
-        true => connect_error(&ConnectError::unresolved(upstream.name().clone())),
-        false => ProxyError::upstream(
-            Kind::DestinationUnavailable,
-            format!("the upstream {} has no endpoint left to try", upstream.name()),
-        ),
-    })
+    upstream
+        .pick(tried)
+        .ok_or_else(|| match upstream.is_unresolved() {
+            true => connect_error(&ConnectError::unresolved(upstream.name().clone())),
+            false => ProxyError::upstream(
+                Kind::DestinationUnavailable,
+                format!(
+                    "the upstream {} has no endpoint left to try",
+                    upstream.name()
+                ),
+            ),
+        })
 }
 
 /// Opens a connection to the leased endpoint, or to another one while nothing was sent.
@@ -162,7 +178,11 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
             Ok(io) => {
                 lease.ok();
                 pool::opened();
-                let connection = Connection { io, endpoint: endpoint.id(), reused: false };
+                let connection = Connection {
+                    io,
+                    endpoint: endpoint.id(),
+                    reused: false,
+                };
                 return Ok((connection, lease));
             }
             Err(error) => error,
@@ -223,7 +243,10 @@ impl Failed {
             Failed::Flight(FlightError::Connection { error, came }) => {
                 let (kind, what) = match came.is_empty() {
                     false => (Kind::ResponseIncomplete, "ended the connection mid-answer"),
-                    true => (Kind::ConnectionTerminated, "ended the connection without an answer"),
+                    true => (
+                        Kind::ConnectionTerminated,
+                        "ended the connection without an answer",
+                    ),
                 };
                 ProxyError::upstream(kind, format!("{endpoint} {what}: {error}"))
             }
@@ -312,7 +335,10 @@ pub fn answer(
     headers::apply_edits(fields, &admitted.route.config.response_headers);
     if admitted.is_handshake {
         // What the client sent behind its handshake must not become its next request.
-        fields.insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        fields.insert(
+            header::CONNECTION,
+            header::HeaderValue::from_static("close"),
+        );
     }
     response
 }

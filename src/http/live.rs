@@ -40,7 +40,10 @@ impl Guard {
             return None;
         }
         worker.fetch_add(1, Relaxed);
-        Some(Guard { worker: worker.clone(), process: process.clone() })
+        Some(Guard {
+            worker: worker.clone(),
+            process: process.clone(),
+        })
     }
 }
 
@@ -64,7 +67,10 @@ impl Drop for Entry {
 
 /// Adds a connection to the tick's list.
 pub fn watch(context: &Arc<Context>) -> Entry {
-    let watched = Watched { context: context.clone(), past: Past::new(Instant::now()) };
+    let watched = Watched {
+        context: context.clone(),
+        past: Past::new(Instant::now()),
+    };
     WATCHED.with_borrow_mut(|all| match FREE.with_borrow_mut(Vec::pop) {
         Some(index) => {
             all[index] = Some(watched);

@@ -12,8 +12,8 @@ use http::{Method, StatusCode, Uri};
 use super::connection::Context;
 use super::diagnosis::Diagnosis;
 use super::error::ProxyError;
-use crate::{access_log, metrics};
 use crate::snapshot::Route;
+use crate::{access_log, metrics};
 
 /// What is known of an exchange.
 #[derive(Debug)]
@@ -153,7 +153,9 @@ impl Record {
 
     /// The path that the client asked for, where it is kept for the log.
     pub fn asked_path(&self) -> &str {
-        self.request.as_ref().map_or("", |request| request.uri.path())
+        self.request
+            .as_ref()
+            .map_or("", |request| request.uri.path())
     }
 
     /// The request's id, if it has one.
@@ -187,7 +189,10 @@ impl Record {
 
     fn write(&self) {
         access_log::record("exchange", |line| {
-            line.optional("request_id", self.request_id.as_ref().map(|id| text(Some(id))));
+            line.optional(
+                "request_id",
+                self.request_id.as_ref().map(|id| text(Some(id))),
+            );
             line.text("client", &self.context.client());
             if let Some(request) = &self.request {
                 line.text("method", request.method.as_str());
@@ -206,7 +211,10 @@ impl Record {
             }
             line.optional("endpoint", self.endpoint.as_deref());
             line.millis("duration_ms", self.started.elapsed());
-            line.number("bytes_in", self.context.watch.received() - self.received_before);
+            line.number(
+                "bytes_in",
+                self.context.watch.received() - self.received_before,
+            );
             line.number("bytes_out", self.sent);
             if let Some(failure) = &self.error {
                 line.text("error", failure.kind);

@@ -16,9 +16,7 @@ use super::diagnosis::{self, Diagnosis, Sent};
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, Takeover, refuse};
 use super::forward::{self, Answered, Failed};
-use super::handshake::{
-    Accepted, ClientHandshake, encode_101, encode_request, validate_101,
-};
+use super::handshake::{Accepted, ClientHandshake, encode_101, encode_request, validate_101};
 use super::record::Record;
 use super::{headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
@@ -67,7 +65,13 @@ async fn attempt(
     let fields = &admitted.parts.headers;
     let target = admitted.parts.uri.path_and_query().cloned();
     let target = target.unwrap_or(PathAndQuery::from_static("/"));
-    encode_request(&mut request, &target, host(admitted), fields, &handshake.key);
+    encode_request(
+        &mut request,
+        &target,
+        host(admitted),
+        fields,
+        &handshake.key,
+    );
     let mut flight = InFlight::new(connection, request, None);
     let limit = admitted.route.config.websocket.handshake_timeout;
     let (head, rest) = match forward::head_of_answer(context, admitted, &mut flight, limit).await {
@@ -82,7 +86,11 @@ async fn attempt(
         poll_fn(|cx| answered.body.poll_peek(cx)).await;
         let Answered { head, body } = &answered;
         let (status, headers, body) = (head.status, &head.headers, body.peek());
-        let answer = diagnosis::Answer::Status { status, headers, body };
+        let answer = diagnosis::Answer::Status {
+            status,
+            headers,
+            body,
+        };
         record.diagnosed(diagnosis::diagnose(&sent(admitted), &answer));
         record.quote(diagnosis::first_words(headers, body));
         return Ok(Attempt::Refused(Box::new(answered)));
@@ -113,7 +121,10 @@ fn judge(
         Ok(accepted) => return Ok(accepted),
         Err(problem) => problem,
     };
-    let answer = diagnosis::Answer::Invalid101 { problem, headers: &head.headers };
+    let answer = diagnosis::Answer::Invalid101 {
+        problem,
+        headers: &head.headers,
+    };
     let diagnosis = diagnosis::diagnose(&sent(admitted), &answer);
     if admitted.route.config.websocket.accept_invalid_101 && problem.can_be_waived() {
         tracing::warn!(
@@ -144,9 +155,10 @@ fn sent(admitted: &Admitted) -> Sent<'_> {
 
 fn diagnose_failure(admitted: &Admitted, failed: &Failed, limit: Duration) -> Diagnosis {
     let answer = match failed {
-        Failed::Flight(FlightError::Head { error, bytes }) => {
-            diagnosis::Answer::Garbage { error: *error, bytes }
-        }
+        Failed::Flight(FlightError::Head { error, bytes }) => diagnosis::Answer::Garbage {
+            error: *error,
+            bytes,
+        },
         Failed::Flight(FlightError::Connection { came, .. }) => diagnosis::Answer::Closed(came),
         Failed::Slow => diagnosis::Answer::TimedOut(limit),
         Failed::Switching | Failed::Flight(FlightError::Body(_)) => diagnosis::Answer::Closed(b""),

@@ -81,7 +81,8 @@ impl Watch {
 
     /// Bytes came from the client and were scanned.
     pub fn read(&self, n: usize, phase: Phase, heads: u32) {
-        self.received.store(self.received.load(Relaxed) + n as u64, Relaxed);
+        self.received
+            .store(self.received.load(Relaxed) + n as u64, Relaxed);
         self.phase.store(phase as u8, Relaxed);
         self.heads.store(heads, Relaxed);
         self.read_pending.store(false, Relaxed);
@@ -147,7 +148,8 @@ impl Watch {
     /// The upstream said something, or is not being asked to.
     pub fn upstream_moved(&self) {
         let progress = self.upstream_progress.load(Relaxed);
-        self.upstream_progress.store(progress.wrapping_add(1), Relaxed);
+        self.upstream_progress
+            .store(progress.wrapping_add(1), Relaxed);
     }
 
     /// Whose time is up, as the last tick saw it.
@@ -225,7 +227,10 @@ impl Watch {
     }
 
     fn client_write(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Verdict> {
-        let key = self.write_pending.load(Relaxed).then(|| self.sent.load(Relaxed));
+        let key = self
+            .write_pending
+            .load(Relaxed)
+            .then(|| self.sent.load(Relaxed));
         if key.is_none() || key != past.write_key {
             past.write_key = key;
             past.write_since = now;
@@ -359,6 +364,9 @@ mod tests {
         assert_eq!(run(&waiting, &http, |_| ()), (Verdict::UpstreamHead, 8));
         let streaming = Watch::default();
         streaming.wait_upstream(UpstreamWait::Body, SECOND * 7);
-        assert_eq!(run(&streaming, &http, |_| streaming.upstream_moved()), (Verdict::None, 100));
+        assert_eq!(
+            run(&streaming, &http, |_| streaming.upstream_moved()),
+            (Verdict::None, 100)
+        );
     }
 }

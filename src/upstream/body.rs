@@ -72,7 +72,14 @@ where
             BodyKind::UntilClose => Rest::UntilClose,
         };
         let keep_alive = head.persists();
-        let mut body = AnswerBody { flight: Some(flight), rest, ready, keep_alive, lease, idle };
+        let mut body = AnswerBody {
+            flight: Some(flight),
+            rest,
+            ready,
+            keep_alive,
+            lease,
+            idle,
+        };
         if body.is_end_stream() {
             body.end();
         }
@@ -132,7 +139,9 @@ where
             _ if self.ready.is_empty() => Ok(None),
             Rest::UntilClose => Ok(Some(Frame::data(std::mem::take(&mut self.ready)))),
             Rest::Length(left) => {
-                let len = usize::try_from(*left).unwrap_or(usize::MAX).min(self.ready.len());
+                let len = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(self.ready.len());
                 *left -= len as u64;
                 let ended = *left == 0;
                 let data = self.ready.split_to(len);
@@ -142,7 +151,10 @@ where
                 Ok(Some(Frame::data(data)))
             }
             Rest::Chunked(decoder) => {
-                match decoder.step(&self.ready).map_err(|_| AnswerError::Malformed)? {
+                match decoder
+                    .step(&self.ready)
+                    .map_err(|_| AnswerError::Malformed)?
+                {
                     Step::More => {
                         self.ready.clear();
                         Ok(None)

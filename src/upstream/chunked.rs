@@ -58,7 +58,12 @@ pub struct Decoder {
 
 impl Default for Decoder {
     fn default() -> Self {
-        Decoder { state: State::Size { digits: 0 }, left: 0, line: 0, trailers: Vec::new() }
+        Decoder {
+            state: State::Size { digits: 0 },
+            left: 0,
+            line: 0,
+            trailers: Vec::new(),
+        }
     }
 }
 
@@ -88,7 +93,10 @@ impl Decoder {
                 }
                 State::Trailers => {
                     if let Some(trailers) = self.trailer_byte(byte)? {
-                        return Ok(Step::End { used: at + 1, trailers });
+                        return Ok(Step::End {
+                            used: at + 1,
+                            trailers,
+                        });
                     }
                 }
                 State::Done => break,
@@ -167,7 +175,10 @@ mod tests {
 
     /// Decodes `bytes` fed in pieces of `piece` bytes; returns data, trailers and what was
     /// left over behind the end.
-    fn decode(bytes: &[u8], piece: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Malformed> {
+    fn decode(
+        bytes: &[u8],
+        piece: usize,
+    ) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Malformed> {
         let mut decoder = Decoder::default();
         let mut data = Vec::new();
         let mut taken = 0;

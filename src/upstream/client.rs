@@ -122,7 +122,11 @@ where
             return Poll::Ready(Ok(()));
         }
         while self.written < self.head.len() {
-            match ready!(self.connection.io.poll_write(cx, &self.head[self.written..])) {
+            match ready!(
+                self.connection
+                    .io
+                    .poll_write(cx, &self.head[self.written..])
+            ) {
                 Ok(0) => return self.fail_write(io::ErrorKind::WriteZero.into()),
                 Ok(n) => self.written += n,
                 Err(error) => return self.fail_write(error),

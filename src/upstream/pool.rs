@@ -75,7 +75,11 @@ pub fn put(mut connection: Connection, max_idle: usize, timeout: Duration) {
         let since = pool.now;
         let idle = pool.idle.entry(connection.endpoint).or_default();
         if idle.len() < max_idle {
-            idle.push(Idle { connection, since, timeout });
+            idle.push(Idle {
+                connection,
+                since,
+                timeout,
+            });
         }
     });
 }

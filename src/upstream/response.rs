@@ -99,9 +99,9 @@ impl ResponseHead {
     pub fn persists(&self) -> bool {
         let named = |option: &[u8]| {
             let lines = self.headers.get_all(CONNECTION).iter();
-            lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).any(|element| {
-                element.trim_ascii().eq_ignore_ascii_case(option)
-            })
+            lines
+                .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+                .any(|element| element.trim_ascii().eq_ignore_ascii_case(option))
         };
         match self.version {
             Version::HTTP_11 => !named(b"close") && self.body != BodyKind::UntilClose,

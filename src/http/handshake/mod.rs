@@ -7,9 +7,9 @@ mod client;
 mod encode;
 mod verify;
 
+pub use crate::upstream::response::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
 pub use client::{ClientHandshake, HandshakeProblem, UpgradeRequest, classify};
 pub use encode::{encode_101, encode_request};
-pub use crate::upstream::response::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
 pub use verify::{Accepted, UpstreamProblem, validate_101};
 
 use http::{HeaderMap, HeaderName};

@@ -156,16 +156,16 @@ fn check_path(text: &str) -> Result<(), Wrong> {
         return Err(Wrong::new("a path has no query and no fragment")
             .hint("routes are chosen by the path alone"));
     }
-    let plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !plain || !crate::route::path::is_normalised(text) {
-        return Err(
-            Wrong::new(format!("the path `{text}` is not normalised")).hint(
-                "request paths are compared after normalising: no `//`, no `.` or `..` segments, \
-             and percent-encoding only where it is needed",
-            ),
-        );
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(Wrong::new(format!("`{text}` can't stand in a request"))
+            .hint("percent-encode spaces and what is not ASCII, as clients send it"));
     }
-    Ok(())
+    crate::route::path::check_pattern(text).map_err(|reason| {
+        Wrong::new(reason).hint(
+            "request paths are compared after normalising: no `//`, no `.` or `..` segments, \
+             and percent-encoding only where it is needed",
+        )
+    })
 }
 
 impl FromText for Method {

@@ -30,6 +30,7 @@ pub(super) fn routes(
     }
     let names = names(&blocks.value.0, sink);
     let defined = defined(file, upstreams);
+    let line_ends = line_ends(source);
     let mut routes = Vec::with_capacity(names.len());
     let mut comparable = Vec::new();
     for (block, name) in blocks.value.0.iter().zip(names) {
@@ -38,7 +39,7 @@ pub(super) fn routes(
         let action = action(table, &name, defined.as_deref(), upstreams, sink);
         let mut route = RouteConfig {
             name,
-            line: line_of(source, block.span.start),
+            line: line_ends.partition_point(|&end| end < block.span.start) + 1,
             matches,
             action,
             rewrite: forward::rewrite(table, sink),
@@ -66,9 +67,9 @@ fn defined(file: &FileTable, upstreams: &Upstreams) -> Option<Vec<String>> {
     (!file.upstream.is_invalid()).then(|| upstreams.keys().cloned().collect())
 }
 
-fn line_of(source: &str, offset: usize) -> usize {
-    let before = &source.as_bytes()[..offset.min(source.len())];
-    before.iter().filter(|&&byte| byte == b'\n').count() + 1
+/// Where the lines of the source end.
+fn line_ends(source: &str) -> Vec<usize> {
+    source.match_indices('\n').map(|(at, _)| at).collect()
 }
 
 fn ties(comparable: &[(Arc<RouteConfig>, Span)], sink: &mut Sink) {

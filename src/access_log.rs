@@ -332,8 +332,7 @@ impl Line<'_> {
     }
 
     /// A close code and its reason: `{"code":1000,"reason":"bye"}`.
-    pub fn close(&mut self, name: &str, code: Option<u16>, reason: &str) {
-        let Some(code) = code else { return };
+    pub fn close(&mut self, name: &str, code: u16, reason: &str) {
         if !self.json {
             let text = if reason.is_empty() {
                 format!("{code}")
@@ -364,7 +363,7 @@ mod tests {
         line.optional("gone", None);
         line.number("status", 200);
         line.millis("duration_ms", Duration::from_micros(1_002_003));
-        line.close("client_close", Some(1000), "so long");
+        line.close("client_close", 1000, "so long");
         line.end();
         String::from_utf8(out).unwrap()
     }

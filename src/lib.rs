@@ -7,6 +7,7 @@ pub mod http;
 pub mod io;
 pub mod lifecycle;
 pub mod listen;
+pub mod logging;
 pub mod metrics;
 pub mod route;
 pub mod server;

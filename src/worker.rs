@@ -147,7 +147,9 @@ impl State {
                     pool::clear();
                     tunnel::registry::drain(&config, Instant::now());
                 }
-                Command::Cut => tunnel::registry::cut_all(),
+                Command::Cut => {
+                    tunnel::registry::cut_all(tunnel::Cut::Drain);
+                }
                 Command::Stop => break,
             }
         }

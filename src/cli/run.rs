@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use super::{DEFAULT_FILES, RunArguments};
 use crate::config::{self, Config, Problems};
+use crate::{logging, server};
 
 /// Runs the proxy until it is told to stop.
 ///
@@ -14,7 +15,10 @@ use crate::config::{self, Config, Problems};
 /// Why the server could not start or did not end cleanly.
 pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
     match configuration(arguments)? {
-        Ok(config) => crate::server::run(config).map(|()| ExitCode::SUCCESS),
+        Ok(config) => {
+            let json = logging::start(&config.log);
+            server::run(config, json, |_| ()).map_err(io::Error::other)
+        }
         Err(problems) => {
             io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
             Ok(ExitCode::FAILURE)

@@ -142,7 +142,7 @@ impl Body for ExchangeBody {
             this.record.fail("the upstream's answer fell silent");
             return Poll::Ready(Some(Err(BrokenAnswer)));
         }
-        match ready!(body.poll_frame(cx)) {
+        match ready!(Pin::new(&mut **body).poll_frame(cx)) {
             None => {
                 this.record.complete();
                 Poll::Ready(None)

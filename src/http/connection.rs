@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use hyper::server::conn::http1;
-use tokio::io::{AsyncReadExt, ReadBuf};
+use tokio::io::AsyncReadExt;
 
 use super::client_io::ClientIo;
 use super::error::{ProxyError, encode_response};
@@ -33,6 +33,7 @@ const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What the parts of one client connection share. All of them run on one worker; the
 /// atomics are there to keep futures `Send`, and cost no more than plain stores.
+#[derive(Debug)]
 pub struct Context {
     /// The marks that the tick reads.
     pub watch: Watch,
@@ -61,7 +62,7 @@ impl Context {
     pub fn new(peer: Peer, scheme: Scheme, http: Arc<HttpConfig>, shared: Arc<Shared>) -> Self {
         Context {
             watch: Watch::default(),
-            peer_fields: PeerFields::new(peer.ip(), peer.port(), scheme),
+            peer_fields: PeerFields::new(peer.ip(), scheme),
             peer,
             scheme,
             http,

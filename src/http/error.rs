@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Response, StatusCode};
+use http::{Response, StatusCode};
+
+use super::framing::Refusal;
 
 /// Whose fault it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +94,16 @@ pub struct ProxyError {
     pub field: Option<(HeaderName, HeaderValue)>,
 }
 
+impl From<Refusal> for ProxyError {
+    fn from(refusal: Refusal) -> Self {
+        let mut error = ProxyError::client(refusal.status(), refusal.reason());
+        error.field = refusal
+            .allow()
+            .map(|methods| (header::ALLOW, HeaderValue::from_static(methods)));
+        error
+    }
+}
+
 impl ProxyError {
     /// The client's fault. The connection is closed: what follows may be out of step.
     pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
@@ -160,8 +172,8 @@ impl ProxyError {
     }
 
     /// The answer: JSON where the request's `Accept` names it, else a line of text.
-    pub fn to_response(&self, request: Option<&HeaderMap>, request_id: &str) -> Response<Bytes> {
-        let json = request.is_some_and(accepts_json);
+    pub fn to_response(&self, accept: Option<&HeaderValue>, request_id: &str) -> Response<Bytes> {
+        let json = accept.is_some_and(accepts_json);
         let body = if json {
             let value = serde_json::json!({
                 "status": self.status.as_u16(),
@@ -222,15 +234,11 @@ impl ProxyError {
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 /// Whether `Accept` names JSON. A browser's `*/*` does not count: people read text.
-fn accepts_json(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().any(|value| {
-        value.to_str().is_ok_and(|v| {
-            v.split(',').any(|range| {
-                let media = range.split(';').next().unwrap_or("").trim();
-                media.eq_ignore_ascii_case("application/json")
-                    || media.eq_ignore_ascii_case("application/problem+json")
-            })
-        })
+fn accepts_json(accept: &HeaderValue) -> bool {
+    accept.as_bytes().split(|b| *b == b',').any(|range| {
+        let media = range.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii();
+        media.eq_ignore_ascii_case(b"application/json")
+            || media.eq_ignore_ascii_case(b"application/problem+json")
     })
 }
 
@@ -273,18 +281,13 @@ mod tests {
     #[test]
     fn json_only_where_it_is_named() {
         let error = ProxyError::client(StatusCode::BAD_REQUEST, "x");
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-        let text = error.to_response(Some(&headers), "");
+        let text = error.to_response(Some(&HeaderValue::from_static("*/*")), "");
         assert_eq!(
             text.headers()[header::CONTENT_TYPE],
             "text/plain; charset=utf-8"
         );
-        headers.insert(
-            header::ACCEPT,
-            HeaderValue::from_static("text/html, application/json;q=0.9"),
-        );
-        let json = error.to_response(Some(&headers), "");
+        let accept = HeaderValue::from_static("text/html, application/json;q=0.9");
+        let json = error.to_response(Some(&accept), "");
         assert_eq!(json.headers()[header::CONTENT_TYPE], "application/json");
         assert!(serde_json::from_slice::<serde_json::Value>(json.body()).is_ok());
     }

@@ -1,7 +1,6 @@
 //! One request, in phases: identify, route, admit, rewrite, forward. Each phase is a few
 //! lines here and a module elsewhere. A WebSocket leaves by `upgrade`; HTTP ends there.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,19 +9,19 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
-use super::body::{ExchangeBody, RequestBody};
+use super::body::ExchangeBody;
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
 use super::forwarded::{self, PublicAuthority};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
 use super::{diagnosis, forward, headers, live, upgrade};
-use crate::config::{Action, HostPolicy, PathPattern, PathRewrite, Scheme};
-use crate::route::matcher::RequestView;
+use crate::config::{Action, HostPolicy, PathPattern, PathRewrite};
+use crate::route::matcher::{RequestView, Unrouted};
 use crate::route::{origin, path};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Upstream;
@@ -121,7 +120,8 @@ pub fn refuse(
     mut record: Record,
 ) -> Response<ExchangeBody> {
     record.error(error);
-    let response = error.to_response(record.accept().as_ref(), record.request_id());
+    let id = record.request_id().to_owned();
+    let response = error.to_response(record.accept(), &id);
     own_answer(context, response, record)
 }
 
@@ -156,7 +156,7 @@ fn plan(
             Some(handshake)
         }
         UpgradeRequest::Invalid(problem) => {
-            record.diagnosed(&diagnosis::diagnose_client(problem));
+            record.diagnosed(diagnosis::diagnose_client(problem));
             let mut error = ProxyError::client(problem.status(), problem.reason());
             error.field = problem.version_header();
             return Err(error);
@@ -172,14 +172,19 @@ fn plan(
     let Some(upstream) = route.upstream.clone() else {
         return own_action(&route, &parts, &public).map(Plan::Answer);
     };
-    let replaced_host = rewrite(context, &mut parts, &route, authority, &public, record);
-    Ok(Plan::Forward(Box::new(Admitted {
+    let is_handshake = handshake.is_some();
+    let replaced_host = rewrite(context, &mut parts, &route, authority, record)?;
+    let admitted = Box::new(Admitted {
         parts,
         route,
         upstream,
-        handshake,
+        is_handshake,
         replaced_host,
-    })))
+    });
+    Ok(match handshake {
+        Some(handshake) => Plan::Tunnel(admitted, handshake),
+        None => Plan::Forward(admitted),
+    })
 }
 
 /// The authority that the request is for (RFC 9112 section 3.2): of an absolute-form target,
@@ -242,17 +247,23 @@ fn find_route(
         headers: &parts.headers,
         websocket,
     };
-    let index = snapshot.table.find(&view);
-    index
-        .and_then(|index| snapshot.routes.get(index))
-        .cloned()
-        .ok_or_else(|| {
-            ProxyError::sluice(
-                StatusCode::NOT_FOUND,
-                Kind::DestinationUnavailable,
-                "no route takes this host, path and method",
-            )
-        })
+    let route = match snapshot.table.find(&view) {
+        Ok(index) => snapshot.routes.get(index).cloned(),
+        Err(Unrouted::NoRoute) => None,
+        Err(Unrouted::Ambiguous) => {
+            return Err(ProxyError::client(
+                StatusCode::BAD_REQUEST,
+                "the path can be read in two ways that lead to different routes",
+            ));
+        }
+    };
+    route.ok_or_else(|| {
+        ProxyError::sluice(
+            StatusCode::NOT_FOUND,
+            Kind::DestinationUnavailable,
+            "no route takes this host, path and method",
+        )
+    })
 }
 
 /// Drain and Origin policy.
@@ -329,8 +340,26 @@ fn rewrite(
     parts: &mut Parts,
     route: &Route,
     authority: HeaderValue,
-    public: &PublicAuthority<'_>,
     record: &mut Record,
-) -> Option<HeaderValue> {
-    todo!()
+) -> Result<Option<HeaderValue>, ProxyError> {
+    let fields = &mut parts.headers;
+    headers::strip_hop_by_hop(fields);
+    // hyper answers 100-continue itself when the body is first asked for.
+    fields.remove(header::EXPECT);
+    let id = forwarded::apply(fields, &context.peer_fields, &context.http, &authority);
+    record.identify(id);
+    if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
+        (&route.config.rewrite, &route.config.matches.path)
+        && parts.uri.path() != "*"
+    {
+        let rewritten = path::rewrite(parts.uri.path(), prefix, to).into_owned();
+        set_path(&mut parts.uri, &rewritten)?;
+    }
+    let (host, replaced) = match &route.config.host {
+        HostPolicy::Preserve => (authority, None),
+        HostPolicy::Set(host) => (host.clone(), Some(authority)),
+    };
+    parts.headers.insert(header::HOST, host);
+    headers::apply_edits(&mut parts.headers, &route.config.request_headers);
+    Ok(replaced)
 }

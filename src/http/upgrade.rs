@@ -209,6 +209,7 @@ impl PendingTunnel {
             tracing::debug!(%error, "the client left before its 101");
             return;
         }
+        tunnel_record::opened(&self.identity);
         tunnel::spawn(TunnelSpec {
             client,
             upstream: self.upstream,

@@ -55,7 +55,7 @@ pub struct Watch {
     waker: OnceLock<Waker>,
     verdict: AtomicU8,
     phase: AtomicU8,
-    heads: AtomicU32,
+    heads: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
     read_pending: AtomicBool,
@@ -80,7 +80,7 @@ impl Watch {
     }
 
     /// Bytes came from the client and were scanned.
-    pub fn read(&self, n: usize, phase: Phase, heads: u32) {
+    pub fn read(&self, n: usize, phase: Phase, heads: u64) {
         self.received
             .store(self.received.load(Relaxed) + n as u64, Relaxed);
         self.phase.store(phase as u8, Relaxed);
@@ -260,9 +260,9 @@ impl Watch {
 #[derive(Debug)]
 pub struct Past {
     last_tick: Instant,
-    read_key: (Verdict, u32, u64),
+    read_key: (Verdict, u64, u64),
     read_since: Instant,
-    rate_heads: u32,
+    rate_heads: u64,
     rate_base: u64,
     rate_waited: Duration,
     write_key: Option<u64>,

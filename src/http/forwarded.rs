@@ -10,8 +10,8 @@
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::Version;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::config::{HttpConfig, Scheme};
@@ -58,7 +58,11 @@ impl ForwardingPolicy {
     /// Appends our `Via`, if one is configured, to a message received in `version`.
     pub fn append_via(&self, headers: &mut HeaderMap, version: Version) {
         if let Some([http11, http10]) = &self.via {
-            let via = if version == Version::HTTP_10 { http10 } else { http11 };
+            let via = if version == Version::HTTP_10 {
+                http10
+            } else {
+                http11
+            };
             headers.append(header::VIA, via.clone());
         }
     }
@@ -89,7 +93,8 @@ impl PeerFields {
         let trusted = match address {
             Some(address) => policy.trusts(address),
             None => {
-                policy.trusts(Ipv4Addr::LOCALHOST.into()) || policy.trusts(Ipv6Addr::LOCALHOST.into())
+                policy.trusts(Ipv4Addr::LOCALHOST.into())
+                    || policy.trusts(Ipv6Addr::LOCALHOST.into())
             }
         };
         PeerFields {
@@ -139,14 +144,21 @@ pub struct Forwarding<'a> {
 /// word, and returns the request id. `Host` must be the effective one (RFC 9112 section
 /// 3.2.2). Spellings other than the canonical (`x_forwarded_for`) go whoever sent them.
 pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<HeaderValue> {
-    let Forwarding { policy, peer, version } = *forwarding;
+    let Forwarding {
+        policy,
+        peer,
+        version,
+    } = *forwarding;
     remove_claims(headers, peer.trusted);
     let host = headers.get(header::HOST).cloned();
     if peer.trusted {
         add_believed(headers, peer, host.as_ref());
     } else {
         let port = host.as_ref().and_then(|host| port_of(host.as_bytes()));
-        headers.insert(&PORT, peer.port_value(port.unwrap_or(peer.scheme.default_port())));
+        headers.insert(
+            &PORT,
+            peer.port_value(port.unwrap_or(peer.scheme.default_port())),
+        );
         headers.insert(&PROTO, HeaderValue::from_static(peer.scheme.as_str()));
         if let Some(chain) = &peer.chain {
             headers.insert(&FOR, chain.clone());
@@ -197,13 +209,27 @@ fn claim(name: &[u8]) -> Option<Spelling> {
 
 fn claim_slow(name: &[u8]) -> Option<Spelling> {
     let same = |name: &[u8], with: &[u8]| {
-        let dash = |&byte: &u8| if byte.is_ascii_alphanumeric() { byte } else { b'-' };
+        let dash = |&byte: &u8| {
+            if byte.is_ascii_alphanumeric() {
+                byte
+            } else {
+                b'-'
+            }
+        };
         name.iter().map(dash).eq(with.iter().copied())
     };
-    let ours = name.get(..11).is_some_and(|start| same(start, b"x-forwarded"))
+    let ours = name
+        .get(..11)
+        .is_some_and(|start| same(start, b"x-forwarded"))
         || same(name, b"x-real-ip");
-    let canonical = name.iter().all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    ours.then_some(if canonical { Spelling::Canonical } else { Spelling::Alias })
+    let canonical = name
+        .iter()
+        .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    ours.then_some(if canonical {
+        Spelling::Canonical
+    } else {
+        Spelling::Alias
+    })
 }
 
 /// Keeps what a trusted peer says, adds the peer itself to the chain and fills the gaps.
@@ -223,7 +249,9 @@ fn add_believed(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&Header
             None => headers.remove(&HOST),
         };
     }
-    let said = headers.get(&PORT).and_then(|port| first(port).parse::<u16>().ok());
+    let said = headers
+        .get(&PORT)
+        .and_then(|port| first(port).parse::<u16>().ok());
     if said.is_none() {
         let port = believed_host(headers).and_then(|host| port_of(host.as_bytes()));
         let port = port.unwrap_or(scheme.unwrap_or(peer.scheme).default_port());
@@ -233,7 +261,11 @@ fn add_believed(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&Header
 
 /// All lines of a list field and one more element, as one line.
 fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> HeaderValue {
-    let mut lines = headers.get_all(name).iter().filter(|line| !line.is_empty()).peekable();
+    let mut lines = headers
+        .get_all(name)
+        .iter()
+        .filter(|line| !line.is_empty())
+        .peekable();
     if lines.peek().is_none() {
         return last.clone();
     }
@@ -298,7 +330,10 @@ fn request_id(
 /// 128 random bits in hexadecimal: unique, not secret.
 fn new_request_id() -> HeaderValue {
     let mut text = [0; 32];
-    for (pair, byte) in text.chunks_exact_mut(2).zip(fastrand::u128(..).to_ne_bytes()) {
+    for (pair, byte) in text
+        .chunks_exact_mut(2)
+        .zip(fastrand::u128(..).to_ne_bytes())
+    {
         pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
         pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
     }
@@ -312,11 +347,18 @@ pub fn public_authority<'a>(
     headers: &'a HeaderMap,
     peer: &PeerFields,
 ) -> (Scheme, Option<&'a str>) {
-    let host = || headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = || {
+        headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+    };
     if !peer.trusted {
         return (peer.scheme, host());
     }
-    (believed_scheme(headers).unwrap_or(peer.scheme), believed_host(headers).or_else(host))
+    (
+        believed_scheme(headers).unwrap_or(peer.scheme),
+        believed_host(headers).or_else(host),
+    )
 }
 
 /// Lists of schemes and hosts begin at the client by convention, so the first one counts. A
@@ -324,9 +366,15 @@ pub fn public_authority<'a>(
 fn believed_scheme(headers: &HeaderMap) -> Option<Scheme> {
     let scheme = first(headers.get(&PROTO)?);
     // Some proxies write the WebSocket schemes here.
-    if ["https", "wss"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) {
+    if ["https", "wss"]
+        .iter()
+        .any(|name| scheme.eq_ignore_ascii_case(name))
+    {
         Some(Scheme::Https)
-    } else if ["http", "ws"].iter().any(|name| scheme.eq_ignore_ascii_case(name)) {
+    } else if ["http", "ws"]
+        .iter()
+        .any(|name| scheme.eq_ignore_ascii_case(name))
+    {
         Some(Scheme::Http)
     } else {
         None
@@ -338,14 +386,24 @@ fn believed_host(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn first(value: &HeaderValue) -> &str {
-    value.to_str().unwrap_or("").split(',').next().unwrap_or("").trim()
+    value
+        .to_str()
+        .unwrap_or("")
+        .split(',')
+        .next()
+        .unwrap_or("")
+        .trim()
 }
 
 /// The port written in an authority; the brackets of an IPv6 address hold none.
 fn port_of(host: &[u8]) -> Option<u16> {
     let colon = memchr::memrchr(b':', host)?;
     let port = &host[colon + 1..];
-    std::str::from_utf8(port).ok().filter(|_| !port.contains(&b']'))?.parse().ok()
+    std::str::from_utf8(port)
+        .ok()
+        .filter(|_| !port.contains(&b']'))?
+        .parse()
+        .ok()
 }
 
 /// The client's address for logs and limits: the rightmost in the chain that no trusted
@@ -379,7 +437,9 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     let bare = text.parse().ok();
     let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
     let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
-    bare.or_else(bracketed).or_else(with_port).map(|address| address.to_canonical())
+    bare.or_else(bracketed)
+        .or_else(with_port)
+        .map(|address| address.to_canonical())
 }
 
 #[cfg(test)]

@@ -274,6 +274,11 @@ fn chunked_bodies_are_strict() {
     }
     let long = format!("{head}3;{}\r\nabc", "e".repeat(257));
     assert_eq!(stable(long.as_bytes()), Some(ChunkExtension));
+    let some = format!(
+        "{head}{}0\r\n\r\n",
+        format!("1;{}\r\na\r\n", "e".repeat(200)).repeat(3)
+    );
+    assert_eq!(refusal(some.as_bytes()), None);
     let many = format!(
         "{head}{}",
         format!("1;{}\r\na\r\n", "e".repeat(200)).repeat(90)
@@ -336,6 +341,20 @@ fn phases_and_counters_follow_the_bytes() {
 }
 
 #[test]
+fn an_idle_scanner_is_small_and_keeps_no_buffer() {
+    let mut scanner = RequestScanner::new(LIMITS);
+    scanner.feed(b"GET / HTTP/1.1\r\nHo").unwrap();
+    assert!(scanner.carry.capacity() > 0);
+    scanner.feed(b"st: a\r\n\r\n").unwrap();
+    assert_eq!(scanner.carry.capacity(), 0);
+    assert!(
+        size_of::<RequestScanner>() <= 256,
+        "{}",
+        size_of::<RequestScanner>()
+    );
+}
+
+#[test]
 fn every_refusal_is_a_client_error_or_501_or_505() {
     assert!(!Refusal::ALL.is_empty());
     for refusal in Refusal::ALL {
@@ -346,52 +365,4 @@ fn every_refusal_is_a_client_error_or_501_or_505() {
         assert!(!refusal.reason().is_empty());
         assert_eq!(refusal.allow().is_some(), refusal.status() == 405);
     }
-}
-
-fn decode(mut decoder: BodyDecoder, bytes: &[u8], piece: usize) -> (Vec<u8>, usize, bool) {
-    let (mut data, mut used) = (Vec::new(), 0);
-    for part in bytes.chunks(piece) {
-        let mut at = 0;
-        while at < part.len() && !decoder.is_done() {
-            let found = decoder.feed(&part[at..]).unwrap();
-            data.extend_from_slice(&part[at..][found.data]);
-            at += found.consumed;
-        }
-        used += at;
-    }
-    (data, used, decoder.may_end_here())
-}
-
-#[test]
-fn answers_are_decoded_by_their_framing() {
-    let fields =
-        |list: &[(&'static str, &'static [u8])]| BodyDecoder::of_answer(403, list.iter().copied());
-    for piece in 1..30 {
-        let chunked = fields(&[("Transfer-Encoding", b"chunked")]).unwrap();
-        let body = b"3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: v\r\n\r\nnext";
-        assert_eq!(
-            decode(chunked.clone(), body, piece),
-            (b"abcde".to_vec(), body.len() - 4, true)
-        );
-        assert!(!decode(chunked, &body[..10], piece).2);
-        let length = fields(&[("content-length", b"3"), ("Content-Length", b"3")]).unwrap();
-        assert_eq!(
-            decode(length.clone(), b"abcd", piece),
-            (b"abc".to_vec(), 3, true)
-        );
-        assert!(!decode(length, b"ab", piece).2);
-        assert_eq!(
-            decode(fields(&[]).unwrap(), b"abc", piece),
-            (b"abc".to_vec(), 3, true)
-        );
-    }
-    let both = fields(&[("Content-Length", b"3"), ("Transfer-Encoding", b"chunked")]);
-    assert_eq!(both.unwrap_err(), Refusal::LengthAndEncoding);
-    let two = fields(&[("Content-Length", b"3"), ("Content-Length", b"4")]);
-    assert_eq!(two.unwrap_err(), Refusal::ContentLengthRepeated);
-    assert!(
-        BodyDecoder::of_answer(204, [].into_iter())
-            .unwrap()
-            .is_done()
-    );
 }

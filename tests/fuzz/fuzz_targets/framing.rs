@@ -6,7 +6,11 @@ use sluice::http::framing::{BodyDecoder, HeadLimits, RequestScanner};
 /// Panics if a split changes the verdict, or on anything that the scanner itself panics on.
 pub fn run(data: &[u8]) {
     let [a, b, bytes @ ..] = data else { return };
-    let limits = HeadLimits { max_head: 1024, max_header_lines: 16, max_target: 128 };
+    let limits = HeadLimits {
+        max_head: 1024,
+        max_header_lines: 16,
+        max_target: 128,
+    };
     let mut whole = RequestScanner::new(limits);
     let verdict = whole.feed(bytes);
     if let Err(violation) = verdict {
@@ -32,7 +36,10 @@ pub fn run(data: &[u8]) {
     assert_eq!(refusal, verdict.err().map(|violation| violation.refusal));
     assert!(passed >= verdict.map_or_else(|violation| violation.safe, |()| bytes.len()));
     assert_eq!(split.phase(), whole.phase());
-    assert_eq!((split.heads(), split.body_bytes()), (whole.heads(), whole.body_bytes()));
+    assert_eq!(
+        (split.heads(), split.body_bytes()),
+        (whole.heads(), whole.body_bytes())
+    );
 
     assert_eq!(decode(bytes, bytes.len().max(1)), decode(bytes, sizes[0]));
 }

@@ -1,5 +1,6 @@
 //! sluice: a WebSocket-aware HTTP reverse proxy.
 
+pub mod cli;
 pub mod config;
 pub mod http;
 pub mod io;

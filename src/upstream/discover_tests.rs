@@ -143,7 +143,7 @@ async fn new_connections_follow_an_address_that_changes_after_its_ttl() {
         .unwrap();
     let dns = Dns::start(&["127.0.0.2"]).await;
     let (upstream, registry) = upstream(&format!("app.test:{port}"));
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
 
     let lease = upstream.pick(&[]).expect("resolved");
@@ -176,7 +176,7 @@ async fn new_connections_follow_an_address_that_changes_after_its_ttl() {
 async fn failures_keep_the_last_good_answer() {
     let mut dns = Dns::start(&["127.0.0.2", "::1"]).await;
     let (upstream, registry) = upstream("app.test:80");
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
     let good = ["127.0.0.2:80", "[::1]:80"];
     assert_eq!(addresses(&upstream), good);
@@ -194,7 +194,7 @@ async fn a_name_that_cannot_be_resolved_yet_does_not_hold_up_the_start() {
     let dns = Dns::start(&[]).await;
     dns.say(Zone::NxDomain);
     let (upstream, registry) = upstream("late.test:80");
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
     assert!(dns.asked() > 0 && upstream.is_unresolved() && upstream.pick(&[]).is_none());
     dns.say(Dns::at(&["127.0.0.2"]));
@@ -240,7 +240,12 @@ async fn hosts_and_localhost_are_never_asked_for() {
     ];
     let upstream = Upstream::new(upstream_config(&names, Balance::Least), registry.clone());
     let upstream = Arc::new(upstream);
-    let discovery = Discovery::with_hosts(&[upstream.clone()], &registry, &dns.config(), &hosts);
+    let discovery = Discovery::with_hosts(
+        std::slice::from_ref(&upstream),
+        &registry,
+        &dns.config(),
+        &hosts,
+    );
     discovery.settled(LONG).await;
     let expected = [
         "127.0.0.4:1",
@@ -264,7 +269,7 @@ async fn hosts_and_localhost_are_never_asked_for() {
 async fn dropping_the_discovery_ends_the_questions() {
     let dns = Dns::start(&["127.0.0.2"]).await;
     let (upstream, registry) = upstream("app.test:80");
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
     drop(discovery);
     eventually("the tasks let go of the upstream", || {

@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! The command line: its definition, and which function answers each command. One file a
 //! command; what `run` starts is in `server`.
 //!
@@ -122,3 +123,9 @@ pub fn colour() -> bool {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stderr().is_terminal() && !no_colour
 }
+=======
+//! The subcommands, one file each.
+
+pub mod demo;
+pub mod health;
+>>>>>>> net

@@ -64,7 +64,11 @@ impl Io {
     }
 
     /// Reads into `buf`, as `AsyncRead` does.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         each!(self, s => tokio::io::AsyncRead::poll_read(std::pin::Pin::new(s), cx, buf))
     }
 
@@ -98,7 +102,10 @@ impl Io {
 
     /// Ends the writing direction (`shutdown(SHUT_WR)`); the other goes on.
     pub fn shutdown_write(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(self.as_fd(), rustix::net::Shutdown::Write)?)
+        Ok(rustix::net::shutdown(
+            self.as_fd(),
+            rustix::net::Shutdown::Write,
+        )?)
     }
 }
 

@@ -5,7 +5,7 @@
 //! Declare backends before the proxy: values drop in reverse, so that the proxy goes first.
 
 // Each test program uses its own part of this module.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 pub mod backend;
 pub mod foreign;

@@ -1,0 +1,318 @@
+//! The proxies under measurement: how each is configured (one worker,
+//! keep-alive towards the upstream, the same logging for all) and started.
+//! Everything else is left at its default, as an operator would find it.
+
+use crate::child::Process;
+use crate::options::Options;
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Which program stands between the load and the backend.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Kind {
+    /// This harness's own relay.
+    Floor,
+    /// A sluice binary.
+    Sluice(PathBuf),
+    /// nginx from the PATH.
+    Nginx,
+    /// HAProxy from the PATH.
+    Haproxy,
+    /// Caddy from the PATH.
+    Caddy,
+}
+
+/// A proxy that can be started.
+#[derive(Clone)]
+pub struct Candidate {
+    /// Its column's heading.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Its version, as it tells it.
+    pub version: String,
+}
+
+/// A running proxy.
+pub struct Proxy {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its processes.
+    pub process: Process,
+    directory: PathBuf,
+}
+
+/// Where a proxy's files and ports are.
+struct Site<'a> {
+    directory: &'a Path,
+    listen: SocketAddr,
+    upstream: SocketAddr,
+    access_log: bool,
+    files: u64,
+}
+
+impl Candidate {
+    /// Looks whether the program is there; its version, or why not.
+    pub fn find(name: &str, kind: Kind) -> Result<Self, String> {
+        let version = match &kind {
+            Kind::Floor => "this harness's relay".to_owned(),
+            Kind::Sluice(path) => first_line(path, "--version", "")?,
+            Kind::Nginx => first_line(Path::new("nginx"), "-v", "nginx version: ")?,
+            Kind::Haproxy => first_line(Path::new("haproxy"), "-v", "")?,
+            Kind::Caddy => first_line(Path::new("caddy"), "version", "")?,
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            kind,
+            version,
+        })
+    }
+
+    /// Whether sluice is to be better than this one.
+    pub fn is_peer(&self) -> bool {
+        matches!(self.kind, Kind::Nginx | Kind::Haproxy | Kind::Caddy)
+    }
+
+    /// Starts it in front of `upstream` and waits until it answers.
+    pub fn start(
+        &self,
+        upstream: SocketAddr,
+        options: &Options,
+        parent: &Path,
+    ) -> io::Result<Proxy> {
+        let listen = free_port()?;
+        let directory = parent.join(format!("{}-{}", self.name, listen.port()));
+        fs::create_dir_all(&directory)?;
+        let site = Site {
+            directory: &directory,
+            listen,
+            upstream,
+            access_log: options.access_log,
+            files: options.files,
+        };
+        let command = self.command(&site)?;
+        let log = directory.join("output.log");
+        let core = (!options.smoke).then_some(options.proxy_core);
+        let process = Process::start(command, core, &log)?;
+        let mut proxy = Proxy {
+            address: listen,
+            process,
+            directory,
+        };
+        proxy.await_answer()?;
+        Ok(proxy)
+    }
+
+    fn command(&self, site: &Site) -> io::Result<Command> {
+        let config = site.directory.join("config");
+        let (text, mut command) = match &self.kind {
+            Kind::Floor => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.args(["--role", "floor"]);
+                command.args(["--role-arg", &site.listen.to_string()]);
+                command.args(["--role-arg", &site.upstream.to_string()]);
+                return Ok(command);
+            }
+            Kind::Sluice(path) => {
+                let mut command = Command::new(path);
+                command.args(["run", "--config"]).arg(&config);
+                (sluice(site), command)
+            }
+            Kind::Nginx => {
+                let mut command = Command::new("nginx");
+                command.arg("-e").arg(site.directory.join("error.log"));
+                command.arg("-p").arg(site.directory).arg("-c").arg(&config);
+                (nginx(site), command)
+            }
+            Kind::Haproxy => {
+                let mut command = Command::new("haproxy");
+                command.args(["-db", "-f"]).arg(&config);
+                (haproxy(site), command)
+            }
+            Kind::Caddy => {
+                let mut command = Command::new("caddy");
+                command
+                    .args(["run", "--adapter", "caddyfile", "--config"])
+                    .arg(&config);
+                command.env("GOMAXPROCS", "1");
+                for variable in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
+                    command.env(variable, site.directory);
+                }
+                (caddy(site), command)
+            }
+        };
+        fs::write(&config, text)?;
+        command.current_dir(site.directory);
+        Ok(command)
+    }
+}
+
+impl Proxy {
+    /// Empties the access logs, which would fill the disk otherwise.
+    pub fn clear_logs(&self) {
+        for name in ["access.log", "output.log"] {
+            let path = self.directory.join(name);
+            if let Ok(file) = fs::File::options().write(true).open(path) {
+                let _ = file.set_len(0);
+            }
+        }
+    }
+
+    /// Bytes in the access logs: proof that logging was on.
+    pub fn logged(&self) -> u64 {
+        let length = |name| fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
+        length("access.log") + length("output.log")
+    }
+
+    /// The end of what it printed, for the reader of a failure.
+    pub fn last_words(&self) -> String {
+        let text = ["error.log", "output.log"].map(|name| {
+            let bytes = fs::read(self.directory.join(name)).unwrap_or_default();
+            String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(1500)..]).into_owned()
+        });
+        text.concat()
+    }
+
+    fn await_answer(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if self.answers().is_ok() {
+                return Ok(());
+            }
+            if !self.process.alive() || Instant::now() > deadline {
+                return Err(io::Error::other(format!(
+                    "it did not start: {}",
+                    self.last_words()
+                )));
+            }
+            if crate::sys::interrupted() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> io::Result<()> {
+        let mut stream = TcpStream::connect(self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(b"GET /128 HTTP/1.1\r\nHost: start\r\n\r\n")?;
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer)?;
+        match &answer {
+            b"HTTP/1.1 200" => Ok(()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+fn first_line(program: &Path, argument: &str, prefix: &str) -> Result<String, String> {
+    let output = Command::new(program).arg(argument).output();
+    let output = output.map_err(|error| format!("{}: {error}", program.display()))?;
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or_default();
+    let line = line.strip_prefix(prefix).unwrap_or(line);
+    Ok(line.split(" - ").next().unwrap_or(line).to_owned())
+}
+
+fn free_port() -> io::Result<SocketAddr> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
+}
+
+fn sluice(site: &Site) -> String {
+    let access = match site.access_log {
+        true => site.directory.join("access.log").display().to_string(),
+        false => "off".to_owned(),
+    };
+    let Site {
+        listen, upstream, ..
+    } = site;
+    format!(
+        "workers = 1\n[log]\naccess = \"{access}\"\n\
+         [[listen]]\naddress = \"{listen}\"\n[[route]]\nto = \"{upstream}\"\n"
+    )
+}
+
+fn nginx(site: &Site) -> String {
+    let access = match site.access_log {
+        true => "access.log",
+        false => "off",
+    };
+    // The temporary directories default to places only a package can write.
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("  {name}_temp_path {name};\n"))
+        .concat();
+    let user = match rustix::process::geteuid().is_root() {
+        true => "user root;\n",
+        false => "",
+    };
+    let Site {
+        listen,
+        upstream,
+        files,
+        ..
+    } = site;
+    format!(
+        "{user}daemon off;\nworker_processes 1;\nworker_rlimit_nofile {files};\n\
+         pid nginx.pid;\nerror_log error.log error;\n\
+         events {{ worker_connections {files}; }}\n\
+         http {{\n  access_log {access};\n{temporary}\
+         \x20 keepalive_timeout 1h;\n  keepalive_requests 1000000000;\n\
+         \x20 map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n\
+         \x20 upstream backend {{\n    server {upstream};\n    keepalive 128;\n\
+         \x20   keepalive_requests 1000000000;\n  }}\n\
+         \x20 server {{\n    listen {listen};\n    location / {{\n\
+         \x20     proxy_pass http://backend;\n      proxy_http_version 1.1;\n\
+         \x20     proxy_set_header Host $http_host;\n\
+         \x20     proxy_set_header Upgrade $http_upgrade;\n\
+         \x20     proxy_set_header Connection $connection_upgrade;\n\
+         \x20     proxy_read_timeout 1h;\n      proxy_send_timeout 1h;\n    }}\n  }}\n}}\n"
+    )
+}
+
+fn haproxy(site: &Site) -> String {
+    let (target, format) = match site.access_log {
+        true => (
+            "  log stdout format raw local0\n",
+            "  log global\n  option httplog\n",
+        ),
+        false => ("", ""),
+    };
+    let Site {
+        listen,
+        upstream,
+        files,
+        ..
+    } = site;
+    // Two descriptors a connection, and a margin that HAProxy insists on.
+    let connections = (files - 200) / 2;
+    format!(
+        "global\n  nbthread 1\n  maxconn {connections}\n{target}\
+         defaults\n  mode http\n{format}  http-reuse always\n\
+         \x20 timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n  timeout tunnel 1h\n\
+         frontend front\n  bind {listen}\n  maxconn {connections}\n  default_backend back\n\
+         backend back\n  server one {upstream}\n"
+    )
+}
+
+fn caddy(site: &Site) -> String {
+    let log = match site.access_log {
+        true => "  log {\n    output file access.log\n  }\n",
+        false => "",
+    };
+    let Site {
+        listen, upstream, ..
+    } = site;
+    format!(
+        "{{\n  admin off\n  auto_https off\n  persist_config off\n}}\n\
+         http://:{port} {{\n  bind 127.0.0.1\n{log}\
+         \x20 reverse_proxy {upstream} {{\n    transport http {{\n\
+         \x20     keepalive 1h\n      keepalive_idle_conns_per_host 128\n    }}\n  }}\n}}\n",
+        port = listen.port()
+    )
+}

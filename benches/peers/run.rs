@@ -1,0 +1,329 @@
+//! One run of the harness: finds the proxies, starts backend and proxies,
+//! goes through rounds, rows and proxies in turn, and hands the results on.
+
+use crate::child::Process;
+use crate::measure::{self, Sample};
+use crate::options::Options;
+use crate::proxies::{Candidate, Kind, Proxy};
+use crate::results::{Results, RowResults};
+use crate::rows::{ROWS, Row, Unit};
+use crate::{chart, sys, table};
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// What stands while rows are measured. Dropped in this order: proxies,
+/// backend, files.
+struct Stage {
+    proxies: Vec<Result<Proxy, String>>,
+    upstreams: Vec<SocketAddr>,
+    _backend: Process,
+    directory: Directory,
+}
+
+/// The place of configurations and logs, removed at the end unless kept.
+struct Directory {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if self.keep {
+            eprintln!("kept {}", self.path.display());
+        } else {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+/// Measures what the options ask for; false when something failed.
+pub fn run(mut options: Options) -> io::Result<bool> {
+    sys::catch_interrupts();
+    options.files = sys::raise_file_limit();
+    let rows = choose_rows(&options)?;
+    let candidates = find_candidates(&options)?;
+    let facts = facts(&options, &candidates);
+    if options.smoke {
+        eprintln!("peers: smoke test only; measure with `cargo bench --bench peers`");
+    } else {
+        sys::pin(options.load_core)?;
+        eprintln!("{}", facts.join("\n"));
+    }
+    let mut stage = Stage::set(&options, &candidates)?;
+    let mut results = Results {
+        rows: rows
+            .into_iter()
+            .map(|row| RowResults {
+                row,
+                cells: candidates.iter().map(|_| Ok(Vec::new())).collect(),
+            })
+            .collect(),
+        proxies: candidates,
+        facts,
+    };
+    for round in 0..options.rounds {
+        for row in &mut results.rows {
+            if row.row.unit == Unit::Bytes && round > 0 {
+                continue;
+            }
+            stage.measure(row, &results.proxies, round, &options)?;
+        }
+    }
+    drop(stage);
+    publish(&results, &options)?;
+    let failed = results
+        .rows
+        .iter()
+        .flat_map(|row| &row.cells)
+        .any(Result::is_err);
+    Ok(!failed)
+}
+
+fn publish(results: &Results, options: &Options) -> io::Result<()> {
+    if !options.smoke {
+        println!("\n{}", table::render(results));
+    } else if let Some(error) = results
+        .rows
+        .iter()
+        .flat_map(|row| &row.cells)
+        .find_map(|cell| cell.as_ref().err())
+    {
+        eprintln!("peers: {error}");
+    }
+    if let Some(path) = &options.json {
+        fs::write(path, serde_json::to_string_pretty(&results.json())?)?;
+    }
+    if let Some(path) = &options.svg {
+        fs::write(path, chart::render(results))?;
+    }
+    Ok(())
+}
+
+impl Stage {
+    fn set(options: &Options, candidates: &[Candidate]) -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("sluice-peers-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        let directory = Directory {
+            path,
+            keep: options.keep,
+        };
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args([
+            "--role",
+            "backend",
+            "--role-arg",
+            &candidates.len().to_string(),
+        ]);
+        let core = (!options.smoke).then_some(options.load_core);
+        let (backend, output) = Process::piped(command, core)?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line)?;
+        let ports = line.split_whitespace().flat_map(str::parse::<u16>);
+        let upstreams: Vec<_> = ports
+            .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            .collect();
+        if upstreams.len() != candidates.len() {
+            return Err(io::Error::other("the backend did not start"));
+        }
+        let mut stage = Self {
+            proxies: Vec::new(),
+            upstreams,
+            _backend: backend,
+            directory,
+        };
+        for (candidate, &upstream) in candidates.iter().zip(&stage.upstreams) {
+            let proxy = start(candidate, upstream, options, &stage.directory.path)?;
+            stage.proxies.push(proxy);
+        }
+        Ok(stage)
+    }
+
+    /// One row of one round through each proxy in turn. A proxy that failed
+    /// is replaced by a fresh one, so that its other rows can be told.
+    fn measure(
+        &mut self,
+        results: &mut RowResults,
+        candidates: &[Candidate],
+        round: usize,
+        options: &Options,
+    ) -> io::Result<()> {
+        for (at, candidate) in candidates.iter().enumerate() {
+            let Ok(samples) = &mut results.cells[at] else {
+                continue;
+            };
+            let outcome = self.sample(&results.row, candidate, at, options);
+            if sys::interrupted() {
+                return Err(io::Error::other("interrupted"));
+            }
+            match outcome {
+                Ok(sample) => {
+                    tell(&results.row, candidate, round, &sample, options);
+                    samples.push(sample);
+                }
+                Err(error) => {
+                    eprintln!(
+                        "FAILED {} through {}: {error}",
+                        results.row.id, candidate.name
+                    );
+                    results.cells[at] = Err(error);
+                    let upstream = self.upstreams[at];
+                    self.proxies[at] = start(candidate, upstream, options, &self.directory.path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(
+        &mut self,
+        row: &Row,
+        candidate: &Candidate,
+        at: usize,
+        options: &Options,
+    ) -> Result<Sample, String> {
+        let connections = connections(row, options);
+        let explain = |error: io::Error, proxy: &Proxy| {
+            format!("{error}; it said last: {:?}", proxy.last_words())
+        };
+        if row.unit == Unit::Bytes {
+            // What earlier rows left in its heap would hide what idle costs.
+            let proxy = start(candidate, self.upstreams[at], options, &self.directory.path);
+            let proxy = proxy.map_err(|error| error.to_string())??;
+            return measure::idle(row, connections, &proxy, options)
+                .map_err(|error| explain(error, &proxy));
+        }
+        let proxy = self.proxies[at].as_ref().map_err(Clone::clone)?;
+        measure::work(row, connections, proxy, options).map_err(|error| explain(error, proxy))
+    }
+}
+
+/// Starts a proxy; the inner error is one to report and live with.
+fn start(
+    candidate: &Candidate,
+    upstream: SocketAddr,
+    options: &Options,
+    directory: &Path,
+) -> io::Result<Result<Proxy, String>> {
+    // Another process may take the free port first: a second try.
+    let first = candidate.start(upstream, options, directory);
+    let started = first.or_else(|_| candidate.start(upstream, options, directory));
+    if sys::interrupted() {
+        return Err(io::Error::other("interrupted"));
+    }
+    Ok(started.map_err(|error| error.to_string()))
+}
+
+fn tell(row: &Row, candidate: &Candidate, round: usize, sample: &Sample, options: &Options) {
+    if options.smoke {
+        return;
+    }
+    let cost = table::show(Some(sample.cost), row.unit);
+    let unit = crate::results::unit_name(row.unit);
+    eprintln!(
+        "round {} {:13} {:9} {cost:>8} {unit:5}  proxy {:5.1} % of its core, others {:4.1} %",
+        round + 1,
+        row.id,
+        candidate.name,
+        sample.busy_percent,
+        sample.foreign_percent
+    );
+}
+
+/// The row's connections, fewer in a smoke test or where the limit of open
+/// files does not allow two for each.
+fn connections(row: &Row, options: &Options) -> usize {
+    let possible = (options.files.saturating_sub(300) / 2) as usize;
+    let wanted = if options.smoke {
+        row.connections.min(20)
+    } else {
+        row.connections
+    };
+    if wanted > possible {
+        eprintln!(
+            "only {possible} connections for {}: RLIMIT_NOFILE is {}",
+            row.id, options.files
+        );
+    }
+    wanted.min(possible)
+}
+
+fn choose_rows(options: &Options) -> io::Result<Vec<Row>> {
+    let asked = &options.rows;
+    if let Some(unknown) = asked
+        .iter()
+        .find(|id| *id != "all" && !ROWS.iter().any(|row| row.id == id.as_str()))
+    {
+        let known: Vec<_> = ROWS.iter().map(|row| row.id).collect();
+        return Err(io::Error::other(format!(
+            "no row {unknown}; there are {}",
+            known.join(", ")
+        )));
+    }
+    let chosen = |row: &&Row| match asked.is_empty() {
+        true => row.default || options.smoke,
+        false => asked.iter().any(|id| id == "all" || id == row.id),
+    };
+    Ok(ROWS.iter().filter(chosen).copied().collect())
+}
+
+fn find_candidates(options: &Options) -> io::Result<Vec<Candidate>> {
+    let mut wanted = Vec::new();
+    for name in &options.proxies {
+        let kind = match name.as_str() {
+            "floor" => Kind::Floor,
+            "sluice" => Kind::Sluice(fs::canonicalize(&options.sluice)?),
+            "nginx" => Kind::Nginx,
+            "haproxy" => Kind::Haproxy,
+            "caddy" => Kind::Caddy,
+            other => return Err(io::Error::other(format!("no proxy called {other}"))),
+        };
+        wanted.push((name.as_str(), kind));
+    }
+    if let Some(path) = &options.also {
+        wanted.push(("sluice-b", Kind::Sluice(fs::canonicalize(path)?)));
+    }
+    let mut found = Vec::new();
+    for (name, kind) in wanted {
+        match Candidate::find(name, kind) {
+            Ok(candidate) => found.push(candidate),
+            Err(error) => eprintln!("SKIPPED {name}, it is not here: {error}"),
+        }
+    }
+    Ok(found)
+}
+
+/// Machine, settings and versions.
+fn facts(options: &Options, candidates: &[Candidate]) -> Vec<String> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let info = read("/proc/cpuinfo");
+    let model = info
+        .lines()
+        .find_map(|line| line.strip_prefix("model name\t: "));
+    let load = read("/proc/loadavg");
+    let versions: Vec<_> = candidates
+        .iter()
+        .filter(|candidate| candidate.kind != Kind::Floor)
+        .map(|candidate| format!("{}: {}", candidate.name, candidate.version))
+        .collect();
+    vec![
+        format!(
+            "{cores} cores of {}, Linux {}, loopback, one worker on one core, access log {}, \
+             median of {} x {} s",
+            model.unwrap_or("an unknown make"),
+            read("/proc/sys/kernel/osrelease").trim(),
+            if options.access_log { "on" } else { "off" },
+            options.rounds,
+            options.seconds,
+        ),
+        versions.join("; "),
+        format!(
+            "load average at the start {}, open files {}",
+            load.split(' ').next().unwrap_or("?"),
+            options.files
+        ),
+    ]
+}

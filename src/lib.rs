@@ -1,9 +1,6 @@
 //! sluice: a WebSocket-aware HTTP reverse proxy.
 
-<<<<<<< HEAD
 pub mod access_log;
-=======
->>>>>>> net
 pub mod cli;
 pub mod config;
 pub mod http;

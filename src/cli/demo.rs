@@ -1,19 +1,3 @@
-<<<<<<< HEAD
-//! `sluice demo`: a backend and the proxy in front of it, in one process.
-
-use std::io;
-use std::net::SocketAddr;
-
-/// Runs the demonstration until it is told to stop.
-///
-/// # Errors
-/// Always: the demonstration isn't there yet.
-pub fn run(_listen: SocketAddr) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the demo isn't there yet",
-    ))
-=======
 //! `sluice demo`: an embedded backend and the proxy in front of it, with no file and no other
 //! server. Owns the configuration of the demo; the backend is in `demo/backend.rs`, and the
 //! proxy is the one that `sluice run` starts.
@@ -43,10 +27,10 @@ pub const LISTEN: SocketAddr =
 /// Starts the backend, prints the URL, and runs `serve`, the proxy, until it returns.
 ///
 /// `listen`: the address asked for; `None` means [`LISTEN`].
-pub fn run<E: From<io::Error>>(
+pub fn run<T, E: From<io::Error>>(
     listen: Option<SocketAddr>,
-    serve: impl FnOnce(Config) -> Result<(), E>,
-) -> Result<(), E> {
+    serve: impl FnOnce(Config) -> Result<T, E>,
+) -> Result<T, E> {
     let listen = listen.map_or_else(free_address, Ok)?;
     let backend = Backend::start()?;
     println!("sluice demo: open http://{listen}/ in a browser, in two tabs to chat");
@@ -146,5 +130,4 @@ mod tests {
         assert_ne!(free.port(), LISTEN.port());
         listen::bind(&ListenAddress::Tcp(free)).expect("it is free");
     }
->>>>>>> net
 }

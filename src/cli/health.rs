@@ -1,20 +1,3 @@
-<<<<<<< HEAD
-//! `sluice health`: asks a running proxy whether it is well.
-
-use std::io;
-
-use super::HealthArguments;
-
-/// Asks once; the answer is the exit code.
-///
-/// # Errors
-/// Always: the check isn't there yet.
-pub fn run(_arguments: &HealthArguments) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the health check isn't there yet",
-    ))
-=======
 //! `sluice health`: is the proxy on this machine answering? For a container's HEALTHCHECK:
 //! blocking sockets, no runtime, no name resolution, one line, exit code 0 or 1.
 //!
@@ -321,5 +304,4 @@ mod tests {
             Target::Tcp("127.0.0.3:81".parse().unwrap())
         );
     }
->>>>>>> net
 }

@@ -309,7 +309,7 @@ fn caddy(site: &Site) -> String {
         listen, upstream, ..
     } = site;
     format!(
-        "{{\n  admin off\n  auto_https off\n  persist_config off\n}}\n\
+        "{{\n  admin off\n  auto_https off\n}}\n\
          http://:{port} {{\n  bind 127.0.0.1\n{log}\
          \x20 reverse_proxy {upstream} {{\n    transport http {{\n\
          \x20     keepalive 1h\n      keepalive_idle_conns_per_host 128\n    }}\n  }}\n}}\n",

@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{Interest, ReadBuf};
@@ -69,7 +70,7 @@ impl Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        each!(self, s => tokio::io::AsyncRead::poll_read(std::pin::Pin::new(s), cx, buf))
+        each!(self, s => tokio::io::AsyncRead::poll_read(Pin::new(s), cx, buf))
     }
 
     /// Writes, as `AsyncWrite` does.
@@ -124,5 +125,15 @@ impl From<TcpStream> for Io {
 impl From<UnixStream> for Io {
     fn from(stream: UnixStream) -> Self {
         Io::Unix(stream)
+    }
+}
+
+impl tokio::io::AsyncRead for Io {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Io::poll_read(&mut self, cx, buf)
     }
 }

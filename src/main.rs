@@ -1,1 +1,14 @@
-fn main() {}
+//! The `sluice` program: reads the command line and does what it says; the exit code tells
+//! how that went.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Thousands of tunnels come and go: freed memory must be used again, not scattered.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    sluice::cli::Arguments::parse().run()
+}

@@ -8,6 +8,9 @@ pub mod file;
 pub mod problem;
 pub mod schema;
 
+pub use file::{load, parse};
+pub use problem::{Problem, Problems};
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -347,6 +350,21 @@ pub struct UpstreamConfig {
     pub max_idle: usize,
     /// How long an idle connection is kept. Default: 55 s.
     pub idle_timeout: Duration,
+}
+
+impl UpstreamConfig {
+    /// An upstream with every setting at its default.
+    pub fn new(name: String, endpoints: Vec<EndpointAddress>) -> Self {
+        UpstreamConfig {
+            name,
+            endpoints,
+            balance: Balance::Least,
+            connect_timeout: Duration::from_secs(5),
+            retry_after: Duration::from_secs(10),
+            max_idle: 64,
+            idle_timeout: Duration::from_secs(55),
+        }
+    }
 }
 
 /// Where an endpoint is reached.

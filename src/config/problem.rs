@@ -1,1 +1,197 @@
-//! placeholder
+//! What is wrong with a configuration, and where: every problem with its place, the
+//! offending text underlined and what would be right. Does not judge configurations
+//! (`file` does) and does not decide where the text is printed.
+
+use std::error::Error;
+use std::fmt;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Problem {
+    /// 1-based line; 0 when the file as a whole could not be read.
+    pub line: usize,
+    /// 1-based column in characters; 0 when the file as a whole could not be read.
+    pub column: usize,
+    /// The offending text, in bytes of the source.
+    pub span: Range<usize>,
+    /// The key concerned, as `route[2].websocket.origin`; empty for a syntax error.
+    pub key: String,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub hint: Option<String>,
+    /// Other places that belong to it, each with a label.
+    pub related: Vec<(Range<usize>, String)>,
+}
+
+impl Problem {
+    /// Adds what would be right.
+    pub fn hint(&mut self, text: impl Into<String>) -> &mut Self {
+        self.hint = Some(text.into());
+        self
+    }
+
+    /// Points at another place that belongs to it.
+    pub fn related(&mut self, span: Range<usize>, label: impl Into<String>) -> &mut Self {
+        self.related.push((span, label.into()));
+        self
+    }
+}
+
+/// All that is wrong with one configuration; never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems {
+    name: String,
+    source: String,
+    list: Vec<Problem>,
+}
+
+impl Problems {
+    /// Puts the problems in the order of the source and fills in lines and columns.
+    pub(super) fn new(name: &str, source: &str, mut list: Vec<Problem>) -> Self {
+        for problem in &mut list {
+            problem.span = within(source, &problem.span);
+            (problem.line, problem.column) = position(source, problem.span.start);
+            for (span, _) in &mut problem.related {
+                *span = within(source, span);
+            }
+        }
+        list.sort_by_key(|problem| (problem.span.start, problem.span.end));
+        list.dedup();
+        Problems {
+            name: name.to_owned(),
+            source: source.to_owned(),
+            list,
+        }
+    }
+
+    /// A configuration that could not be read at all.
+    pub(super) fn unreadable(name: &str, message: String, hint: Option<String>) -> Self {
+        Problems {
+            name: name.to_owned(),
+            source: String::new(),
+            list: vec![Problem {
+                message,
+                hint,
+                ..Problem::default()
+            }],
+        }
+    }
+
+    /// The problems in the order of the source.
+    pub fn list(&self) -> &[Problem] {
+        &self.list
+    }
+
+    /// Every problem with its source and underline, and a last line that counts them;
+    /// with terminal colours or without.
+    pub fn render(&self, colour: bool) -> String {
+        let renderer = if colour {
+            Renderer::styled()
+        } else {
+            Renderer::plain()
+        };
+        let mut text = String::new();
+        for problem in &self.list {
+            text.push_str(&self.render_one(problem, &renderer));
+            text.push_str("\n\n");
+        }
+        let count = self.list.len();
+        let plural = if count == 1 { "" } else { "s" };
+        text.push_str(&format!("{}: {count} error{plural}\n", self.name));
+        text
+    }
+
+    fn render_one(&self, problem: &Problem, renderer: &Renderer) -> String {
+        let title = Level::ERROR.primary_title(problem.message.as_str());
+        let mut group = Group::with_title(title);
+        if problem.line > 0 {
+            // Only the lines concerned: rendering stays cheap however large the file is.
+            let (first, lines) = self.lines_around(problem);
+            let place = |span: &Range<usize>| span.start - first..span.end - first;
+            let (line, _) = position(&self.source, first);
+            let mut snippet = Snippet::source(lines)
+                .line_start(line)
+                .path(self.name.as_str())
+                .annotation(AnnotationKind::Primary.span(place(&problem.span)));
+            for (span, label) in &problem.related {
+                snippet = snippet.annotation(
+                    AnnotationKind::Context
+                        .span(place(span))
+                        .label(label.as_str()),
+                );
+            }
+            group = group.element(snippet);
+        }
+        if let Some(hint) = &problem.hint {
+            group = group.element(Level::HELP.message(hint.as_str()));
+        }
+        renderer.render(&[group])
+    }
+
+    /// The whole lines that hold the problem and its related places, with their offset.
+    fn lines_around(&self, problem: &Problem) -> (usize, &str) {
+        let related = problem.related.iter().map(|(span, _)| span);
+        let spans = || related.clone().chain([&problem.span]);
+        let start = spans().map(|span| span.start).min().unwrap_or(0);
+        let end = spans().map(|span| span.end).max().unwrap_or(0);
+        let first = self.source[..start].rfind('\n').map_or(0, |at| at + 1);
+        let last = self.source[end..]
+            .find('\n')
+            .map_or(self.source.len(), |at| end + at);
+        (first, &self.source[first..last])
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl Error for Problems {}
+
+/// The span cut to the source and moved out to character borders.
+fn within(source: &str, span: &Range<usize>) -> Range<usize> {
+    let start = source.floor_char_boundary(span.start);
+    let end = source.ceil_char_boundary(span.end).max(start);
+    start..end
+}
+
+/// 1-based line and column (in characters) of a byte offset on a character border.
+fn position(source: &str, offset: usize) -> (usize, usize) {
+    let before = &source[..offset];
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = before.bytes().filter(|&byte| byte == b'\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_count_characters_and_lines_start_at_one() {
+        let source = "a = 1\nü = ö";
+        assert_eq!(position(source, 0), (1, 1));
+        assert_eq!(position(source, source.find('ö').unwrap()), (2, 5));
+    }
+
+    #[test]
+    fn spans_are_brought_back_into_the_source() {
+        assert_eq!(within("ü", &(1..9)), 0..2);
+        assert_eq!(within("", &(5..9)), 0..0);
+    }
+
+    #[test]
+    fn an_unreadable_file_has_no_place() {
+        let problems = Problems::unreadable("x.toml", "no such file".into(), None);
+        assert_eq!(
+            problems.to_string(),
+            "error: no such file\n\nx.toml: 1 error\n"
+        );
+    }
+}

@@ -1,5 +1,21 @@
-//! HTTP.
+//! The HTTP/1.1 side: hyper serves a client's connection, `exchange` takes each request
+//! through its phases, `forward` and `upgrade` carry it to an upstream.
+//!
+//! Nothing here knows what a tunnel does; `upgrade` hands it two sockets and is done.
+
+pub mod body;
+pub mod client_io;
+pub mod connection;
+pub mod diagnosis;
+pub mod error;
+pub mod exchange;
+pub mod forward;
 pub mod forwarded;
 pub mod framing;
 pub mod handshake;
 pub mod headers;
+pub mod live;
+pub mod record;
+pub mod tunnel_record;
+pub mod upgrade;
+pub mod watch;

@@ -1,4 +1,10 @@
-//! Routing: which route takes a request.
+//! Routing: what a request's host, path and origin mean, and which route takes it.
+//! Pure functions and tables over the configuration; no socket, no clock.
+//!
+//! A request walks: [`path::normalise`] → [`matcher::RouteTable::find`] → (a handshake)
+//! [`origin::check`] → [`path::rewrite`].
+
+pub mod host;
 pub mod matcher;
 pub mod origin;
 pub mod path;

@@ -1,1 +1,481 @@
-//! placeholder
+//! The frame scanner: follows RFC 6455 section 5.2 framing over bytes in any pieces, and
+//! always knows whether it stands at a frame border. It performs no I/O, never alters a
+//! byte, and does not judge payloads; extensions may use the RSV bits.
+//!
+//! Our own frames are built in `encode`; what a frame means for the tunnel is `pump`'s.
+
+use super::counters::Counters;
+
+#[cfg(test)]
+mod tests;
+
+/// The longest header: two bytes, a 64-bit length and a masking key.
+pub const MAX_HEADER: usize = 14;
+/// The longest control payload (RFC 6455 section 5.5).
+pub const MAX_CONTROL: usize = 125;
+
+/// One end of a tunnel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Side {
+    /// Who opened the connection to us; its frames are masked.
+    Client = 0,
+    /// Whom we connected to; its frames are not masked.
+    Upstream = 1,
+}
+
+impl Side {
+    /// The opposite end.
+    pub fn other(self) -> Side {
+        match self {
+            Side::Client => Side::Upstream,
+            Side::Upstream => Side::Client,
+        }
+    }
+}
+
+/// Opcodes of RFC 6455 section 11.8.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Opcode {
+    /// A further fragment.
+    Continuation = 0x0,
+    /// Text.
+    Text = 0x1,
+    /// Binary.
+    Binary = 0x2,
+    /// The closing handshake.
+    Close = 0x8,
+    /// A ping.
+    Ping = 0x9,
+    /// Its answer.
+    Pong = 0xA,
+}
+
+impl Opcode {
+    fn from_bits(bits: u8) -> Option<Opcode> {
+        Some(match bits {
+            0x0 => Opcode::Continuation,
+            0x1 => Opcode::Text,
+            0x2 => Opcode::Binary,
+            0x8 => Opcode::Close,
+            0x9 => Opcode::Ping,
+            0xA => Opcode::Pong,
+            _ => return None,
+        })
+    }
+
+    fn is_control(self) -> bool {
+        self as u8 & 0x8 != 0
+    }
+}
+
+/// Why bytes are not valid framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Violation {
+    /// Opcodes 3 to 7 and 11 to 15.
+    ReservedOpcode,
+    /// A control frame without FIN.
+    FragmentedControl,
+    /// A control payload above 125 bytes.
+    LongControl,
+    /// A continuation without a message to continue.
+    UnexpectedContinuation,
+    /// A new message inside a fragmented one.
+    UnfinishedMessage,
+    /// A client's frame without a mask.
+    NotMasked,
+    /// A server's frame with one.
+    Masked,
+    /// A length in more bytes than it needs.
+    NonMinimalLength,
+    /// A 64-bit length with its highest bit set.
+    LengthTooLarge,
+    /// A Close payload of one byte.
+    CloseLength,
+    /// A close code that must not be sent.
+    CloseCode,
+}
+
+impl Violation {
+    /// What is wrong, in words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Violation::ReservedOpcode => "reserved opcode",
+            Violation::FragmentedControl => "fragmented control frame",
+            Violation::LongControl => "control frame above 125 bytes",
+            Violation::UnexpectedContinuation => "continuation without a message",
+            Violation::UnfinishedMessage => "new message inside a fragmented one",
+            Violation::NotMasked => "client frame without a mask",
+            Violation::Masked => "server frame with a mask",
+            Violation::NonMinimalLength => "length not minimally encoded",
+            Violation::LengthTooLarge => "length with its highest bit set",
+            Violation::CloseLength => "close payload of one byte",
+            Violation::CloseCode => "close code that must not be sent",
+        }
+    }
+}
+
+/// A frame header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Header {
+    fin: bool,
+    opcode: Opcode,
+    /// Bytes of payload.
+    length: u64,
+    /// Bytes of header, 2 to 14.
+    size: usize,
+}
+
+impl Header {
+    /// Reads a header of `sender`; `None` when more bytes are needed. The checks stand in
+    /// the order of the bytes they need, so that every split finds the same violation.
+    #[inline]
+    fn parse(bytes: &[u8], sender: Side, open: bool) -> Result<Option<Header>, Violation> {
+        let Some(&first) = bytes.first() else {
+            return Ok(None);
+        };
+        let fin = first & 0x80 != 0;
+        let opcode = Opcode::from_bits(first & 0x0F).ok_or(Violation::ReservedOpcode)?;
+        match opcode {
+            Opcode::Continuation if !open => return Err(Violation::UnexpectedContinuation),
+            Opcode::Text | Opcode::Binary if open => return Err(Violation::UnfinishedMessage),
+            _ if opcode.is_control() && !fin => return Err(Violation::FragmentedControl),
+            _ => {}
+        }
+        let Some(&second) = bytes.get(1) else {
+            return Ok(None);
+        };
+        let masked = second & 0x80 != 0;
+        match sender {
+            Side::Client if !masked => return Err(Violation::NotMasked),
+            Side::Upstream if masked => return Err(Violation::Masked),
+            _ => {}
+        }
+        let short = second & 0x7F;
+        if opcode.is_control() && short > 125 {
+            return Err(Violation::LongControl);
+        }
+        let (length, end) = match short {
+            126 => {
+                let Some(raw) = bytes.get(2..).and_then(|rest| rest.first_chunk::<2>()) else {
+                    return Ok(None);
+                };
+                let length = u64::from(u16::from_be_bytes(*raw));
+                if length < 126 {
+                    return Err(Violation::NonMinimalLength);
+                }
+                (length, 4)
+            }
+            127 => {
+                if bytes.get(2).is_some_and(|byte| byte & 0x80 != 0) {
+                    return Err(Violation::LengthTooLarge);
+                }
+                let Some(raw) = bytes.get(2..).and_then(|rest| rest.first_chunk::<8>()) else {
+                    return Ok(None);
+                };
+                let length = u64::from_be_bytes(*raw);
+                if length <= u64::from(u16::MAX) {
+                    return Err(Violation::NonMinimalLength);
+                }
+                (length, 10)
+            }
+            short => (u64::from(short), 2),
+        };
+        let size = if masked { end + 4 } else { end };
+        if bytes.len() < size {
+            return Ok(None);
+        }
+        Ok(Some(Header {
+            fin,
+            opcode,
+            length,
+            size,
+        }))
+    }
+}
+
+/// What one step of the scanner ended with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The rest of a data frame, or of the input.
+    Data,
+    /// The rest of a control frame; [`Scanner::control`] has its payload.
+    Control(Opcode),
+    /// Not valid framing: the scanner must not be used again.
+    Invalid(Violation),
+}
+
+/// One step over some input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Bytes of the input it covers.
+    pub used: usize,
+    /// What it ended with.
+    pub kind: Kind,
+}
+
+/// A control payload, unmasked.
+#[derive(Debug, Clone, Copy)]
+pub struct Payload {
+    bytes: [u8; MAX_CONTROL],
+    len: u8,
+}
+
+impl std::ops::Deref for Payload {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// Follows the frames of one direction.
+#[derive(Debug)]
+pub struct Scanner {
+    /// Payload bytes of the current frame still to come; more than 0 only inside a frame.
+    left: u64,
+    /// The raw bytes of a control frame that came in pieces, its header included.
+    control: Option<Box<Vec<u8>>>,
+    /// The first bytes of a header that came in pieces.
+    head: [u8; MAX_HEADER],
+    head_len: u8,
+    fin: bool,
+    /// The opcode of the current frame.
+    opcode: Opcode,
+    /// A fragmented message is under way.
+    open: bool,
+    /// The message under way, or the last one, is text.
+    text: bool,
+    sender: Side,
+}
+
+impl Scanner {
+    /// A scanner that stands in front of `sender`'s first frame.
+    pub fn new(sender: Side) -> Scanner {
+        Scanner {
+            left: 0,
+            control: None,
+            head: [0; MAX_HEADER],
+            head_len: 0,
+            fin: true,
+            opcode: Opcode::Text,
+            open: false,
+            text: false,
+            sender,
+        }
+    }
+
+    /// Whether the next byte starts a frame.
+    #[inline]
+    pub fn at_border(&self) -> bool {
+        self.left == 0 && self.head_len == 0
+    }
+
+    /// Payload bytes of the current data frame still to come.
+    pub fn data_left(&self) -> u64 {
+        if self.control.is_some() { 0 } else { self.left }
+    }
+
+    /// Whether a Pong has begun and is not complete.
+    pub fn inside_pong(&self) -> bool {
+        if self.head_len > 0 {
+            return self.head[0] & 0x0F == Opcode::Pong as u8;
+        }
+        self.control.is_some() && self.left > 0 && self.opcode == Opcode::Pong
+    }
+
+    /// The bytes seen so far of an unfinished header or control frame, as they came.
+    pub fn pending(&self) -> &[u8] {
+        match &self.control {
+            Some(raw) => raw,
+            None => &self.head[..usize::from(self.head_len)],
+        }
+    }
+
+    /// Accounts for `n` payload bytes of the current data frame that were moved unseen;
+    /// `n` is at most [`Scanner::data_left`].
+    pub fn skip(&mut self, n: u64, counters: &Counters) {
+        debug_assert!(n <= self.data_left());
+        self.left -= n;
+        counters.payload(self.text, n);
+        if self.left == 0 {
+            self.frame_done(counters);
+        }
+    }
+
+    /// Follows `input` to the end of its first frame, or to its own end. `input` is not
+    /// empty.
+    #[inline]
+    pub fn step(&mut self, input: &[u8], counters: &Counters) -> Step {
+        if self.left > 0 {
+            return self.inside(input, counters);
+        }
+        if self.head_len > 0 {
+            return self.split_header(input, counters);
+        }
+        match Header::parse(input, self.sender, self.open) {
+            Ok(Some(header)) => self.begin(header, input, counters),
+            Ok(None) => {
+                self.head[..input.len()].copy_from_slice(input);
+                self.head_len = input.len() as u8;
+                Step {
+                    used: input.len(),
+                    kind: Kind::Data,
+                }
+            }
+            Err(violation) => Step {
+                used: 0,
+                kind: Kind::Invalid(violation),
+            },
+        }
+    }
+
+    /// The frame's header is complete; `input` starts with it.
+    #[inline]
+    fn begin(&mut self, header: Header, input: &[u8], counters: &Counters) -> Step {
+        self.opcode = header.opcode;
+        self.fin = header.fin;
+        if header.opcode.is_control() {
+            return self.begin_control(header, input, counters);
+        }
+        if header.opcode != Opcode::Continuation {
+            self.text = header.opcode == Opcode::Text;
+        }
+        self.open = !header.fin;
+        let there = header.length.min((input.len() - header.size) as u64);
+        self.left = header.length - there;
+        counters.payload(self.text, there);
+        if self.left == 0 {
+            self.frame_done(counters);
+        }
+        Step {
+            used: header.size + there as usize,
+            kind: Kind::Data,
+        }
+    }
+
+    #[cold]
+    fn begin_control(&mut self, header: Header, input: &[u8], counters: &Counters) -> Step {
+        // A control frame has at most 14 + 125 bytes.
+        let whole = header.size + header.length as usize;
+        self.control = None;
+        if input.len() >= whole {
+            return self.control_done(whole, counters);
+        }
+        self.control = Some(Box::new(input.to_vec()));
+        self.left = (whole - input.len()) as u64;
+        Step {
+            used: input.len(),
+            kind: Kind::Data,
+        }
+    }
+
+    /// The header began in an earlier input.
+    #[cold]
+    fn split_header(&mut self, input: &[u8], counters: &Counters) -> Step {
+        let known = usize::from(self.head_len);
+        let more = input.len().min(MAX_HEADER - known);
+        let mut head = self.head;
+        head[known..known + more].copy_from_slice(&input[..more]);
+        match Header::parse(&head[..known + more], self.sender, self.open) {
+            Err(violation) => Step {
+                used: 0,
+                kind: Kind::Invalid(violation),
+            },
+            Ok(None) => {
+                self.head = head;
+                self.head_len = (known + more) as u8;
+                Step {
+                    used: more,
+                    kind: Kind::Data,
+                }
+            }
+            Ok(Some(header)) => {
+                let rest = header.size - known;
+                self.head_len = 0;
+                // The header alone first; the payload follows as it does inside a frame.
+                let mut step = self.begin(header, &head[..header.size], counters);
+                step.used = rest;
+                if matches!(step.kind, Kind::Control(_)) {
+                    // An empty control frame: its bytes are only here.
+                    self.control = Some(Box::new(head[..header.size].to_vec()));
+                }
+                if self.left == 0 || rest == input.len() {
+                    return step;
+                }
+                let step = self.inside(&input[rest..], counters);
+                Step {
+                    used: rest + step.used,
+                    ..step
+                }
+            }
+        }
+    }
+
+    /// `input` starts inside a payload.
+    #[inline]
+    fn inside(&mut self, input: &[u8], counters: &Counters) -> Step {
+        let there = self.left.min(input.len() as u64);
+        let used = there as usize;
+        self.left -= there;
+        if let Some(raw) = &mut self.control {
+            raw.extend_from_slice(&input[..used]);
+            if self.left == 0 {
+                return self.control_done(used, counters);
+            }
+        } else {
+            counters.payload(self.text, there);
+            if self.left == 0 {
+                self.frame_done(counters);
+            }
+        }
+        Step {
+            used,
+            kind: Kind::Data,
+        }
+    }
+
+    #[inline]
+    fn frame_done(&mut self, counters: &Counters) {
+        counters.frame();
+        if self.fin {
+            counters.message(self.text);
+        }
+    }
+
+    fn control_done(&mut self, used: usize, counters: &Counters) -> Step {
+        match self.opcode {
+            Opcode::Ping => counters.ping(),
+            Opcode::Pong => counters.pong(),
+            _ => {}
+        }
+        Step {
+            used,
+            kind: Kind::Control(self.opcode),
+        }
+    }
+
+    /// The payload of the control frame that the last step completed, unmasked, and its raw
+    /// bytes where it came in pieces. `last` is what that step covered.
+    pub fn control(&mut self, last: &[u8]) -> (Payload, Option<Box<Vec<u8>>>) {
+        let raw = self.control.take();
+        let frame = raw.as_ref().map_or(last, |raw| raw.as_slice());
+        let mut payload = Payload {
+            bytes: [0; MAX_CONTROL],
+            len: 0,
+        };
+        let Some((&[_, second], rest)) = frame.split_first_chunk::<2>() else {
+            return (payload, raw);
+        };
+        let (key, body) = match rest.split_first_chunk::<4>() {
+            Some((key, body)) if second & 0x80 != 0 => (*key, body),
+            _ => ([0; 4], rest),
+        };
+        payload.len = second & 0x7F;
+        for (i, (to, from)) in payload.bytes.iter_mut().zip(body).enumerate() {
+            *to = from ^ key[i & 3];
+        }
+        (payload, raw)
+    }
+}

@@ -1,2 +1,282 @@
-//! Tunnels.
+//! The tunnel: two directions that flow independently, and the closing handshake's states
+//! (RFC 6455 section 7). It starts behind a validated 101 with both sockets in hand, and
+//! knows nothing of how they came to be.
+//!
+//! `frame` follows framing, `pump` moves bytes, `registry` keeps time; `journal` and
+//! `report` say what happened.
+
+pub mod counters;
+pub mod encode;
 pub mod frame;
+pub mod handle;
+pub mod identity;
+mod journal;
+mod pump;
+pub mod registry;
+pub mod report;
+mod splice;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+pub use self::counters::Tally;
+pub use self::frame::Side;
+pub use self::handle::{CloseOrder, Cut, Phase, TunnelHandle};
+pub use self::identity::{IdentityParts, TunnelIdentity};
+pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
+
+use self::handle::command;
+use self::journal::Journal;
+use self::pump::{Direction, SCRATCH};
+use crate::config::WebSocketConfig;
+use crate::io::Io;
+
+/// Everything a tunnel starts with.
+#[derive(Debug)]
+pub struct TunnelSpec<G> {
+    /// The client's connection.
+    pub client: Io,
+    /// The upstream's connection.
+    pub upstream: Io,
+    /// What the client sent behind its handshake and was read already.
+    pub from_client: Bytes,
+    /// What the upstream sent behind its 101 and was read already.
+    pub from_upstream: Bytes,
+    /// The route's settings.
+    pub settings: Arc<WebSocketConfig>,
+    /// Whose tunnel it is.
+    pub identity: Box<TunnelIdentity>,
+    /// Called once, on the worker's thread, when the tunnel has ended.
+    pub report: fn(&TunnelReport<'_>),
+    /// Dropped behind the report: leases, permits.
+    pub guard: G,
+}
+
+/// Starts a tunnel as a task of the current thread's runtime, and registers it with the
+/// thread's registry. Must be called inside that runtime, on the worker's thread.
+pub fn spawn<G: Send + Unpin + 'static>(spec: TunnelSpec<G>) -> Arc<TunnelHandle> {
+    let tunnel = Tunnel::new(spec);
+    let handle = tunnel.journal.handle.clone();
+    registry::add(&handle);
+    tokio::spawn(tunnel);
+    handle
+}
+
+thread_local! {
+    /// The worker's buffer, borrowed within one poll only.
+    static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
+}
+
+/// A running tunnel. Kept small: an idle one is hardly more than its sockets.
+struct Tunnel<G> {
+    client: Io,
+    upstream: Io,
+    /// From the client to the upstream.
+    up: Direction,
+    /// From the upstream to the client.
+    down: Direction,
+    journal: Journal,
+    report: fn(&TunnelReport<'_>),
+    /// A close order is being carried out.
+    closing: bool,
+    phase: Phase,
+    /// Dropped last.
+    _guard: G,
+}
+
+impl<G> Tunnel<G> {
+    fn new(spec: TunnelSpec<G>) -> Tunnel<G> {
+        let handle = Arc::new(TunnelHandle::new(spec.identity, spec.settings));
+        let mut journal = Journal::new(handle);
+        let mut up = Direction::new(Side::Client);
+        let mut down = Direction::new(Side::Upstream);
+        up.seed(&spec.from_client, &mut journal);
+        down.seed(&spec.from_upstream, &mut journal);
+        Tunnel {
+            client: spec.client,
+            upstream: spec.upstream,
+            up,
+            down,
+            journal,
+            report: spec.report,
+            closing: false,
+            phase: Phase::Open,
+            _guard: spec.guard,
+        }
+    }
+
+    /// Carries out what was asked for. Returns whether the tunnel is to end at once.
+    #[cold]
+    fn obey(&mut self, commands: u8) -> bool {
+        if commands & command::CUT != 0 {
+            let cut = self.journal.handle.cut_reason();
+            self.journal.ended(cut.by(), Some(cut.detail()));
+            return true;
+        }
+        if commands & command::PING_CLIENT != 0 {
+            self.down.ping();
+        }
+        if commands & command::PING_UPSTREAM != 0 {
+            self.up.ping();
+        }
+        if commands & command::CLOSE != 0 {
+            self.start_close();
+        }
+        false
+    }
+
+    /// Begins the closing handshake with both sides. One that a peer has begun is left to
+    /// finish by itself: either way the tunnel ends within `close_timeout`.
+    fn start_close(&mut self) {
+        let Some(order) = self.journal.handle.order().cloned() else {
+            return;
+        };
+        self.closing = true;
+        if self.up.saw_close || self.down.saw_close {
+            let violated = self.up.violated || self.down.violated;
+            if !violated && order.by != ClosedBy::Policy {
+                return;
+            }
+        }
+        self.journal.ended(order.by, order.detail);
+        self.up.close(&self.upstream);
+        self.down.close(&self.client);
+    }
+
+    /// Draws the consequences of what was just moved. Returns whether a direction must be
+    /// looked at again.
+    #[inline]
+    fn settle(&mut self) -> bool {
+        let quiet = !(self.up.done
+            || self.down.done
+            || self.up.saw_close
+            || self.down.saw_close
+            || self.closing
+            || self.journal.violation.is_some()
+            || self.journal.lost != [false; 2]);
+        if quiet { false } else { self.settle_end() }
+    }
+
+    #[cold]
+    fn settle_end(&mut self) -> bool {
+        let mut again = false;
+        if let Some(violation) = self.journal.violation.take() {
+            self.journal.handle.close(Arc::new(CloseOrder {
+                by: ClosedBy::Policy,
+                detail: Some(violation.as_str()),
+                client_code: PROTOCOL_ERROR,
+                upstream_code: PROTOCOL_ERROR,
+                reason: violation.as_str().into(),
+            }));
+            self.start_close();
+            again = true;
+        }
+        for side in [Side::Client, Side::Upstream] {
+            if std::mem::take(&mut self.journal.lost[side as usize]) {
+                let towards = match side {
+                    Side::Client => &mut self.down,
+                    Side::Upstream => &mut self.up,
+                };
+                towards.sink_lost();
+                again = true;
+            }
+        }
+        // RFC 6455 section 7.1.1: the server ends its stream first, and we are the client's.
+        let answered = self.up.saw_close || self.up.violated || self.up.done;
+        if self.down.close_sent && answered {
+            self.down.end_stream(&self.client);
+        }
+        // A violating upstream gets no chance to answer; nor does one that has gone.
+        if self.up.close_sent && (self.down.violated || self.down.done) {
+            self.up.end_stream(&self.upstream);
+        }
+        self.set_phase();
+        again
+    }
+
+    fn set_phase(&mut self) {
+        let both = self.up.saw_close && self.down.saw_close;
+        let phase = if self.closing && (self.up.close_due || self.down.close_due) {
+            Phase::Border
+        } else if self.closing || both {
+            Phase::Closing
+        } else if self.up.done || self.down.done || self.up.discarding || self.down.discarding {
+            Phase::Half
+        } else {
+            Phase::Open
+        };
+        if phase != self.phase {
+            self.phase = phase;
+            self.journal.handle.set_phase(phase);
+            registry::ending();
+        }
+    }
+}
+
+/// RFC 6455 section 7.4.1.
+const PROTOCOL_ERROR: u16 = 1002;
+
+impl<G: Unpin> Future for Tunnel<G> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        if !this.journal.handle.has_waker() {
+            this.journal.handle.set_waker(cx.waker());
+        }
+        let commands = this.journal.handle.take_commands();
+        if commands != 0 && this.obey(commands) {
+            return Poll::Ready(());
+        }
+        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+            loop {
+                let Tunnel {
+                    client,
+                    upstream,
+                    up,
+                    down,
+                    journal,
+                    ..
+                } = this;
+                up.pump(client, upstream, scratch, cx, journal);
+                down.pump(upstream, client, scratch, cx, journal);
+                if !this.settle() {
+                    break;
+                }
+            }
+        });
+        if this.up.done && this.down.done {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl<G> Drop for Tunnel<G> {
+    fn drop(&mut self) {
+        let handle = self.journal.handle.clone();
+        registry::remove(&handle);
+        let (closed_by, detail, closes) = self.journal.outcome();
+        (self.report)(&TunnelReport {
+            id: handle.id,
+            identity: &handle.identity,
+            closed_by,
+            detail,
+            closes: &closes,
+            duration: handle.opened.elapsed(),
+            from_client: handle.counters(Side::Client).tally(),
+            from_upstream: handle.counters(Side::Upstream).tally(),
+            client_rtt: handle.rtt(Side::Client),
+            upstream_rtt: handle.rtt(Side::Upstream),
+        });
+    }
+}

@@ -1,1 +1,301 @@
-//! placeholder
+//! Keeps the names of upstreams resolved: asked at the start and again whenever the answer's
+//! TTL ends. A failure keeps the last good answer; `localhost` (RFC 6761 section 6.3), names
+//! in `/etc/hosts` and IP literals are never asked for.
+//!
+//! Runs on the control thread. What is done with the addresses is decided in `upstream`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config as hickory;
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::config::ResolverConfig;
+
+use super::{Registry, Upstream};
+
+/// Longest pause after a failure.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
+/// The look-ups of one configuration: one small task a name on the runtime that it was
+/// started in. Dropping it ends them.
+#[derive(Debug)]
+pub struct Discovery {
+    _tasks: JoinSet<()>,
+    /// Names that have not been asked for once.
+    pending: watch::Receiver<usize>,
+}
+
+impl Discovery {
+    /// Begins to resolve the names of `upstreams`, all of which were built on `registry`.
+    pub fn start(
+        upstreams: &[Arc<Upstream>],
+        registry: &Arc<Registry>,
+        config: &ResolverConfig,
+    ) -> Discovery {
+        Discovery::with_hosts(upstreams, registry, config, Path::new("/etc/hosts"))
+    }
+
+    fn with_hosts(
+        upstreams: &[Arc<Upstream>],
+        registry: &Arc<Registry>,
+        config: &ResolverConfig,
+        hosts: &Path,
+    ) -> Discovery {
+        let mut users: BTreeMap<&str, Vec<Arc<Upstream>>> = BTreeMap::new();
+        for upstream in upstreams {
+            for name in upstream.names() {
+                users.entry(name).or_default().push(upstream.clone());
+            }
+        }
+        let (asked, pending) = watch::channel(users.len());
+        let names = Arc::new(Names {
+            config: config.clone(),
+            hosts: hosts.into(),
+            resolver: Mutex::new(None),
+        });
+        let mut tasks = JoinSet::new();
+        for (name, users) in users {
+            let follower = Follower {
+                name: name.to_owned(),
+                users,
+                registry: registry.clone(),
+                names: names.clone(),
+                failures: 0,
+            };
+            tasks.spawn(follower.run(asked.clone()));
+        }
+        Discovery {
+            _tasks: tasks,
+            pending,
+        }
+    }
+
+    /// Returns when every name has been asked for once, whatever came of it, or after
+    /// `within`: a start waits for this so that its first requests find addresses, and does
+    /// not fail without them.
+    pub async fn settled(&self, within: Duration) {
+        let mut pending = self.pending.clone();
+        let _ = tokio::time::timeout(within, pending.wait_for(|names| *names == 0)).await;
+    }
+}
+
+/// Follows one name.
+struct Follower {
+    name: String,
+    users: Vec<Arc<Upstream>>,
+    registry: Arc<Registry>,
+    names: Arc<Names>,
+    failures: u32,
+}
+
+impl Follower {
+    async fn run(mut self, asked: watch::Sender<usize>) {
+        let mut first = true;
+        loop {
+            let pause = match self.names.look_up(&self.name).await {
+                Ok(answer) => self.learn(answer),
+                Err(error) => self.fail(&error),
+            };
+            if std::mem::take(&mut first) {
+                asked.send_modify(|names| *names -= 1);
+            }
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn learn(&mut self, answer: Answer) -> Duration {
+        let name = &self.name;
+        if self.registry.learn(name, &answer.addresses) {
+            tracing::info!(%name, addresses = ?answer.addresses, ttl = ?answer.ttl, "resolved");
+        } else if self.failures > 0 {
+            tracing::info!(%name, "resolves again");
+        }
+        // Also without a change: another configuration's task may have learnt it first.
+        self.users.iter().for_each(|upstream| upstream.rebuild());
+        self.failures = 0;
+        let ResolverConfig {
+            min_ttl, max_ttl, ..
+        } = self.names.config;
+        answer.ttl.min(max_ttl).max(min_ttl)
+    }
+
+    fn fail(&mut self, error: &LookupError) -> Duration {
+        self.failures = self.failures.saturating_add(1);
+        let min_ttl = self.names.config.min_ttl.max(Duration::from_millis(10));
+        let pause = min_ttl.saturating_mul(1 << (self.failures - 1).min(16));
+        let pause = pause.min(RETRY_MAX.max(min_ttl));
+        // The 1st, 2nd, 4th, 8th … failure in a row.
+        if self.failures.is_power_of_two() {
+            tracing::warn!(
+                name = %self.name,
+                %error,
+                failures = self.failures,
+                keeps = ?self.registry.addresses(&self.name).unwrap_or_default(),
+                retry_in = ?pause,
+                "cannot resolve"
+            );
+        }
+        pause
+    }
+}
+
+/// At least one address.
+struct Answer {
+    addresses: Vec<IpAddr>,
+    ttl: Duration,
+}
+
+#[derive(Debug)]
+enum LookupError {
+    Dns(NetError),
+    Timeout,
+    /// An answer without an address.
+    Empty,
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LookupError::Dns(error) if error.is_nx_domain() => f.write_str("no such name"),
+            LookupError::Dns(error) if error.is_no_records_found() => {
+                f.write_str("the name has no address")
+            }
+            LookupError::Dns(error) => error.fmt(f),
+            LookupError::Timeout => f.write_str("no answer in time"),
+            LookupError::Empty => f.write_str("the name has no address"),
+        }
+    }
+}
+
+/// Where a name's addresses come from.
+struct Names {
+    config: ResolverConfig,
+    hosts: Box<Path>,
+    /// Built when first needed, and anew after a failure: `/etc/resolv.conf` may have been
+    /// missing or may have changed.
+    resolver: Mutex<Option<TokioResolver>>,
+}
+
+impl Names {
+    async fn look_up(&self, name: &str) -> Result<Answer, LookupError> {
+        let known = self.without_asking(name);
+        if !known.is_empty() {
+            return Ok(Answer {
+                addresses: known,
+                ttl: self.config.max_ttl,
+            });
+        }
+        let resolver = self.resolver().map_err(LookupError::Dns)?;
+        let asked = tokio::time::timeout(self.config.timeout, resolver.lookup_ip(name)).await;
+        let found = match asked {
+            Ok(Ok(found)) => found,
+            failed => {
+                *self.slot() = None;
+                return Err(match failed {
+                    Ok(Err(error)) => LookupError::Dns(error),
+                    _ => LookupError::Timeout,
+                });
+            }
+        };
+        let addresses: Vec<IpAddr> = found.iter().collect();
+        if addresses.is_empty() {
+            return Err(LookupError::Empty);
+        }
+        let seconds = found
+            .as_lookup()
+            .answers()
+            .iter()
+            .map(|record| record.ttl)
+            .min();
+        Ok(Answer {
+            addresses,
+            ttl: Duration::from_secs(seconds.unwrap_or(0).into()),
+        })
+    }
+
+    /// `/etc/hosts`, read anew each time, and `localhost`.
+    fn without_asking(&self, name: &str) -> Vec<IpAddr> {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let mut found = match std::fs::read_to_string(&self.hosts) {
+            Ok(text) => in_hosts(&text, name),
+            Err(_) => Vec::new(),
+        };
+        let (_, top) = name.rsplit_once('.').unwrap_or(("", name));
+        if found.is_empty() && top.eq_ignore_ascii_case("localhost") {
+            found.extend([
+                IpAddr::from(Ipv4Addr::LOCALHOST),
+                Ipv6Addr::LOCALHOST.into(),
+            ]);
+        }
+        found
+    }
+
+    fn resolver(&self) -> Result<TokioResolver, NetError> {
+        let mut slot = self.slot();
+        if slot.is_none() {
+            *slot = Some(build(&self.config)?);
+        }
+        Ok(slot.clone().expect("filled above"))
+    }
+
+    fn slot(&self) -> std::sync::MutexGuard<'_, Option<TokioResolver>> {
+        self.resolver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The addresses of `name` in the text of a hosts(5) file.
+fn in_hosts(text: &str, name: &str) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for line in text.lines() {
+        let mut words = line
+            .split('#')
+            .next()
+            .unwrap_or("")
+            .split_ascii_whitespace();
+        if let Some(Ok(ip)) = words.next().map(str::parse)
+            && words.any(|word| word.eq_ignore_ascii_case(name))
+        {
+            found.push(ip);
+        }
+    }
+    found
+}
+
+fn build(config: &ResolverConfig) -> Result<TokioResolver, NetError> {
+    let mut builder = if config.nameservers.is_empty() {
+        TokioResolver::builder_tokio()?
+    } else {
+        let servers = config.nameservers.iter().map(|server| {
+            let mut ways = [
+                hickory::ConnectionConfig::udp(),
+                hickory::ConnectionConfig::tcp(),
+            ];
+            ways.iter_mut().for_each(|way| way.port = server.port());
+            hickory::NameServerConfig::new(server.ip(), true, ways.into())
+        });
+        let servers = hickory::ResolverConfig::from_parts(None, Vec::new(), servers.collect());
+        TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+    };
+    let options = builder.options_mut();
+    options.ip_strategy = hickory::LookupIpStrategy::Ipv4AndIpv6;
+    options.use_hosts_file = hickory::ResolveHosts::Never;
+    // Each look-up asks: when to do one is decided here, by the TTL.
+    options.cache_size = 0;
+    // A lost datagram leaves time for a second try.
+    options.timeout = config.timeout / 2;
+    options.attempts = 1;
+    builder.build()
+}
+
+#[cfg(test)]
+#[path = "discover_tests.rs"]
+mod tests;

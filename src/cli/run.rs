@@ -1,0 +1,58 @@
+//! `sluice run`: finds the configuration and hands it to the server, or prints everything
+//! that is wrong with it and starts nothing.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::{DEFAULT_FILES, RunArguments};
+use crate::config::{self, Config, Problems};
+use crate::{logging, server};
+
+/// Runs the proxy until it is told to stop.
+///
+/// # Errors
+/// Why the server could not start or did not end cleanly.
+pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
+    match configuration(arguments)? {
+        Ok(config) => {
+            let json = logging::start(&config.log);
+            server::run(config, json, |_| ()).map_err(io::Error::other)
+        }
+        Err(problems) => {
+            io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// The configuration that the arguments mean.
+fn configuration(arguments: &RunArguments) -> io::Result<Result<Config, Problems>> {
+    if let (Some(listen), Some(to)) = (&arguments.listen, &arguments.to) {
+        return Ok(Config::from_listen_to(listen, to));
+    }
+    let file = file(arguments.config.as_deref())?;
+    Ok(config::load(&file))
+}
+
+/// The file that was named, or the first default one that exists.
+///
+/// # Errors
+/// When none was named and none of the default ones exists.
+pub fn file(named: Option<&Path>) -> io::Result<PathBuf> {
+    let found = match named {
+        Some(named) => Some(named.to_owned()),
+        None => DEFAULT_FILES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists()),
+    };
+    found.ok_or_else(|| {
+        let message = format!(
+            "no configuration: neither {} nor {} exists; name one with --config FILE, or start \
+             without a file: sluice run --listen 127.0.0.1:8080 --to 127.0.0.1:9000",
+            DEFAULT_FILES[0], DEFAULT_FILES[1]
+        );
+        io::Error::new(io::ErrorKind::NotFound, message)
+    })
+}

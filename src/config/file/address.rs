@@ -1,0 +1,256 @@
+//! Where sluice listens, whom it forwards to, asks for names and trusts: socket addresses,
+//! `host:port` endpoints, unix sockets, networks. Nothing is resolved or bound here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::read::{FromText, Plain, Wrong};
+use crate::config::EndpointAddress;
+
+/// The longest path that fits into a `sockaddr_un`.
+const LONGEST_SOCKET_PATH: usize = 107;
+
+/// `address` of a `[[listen]]` block, before its mode is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Bind {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl FromText for Bind {
+    const EXPECTED: &'static str =
+        "an address such as `\"127.0.0.1:8080\"`, `\":8080\"` or `\"unix:/run/sluice.sock\"`";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return socket_path(path).map(Bind::Unix);
+        }
+        if let Some(port) = text.strip_prefix(':') {
+            let port = port_number(port)?;
+            return Ok(Bind::Tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))));
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(Bind::Tcp(address));
+        }
+        let wrong = Wrong::new(format!("`{text}` is not an address to listen on"));
+        if let Ok(port) = text.parse::<u16>() {
+            return Err(wrong.hint(format!(
+                "for port {port} of every address write `\":{port}\"`"
+            )));
+        }
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            let address = SocketAddr::new(ip, 8080);
+            return Err(wrong.hint(format!("add a port: `\"{address}\"`")));
+        }
+        if let Some(port) = text.strip_prefix("localhost:") {
+            return Err(wrong.hint(format!(
+                "names are not looked up here: `\"127.0.0.1:{port}\"`"
+            )));
+        }
+        Err(wrong.hint(
+            "write an IP address and a port (`\"127.0.0.1:8080\"`, `\"[::1]:8080\"`), \
+             `\":8080\"` for all addresses, or `\"unix:/path\"`",
+        ))
+    }
+}
+
+impl FromText for EndpointAddress {
+    const EXPECTED: &'static str =
+        "an endpoint such as `\"host:9000\"` or `\"unix:/run/app.sock\"`";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return socket_path(path).map(EndpointAddress::Unix);
+        }
+        let wrong = || Wrong::new(format!("`{text}` is not an endpoint"));
+        if let Some((scheme, rest)) = text.split_once("://") {
+            return Err(match scheme {
+                "http" | "ws" => {
+                    let authority = rest.split('/').next().unwrap_or_default();
+                    wrong().hint(format!("leave the scheme and path out: `\"{authority}\"`"))
+                }
+                _ => wrong().hint(
+                    "sluice speaks plain HTTP to upstreams; write `\"host:port\"` without a scheme",
+                ),
+            });
+        }
+        let Some((host, port)) = text.rsplit_once(':') else {
+            return Err(wrong().hint(format!("add a port: `\"{text}:80\"`")));
+        };
+        let host = if let Some(inner) = host.strip_prefix('[') {
+            let inner = inner.strip_suffix(']').unwrap_or(inner);
+            let ip: Ipv6Addr = inner
+                .parse()
+                .map_err(|_| wrong().hint("between brackets stands an IPv6 address"))?;
+            ip.to_string()
+        } else if host.contains(':') {
+            return Err(wrong().hint("write an IPv6 address in brackets: `\"[::1]:80\"`"));
+        } else {
+            host_name(host).ok_or_else(wrong)?
+        };
+        match port_number(port)? {
+            0 => Err(Wrong::new("port 0 can't be connected to")),
+            port => Ok(EndpointAddress::Host { host, port }),
+        }
+    }
+}
+
+/// The name in lower case, if it is one that DNS or `/etc/hosts` could know, or an IPv4
+/// address.
+pub(super) fn host_name(text: &str) -> Option<String> {
+    let label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    let numeric_end = text
+        .rsplit('.')
+        .next()
+        .is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_digit()));
+    if numeric_end && text.parse::<Ipv4Addr>().is_err() {
+        return None;
+    }
+    let valid = text.len() <= 253 && text.split('.').all(label);
+    valid.then(|| text.to_ascii_lowercase())
+}
+
+fn port_number(text: &str) -> Result<u16, Wrong> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(port) if digits => Ok(port),
+        _ => Err(Wrong::new(format!("`{text}` is not a port")).hint("a port is 1 to 65535")),
+    }
+}
+
+fn socket_path(text: &str) -> Result<PathBuf, Wrong> {
+    if !text.starts_with('/') {
+        let name = text.rsplit('/').next().unwrap_or_default();
+        return Err(Wrong::new("the path of a unix socket must be absolute")
+            .hint(format!("`\"unix:/run/{name}\"`, for example")));
+    }
+    if text.len() > LONGEST_SOCKET_PATH || text.contains('\0') {
+        return Err(Wrong::new(format!(
+            "the path of a unix socket has at most {LONGEST_SOCKET_PATH} bytes and no NUL"
+        )));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// `mode` of a unix socket: octal permission bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileMode(pub(super) u32);
+
+impl FromText for FileMode {
+    const EXPECTED: &'static str = "permission bits in octal, as a string: `\"0660\"`";
+    const PATTERN: &'static str = "^0?[0-7]{3}$";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let octal =
+            (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+        match u32::from_str_radix(text, 8) {
+            Ok(mode) if octal && mode <= 0o777 => Ok(FileMode(mode)),
+            _ => Err(Wrong::new(format!("`{text}` is not a file mode"))
+                .hint("write permission bits in octal: `\"0660\"`")),
+        }
+    }
+}
+
+/// A DNS server; port 53 where none is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Nameserver(pub(super) SocketAddr);
+
+impl FromText for Nameserver {
+    const EXPECTED: &'static str = "an IP address such as `\"192.0.2.53\"`, with or without a port";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+        bare.or_else(|_| text.parse()).map(Nameserver).map_err(|_| {
+            Wrong::new(format!("`{text}` is not the address of a DNS server"))
+                .hint("write an IP address, with or without a port: `\"192.0.2.53\"`")
+        })
+    }
+}
+
+impl Plain<SocketAddr> for Nameserver {
+    fn plain(&self) -> SocketAddr {
+        self.0
+    }
+}
+
+impl FromText for IpNet {
+    const EXPECTED: &'static str = "a network such as `\"10.0.0.0/8\"` or an IP address";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(IpNet::from(ip));
+        }
+        let Ok(net) = text.parse::<IpNet>() else {
+            return Err(Wrong::new(format!("`{text}` is not a network"))
+                .hint("write `\"10.0.0.0/8\"`, `\"fd00::/8\"` or one IP address"));
+        };
+        if net != net.trunc() {
+            return Err(
+                Wrong::new(format!("`{text}` has bits set behind its prefix"))
+                    .hint(format!("did you mean `\"{}\"`?", net.trunc())),
+            );
+        }
+        Ok(net)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_print_as_they_are_written() {
+        for text in [
+            "app:9000",
+            "1.2.3.4:80",
+            "[::1]:80",
+            "unix:/run/app.sock",
+            "a_b.c-d:1",
+        ] {
+            assert_eq!(EndpointAddress::from_text(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "app",
+            "app:",
+            "app:0",
+            "app:65536",
+            "app:+80",
+            ":80",
+            "::1:80",
+            "[::1:80x",
+            "http://app:80",
+            "unix:run/app.sock",
+            "a..b:80",
+            "1.2.3:80",
+            "a b:80",
+            "[app]:80",
+        ] {
+            assert!(EndpointAddress::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_alone_means_every_address() {
+        let every = Bind::Tcp("[::]:8080".parse().unwrap());
+        assert_eq!(Bind::from_text(":8080"), Ok(every));
+        for text in ["8080", "127.0.0.1", "localhost:80", ":http", "unix:x", ""] {
+            assert!(Bind::from_text(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_have_no_bits_behind_their_prefix() {
+        assert!(IpNet::from_text("10.0.0.0/8").is_ok());
+        assert!(IpNet::from_text("::1").is_ok());
+        assert!(IpNet::from_text("10.1.0.0/8").is_err());
+    }
+}

@@ -1,0 +1,213 @@
+//! Names and values of header fields (RFC 9110 section 5) in the file, and which of them
+//! a configuration may touch: not those that delimit messages or carry the upgrade.
+
+use http::{HeaderName, HeaderValue};
+
+use super::read::{FromText, Plain, Wrong};
+
+/// A field that a route adds, replaces or removes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EditField(pub(super) HeaderName);
+
+/// Fields of one connection or of the message's framing: sluice writes them itself.
+const OWN: [&str; 10] = [
+    "connection",
+    "upgrade",
+    "transfer-encoding",
+    "content-length",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "http2-settings",
+    "expect",
+];
+
+impl FromText for EditField {
+    const EXPECTED: &'static str = "the name of a header field";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let name = field_name(text)?;
+        if name == http::header::HOST {
+            return Err(Wrong::new("`host` can't be changed here")
+                .hint("use the route's `set_host = \"app.example.com\"`"));
+        }
+        if name.as_str().starts_with("sec-websocket-") {
+            return Err(Wrong::new(format!("`{name}` can't be changed"))
+                .hint("client and server agree on the `sec-websocket-` fields between them"));
+        }
+        if OWN.contains(&name.as_str()) {
+            return Err(Wrong::new(format!("`{name}` can't be changed"))
+                .hint("it belongs to one connection, and sluice writes it as each one needs"));
+        }
+        Ok(EditField(name))
+    }
+}
+
+/// A field that a route asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MatchField(pub(super) HeaderName);
+
+impl FromText for MatchField {
+    const EXPECTED: &'static str = "the name of a header field";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let name = field_name(text)?;
+        let instead = match name.as_str() {
+            "host" => "use the route's `host = \"app.example.com\"`",
+            "connection" | "upgrade" => "use the route's `websocket = true`",
+            _ => return Ok(MatchField(name)),
+        };
+        Err(Wrong::new(format!("`{name}` can't be matched here")).hint(instead))
+    }
+}
+
+/// `http.request_id`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RequestIdField(pub(super) HeaderName);
+
+impl FromText for RequestIdField {
+    const EXPECTED: &'static str = "the name of a header field";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        EditField::from_text(text).map(|field| RequestIdField(field.0))
+    }
+}
+
+impl Plain<HeaderName> for RequestIdField {
+    fn plain(&self) -> HeaderName {
+        self.0.clone()
+    }
+}
+
+fn field_name(text: &str) -> Result<HeaderName, Wrong> {
+    HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        Wrong::new(format!("`{text}` is not the name of a header field"))
+            .hint("letters, digits and `-`, as in `x-tenant`")
+    })
+}
+
+/// The value of a field: visible ASCII with spaces inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FieldValue(pub(super) HeaderValue);
+
+impl FromText for FieldValue {
+    const EXPECTED: &'static str = "a string";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let edges = text.trim_matches([' ', '\t']) != text;
+        let wrong = || {
+            Wrong::new("this can't be the value of a header field")
+                .hint("use visible ASCII characters, spaces and tabs, on one line")
+        };
+        match HeaderValue::from_str(text) {
+            Ok(_) if !text.is_ascii() => Err(wrong()),
+            Ok(_) if edges => Err(Wrong::new("a header value has no space at its ends")),
+            Ok(value) => Ok(FieldValue(value)),
+            Err(_) => Err(wrong()),
+        }
+    }
+}
+
+/// `set_host`: a host with or without a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct HostValue(pub(super) HeaderValue);
+
+impl FromText for HostValue {
+    const EXPECTED: &'static str = "a host such as `\"app.internal\"` or `\"app.internal:8080\"`";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let wrong = || {
+            Wrong::new(format!("`{text}` is not a host"))
+                .hint("write a host with or without a port: `\"app.internal:8080\"`")
+        };
+        let authority: http::uri::Authority = text.parse().map_err(|_| wrong())?;
+        let port = authority.as_str().rsplit_once(']').map_or_else(
+            || authority.as_str().split_once(':').map(|(_, port)| port),
+            |(_, rest)| rest.strip_prefix(':'),
+        );
+        let port_missing = port.is_some_and(|port| port.parse::<u16>().is_err());
+        if text.contains('@') || port_missing || authority.host().is_empty() {
+            return Err(wrong());
+        }
+        HeaderValue::from_str(text)
+            .map(HostValue)
+            .map_err(|_| wrong())
+    }
+}
+
+/// The pseudonym in `Via` (RFC 9110 section 7.6.3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pseudonym(pub(super) String);
+
+impl FromText for Pseudonym {
+    const EXPECTED: &'static str = "a name such as `\"sluice\"`";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        // A pseudonym is a token, and so is a field's name.
+        match HeaderName::from_bytes(text.as_bytes()) {
+            Ok(_) => Ok(Pseudonym(text.to_owned())),
+            Err(_) => Err(Wrong::new(format!("`{text}` can't stand in `Via`"))
+                .hint("write one word such as `\"sluice\"`")),
+        }
+    }
+}
+
+impl Plain<String> for Pseudonym {
+    fn plain(&self) -> String {
+        self.0.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn framing_and_upgrade_fields_are_refused() {
+        for name in [
+            "Connection",
+            "upgrade",
+            "Transfer-Encoding",
+            "content-length",
+            "host",
+            "Sec-WebSocket-Key",
+            "sec-websocket-protocol",
+            "te",
+            "a b",
+            "",
+            "ü",
+        ] {
+            assert!(EditField::from_text(name).is_err(), "{name}");
+        }
+        assert!(EditField::from_text("X-Frame-Options").is_ok());
+    }
+
+    #[test]
+    fn hosts_to_set_have_no_userinfo_and_no_path() {
+        for host in ["app", "app:80", "[::1]", "[::1]:80", "a.b:65535"] {
+            assert!(HostValue::from_text(host).is_ok(), "{host}");
+        }
+        for host in [
+            "",
+            "u@app",
+            "app/",
+            "app:",
+            "app:x",
+            "app:99999",
+            "http://app",
+            "a b",
+            ":80",
+        ] {
+            assert!(HostValue::from_text(host).is_err(), "{host}");
+        }
+    }
+
+    #[test]
+    fn values_cannot_start_a_new_line() {
+        for value in ["a\r\nb", "a\0", " a", "ü"] {
+            assert!(FieldValue::from_text(value).is_err(), "{value:?}");
+        }
+        assert!(FieldValue::from_text("a b").is_ok());
+    }
+}

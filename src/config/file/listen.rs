@@ -1,0 +1,90 @@
+//! `[[listen]]`: where clients are accepted, and that no two blocks want the same place.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::address::Bind;
+use super::keys::{FileTable, ListenTable};
+use super::read::{Located, Sink};
+use crate::config::{ListenAddress, Listener};
+
+/// Permission bits of a unix socket where none are given.
+pub(super) const DEFAULT_MODE: u32 = 0o660;
+
+pub(super) fn listeners(file: &FileTable, sink: &mut Sink) -> Vec<Listener> {
+    let Some(blocks) = file.listen.given() else {
+        return Vec::new();
+    };
+    if blocks.value.0.is_empty() {
+        sink.at(blocks, "`listen` is empty; at least one address is needed");
+    }
+    let mut taken: Vec<&Located<Bind>> = Vec::new();
+    let mut listeners = Vec::new();
+    for block in &blocks.value.0 {
+        let table = &block.value;
+        let Some(address) = table.address.given() else {
+            continue;
+        };
+        if let Some(other) = taken
+            .iter()
+            .find(|other| overlap(&other.value, &address.value))
+        {
+            let message = clash(&other.value, &address.value);
+            sink.at(address, message)
+                .related(other.span.clone(), "taken here");
+        }
+        taken.push(address);
+        listeners.push(listener(table, &address.value, sink));
+    }
+    listeners
+}
+
+fn listener(table: &ListenTable, bind: &Bind, sink: &mut Sink) -> Listener {
+    let address = match bind {
+        Bind::Tcp(address) => {
+            if let Some(mode) = table.mode.given() {
+                sink.at(
+                    mode,
+                    "`mode` belongs to unix sockets; this is a TCP address",
+                );
+            }
+            ListenAddress::Tcp(*address)
+        }
+        Bind::Unix(path) => ListenAddress::Unix {
+            path: path.clone(),
+            mode: table.mode.value().map_or(DEFAULT_MODE, |mode| mode.0),
+        },
+    };
+    let scheme = table.scheme.value().copied().unwrap_or_default();
+    Listener { address, scheme }
+}
+
+/// Whether the second of the two could not be bound.
+fn overlap(one: &Bind, other: &Bind) -> bool {
+    match (one, other) {
+        (Bind::Unix(one), Bind::Unix(other)) => one == other,
+        (Bind::Tcp(one), Bind::Tcp(other)) => {
+            one.port() != 0
+                && one.port() == other.port()
+                && (one.ip() == other.ip() || covers(one, other) || covers(other, one))
+        }
+        _ => false,
+    }
+}
+
+/// `[::]` takes IPv4 too, `0.0.0.0` only that.
+fn covers(wide: &SocketAddr, narrow: &SocketAddr) -> bool {
+    match wide.ip() {
+        IpAddr::V6(ip) => ip.is_unspecified(),
+        IpAddr::V4(ip) => ip.is_unspecified() && narrow.is_ipv4(),
+    }
+}
+
+fn clash(one: &Bind, other: &Bind) -> String {
+    match (one, other) {
+        (Bind::Tcp(one), Bind::Tcp(other)) if one != other => {
+            format!("{other} and {one} can't both be listened on: one takes in the other")
+        }
+        (_, Bind::Tcp(address)) => format!("{address} is listened on twice"),
+        (_, Bind::Unix(path)) => format!("unix:{} is listened on twice", path.display()),
+    }
+}

@@ -1,0 +1,215 @@
+//! From the text of a configuration file to the typed [`Config`], in two stages: `read`
+//! and `keys` give every value its type and place, then what the values mean together is
+//! judged here, in `settings` and in `route`. All problems are collected on the way.
+
+mod address;
+mod field;
+mod keys;
+mod list;
+mod listen;
+mod pattern;
+mod read;
+mod route;
+mod scalar;
+mod settings;
+mod table;
+mod units;
+mod upstream;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use schemars::{Schema, SchemaGenerator};
+use toml::de::{DeTable, DeValue};
+
+use self::address::Bind;
+use self::keys::FileTable;
+use self::read::{FromText, Node, Read, Sink, Span};
+use super::problem::Problems;
+use super::{
+    Action, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
+    ListenAddress, Listener, LogConfig, PathRewrite, ResolverConfig, RouteConfig, RouteMatch,
+    RouteTimeouts, Scheme, UpstreamConfig, WebSocketConfig,
+};
+
+/// The largest file that is read, in bytes: 16 MiB.
+const LARGEST: u64 = 16 << 20;
+
+/// Reads a configuration file.
+///
+/// # Errors
+/// Everything that is wrong with it, or that it could not be read.
+pub fn load(path: &Path) -> Result<Config, Problems> {
+    let name = path.display().to_string();
+    let unreadable = |error: std::io::Error| {
+        let message = format!("can't read {name}: {error}");
+        Problems::unreadable(&name, message, None)
+    };
+    let length = std::fs::metadata(path).map_err(unreadable)?.len();
+    if length > LARGEST {
+        let message = format!("{name} is larger than 16 MiB");
+        return Err(Problems::unreadable(&name, message, None));
+    }
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let source = String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let message = format!("{name} is not UTF-8 text (line {line})");
+        Problems::unreadable(&name, message, None)
+    })?;
+    parse(&source, &name)
+}
+
+/// Reads the text of a configuration; `name` is what the problems call it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn parse(source: &str, name: &str) -> Result<Config, Problems> {
+    let mut sink = Sink::default();
+    let (document, errors) = DeTable::parse_recoverable(source);
+    let root = DeValue::Table(document.into_inner());
+    let node = Node {
+        value: &root,
+        span: 0..0,
+        key: String::new(),
+    };
+    let file = FileTable::read(&node, &mut sink);
+    if !errors.is_empty() {
+        sink.problems = syntax_problems(source, &errors, sink.problems);
+        return Err(Problems::new(name, source, sink.problems));
+    }
+    // The root is a table, so it was read; without it nothing would be found wrong either.
+    let config = assemble(&file.unwrap_or_default(), source, &mut sink);
+    if sink.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(Problems::new(name, source, sink.problems))
+    }
+}
+
+/// What is reported of a text that isn't TOML: its syntax errors, and the misspelt keys and
+/// values of other lines. What seems to be missing may only not have been understood.
+fn syntax_problems(
+    source: &str,
+    errors: &[toml::de::Error],
+    others: Vec<super::problem::Problem>,
+) -> Vec<super::problem::Problem> {
+    let line_of = |span: &Span| {
+        let start = span.start.min(source.len());
+        source.as_bytes()[..start]
+            .iter()
+            .filter(|&&byte| byte == b'\n')
+            .count()
+    };
+    let mut sink = Sink::default();
+    let mut lines = Vec::new();
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let line = line_of(&span);
+        // What follows on the same line is most often a consequence of the first.
+        if lines.last() != Some(&line) {
+            lines.push(line);
+            sink.report(&span, "", error.message());
+        }
+    }
+    sink.problems.extend(others.into_iter().filter(|other| {
+        !other.message.starts_with("missing key")
+            && !other.message.starts_with("there is no")
+            && !lines.contains(&line_of(&other.span))
+    }));
+    sink.problems
+}
+
+/// The JSON Schema of a file.
+pub(super) fn schema(generator: SchemaGenerator) -> Schema {
+    generator.into_root_schema_for::<FileTable>()
+}
+
+fn assemble(file: &FileTable, source: &str, sink: &mut Sink) -> Config {
+    let mut upstreams = upstream::upstreams(file, sink);
+    Config {
+        workers: workers(file),
+        listeners: listen::listeners(file, sink),
+        routes: route::routes(file, source, &mut upstreams, sink),
+        upstreams,
+        http: settings::http(file, sink),
+        log: settings::log(file),
+        drain: settings::drain(file, sink),
+        resolver: settings::resolver(file, sink),
+    }
+}
+
+fn workers(file: &FileTable) -> NonZeroUsize {
+    file.workers
+        .value()
+        .and_then(|workers| workers.0)
+        .and_then(NonZeroUsize::new)
+        .unwrap_or_else(every_cpu)
+}
+
+fn every_cpu() -> NonZeroUsize {
+    available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+impl Config {
+    /// The configuration of `sluice run --listen ADDR --to ADDR`: everything that comes to
+    /// one address goes to one endpoint, with every setting at its default.
+    ///
+    /// # Errors
+    /// Which of the two addresses can't be understood.
+    pub fn from_listen_to(listen: &str, to: &str) -> Result<Config, Problems> {
+        let source = format!("--listen {listen} --to {to}");
+        let listen_span = 9..9 + listen.len();
+        let to_span = source.len() - to.len()..source.len();
+        let mut sink = Sink::default();
+        let mut note = |span: Span, key: &str, wrong: read::Wrong| {
+            sink.report(&span, key, wrong.message).hint = wrong.hint;
+        };
+        let bind = Bind::from_text(listen).map_err(|wrong| note(listen_span, "--listen", wrong));
+        let endpoint = EndpointAddress::from_text(to).map_err(|wrong| note(to_span, "--to", wrong));
+        match (bind, endpoint) {
+            (Ok(bind), Ok(endpoint)) => Ok(everything_to(bind, endpoint)),
+            _ => Err(Problems::new("command line", &source, sink.problems)),
+        }
+    }
+}
+
+fn everything_to(bind: Bind, endpoint: EndpointAddress) -> Config {
+    let name = "default".to_owned();
+    let route = RouteConfig {
+        name: name.clone(),
+        line: 0,
+        matches: RouteMatch::default(),
+        action: Action::Upstream(name.clone()),
+        rewrite: PathRewrite::Keep,
+        host: HostPolicy::Preserve,
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
+        timeouts: RouteTimeouts::default(),
+        max_body: None,
+        websocket: Arc::new(WebSocketConfig::default()),
+    };
+    let address = match bind {
+        Bind::Tcp(address) => ListenAddress::Tcp(address),
+        Bind::Unix(path) => ListenAddress::Unix {
+            path,
+            mode: listen::DEFAULT_MODE,
+        },
+    };
+    let upstream = UpstreamConfig::new(name.clone(), vec![endpoint]);
+    Config {
+        workers: every_cpu(),
+        listeners: vec![Listener {
+            address,
+            scheme: Scheme::Http,
+        }],
+        routes: vec![Arc::new(route)],
+        upstreams: [(name, Arc::new(upstream))].into(),
+        http: HttpConfig::default(),
+        log: LogConfig::default(),
+        drain: DrainConfig::default(),
+        resolver: ResolverConfig::default(),
+    }
+}

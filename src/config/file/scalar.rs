@@ -1,0 +1,212 @@
+//! Numbers, words and switches as they are written in the file: `64`, `"least"`, `"off"`.
+//! What has a unit is in `units`.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use toml::de::DeValue;
+
+use super::read::{FromText, Node, Plain, Read, Sink, Wrong, nearest, quoted};
+use crate::config::{Balance, LogFormat, MissingOrigin, Scheme};
+
+/// A whole number between `MIN` and `MAX`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
+
+impl<const MIN: u64, const MAX: u64> Read for Count<MIN, MAX> {
+    fn expected() -> String {
+        format!("an integer from {MIN} to {MAX}")
+    }
+
+    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
+        let DeValue::Integer(_) = node.value else {
+            sink.wrong_type(node, &Self::expected());
+            return None;
+        };
+        let number = integer(node.value).and_then(|number| u64::try_from(number).ok());
+        match number {
+            Some(number) if (MIN..=MAX).contains(&number) => Some(Count(number)),
+            _ => {
+                let message = format!("`{}` must be {}", node.name(), Self::expected());
+                sink.report(&node.span, &node.key, message);
+                None
+            }
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "integer", "minimum": MIN, "maximum": MAX })
+    }
+}
+
+impl<const MIN: u64, const MAX: u64> Plain<usize> for Count<MIN, MAX> {
+    fn plain(&self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// A share, 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Share(pub(super) f64);
+
+impl Read for Share {
+    fn expected() -> String {
+        "a number from 0 to 1".to_owned()
+    }
+
+    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
+        let number = match node.value {
+            DeValue::Float(float) => float.as_str().parse().ok(),
+            DeValue::Integer(_) => integer(node.value).map(|number| number as f64),
+            _ => {
+                sink.wrong_type(node, &Self::expected());
+                return None;
+            }
+        };
+        match number {
+            Some(number) if (0.0..=1.0).contains(&number) => Some(Share(number)),
+            _ => {
+                let message = format!("`{}` must be {}", node.name(), Self::expected());
+                sink.report(&node.span, &node.key, message);
+                None
+            }
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "number", "minimum": 0, "maximum": 1 })
+    }
+}
+
+impl Plain<f64> for Share {
+    fn plain(&self) -> f64 {
+        self.0
+    }
+}
+
+/// The value of an integer, where it fits.
+pub(super) fn integer(value: &DeValue<'_>) -> Option<i128> {
+    let DeValue::Integer(integer) = value else {
+        return None;
+    };
+    i128::from_str_radix(integer.as_str(), integer.radix()).ok()
+}
+
+impl Read for bool {
+    fn expected() -> String {
+        "`true` or `false`".to_owned()
+    }
+
+    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
+        let DeValue::Boolean(value) = node.value else {
+            sink.wrong_type(node, &Self::expected());
+            return None;
+        };
+        Some(*value)
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "boolean" })
+    }
+}
+
+/// Something that can be switched off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Optional<T>(pub(super) Option<T>);
+
+const OFF: [&str; 3] = ["off", "none", "unlimited"];
+
+impl<T: Read> Read for Optional<T> {
+    fn expected() -> String {
+        format!("{}, or `\"off\"`", T::expected())
+    }
+
+    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
+        match node.value {
+            DeValue::String(text) if OFF.contains(&text.as_ref()) => Some(Optional(None)),
+            DeValue::Boolean(_) | DeValue::Float(_) | DeValue::Datetime(_) => {
+                sink.wrong_type(node, &Self::expected());
+                None
+            }
+            _ => T::read(node, sink).map(|value| Optional(Some(value))),
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "enum": OFF }, T::schema(generator)] })
+    }
+}
+
+impl<U, T: Plain<U>> Plain<Option<U>> for Optional<T> {
+    fn plain(&self) -> Option<U> {
+        self.0.as_ref().map(Plain::plain)
+    }
+}
+
+/// `workers`: a number, or `"auto"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Workers(pub(super) Option<usize>);
+
+impl Read for Workers {
+    fn expected() -> String {
+        "`\"auto\"` or an integer from 1 to 1024".to_owned()
+    }
+
+    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
+        match node.value {
+            DeValue::String(text) if text == "auto" => Some(Workers(None)),
+            DeValue::Integer(_) => {
+                Count::<1, 1024>::read(node, sink).map(|count| Workers(Some(count.plain())))
+            }
+            _ => {
+                sink.wrong_type(node, &Self::expected());
+                None
+            }
+        }
+    }
+
+    fn schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [{ "enum": ["auto"] }, Count::<1, 1024>::schema(generator)] })
+    }
+}
+
+/// The value that a word stands for, or what the words are.
+pub(super) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Wrong> {
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let names = || words.iter().map(|(word, _)| *word);
+    let hint = match nearest(text, names()) {
+        Some(meant) => format!("did you mean `\"{meant}\"`?"),
+        None => format!("it can be {}", quoted(names())),
+    };
+    Err(Wrong::new(format!("`{text}` is not a value that this key can have")).hint(hint))
+}
+
+macro_rules! words {
+    ($type:ty, $expected:literal, $($word:literal => $value:expr,)*) => {
+        impl FromText for $type {
+            const EXPECTED: &'static str = $expected;
+            const WORDS: &'static [&'static str] = &[$($word,)*];
+            fn from_text(text: &str) -> Result<Self, Wrong> {
+                word(text, &[$(($word, $value),)*])
+            }
+        }
+    };
+}
+
+words!(Balance, "`\"least\"` or `\"round-robin\"`",
+    "least" => Balance::Least,
+    "round-robin" => Balance::RoundRobin,
+);
+words!(LogFormat, "`\"auto\"`, `\"human\"` or `\"json\"`",
+    "auto" => LogFormat::Auto,
+    "human" => LogFormat::Human,
+    "json" => LogFormat::Json,
+);
+words!(Scheme, "`\"http\"` or `\"https\"`",
+    "http" => Scheme::Http,
+    "https" => Scheme::Https,
+);
+words!(MissingOrigin, "`\"allow\"` or `\"deny\"`",
+    "allow" => MissingOrigin::Allow,
+    "deny" => MissingOrigin::Deny,
+);

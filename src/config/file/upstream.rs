@@ -1,0 +1,64 @@
+//! `[upstream.NAME]`: named groups of endpoints.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::keys::{FileTable, UpstreamTable};
+use super::list::OneOrMany;
+use super::read::{Located, Sink};
+use crate::config::{EndpointAddress, UpstreamConfig};
+
+pub(super) type Upstreams = BTreeMap<String, Arc<UpstreamConfig>>;
+
+pub(super) fn upstreams(file: &FileTable, sink: &mut Sink) -> Upstreams {
+    let mut upstreams = Upstreams::new();
+    if let Some(entries) = file.upstream.value() {
+        for (name, table) in &entries.0 {
+            let upstream = upstream(&name.value.0, &table.value, sink);
+            upstreams.insert(name.value.0.clone(), Arc::new(upstream));
+        }
+    }
+    upstreams
+}
+
+fn upstream(name: &str, table: &UpstreamTable, sink: &mut Sink) -> UpstreamConfig {
+    let UpstreamTable {
+        span: _,
+        key: _,
+        endpoints: list,
+        balance,
+        connect_timeout,
+        retry_after,
+        max_idle,
+        idle_timeout,
+    } = table;
+    let endpoints = list
+        .value()
+        .map_or_else(Vec::new, |list| endpoints(list, sink));
+    let mut upstream = UpstreamConfig::new(name.to_owned(), endpoints);
+    balance.store(&mut upstream.balance);
+    connect_timeout.store(&mut upstream.connect_timeout);
+    retry_after.store(&mut upstream.retry_after);
+    max_idle.store(&mut upstream.max_idle);
+    idle_timeout.store(&mut upstream.idle_timeout);
+    upstream
+}
+
+/// The endpoints, of which none is named twice.
+pub(super) fn endpoints(
+    list: &OneOrMany<EndpointAddress>,
+    sink: &mut Sink,
+) -> Vec<EndpointAddress> {
+    let mut seen: Vec<&Located<EndpointAddress>> = Vec::new();
+    for endpoint in &list.0 {
+        if let Some(first) = seen.iter().find(|first| first.value == endpoint.value) {
+            sink.at(endpoint, format!("{} is named twice", endpoint.value))
+                .related(first.span.clone(), "first here");
+        } else {
+            seen.push(endpoint);
+        }
+    }
+    seen.into_iter()
+        .map(|located| located.value.clone())
+        .collect()
+}

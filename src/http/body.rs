@@ -1,0 +1,183 @@
+//! The two bodies of an exchange: the client's on its way to the upstream, held to the
+//! route's limit, and the answer's on its way back, counted and tied to the access record.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::connection::Context;
+use super::record::Record;
+use super::watch::Verdict;
+use crate::upstream::body::{AnswerBody, AnswerError};
+
+/// Why the client's body could not be sent on.
+#[derive(Debug)]
+pub enum RequestBodyError {
+    /// It is larger than the route allows.
+    TooLarge,
+    /// The client ended or broke it.
+    Client(hyper::Error),
+}
+
+/// The client's body.
+#[derive(Debug)]
+pub struct RequestBody {
+    incoming: Incoming,
+    left: u64,
+}
+
+impl RequestBody {
+    /// Lets at most `max` bytes pass.
+    pub fn new(incoming: Incoming, max: Option<u64>) -> Self {
+        RequestBody {
+            incoming,
+            left: max.unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(RequestBodyError::Client(error)))),
+            Some(Ok(frame)) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            match self.left.checked_sub(data.len() as u64) {
+                Some(left) => self.left = left,
+                None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+/// Why an answer broke off, for hyper, which then breaks off the client's connection.
+#[derive(Debug)]
+pub struct BrokenAnswer;
+
+impl std::fmt::Display for BrokenAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the upstream's answer broke off")
+    }
+}
+
+impl std::error::Error for BrokenAnswer {}
+
+/// Where an answer's bytes come from.
+#[derive(Debug)]
+enum Source {
+    /// All of it is here.
+    Whole(Bytes),
+    /// It streams from the upstream.
+    Upstream(Box<AnswerBody<RequestBody>>),
+}
+
+/// The body of an answer. The exchange ends, and is recorded, when it is dropped.
+#[derive(Debug)]
+pub struct ExchangeBody {
+    source: Source,
+    record: Record,
+    context: Arc<Context>,
+}
+
+impl ExchangeBody {
+    /// An answer that is here as a whole.
+    pub fn whole(bytes: Bytes, record: Record, context: Arc<Context>) -> Self {
+        ExchangeBody {
+            source: Source::Whole(bytes),
+            record,
+            context,
+        }
+    }
+
+    /// An answer that streams.
+    pub fn upstream(
+        body: Box<AnswerBody<RequestBody>>,
+        record: Record,
+        context: Arc<Context>,
+    ) -> Self {
+        ExchangeBody {
+            source: Source::Upstream(body),
+            record,
+            context,
+        }
+    }
+}
+
+impl Body for ExchangeBody {
+    type Data = Bytes;
+    type Error = BrokenAnswer;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        let this = &mut *self;
+        let body = match &mut this.source {
+            Source::Whole(bytes) if bytes.is_empty() => {
+                this.record.complete();
+                return Poll::Ready(None);
+            }
+            Source::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.record.sent(bytes.len());
+                this.record.complete();
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            Source::Upstream(body) => body,
+        };
+        if this.context.watch.verdict() == Verdict::UpstreamBody {
+            this.record.fail("the upstream's answer fell silent");
+            return Poll::Ready(Some(Err(BrokenAnswer)));
+        }
+        match ready!(Pin::new(&mut **body).poll_frame(cx)) {
+            None => {
+                this.record.complete();
+                Poll::Ready(None)
+            }
+            Some(Ok(frame)) => {
+                this.context.watch.upstream_moved();
+                this.record.sent(frame.data_ref().map_or(0, Bytes::len));
+                if body.is_end_stream() {
+                    this.record.complete();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.record.fail(match error {
+                    AnswerError::Incomplete => "the upstream's answer ended before its end",
+                    AnswerError::Malformed => "the upstream's answer has malformed chunks",
+                    AnswerError::Io(_) => "the upstream's connection failed mid-answer",
+                    AnswerError::Request(_) => "the request body failed mid-answer",
+                });
+                Poll::Ready(Some(Err(BrokenAnswer)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Whole(bytes) => bytes.is_empty(),
+            Source::Upstream(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Source::Upstream(body) => body.size_hint(),
+        }
+    }
+}

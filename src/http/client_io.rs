@@ -1,0 +1,167 @@
+//! The client's socket as hyper sees it. Every byte passes the strict scanner of `framing`
+//! before hyper parses it, every wait leaves its mark on the `Watch`, and interim answers
+//! (1xx) that hyper cannot send are slipped in between its own writes.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::ReadBufCursor;
+use tokio::io::ReadBuf;
+
+use super::connection::Context as ConnectionContext;
+use super::framing::{Phase, RequestScanner};
+use crate::io::Io;
+use crate::worker::with_scratch;
+
+/// A client's socket between the kernel and hyper.
+pub struct ClientIo {
+    io: Io,
+    scanner: RequestScanner,
+    context: Arc<ConnectionContext>,
+    /// The scanner refused what came; hyper sees no further byte.
+    refused: bool,
+    /// It was the body of the request under way that was refused.
+    in_body: bool,
+}
+
+impl ClientIo {
+    /// Guards `io` with `scanner`.
+    pub fn new(io: Io, scanner: RequestScanner, context: Arc<ConnectionContext>) -> Self {
+        ClientIo {
+            io,
+            scanner,
+            context,
+            refused: false,
+            in_body: false,
+        }
+    }
+
+    /// The socket, when hyper is done with it.
+    pub fn into_io(self) -> Io {
+        self.io
+    }
+
+    /// Reads into the worker's scratch buffer and hands on what the scanner lets pass.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let watch = &self.context.watch;
+        with_scratch(|scratch| {
+            let room = cursor.remaining().min(scratch.len());
+            let mut buf = ReadBuf::new(&mut scratch[..room]);
+            ready!(self.io.poll_read(cx, &mut buf))?;
+            let bytes = buf.filled();
+            if bytes.is_empty() {
+                self.context.saw_eof();
+                return Poll::Ready(Ok(()));
+            }
+            let passed = match self.scanner.feed(bytes) {
+                Ok(()) => bytes,
+                Err(violation) => {
+                    self.refused = true;
+                    self.in_body = self.scanner.phase() == Phase::Body;
+                    self.context.refuse(violation.refusal);
+                    &bytes[..violation.safe]
+                }
+            };
+            watch.read(bytes.len(), self.scanner.phase(), self.scanner.heads());
+            if self.refused && passed.is_empty() {
+                return Poll::Ready(Err(refused()));
+            }
+            cursor.put_slice(passed);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Writes pending interim answers; `Ready` when there are none left.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.context.has_interim() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut interim = self.context.interim();
+        while !interim.is_empty() {
+            let n = ready!(self.io.poll_write(cx, &interim))?;
+            interim.drain(..n);
+        }
+        drop(interim);
+        self.context.interim_sent();
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(n)) => self.context.watch.wrote(*n, *n == offered),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.context.watch.write_blocked(),
+        }
+        result
+    }
+}
+
+/// What hyper is told when the scanner has refused the client's bytes.
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "refused request")
+}
+
+impl hyper::rt::Read for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.refused {
+            // An earlier, pipelined request still gets its answer; its end wakes the task.
+            return match self.context.watch.in_exchange() && !self.in_body {
+                true => Poll::Pending,
+                false => Poll::Ready(Err(refused())),
+            };
+        }
+        let result = self.read(cx, &mut cursor);
+        if result.is_pending() {
+            self.context.watch.read_blocked();
+        }
+        result
+    }
+}
+
+impl hyper::rt::Write for ClientIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
+        let result = self.io.poll_write(cx, buf);
+        self.wrote(result, buf.len())
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
+        let offered = bufs.iter().map(|buf| buf.len()).sum();
+        let result = self.io.poll_write_vectored(cx, bufs);
+        self.wrote(result, offered)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interim(cx))?;
+        self.context.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection's owner closes the socket when hyper has let go of it.
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,281 @@
+//! One client connection from accept to its end: hyper serves the requests, and whatever
+//! hyper cannot do ends its service: a tunnel, a refused head, a time-out.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use hyper::server::conn::http1;
+use tokio::io::AsyncReadExt;
+
+use super::client_io::ClientIo;
+use super::error::{ProxyError, encode_response};
+use super::exchange::Exchanges;
+use super::forwarded::PeerFields;
+use super::framing::{HeadLimits, Refusal, RequestScanner};
+use super::upgrade::PendingTunnel;
+use super::watch::{Verdict, Watch};
+use super::{live, record};
+use crate::config::{HttpConfig, Scheme};
+use crate::io::Io;
+use crate::listen::Peer;
+use crate::server::Shared;
+
+/// How long and how much a closing connection is read, so that the client's kernel does
+/// not throw away our answer because its own bytes were never read.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What the parts of one client connection share. All of them run on one worker; the
+/// atomics are there to keep futures `Send`, and cost no more than plain stores.
+#[derive(Debug)]
+pub struct Context {
+    /// The marks that the tick reads.
+    pub watch: Watch,
+    /// Who connected.
+    pub peer: Peer,
+    /// Header values about the peer, made once.
+    pub peer_fields: PeerFields,
+    /// The scheme that clients of this listener use.
+    pub scheme: Scheme,
+    /// Settings that were in force at accept.
+    pub http: Arc<HttpConfig>,
+    /// The process.
+    pub shared: Arc<Shared>,
+    refusal: Mutex<Option<Refusal>>,
+    tunnel: Mutex<Option<Box<PendingTunnel>>>,
+    interim: Mutex<Vec<u8>>,
+    has_interim: AtomicBool,
+    takeover_waits: AtomicBool,
+    /// Bytes that the client had been sent when the exchange began.
+    sent_before: AtomicU64,
+    eof: AtomicBool,
+}
+
+impl Context {
+    /// A connection just accepted.
+    pub fn new(peer: Peer, scheme: Scheme, http: Arc<HttpConfig>, shared: Arc<Shared>) -> Self {
+        Context {
+            watch: Watch::default(),
+            peer_fields: PeerFields::new(peer.ip(), scheme),
+            peer,
+            scheme,
+            http,
+            shared,
+            refusal: Mutex::default(),
+            tunnel: Mutex::default(),
+            interim: Mutex::default(),
+            has_interim: AtomicBool::new(false),
+            takeover_waits: AtomicBool::new(false),
+            sent_before: AtomicU64::new(0),
+            eof: AtomicBool::new(false),
+        }
+    }
+
+    /// The scanner found what must not be repaired.
+    pub fn refuse(&self, refusal: Refusal) {
+        *lock(&self.refusal) = Some(refusal);
+    }
+
+    /// A validated tunnel waits for hyper to let go of the socket.
+    pub fn set_tunnel(&self, tunnel: Box<PendingTunnel>) {
+        *lock(&self.tunnel) = Some(tunnel);
+    }
+
+    /// Queues an interim answer (1xx) for the client.
+    pub fn push_interim(&self, head: &[u8]) {
+        lock(&self.interim).extend_from_slice(head);
+        self.has_interim.store(true, Relaxed);
+    }
+
+    /// Whether an interim answer waits.
+    pub fn has_interim(&self) -> bool {
+        self.has_interim.load(Relaxed)
+    }
+
+    /// The waiting interim answers.
+    pub fn interim(&self) -> MutexGuard<'_, Vec<u8>> {
+        lock(&self.interim)
+    }
+
+    /// All interim answers went out.
+    pub fn interim_sent(&self) {
+        self.has_interim.store(false, Relaxed);
+    }
+
+    /// Who connected, for a log.
+    pub fn client(&self) -> String {
+        self.peer.to_string()
+    }
+
+    /// An exchange begins.
+    pub fn begin_exchange(&self) {
+        self.sent_before.store(self.watch.sent(), Relaxed);
+        self.watch.exchange(true);
+    }
+
+    /// An exchange has ended; a refused request behind it can be answered now.
+    pub fn end_exchange(&self) {
+        self.watch.exchange(false);
+        if lock(&self.refusal).is_some() {
+            self.watch.wake();
+        }
+    }
+
+    /// Whether the client has seen part of an answer that is not complete.
+    fn answer_begun(&self) -> bool {
+        let begun = self.watch.sent() > self.sent_before.load(Relaxed);
+        (self.watch.in_exchange() && begun) || self.watch.is_write_blocked()
+    }
+
+    /// The client has ended its direction.
+    pub fn saw_eof(&self) {
+        self.eof.store(true, Relaxed);
+    }
+
+    /// hyper's buffer is empty: a takeover loses nothing.
+    pub fn flushed(&self) {
+        if self.watch.is_write_blocked() {
+            self.watch.wrote(0, true);
+        }
+        if self.takeover_waits.swap(false, Relaxed) {
+            self.watch.wake();
+        }
+    }
+
+    /// Waits until no answer of an earlier, pipelined request is left in hyper's buffer.
+    pub async fn wait_flushed(&self) {
+        poll_fn(|_| {
+            if self.watch.is_write_blocked() || self.has_interim() {
+                self.takeover_waits.store(true, Relaxed);
+                return Poll::Pending;
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Why hyper's service of a connection ended, decided by us.
+enum End {
+    /// hyper is done, or the client is gone.
+    Done,
+    /// The tick said so.
+    Verdict(Verdict),
+}
+
+/// Serves one client until its connection ends or becomes a tunnel.
+pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
+    let limits = HeadLimits {
+        max_head: context.http.max_head,
+        max_header_lines: context.http.max_header_lines,
+        max_target: context.http.max_target,
+    };
+    let client = ClientIo::new(io, RequestScanner::new(limits), context.clone());
+    let mut hyper = http1::Builder::new();
+    // The scanner's limits are ours; hyper's own must only never be the stricter ones.
+    hyper
+        .max_headers(context.http.max_header_lines + 1)
+        .max_buf_size((context.http.max_head * 2).max(256 * 1024))
+        .half_close(false);
+    let mut connection = hyper.serve_connection(client, Exchanges::new(context.clone()));
+    let entry = live::watch(&context);
+    let mut closing = false;
+    let end = poll_fn(|cx| {
+        context.watch.set_waker(cx.waker());
+        match context.watch.verdict() {
+            Verdict::None | Verdict::UpstreamHead | Verdict::UpstreamBody => {}
+            verdict => return Poll::Ready(End::Verdict(verdict)),
+        }
+        if !closing && live::is_draining() {
+            closing = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx).map(|_| End::Done)
+    })
+    .await;
+    drop(entry);
+    let parts = connection.into_parts();
+    let io = parts.io.into_io();
+    let tunnel = lock(&context.tunnel).take();
+    match (end, tunnel) {
+        (End::Done, Some(tunnel)) => tunnel.start(io, parts.read_buf, live).await,
+        (end, _) => finish(io, &context, end).await,
+    }
+}
+
+/// Answers what hyper could not, and closes.
+async fn finish(io: Io, context: &Context, end: End) {
+    let refusal = lock(&context.refusal).take();
+    let error = match (end, refusal) {
+        (_, Some(refusal)) => Some(ProxyError::from(refusal)),
+        (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
+            Some(timeout("the request head did not become complete in time"))
+        }
+        (End::Verdict(Verdict::BodyIdle), _) => Some(timeout("the request body fell silent")),
+        (End::Verdict(Verdict::BodyRate), _) => Some(timeout("the request body came too slowly")),
+        (End::Verdict(_), _) => None,
+        (End::Done, None) if context.eof.load(Relaxed) => None,
+        (End::Done, None) => return linger(io).await,
+    };
+    // Behind the first bytes of an answer a second one would only confuse.
+    if let Some(error) = error
+        && !context.answer_begun()
+    {
+        let id = record::fresh_id();
+        let response: Response<Bytes> = error.to_response(None, &id);
+        record::refused(context, &error, &id);
+        if write_all(&io, &encode_response(&response)).await.is_ok() {
+            linger(io).await;
+        }
+    }
+}
+
+fn timeout(detail: &'static str) -> ProxyError {
+    ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail)
+}
+
+/// Writes everything, or gives up after the linger time.
+pub async fn write_all(io: &Io, mut bytes: &[u8]) -> std::io::Result<()> {
+    let write = async {
+        while !bytes.is_empty() {
+            match io.try_write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    poll_fn(|cx| io.poll_write_ready(cx)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LINGER, write).await?
+}
+
+/// Ends our direction and reads what the client still sends, within bounds, so that its
+/// kernel does not answer our last bytes with a reset (RFC 9112 section 9.6).
+async fn linger(mut io: Io) {
+    if io.shutdown_write().is_err() {
+        return;
+    }
+    let drain = async {
+        let mut left = LINGER_BYTES;
+        let mut buf = [0; 4096];
+        while left > 0 {
+            match io.read(&mut buf).await {
+                Ok(n) if n > 0 => left = left.saturating_sub(n),
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}

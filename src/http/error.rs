@@ -1,0 +1,294 @@
+//! What went wrong with an exchange, whose fault it was, and the answer that says so:
+//! status, one-line reason and `Proxy-Status` (RFC 9209).
+//!
+//! Every answer of sluice's own is built here; answers of upstreams never are.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use super::framing::Refusal;
+
+/// Whose fault it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The client's request.
+    Client,
+    /// The upstream, or the way to it.
+    Upstream,
+    /// sluice or its configuration.
+    Sluice,
+}
+
+/// The error types of RFC 9209 section 2.3 that sluice reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The request breaks HTTP or one of our limits.
+    RequestError,
+    /// A policy refused the request.
+    RequestDenied,
+    /// No route takes the request, or the drain has begun.
+    DestinationUnavailable,
+    /// The upstream's name does not resolve.
+    DnsError,
+    /// Every endpoint refused the connection.
+    ConnectionRefused,
+    /// No endpoint accepted the connection in time.
+    ConnectionTimeout,
+    /// The network says there is no way to the endpoint.
+    DestinationUnroutable,
+    /// The connection ended while it was in use.
+    ConnectionTerminated,
+    /// The answer is not HTTP.
+    ProtocolError,
+    /// The answer ended before its end.
+    ResponseIncomplete,
+    /// The answer's head did not come in time.
+    ResponseTimeout,
+    /// The 101 is not valid, or was not asked for.
+    UpgradeFailed,
+    /// A bug or an exhausted resource of ours.
+    Internal,
+}
+
+impl Kind {
+    /// The token of RFC 9209 section 2.3.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Kind::RequestError => "http_request_error",
+            Kind::RequestDenied => "http_request_denied",
+            Kind::DestinationUnavailable => "destination_unavailable",
+            Kind::DnsError => "dns_error",
+            Kind::ConnectionRefused => "connection_refused",
+            Kind::ConnectionTimeout => "connection_timeout",
+            Kind::DestinationUnroutable => "destination_ip_unroutable",
+            Kind::ConnectionTerminated => "connection_terminated",
+            Kind::ProtocolError => "http_protocol_error",
+            Kind::ResponseIncomplete => "http_response_incomplete",
+            Kind::ResponseTimeout => "http_response_timeout",
+            Kind::UpgradeFailed => "http_upgrade_failed",
+            Kind::Internal => "proxy_internal_error",
+        }
+    }
+}
+
+/// Why an exchange has an answer of sluice's own.
+#[derive(Debug, Clone)]
+pub struct ProxyError {
+    /// Whose fault it was.
+    pub side: Side,
+    /// The RFC 9209 error type.
+    pub kind: Kind,
+    /// Status of the answer.
+    pub status: StatusCode,
+    /// One line in words, for the client and the log.
+    pub detail: Cow<'static, str>,
+    /// Close the client's connection behind the answer.
+    pub close: bool,
+    /// `Retry-After`, in whole seconds.
+    pub retry_after: Option<Duration>,
+    /// A field that the status asks for (`Allow`, `Sec-WebSocket-Version`).
+    pub field: Option<(HeaderName, HeaderValue)>,
+}
+
+impl From<Refusal> for ProxyError {
+    fn from(refusal: Refusal) -> Self {
+        let mut error = ProxyError::client(refusal.status(), refusal.reason());
+        error.field = refusal
+            .allow()
+            .map(|methods| (header::ALLOW, HeaderValue::from_static(methods)));
+        error
+    }
+}
+
+impl ProxyError {
+    /// The client's fault. The connection is closed: what follows may be out of step.
+    pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        let kind = match status {
+            StatusCode::FORBIDDEN => Kind::RequestDenied,
+            _ => Kind::RequestError,
+        };
+        ProxyError {
+            side: Side::Client,
+            kind,
+            status,
+            detail: detail.into(),
+            close: true,
+            retry_after: None,
+            field: None,
+        }
+    }
+
+    /// The upstream's fault: 502, or 504 where it was only too slow.
+    pub fn upstream(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        let status = match kind {
+            Kind::ConnectionTimeout | Kind::ResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Kind::DestinationUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+        ProxyError {
+            side: Side::Upstream,
+            kind,
+            status,
+            detail: detail.into(),
+            close: false,
+            retry_after: None,
+            field: None,
+        }
+    }
+
+    /// Our own fault or choice.
+    pub fn sluice(status: StatusCode, kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        ProxyError {
+            side: Side::Sluice,
+            kind,
+            status,
+            detail: detail.into(),
+            close: false,
+            retry_after: None,
+            field: None,
+        }
+    }
+
+    /// Says when to come back.
+    pub fn retry_after(mut self, after: Duration) -> Self {
+        self.retry_after = Some(after);
+        self
+    }
+
+    /// Adds a field that the status asks for.
+    pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.field = Some((name, value));
+        self
+    }
+
+    /// Closes the client's connection behind the answer.
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// The answer: JSON where the request's `Accept` names it, else a line of text.
+    pub fn to_response(&self, accept: Option<&HeaderValue>, request_id: &str) -> Response<Bytes> {
+        let json = accept.is_some_and(accepts_json);
+        let body = if json {
+            let value = serde_json::json!({
+                "status": self.status.as_u16(),
+                "error": self.kind.as_str(),
+                "detail": self.detail,
+                "request_id": request_id,
+            });
+            format!("{value}\n")
+        } else {
+            let reason = self.status.canonical_reason().unwrap_or("Error");
+            let code = self.status.as_u16();
+            match request_id {
+                "" => format!("{code} {reason}: {}\n", self.detail),
+                id => format!("{code} {reason}: {}\nrequest id: {id}\n", self.detail),
+            }
+        };
+        let mut response = Response::new(Bytes::from(body));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static(if json {
+                "application/json"
+            } else {
+                "text/plain; charset=utf-8"
+            }),
+        );
+        headers.insert(PROXY_STATUS, self.proxy_status());
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(after) = self.retry_after {
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some((name, value)) = &self.field {
+            headers.insert(name.clone(), value.clone());
+        }
+        response
+    }
+
+    /// The `Proxy-Status` member of RFC 9209: `sluice; error=…; details="…"`.
+    fn proxy_status(&self) -> HeaderValue {
+        let mut value = format!("sluice; error={}; details=\"", self.kind.as_str());
+        for c in self.detail.chars() {
+            match c {
+                '"' | '\\' => value.extend(['\\', c]),
+                ' '..='~' => value.push(c),
+                _ => value.push('?'),
+            }
+        }
+        value.push('"');
+        HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("sluice"))
+    }
+}
+
+/// `Proxy-Status`, RFC 9209.
+pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Whether `Accept` names JSON. A browser's `*/*` does not count: people read text.
+fn accepts_json(accept: &HeaderValue) -> bool {
+    accept.as_bytes().split(|b| *b == b',').any(|range| {
+        let media = range.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii();
+        media.eq_ignore_ascii_case(b"application/json")
+            || media.eq_ignore_ascii_case(b"application/problem+json")
+    })
+}
+
+/// Writes a response of ours as HTTP/1.1 bytes, for a connection that hyper no longer serves.
+pub fn encode_response(response: &Response<Bytes>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(512 + response.body().len());
+    let status = response.status();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in response.headers() {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
+    out.extend_from_slice(response.body());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_says_what_and_whose() {
+        let error = ProxyError::upstream(Kind::ConnectionRefused, "say \"no\"\n");
+        let response = error.to_response(None, "abc");
+        assert_eq!(response.status(), 502);
+        assert_eq!(
+            response.headers()[PROXY_STATUS],
+            "sluice; error=connection_refused; details=\"say \\\"no\\\"?\""
+        );
+        assert!(response.body().ends_with(b"request id: abc\n"));
+    }
+
+    #[test]
+    fn json_only_where_it_is_named() {
+        let error = ProxyError::client(StatusCode::BAD_REQUEST, "x");
+        let text = error.to_response(Some(&HeaderValue::from_static("*/*")), "");
+        assert_eq!(
+            text.headers()[header::CONTENT_TYPE],
+            "text/plain; charset=utf-8"
+        );
+        let accept = HeaderValue::from_static("text/html, application/json;q=0.9");
+        let json = error.to_response(Some(&accept), "");
+        assert_eq!(json.headers()[header::CONTENT_TYPE], "application/json");
+        assert!(serde_json::from_slice::<serde_json::Value>(json.body()).is_ok());
+    }
+}

@@ -1,0 +1,365 @@
+//! One request, in phases: identify, route, admit, rewrite, forward. Each phase is a few
+//! lines here and a module elsewhere. A WebSocket leaves by `upgrade`; HTTP ends there.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{Request, Response, StatusCode, Uri, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+
+use super::body::ExchangeBody;
+use super::connection::Context;
+use super::error::{Kind, ProxyError};
+use super::forwarded::{self, PublicAuthority};
+use super::handshake::{self, ClientHandshake, UpgradeRequest};
+use super::record::Record;
+use super::{diagnosis, forward, headers, live, upgrade};
+use crate::config::{Action, HostPolicy, PathPattern, PathRewrite};
+use crate::route::matcher::{RequestView, Unrouted};
+use crate::route::{origin, path};
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::Upstream;
+
+/// Answers the requests of one client connection.
+pub struct Exchanges {
+    context: Arc<Context>,
+}
+
+impl Exchanges {
+    /// For this connection.
+    pub fn new(context: Arc<Context>) -> Self {
+        Exchanges { context }
+    }
+}
+
+/// Why hyper gets no answer: the socket is wanted for a tunnel.
+#[derive(Debug)]
+pub struct Takeover;
+
+impl std::fmt::Display for Takeover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection becomes a tunnel")
+    }
+}
+
+impl std::error::Error for Takeover {}
+
+/// What hyper is given for a request.
+pub type Answer = Result<Response<ExchangeBody>, Takeover>;
+
+impl hyper::service::Service<Request<Incoming>> for Exchanges {
+    type Response = Response<ExchangeBody>;
+    type Error = Takeover;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let context = self.context.clone();
+        context.begin_exchange();
+        Box::pin(exchange(context, request))
+    }
+}
+
+/// A request that may go to its upstream.
+pub struct Admitted {
+    /// Its head, as the upstream is to see it, but for the WebSocket fields.
+    pub parts: Parts,
+    /// The route it took.
+    pub route: Arc<Route>,
+    /// Where it goes.
+    pub upstream: Arc<Upstream>,
+    /// Whether it is a WebSocket handshake.
+    pub is_handshake: bool,
+    /// The Host that the client sent, where the route replaces it.
+    pub replaced_host: Option<HeaderValue>,
+}
+
+enum Plan {
+    Forward(Box<Admitted>),
+    Tunnel(Box<Admitted>, ClientHandshake),
+    Answer(Response<Bytes>),
+}
+
+async fn exchange(context: Arc<Context>, request: Request<Incoming>) -> Answer {
+    let (parts, body) = request.into_parts();
+    let mut record = Record::begin(&context, &parts);
+    let plan = plan(&context, parts, &body, &mut record);
+    match plan {
+        Ok(Plan::Forward(admitted)) => forward::forward(context, *admitted, body, record).await,
+        Ok(Plan::Tunnel(admitted, handshake)) => {
+            upgrade::open(context, *admitted, handshake, record).await
+        }
+        Ok(Plan::Answer(response)) => Ok(own_answer(&context, response, record)),
+        Err(error) => Ok(refuse(&context, &error, record)),
+    }
+}
+
+/// Sends an answer of our own.
+fn own_answer(
+    context: &Arc<Context>,
+    response: Response<Bytes>,
+    mut record: Record,
+) -> Response<ExchangeBody> {
+    record.status(response.status());
+    let (mut parts, body) = response.into_parts();
+    if let Some((name, value)) = record.request_id_field() {
+        parts.headers.insert(name, value);
+    }
+    Response::from_parts(parts, ExchangeBody::whole(body, record, context.clone()))
+}
+
+/// Answers with an error, and notes it.
+pub fn refuse(
+    context: &Arc<Context>,
+    error: &ProxyError,
+    mut record: Record,
+) -> Response<ExchangeBody> {
+    record.error(error);
+    let id = record.request_id().to_owned();
+    let response = error.to_response(record.accept(), &id);
+    own_answer(context, response, record)
+}
+
+/// Everything that is decided without waiting.
+fn plan(
+    context: &Context,
+    mut parts: Parts,
+    body: &Incoming,
+    record: &mut Record,
+) -> Result<Plan, ProxyError> {
+    let authority = take_authority(&mut parts)?;
+    let upgrade = handshake::classify(
+        &parts.method,
+        parts.version,
+        &parts.headers,
+        !body.is_end_stream(),
+    );
+    let websocket = matches!(
+        upgrade,
+        UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
+    );
+    let snapshot = context.shared.snapshot.load();
+    let normal = normalise_target(&mut parts)?;
+    let trusted = forwarded::is_trusted(context.peer.ip(), &context.http.trusted_proxies);
+    let public = forwarded::public_authority(&parts.headers, trusted, context.scheme, &authority);
+    let route = find_route(&snapshot, &parts, &public, normal.as_deref(), websocket)?;
+    drop(snapshot);
+    record.route(&route);
+    let handshake = match upgrade {
+        UpgradeRequest::WebSocket(handshake) => {
+            admit_handshake(context, &route, &parts, &public)?;
+            Some(handshake)
+        }
+        UpgradeRequest::Invalid(problem) => {
+            record.diagnosed(diagnosis::diagnose_client(problem));
+            let mut error = ProxyError::client(problem.status(), problem.reason());
+            error.field = problem.version_header();
+            return Err(error);
+        }
+        UpgradeRequest::None | UpgradeRequest::Other => None,
+    };
+    if let Some(max) = route.config.max_body
+        && body.size_hint().lower() > max
+    {
+        let detail = format!("the request body is larger than the {max} bytes this route allows");
+        return Err(ProxyError::client(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let Some(upstream) = route.upstream.clone() else {
+        return own_action(&route, &parts, &public).map(Plan::Answer);
+    };
+    let is_handshake = handshake.is_some();
+    let replaced_host = rewrite(context, &mut parts, &route, authority, record)?;
+    let admitted = Box::new(Admitted {
+        parts,
+        route,
+        upstream,
+        is_handshake,
+        replaced_host,
+    });
+    Ok(match handshake {
+        Some(handshake) => Plan::Tunnel(admitted, handshake),
+        None => Plan::Forward(admitted),
+    })
+}
+
+/// The authority that the request is for (RFC 9112 section 3.2): of an absolute-form target,
+/// which is brought to origin form, else of Host. Exactly one is there: the scanner saw to it.
+fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
+    let bad = |detail: &'static str| ProxyError::client(StatusCode::BAD_REQUEST, detail);
+    if let Some(authority) = parts.uri.authority() {
+        let host = HeaderValue::try_from(authority.as_str())
+            .map_err(|_| bad("the target's authority is not valid"))?;
+        let target = parts.uri.path_and_query().cloned();
+        parts.uri = target.unwrap_or(PathAndQuery::from_static("/")).into();
+        return Ok(host);
+    }
+    match parts.headers.get(header::HOST) {
+        Some(host) => Ok(host.clone()),
+        None if parts.version == Version::HTTP_10 => Ok(HeaderValue::from_static("")),
+        None => Err(bad("the request has no Host")),
+    }
+}
+
+/// Makes the path normal in the request itself, so that what was matched is what is sent.
+/// `None`: it was normal.
+fn normalise_target(parts: &mut Parts) -> Result<Option<String>, ProxyError> {
+    let raw = parts.uri.path();
+    if raw == "*" {
+        return Ok(Some("/".to_owned()));
+    }
+    let normal = path::normalise(raw)
+        .map_err(|problem| ProxyError::client(StatusCode::BAD_REQUEST, problem.to_string()))?;
+    let std::borrow::Cow::Owned(normal) = normal else {
+        return Ok(None);
+    };
+    set_path(&mut parts.uri, &normal)?;
+    Ok(Some(normal))
+}
+
+/// Replaces the path; the query stays.
+fn set_path(uri: &mut Uri, path: &str) -> Result<(), ProxyError> {
+    let target = match uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    *uri = Uri::try_from(target).map_err(|_| {
+        ProxyError::client(StatusCode::BAD_REQUEST, "the request target is not valid")
+    })?;
+    Ok(())
+}
+
+fn find_route(
+    snapshot: &Snapshot,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+    normal: Option<&str>,
+    websocket: bool,
+) -> Result<Arc<Route>, ProxyError> {
+    let view = RequestView {
+        host: forwarded::without_port(public.host),
+        path: normal.unwrap_or(parts.uri.path()),
+        method: &parts.method,
+        headers: &parts.headers,
+        websocket,
+    };
+    let route = match snapshot.table.find(&view) {
+        Ok(index) => snapshot.routes.get(index).cloned(),
+        Err(Unrouted::NoRoute) => None,
+        Err(Unrouted::Ambiguous) => {
+            return Err(ProxyError::client(
+                StatusCode::BAD_REQUEST,
+                "the path can be read in two ways that lead to different routes",
+            ));
+        }
+    };
+    route.ok_or_else(|| {
+        ProxyError::sluice(
+            StatusCode::NOT_FOUND,
+            Kind::DestinationUnavailable,
+            "no route takes this host, path and method",
+        )
+    })
+}
+
+/// Drain and Origin policy.
+fn admit_handshake(
+    context: &Context,
+    route: &Route,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+) -> Result<(), ProxyError> {
+    if live::is_draining() {
+        let after = context.shared.snapshot.load().drain.retry_after;
+        let error = ProxyError::sluice(
+            StatusCode::SERVICE_UNAVAILABLE,
+            Kind::DestinationUnavailable,
+            "this proxy is shutting down",
+        );
+        return Err(error.retry_after(after).closing());
+    }
+    let public = origin::PublicAuthority {
+        scheme: public.scheme,
+        host: public.host,
+    };
+    origin::check(&route.config.websocket, &parts.headers, public)
+        .map_err(|refusal| ProxyError::client(StatusCode::FORBIDDEN, refusal.to_string()))
+}
+
+/// `respond` and `redirect`.
+fn own_action(
+    route: &Route,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+) -> Result<Response<Bytes>, ProxyError> {
+    let mut response = Response::new(Bytes::new());
+    match &route.config.action {
+        Action::Respond { status, body } => {
+            *response.status_mut() = *status;
+            *response.body_mut() = Bytes::copy_from_slice(body.as_bytes());
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+        }
+        Action::Redirect { status, to } => {
+            *response.status_mut() = *status;
+            let query = parts
+                .uri
+                .query()
+                .map(|q| format!("?{q}"))
+                .unwrap_or_default();
+            let location = to
+                .replace("{scheme}", public.scheme.as_str())
+                .replace("{host}", public.host)
+                .replace("{path}", parts.uri.path())
+                .replace("{query}", &query);
+            let location = HeaderValue::try_from(location).map_err(|_| {
+                ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")
+            })?;
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        Action::Upstream(name) => {
+            return Err(ProxyError::sluice(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Kind::Internal,
+                format!("the upstream {name} is gone"),
+            ));
+        }
+    }
+    headers::apply_edits(response.headers_mut(), &route.config.response_headers);
+    Ok(response)
+}
+
+/// Makes the head what the upstream is to see: hop-by-hop fields go first, then ours come,
+/// then the route's changes. Returns the client's Host where another one replaced it.
+fn rewrite(
+    context: &Context,
+    parts: &mut Parts,
+    route: &Route,
+    authority: HeaderValue,
+    record: &mut Record,
+) -> Result<Option<HeaderValue>, ProxyError> {
+    let fields = &mut parts.headers;
+    headers::strip_hop_by_hop(fields);
+    // hyper answers 100-continue itself when the body is first asked for.
+    fields.remove(header::EXPECT);
+    let id = forwarded::apply(fields, &context.peer_fields, &context.http, &authority);
+    record.identify(id);
+    if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
+        (&route.config.rewrite, &route.config.matches.path)
+        && parts.uri.path() != "*"
+    {
+        let rewritten = path::rewrite(parts.uri.path(), prefix, to).into_owned();
+        set_path(&mut parts.uri, &rewritten)?;
+    }
+    let (host, replaced) = match &route.config.host {
+        HostPolicy::Preserve => (authority, None),
+        HostPolicy::Set(host) => (host.clone(), Some(authority)),
+    };
+    parts.headers.insert(header::HOST, host);
+    headers::apply_edits(&mut parts.headers, &route.config.request_headers);
+    Ok(replaced)
+}

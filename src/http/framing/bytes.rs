@@ -1,0 +1,174 @@
+//! Byte classes of RFC 9110 section 5.6.2 (token) and section 5.5 (field content), and the
+//! runs of them that a head is made of. Sixteen bytes at a time with SSE2, which every
+//! x86-64 has; byte by byte elsewhere. Knows nothing of lines or fields.
+
+const TOKEN: u8 = 1;
+const TEXT: u8 = 2;
+const HOST: u8 = 4;
+
+/// For each byte the classes it belongs to.
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let byte = i as u8;
+        let alnum = byte.is_ascii_alphanumeric();
+        if alnum
+            || matches!(byte, b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+')
+            || matches!(byte, b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~')
+        {
+            table[i] |= TOKEN;
+        }
+        if byte == b'\t' || (byte >= 0x20 && byte != 0x7f) {
+            table[i] |= TEXT;
+        }
+        if alnum
+            || matches!(byte, b'-' | b'.' | b'_' | b'~')
+            || matches!(
+                byte,
+                b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'='
+            )
+        {
+            table[i] |= HOST;
+        }
+        i += 1;
+    }
+    table
+}
+
+/// A token character (tchar).
+#[inline]
+pub(super) fn is_token(byte: u8) -> bool {
+    CLASS[byte as usize] & TOKEN != 0
+}
+
+/// A byte that a field value may hold: visible ASCII, space, tab, obs-text.
+#[inline]
+pub(super) fn is_text(byte: u8) -> bool {
+    CLASS[byte as usize] & TEXT != 0
+}
+
+/// A byte of a host name: RFC 3986's reg-name without `%` and `,`. No name in the DNS has
+/// these two, and two readers of one Host may disagree on them.
+#[inline]
+pub(super) fn is_host(byte: u8) -> bool {
+    CLASS[byte as usize] & HOST != 0
+}
+
+/// Index of the first byte at or behind `at` that is no token character.
+#[inline]
+pub(super) fn token_end(bytes: &[u8], mut at: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    while let Some(block) = simd::load(bytes, at) {
+        let run = simd::name_run(block);
+        at += run;
+        if run < 16 {
+            match bytes.get(at) {
+                Some(&byte) if is_token(byte) => at += 1,
+                _ => return at,
+            }
+        }
+    }
+    while bytes.get(at).is_some_and(|&byte| is_token(byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// Index of the first byte at or behind `at` that no field value may hold, tab included.
+/// What is found is a CR, a tab or an offence.
+#[inline]
+pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    #[cfg(target_arch = "x86_64")]
+    while let Some(block) = simd::load(bytes, at) {
+        let run = simd::plain_run(block);
+        at += run;
+        if run < 16 {
+            return at;
+        }
+    }
+    while bytes
+        .get(at)
+        .is_some_and(|&byte| is_text(byte) && byte != b'\t')
+    {
+        at += 1;
+    }
+    at
+}
+
+/// Index of the first byte at or behind `at` that no field value may hold.
+#[inline]
+pub(super) fn text_end(bytes: &[u8], at: usize) -> usize {
+    let mut at = plain_end(bytes, at);
+    while bytes.get(at) == Some(&b'\t') {
+        at = plain_end(bytes, at + 1);
+    }
+    at
+}
+
+#[cfg(target_arch = "x86_64")]
+mod simd {
+    //! The `unsafe` of this module: the intrinsics of SSE2 and SSE may only be called where the
+    //! processor has them. Every x86-64 does: both belong to the architecture's base, which
+    //! the `cfg` selects. No pointers are involved.
+
+    use core::arch::x86_64::*;
+
+    /// The sixteen bytes at `at`, if there are as many.
+    #[inline(always)]
+    pub(super) fn load(bytes: &[u8], at: usize) -> Option<__m128i> {
+        let block: &[u8; 16] = bytes.get(at..)?.first_chunk()?;
+        let value = u128::from_le_bytes(*block);
+        // SAFETY: SSE2 is there; see above.
+        Some(unsafe { _mm_set_epi64x((value >> 64) as i64, value as i64) })
+    }
+
+    /// How many leading bytes are letters, digits or `-`, which almost all names are made of.
+    #[inline(always)]
+    pub(super) fn name_run(block: __m128i) -> usize {
+        // SAFETY: SSE2 is there; see above.
+        let good = unsafe {
+            let lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
+            let letter = _mm_sub_epi8(lower, _mm_set1_epi8(b'a' as i8));
+            let letter = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
+            let digit = _mm_sub_epi8(block, _mm_set1_epi8(b'0' as i8));
+            let digit = _mm_cmpeq_epi8(_mm_min_epu8(digit, _mm_set1_epi8(9)), digit);
+            let dash = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'-' as i8));
+            _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), dash))
+        };
+        (good as u32).trailing_ones() as usize
+    }
+
+    /// How many leading bytes are no control characters.
+    #[inline(always)]
+    pub(super) fn plain_run(block: __m128i) -> usize {
+        // SAFETY: SSE2 is there; see above.
+        let bad = unsafe {
+            let low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
+            let del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f));
+            _mm_movemask_epi8(_mm_or_si128(low, del))
+        };
+        (bad as u32 | 1 << 16).trailing_zeros() as usize
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vector_and_table_agree_on_every_byte_at_every_place() {
+        for byte in 0..=255u8 {
+            for place in 0..40 {
+                let mut bytes = [b'a'; 40];
+                bytes[place] = byte;
+                let token = bytes.iter().position(|&b| !is_token(b)).unwrap_or(40);
+                let text = bytes.iter().position(|&b| !is_text(b)).unwrap_or(40);
+                assert_eq!(token_end(&bytes, 0), token, "token {byte:#x} at {place}");
+                assert_eq!(text_end(&bytes, 0), text, "text {byte:#x} at {place}");
+            }
+        }
+    }
+}

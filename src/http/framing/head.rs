@@ -1,0 +1,346 @@
+//! The rules for one line of a request head: request line (RFC 9112 section 3), fields
+//! (section 5), and the fields that decide where the message ends (section 6) or where it
+//! goes (RFC 9110 section 7.2). No state of the connection; see `RequestScanner`.
+
+use std::net::Ipv6Addr;
+
+use super::Refusal;
+use super::bytes;
+
+/// What the lines of a head said so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Head {
+    http10: bool,
+    host: bool,
+    length: Option<u64>,
+    chunked: bool,
+    upgrade: bool,
+}
+
+/// What follows a complete head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Follows {
+    Nothing,
+    Length(u64),
+    Chunks,
+    Upgrade,
+}
+
+/// One line at the front of some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Line {
+    /// Nothing wrong; ends in front of this index.
+    Good(usize),
+    /// The empty line, two bytes long.
+    Empty,
+    /// No end of line yet, or something wrong in a line whose end decides what.
+    Unclear(Refusal),
+}
+
+impl Head {
+    /// Checks the request line at the front of `bytes`.
+    pub(super) fn request_line(&mut self, bytes: &[u8]) -> Line {
+        let method = bytes::token_end(bytes, 0);
+        if bytes.get(method) != Some(&b' ') || method == 0 {
+            return Line::Unclear(match bytes.get(method) {
+                Some(b' ' | b'\t' | b'\r') => Refusal::RequestLine,
+                _ => Refusal::Method,
+            });
+        }
+        // The version ends the line, so one look finds the end of everything.
+        let end = bytes::plain_end(bytes, method + 1);
+        if let Some(refusal) = line_break(bytes, end, Refusal::TargetCharacter) {
+            return Line::Unclear(refusal);
+        }
+        let rest = &bytes[method + 1..end];
+        let Some((target, version)) = rest
+            .split_last_chunk::<9>()
+            .filter(|(_, version)| version[0] == b' ')
+        else {
+            return Line::Unclear(malformed(rest));
+        };
+        self.http10 = match &version[1..] {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            [b'H', b'T', b'T', b'P', b'/', a, b'.', b]
+                if a.is_ascii_digit() && b.is_ascii_digit() =>
+            {
+                let http2 = &bytes[..method] == b"PRI" && version[1..] == *b"HTTP/2.0";
+                return Line::Unclear(if http2 {
+                    Refusal::Http2Preface
+                } else {
+                    Refusal::Version
+                });
+            }
+            _ => return Line::Unclear(malformed(rest)),
+        };
+        match method_refusal(&bytes[..method]).or_else(|| target_refusal(&bytes[..method], target))
+        {
+            Some(refusal) => Line::Unclear(refusal),
+            None => Line::Good(end + 2),
+        }
+    }
+
+    /// Checks the field line, or the empty line, at the front of `bytes`.
+    #[inline]
+    pub(super) fn field_line(&mut self, bytes: &[u8]) -> Line {
+        let name = bytes::token_end(bytes, 0);
+        if bytes.get(name) != Some(&b':') || name == 0 {
+            return empty_or_malformed(bytes, name);
+        }
+        let end = bytes::text_end(bytes, name + 1);
+        if !matches!(bytes.get(end..end + 2), Some(b"\r\n")) {
+            let refusal = line_break(bytes, end, Refusal::FieldValue);
+            return Line::Unclear(refusal.unwrap_or(Refusal::FieldValue));
+        }
+        if matches!(name, 4 | 7 | 14 | 17)
+            && let Err(refusal) = self.field(&bytes[..name], &bytes[name + 1..end])
+        {
+            return Line::Unclear(refusal);
+        }
+        Line::Good(end + 2)
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+        if name.eq_ignore_ascii_case(b"host") {
+            if self.host {
+                return Err(Refusal::HostRepeated);
+            }
+            self.host = true;
+            authority(trimmed(value)).map_err(|_| host_refusal(value))
+        } else if name.eq_ignore_ascii_case(b"upgrade") {
+            self.upgrade |= names_websocket(value);
+            Ok(())
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            if self.length.is_some() {
+                return Err(Refusal::ContentLengthRepeated);
+            }
+            if self.chunked {
+                return Err(Refusal::LengthAndEncoding);
+            }
+            self.length = Some(content_length(value)?);
+            Ok(())
+        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            if self.length.is_some() {
+                return Err(Refusal::LengthAndEncoding);
+            }
+            if self.http10 {
+                return Err(Refusal::EncodingOnHttp10);
+            }
+            if self.chunked {
+                return Err(Refusal::TransferEncoding);
+            }
+            self.chunked = true;
+            transfer_encoding(value)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The head is complete: what is missing, and what comes next.
+    pub(super) fn finish(&self) -> Result<Follows, Refusal> {
+        if !self.host && !self.http10 {
+            return Err(Refusal::HostMissing);
+        }
+        Ok(match self.length {
+            _ if self.upgrade => Follows::Upgrade,
+            _ if self.chunked => Follows::Chunks,
+            None | Some(0) => Follows::Nothing,
+            Some(length) => Follows::Length(length),
+        })
+    }
+}
+
+/// What is wrong at `end`, where text ended, unless a CRLF stands there.
+fn line_break(bytes: &[u8], end: usize, otherwise: Refusal) -> Option<Refusal> {
+    match (bytes.get(end), bytes.get(end + 1)) {
+        (Some(b'\r'), Some(b'\n')) => None,
+        (Some(b'\r'), _) => Some(Refusal::BareCr),
+        (Some(b'\n'), _) => Some(Refusal::BareLf),
+        _ => Some(otherwise),
+    }
+}
+
+/// A line that is not `name ":"`.
+#[cold]
+fn empty_or_malformed(bytes: &[u8], name: usize) -> Line {
+    Line::Unclear(match (name, &bytes[name..]) {
+        (0, [b'\r', b'\n', ..]) => return Line::Empty,
+        (0, [b' ' | b'\t', ..]) => Refusal::ObsFold,
+        (0, [b':', ..]) => Refusal::EmptyName,
+        (_, [b'\n', ..]) => Refusal::BareLf,
+        (_, [b'\r', next, ..]) if *next != b'\n' => Refusal::BareCr,
+        (_, rest @ [b' ' | b'\t', ..]) => {
+            match rest.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
+                Some(b':') => Refusal::SpaceBeforeColon,
+                _ => Refusal::FieldName,
+            }
+        }
+        _ => Refusal::FieldName,
+    })
+}
+
+/// A request line whose end is no version, told from what stands behind the method.
+#[cold]
+fn malformed(rest: &[u8]) -> Refusal {
+    match rest.rsplit(|&byte| byte == b' ').next() {
+        Some([b'H', b'T', b'T', b'P', b'/', version @ ..])
+            if rest.contains(&b' ')
+                && !version.is_empty()
+                && version
+                    .iter()
+                    .all(|byte| byte.is_ascii_digit() || *byte == b'.') =>
+        {
+            Refusal::Version
+        }
+        _ => Refusal::RequestLine,
+    }
+}
+
+fn method_refusal(method: &[u8]) -> Option<Refusal> {
+    match method.len() {
+        // Methods are case-sensitive, but what stands behind sluice may not know that.
+        7 if method.eq_ignore_ascii_case(b"connect") => Some(Refusal::Connect),
+        5 if method.eq_ignore_ascii_case(b"trace") => Some(Refusal::Trace),
+        _ => None,
+    }
+}
+
+/// Checks a target that has no control characters (RFC 9112 section 3.2).
+fn target_refusal(method: &[u8], target: &[u8]) -> Option<Refusal> {
+    match target {
+        // Raw UTF-8 is no URI, but clients send it and hyper takes it.
+        _ if !target.is_ascii() && std::str::from_utf8(target).is_err() => {
+            Some(Refusal::TargetCharacter)
+        }
+        [b'/', path @ ..] => match memchr::memchr2(b' ', b'#', path) {
+            None => None,
+            Some(at) if path[at] == b'#' => Some(Refusal::TargetCharacter),
+            Some(_) => Some(Refusal::RequestLine),
+        },
+        [] => Some(Refusal::RequestLine),
+        _ if target.contains(&b' ') => Some(Refusal::RequestLine),
+        _ if target.contains(&b'#') => Some(Refusal::TargetCharacter),
+        b"*" if method == b"OPTIONS" => None,
+        _ => absolute_form_refusal(target),
+    }
+}
+
+/// `http://authority/path`, which a server must understand (RFC 9112 section 3.2.2).
+#[cold]
+fn absolute_form_refusal(target: &[u8]) -> Option<Refusal> {
+    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
+        target
+            .get(..scheme.len())
+            .is_some_and(|t| t.eq_ignore_ascii_case(scheme.as_bytes()))
+    });
+    let Some(scheme) = scheme else {
+        return Some(Refusal::TargetForm);
+    };
+    let rest = &target[scheme.len()..];
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?'))
+        .unwrap_or(rest.len());
+    let authority_part = &rest[..end];
+    if authority_part.contains(&b'@') {
+        return Some(Refusal::Userinfo);
+    }
+    authority(authority_part).err().map(|_| Refusal::TargetForm)
+}
+
+#[cold]
+fn host_refusal(value: &[u8]) -> Refusal {
+    match trimmed(value) {
+        [] => Refusal::HostMissing,
+        host if host.contains(&b'@') => Refusal::Userinfo,
+        _ => Refusal::Host,
+    }
+}
+
+struct NotAnAuthority;
+
+/// `host[:port]` with a host that is not empty and, behind a colon, a port from 0 to 65535.
+fn authority(value: &[u8]) -> Result<(), NotAnAuthority> {
+    let end = if let [b'[', rest @ ..] = value {
+        let close = rest
+            .iter()
+            .position(|&byte| byte == b']')
+            .ok_or(NotAnAuthority)?;
+        let address = std::str::from_utf8(&rest[..close]).map_err(|_| NotAnAuthority)?;
+        address.parse::<Ipv6Addr>().map_err(|_| NotAnAuthority)?;
+        close + 2
+    } else {
+        value
+            .iter()
+            .position(|&byte| !bytes::is_host(byte))
+            .unwrap_or(value.len())
+    };
+    match &value[end..] {
+        [] if end > 0 => Ok(()),
+        [b':', port @ ..] if end > 0 && matches!(port.len(), 1..=5) => {
+            let number = port.iter().try_fold(0u32, |number, digit| {
+                digit
+                    .is_ascii_digit()
+                    .then(|| number * 10 + u32::from(digit - b'0'))
+            });
+            number
+                .filter(|&number| number <= 65535)
+                .map(|_| ())
+                .ok_or(NotAnAuthority)
+        }
+        _ => Err(NotAnAuthority),
+    }
+}
+
+/// Content-Length's value: digits only, below 2^63 (RFC 9110 section 8.6).
+pub(super) fn content_length(value: &[u8]) -> Result<u64, Refusal> {
+    let digits = trimmed(value);
+    if digits.is_empty() || digits.len() > 19 {
+        return Err(Refusal::ContentLength);
+    }
+    let length = digits.iter().try_fold(0u64, |length, digit| {
+        // Nineteen digits fit into 64 bits.
+        digit
+            .is_ascii_digit()
+            .then(|| length * 10 + u64::from(digit - b'0'))
+    });
+    length
+        .filter(|&length| length <= i64::MAX as u64)
+        .ok_or(Refusal::ContentLength)
+}
+
+/// Accepts exactly `chunked`. An unknown coding in front of a final `chunked` is 501; anything
+/// else leaves the length unknown and is 400 (RFC 9112 sections 6.1 and 6.3).
+pub(super) fn transfer_encoding(value: &[u8]) -> Result<(), Refusal> {
+    if trimmed(value).eq_ignore_ascii_case(b"chunked") {
+        return Ok(());
+    }
+    let mut elements = value
+        .split(|&byte| byte == b',')
+        .map(|element| trimmed(element).eq_ignore_ascii_case(b"chunked"));
+    let last = elements.next_back();
+    if last == Some(true) && !elements.any(|chunked| chunked) {
+        Err(Refusal::TransferCoding)
+    } else {
+        Err(Refusal::TransferEncoding)
+    }
+}
+
+/// Whether an `Upgrade` value lists `websocket`, in any case (RFC 9110 section 7.8).
+pub fn names_websocket(value: &[u8]) -> bool {
+    value
+        .split(|&byte| byte == b',')
+        .any(|token| trimmed(token).eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Without the white space around it.
+pub(super) fn trimmed(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}

@@ -1,0 +1,317 @@
+//! Watches the raw bytes a client sends before hyper parses them, and refuses what hyper
+//! would repair or guess at: RFC 9112 sections 2.2, 3, 5, 6, 7.1 and 11.2. No I/O and no
+//! copies; the bytes go on to hyper as they are. The rules for lines are in `head`, for
+//! chunks in `chunked`; `body` decodes answers that sluice reads by itself.
+//!
+//! Every line is judged when its LF has come and before hyper sees that LF, so hyper never
+//! completes a head or a body that was not found good. Only the unfinished line at the end
+//! of a read is kept, and freed with the head it belongs to.
+
+mod body;
+mod bytes;
+mod chunked;
+mod head;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+pub use body::{BodyDecoder, Decoded};
+pub use head::names_websocket;
+pub use refusal::Refusal;
+
+use chunked::{Chunks, Piece};
+use head::{Follows, Head, Line};
+
+/// The sizes a request head may have; see `HttpConfig`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Largest head in bytes, from the request line to the empty line, both included.
+    pub max_head: usize,
+    /// Most field lines.
+    pub max_header_lines: usize,
+    /// Longest request target in bytes.
+    pub max_target: usize,
+}
+
+/// What the client is in the middle of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Between requests, or before the first.
+    Idle,
+    /// Inside a request head.
+    Head,
+    /// Inside a request body.
+    Body,
+    /// Behind a head that asks for WebSocket: nothing is looked at any more. The caller
+    /// closes the connection unless it becomes a tunnel.
+    Upgrade,
+}
+
+/// A request must be refused and the connection closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Violation {
+    /// How many bytes of the slice stand in front of the offending head (or chunk) and may
+    /// still be passed on.
+    pub safe: usize,
+    /// What is wrong.
+    pub refusal: Refusal,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Start,
+    Fields,
+    Length(u64),
+    Chunks(Chunks),
+    Upgrade,
+}
+
+/// Follows one client connection from request to request.
+#[derive(Debug, Clone)]
+pub struct RequestScanner {
+    limits: HeadLimits,
+    state: State,
+    head: Head,
+    /// Bytes of complete lines of this head.
+    head_bytes: usize,
+    /// Complete field lines of this head.
+    lines: usize,
+    /// The one tolerated empty line in front of a request line has come.
+    leading: bool,
+    /// The unfinished line at the end of the last slice.
+    carry: Vec<u8>,
+    heads: u64,
+    body_bytes: u64,
+    refused: Option<Refusal>,
+}
+
+impl RequestScanner {
+    /// A scanner for a new connection.
+    pub fn new(limits: HeadLimits) -> Self {
+        RequestScanner {
+            limits,
+            state: State::Start,
+            head: Head::default(),
+            head_bytes: 0,
+            lines: 0,
+            leading: false,
+            carry: Vec::new(),
+            heads: 0,
+            body_bytes: 0,
+            refused: None,
+        }
+    }
+
+    /// Looks at the next bytes from the client, before anybody else does. After an error the
+    /// connection is lost: every further call gives the same error with nothing safe.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+        if let Some(refusal) = self.refused {
+            return Err(Violation { safe: 0, refusal });
+        }
+        let mut safe = 0;
+        let mut at = 0;
+        while at < bytes.len() {
+            if !matches!(self.state, State::Fields) && !self.leading {
+                safe = at;
+            }
+            match self.advance(&bytes[at..]) {
+                Ok(consumed) => at += consumed,
+                Err(refusal) => {
+                    self.refused = Some(refusal);
+                    self.carry = Vec::new();
+                    return Err(Violation { safe, refusal });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the client is in the middle of. After an error: of what was refused.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Start if self.carry.is_empty() => Phase::Idle,
+            State::Start | State::Fields => Phase::Head,
+            State::Length(_) | State::Chunks(_) => Phase::Body,
+            State::Upgrade => Phase::Upgrade,
+        }
+    }
+
+    /// Heads completed on this connection.
+    pub fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Body bytes of the latest request, chunk framing not counted.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Advances by one line, one piece of a body, or to the end; never by nothing.
+    #[inline]
+    fn advance(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        match &mut self.state {
+            State::Start | State::Fields if self.carry.is_empty() => match self.line(bytes)? {
+                Some(consumed) => Ok(consumed),
+                None => {
+                    self.carry.extend_from_slice(bytes);
+                    Ok(bytes.len())
+                }
+            },
+            State::Start | State::Fields => self.carried_line(bytes),
+            State::Length(left) => {
+                let take = (*left).min(bytes.len() as u64);
+                *left -= take;
+                self.body_bytes += take;
+                if *left == 0 {
+                    self.state = State::Start;
+                }
+                Ok(take as usize)
+            }
+            State::Chunks(chunks) => Ok(match chunks.next(bytes)? {
+                Piece::More => bytes.len(),
+                Piece::Data(start, end) => {
+                    self.body_bytes += (end - start) as u64;
+                    end
+                }
+                Piece::End(end) => {
+                    self.state = State::Start;
+                    end
+                }
+            }),
+            State::Upgrade => Ok(bytes.len()),
+        }
+    }
+
+    /// Completes the line whose beginning came with an earlier slice.
+    #[cold]
+    fn carried_line(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let end = memchr::memchr(b'\n', bytes);
+        let take = end.map_or(bytes.len(), |end| end + 1);
+        let mut line = std::mem::take(&mut self.carry);
+        line.extend_from_slice(&bytes[..take]);
+        if self.line(&line)?.is_none() {
+            self.carry = line;
+        } else if matches!(self.state, State::Fields) {
+            line.clear();
+            self.carry = line;
+        }
+        Ok(take)
+    }
+
+    /// Judges the line at the front of `bytes`; `None` if its end has not come.
+    #[inline]
+    fn line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        let line = match self.state {
+            State::Fields => self.head.field_line(bytes),
+            _ => match bytes {
+                [b'\r', b'\n', ..] if !self.leading => {
+                    self.leading = true;
+                    return Ok(Some(2));
+                }
+                [first, ..] if !bytes::is_token(*first) => Line::Unclear(not_a_request(bytes)?),
+                _ => return self.request_line(bytes),
+            },
+        };
+        let budget = self.limits.max_head - self.head_bytes;
+        match line {
+            Line::Good(end) if end <= budget && self.lines < self.limits.max_header_lines => {
+                self.head_bytes += end;
+                self.lines += 1;
+                Ok(Some(end))
+            }
+            Line::Empty if budget >= 2 => self.end_of_head(),
+            Line::Good(_) => self.unclear(bytes, Refusal::TooManyLines),
+            Line::Empty => Err(Refusal::HeadTooLarge),
+            Line::Unclear(refusal) => self.unclear(bytes, refusal),
+        }
+    }
+
+    fn request_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        match self.head.request_line(bytes) {
+            Line::Good(end) => {
+                if end > self.limits.max_target || end > self.limits.max_head {
+                    self.check_size(&bytes[..end])?;
+                }
+                self.head_bytes = end;
+                self.leading = false;
+                self.state = State::Fields;
+                Ok(Some(end))
+            }
+            Line::Unclear(refusal) => self.unclear(bytes, refusal),
+            // `Head::request_line` knows no empty line.
+            Line::Empty => Err(Refusal::RequestLine),
+        }
+    }
+
+    /// A line that is too large, unfinished, or wrong, asked in this order: so a line that
+    /// comes in pieces is refused for the same reason as one that comes whole.
+    #[cold]
+    fn unclear(&self, bytes: &[u8], refusal: Refusal) -> Result<Option<usize>, Refusal> {
+        let end = memchr::memchr(b'\n', bytes);
+        self.check_size(&bytes[..end.map_or(bytes.len(), |end| end + 1)])?;
+        match end {
+            None => Ok(None),
+            Some(_)
+                if matches!(self.state, State::Fields)
+                    && self.lines >= self.limits.max_header_lines
+                    && !bytes.starts_with(b"\r\n") =>
+            {
+                Err(Refusal::TooManyLines)
+            }
+            Some(_) => Err(refusal),
+        }
+    }
+
+    /// Sizes of a line, or of as much of it as has come: what is refused here is refused
+    /// with any of its continuations.
+    fn check_size(&self, line: &[u8]) -> Result<(), Refusal> {
+        let budget = self.limits.max_head - self.head_bytes;
+        if matches!(self.state, State::Start) {
+            let text = &line[..line.len().min(budget)];
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let mut words = text.split(|&byte| byte == b' ').skip(1);
+            if words
+                .next()
+                .is_some_and(|target| target.len() > self.limits.max_target)
+            {
+                return Err(Refusal::TargetTooLong);
+            }
+        }
+        if line.len() > budget {
+            Err(Refusal::HeadTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn end_of_head(&mut self) -> Result<Option<usize>, Refusal> {
+        let follows = self.head.finish()?;
+        self.head = Head::default();
+        self.head_bytes = 0;
+        self.lines = 0;
+        self.carry = Vec::new();
+        self.heads += 1;
+        self.body_bytes = 0;
+        self.state = match follows {
+            Follows::Nothing => State::Start,
+            Follows::Length(length) => State::Length(length),
+            Follows::Chunks => State::Chunks(Chunks::new()),
+            Follows::Upgrade => State::Upgrade,
+        };
+        Ok(Some(2))
+    }
+}
+
+/// The first byte begins no method. An error where that byte alone decides, so that a TLS
+/// client is not left waiting for an answer; otherwise what is wrong once the line is whole.
+#[cold]
+fn not_a_request(bytes: &[u8]) -> Result<Refusal, Refusal> {
+    match bytes {
+        [b'\r', b'\n', ..] => Ok(Refusal::EmptyLines),
+        [b'\r', ..] => Ok(Refusal::BareCr),
+        [b'\n', ..] => Err(Refusal::BareLf),
+        // A TLS record that carries a handshake (RFC 8446 section 5.1).
+        [0x16, ..] => Err(Refusal::Tls),
+        _ => Err(Refusal::NotHttp),
+    }
+}

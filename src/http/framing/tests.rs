@@ -1,0 +1,468 @@
+//! The scanner against lists of good and bad requests, against httparse, and against itself
+//! with the bytes split at every place.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const LIMITS: HeadLimits = HeadLimits {
+    max_head: 4096,
+    max_header_lines: 20,
+    max_target: 256,
+};
+
+fn scan(pieces: &[&[u8]]) -> (RequestScanner, usize, Result<(), Refusal>) {
+    let mut scanner = RequestScanner::new(LIMITS);
+    let mut passed = 0;
+    for piece in pieces {
+        match scanner.feed(piece) {
+            Ok(()) => passed += piece.len(),
+            Err(Violation { safe, refusal }) => return (scanner, passed + safe, Err(refusal)),
+        }
+    }
+    (scanner, passed, Ok(()))
+}
+
+fn refusal(bytes: &[u8]) -> Option<Refusal> {
+    scan(&[bytes]).2.err()
+}
+
+/// The result with the bytes in one slice, after checking it against other splits.
+fn stable(bytes: &[u8]) -> Option<Refusal> {
+    let (whole, safe, result) = scan(&[bytes]);
+    let each: Vec<&[u8]> = bytes.chunks(1).collect();
+    let mut splits = vec![each, bytes.chunks(2).collect(), bytes.chunks(7).collect()];
+    splits.extend((1..bytes.len().min(400)).map(|at| vec![&bytes[..at], &bytes[at..]]));
+    for split in splits {
+        let (scanner, passed, split_result) = scan(&split);
+        assert_eq!(
+            split_result,
+            result,
+            "{:?} split {split:?}",
+            bytes.escape_ascii().to_string()
+        );
+        assert!(passed >= safe);
+        assert_eq!(scanner.phase(), whole.phase());
+        assert_eq!(
+            (scanner.heads(), scanner.body_bytes()),
+            (whole.heads(), whole.body_bytes())
+        );
+    }
+    result.err()
+}
+
+fn field(line: &str) -> Vec<u8> {
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n").into_bytes()
+}
+
+fn line(request_line: &str) -> Vec<u8> {
+    format!("{request_line}\r\nHost: a\r\n\r\n").into_bytes()
+}
+
+#[test]
+fn good_requests_pass() {
+    let good: &[&str] = &[
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "\r\nGET / HTTP/1.1\r\nHost: a:8080\r\n\r\n",
+        "GET /a?b=c%20d HTTP/1.0\r\n\r\n",
+        "OPTIONS * HTTP/1.1\r\nHost: [::1]:80\r\n\r\n",
+        "GET http://a.example:80/x HTTP/1.1\r\nhost:a.example:80\r\n\r\n",
+        "GET /\u{fc} HTTP/1.1\r\nHOST: \ta_b.example \r\nX: \u{fc}\t\"q\"\r\nEmpty:\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n3;x=\"y\"\r\nabc\r\n0\r\nT: v\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ];
+    for request in good {
+        assert_eq!(stable(request.as_bytes()), None, "{request:?}");
+        let (scanner, ..) = scan(&[request.as_bytes()]);
+        assert_eq!(scanner.phase(), Phase::Idle, "{request:?}");
+        assert!(scanner.heads() > 0 && scanner.carry.capacity() == 0);
+    }
+}
+
+#[test]
+fn bad_fields_are_refused() {
+    use Refusal::*;
+    let bad: &[(&str, Refusal)] = &[
+        (
+            "Content-Length: 5\r\nContent-Length: 5",
+            ContentLengthRepeated,
+        ),
+        (
+            "Content-Length: 5\r\nContent-Length: 6",
+            ContentLengthRepeated,
+        ),
+        ("Content-Length: 5, 5", ContentLength),
+        ("Content-Length: +5", ContentLength),
+        ("Content-Length: -5", ContentLength),
+        ("Content-Length: 5 5", ContentLength),
+        ("Content-Length: 0x5", ContentLength),
+        ("Content-Length:", ContentLength),
+        ("Content-Length: 9223372036854775808", ContentLength),
+        ("Content-Length: 18446744073709551617", ContentLength),
+        (
+            "Content-Length: 5\r\nTransfer-Encoding: chunked",
+            LengthAndEncoding,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nContent-Length: 5",
+            LengthAndEncoding,
+        ),
+        (
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            TransferEncoding,
+        ),
+        ("Transfer-Encoding: chunked, chunked", TransferEncoding),
+        ("Transfer-Encoding: chunked, identity", TransferEncoding),
+        ("Transfer-Encoding: xchunked", TransferEncoding),
+        ("Transfer-Encoding: \"chunked\"", TransferEncoding),
+        ("Transfer-Encoding:", TransferEncoding),
+        ("Transfer-Encoding: gzip, chunked", TransferCoding),
+        ("Transfer-Encoding: chunked\u{b}", FieldValue),
+        ("X: a\r\n b", ObsFold),
+        ("X: a\rb", BareCr),
+        ("X: a\r\r", BareCr),
+        ("X: a\nY: b", BareLf),
+        ("X\nY: b", BareLf),
+        ("X : a", SpaceBeforeColon),
+        ("X\t: a", SpaceBeforeColon),
+        (": a", EmptyName),
+        ("X", FieldName),
+        ("X(: a", FieldName),
+        ("X\0: a", FieldName),
+        ("\u{fc}: a", FieldName),
+        ("X: a\0b", FieldValue),
+        ("X: a\u{7f}b", FieldValue),
+        ("Host: a", HostRepeated),
+        ("host: b", HostRepeated),
+    ];
+    for (line, expected) in bad {
+        assert_eq!(stable(&field(line)), Some(*expected), "{line:?}");
+    }
+}
+
+#[test]
+fn bad_hosts_are_refused() {
+    use Refusal::*;
+    let bad: &[(&str, Refusal)] = &[
+        ("Host: a@b", Userinfo),
+        ("Host:", HostMissing),
+        ("X: y", HostMissing),
+        ("Host: a b", Host),
+        ("Host: a,b", Host),
+        ("Host: a/b", Host),
+        ("Host: a:", Host),
+        ("Host: a:65536", Host),
+        ("Host: a:8x", Host),
+        ("Host: :80", Host),
+        ("Host: [::1", Host),
+        ("Host: [::1]x", Host),
+        ("Host: [g]", Host),
+        ("Host: a%2fb", Host),
+        ("Host: a\\b", Host),
+        ("Host: \u{fc}", Host),
+    ];
+    for (line, expected) in bad {
+        let request = format!("GET / HTTP/1.1\r\n{line}\r\n\r\n");
+        assert_eq!(stable(request.as_bytes()), Some(*expected), "{line:?}");
+    }
+}
+
+#[test]
+fn bad_request_lines_are_refused() {
+    use Refusal::*;
+    let bad: &[(&str, Refusal)] = &[
+        ("GET  / HTTP/1.1", RequestLine),
+        ("GET /  HTTP/1.1", RequestLine),
+        ("GET /a b HTTP/1.1", RequestLine),
+        ("GET /\tHTTP/1.1", TargetCharacter),
+        ("GET / HTTP/1.1 ", RequestLine),
+        ("GET /", RequestLine),
+        ("GET", RequestLine),
+        ("GET / http/1.1", RequestLine),
+        ("G\0T / HTTP/1.1", Method),
+        ("G@T / HTTP/1.1", Method),
+        ("\u{7f}GET / HTTP/1.1", NotHttp),
+        (" GET / HTTP/1.1", NotHttp),
+        ("\u{16}\u{3}\u{1}", Tls),
+        ("GET /a\0b HTTP/1.1", TargetCharacter),
+        ("GET /a\u{7f} HTTP/1.1", TargetCharacter),
+        ("GET /a#b HTTP/1.1", TargetCharacter),
+        ("GET a HTTP/1.1", TargetForm),
+        ("GET * HTTP/1.1", TargetForm),
+        ("GET ftp://a/ HTTP/1.1", TargetForm),
+        ("GET http:///x HTTP/1.1", TargetForm),
+        ("GET http://u:p@a/x HTTP/1.1", Userinfo),
+        ("CONNECT a:443 HTTP/1.1", Connect),
+        ("TRACE / HTTP/1.1", Trace),
+        ("GET / HTTP/1.2", Version),
+        ("GET / HTTP/2.0", Version),
+        ("GET / HTTP/11.1", Version),
+        ("PRI * HTTP/2.0", Http2Preface),
+        ("\r\n\r\nGET / HTTP/1.1", EmptyLines),
+        ("\rGET / HTTP/1.1", BareCr),
+        ("\nGET / HTTP/1.1", BareLf),
+    ];
+    for (request_line, expected) in bad {
+        assert_eq!(
+            stable(&line(request_line)),
+            Some(*expected),
+            "{request_line:?}"
+        );
+    }
+    let latin1 = b"GET /\xfc HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(stable(latin1), Some(TargetCharacter));
+    assert_eq!(stable(b"GET / HTTP/1.1\nHost: a\n\n"), Some(BareLf));
+    let old = b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert_eq!(stable(old), Some(EncodingOnHttp10));
+}
+
+#[test]
+fn sizes_are_bounded_exactly() {
+    use Refusal::*;
+    let target = |length: usize| line(&format!("GET /{} HTTP/1.1", "a".repeat(length - 1)));
+    assert_eq!(stable(&target(256)), None);
+    assert_eq!(stable(&target(257)), Some(TargetTooLong));
+    assert_eq!(
+        stable(&[b"GET /".as_slice(), &[b'a'; 300]].concat()),
+        Some(TargetTooLong)
+    );
+
+    let rest = field("X: ").len();
+    let head = |length: usize| field(&format!("X: {}", "a".repeat(length - rest)));
+    assert_eq!(stable(&head(4096)), None);
+    assert_eq!(stable(&head(4097)), Some(HeadTooLarge));
+    assert_eq!(stable(&head(4098)), Some(HeadTooLarge));
+    assert_eq!(refusal(&[b'G'; 5000]), Some(HeadTooLarge));
+
+    let lines = |count: usize| field(&vec!["X: y"; count - 1].join("\r\n"));
+    assert_eq!(stable(&lines(20)), None);
+    assert_eq!(stable(&lines(21)), Some(TooManyLines));
+}
+
+#[test]
+fn chunked_bodies_are_strict() {
+    use Refusal::*;
+    let bad: &[(&str, Refusal)] = &[
+        ("\r\n", ChunkSize),
+        ("x\r\n", ChunkSize),
+        ("0x3\r\nabc\r\n", ChunkSize),
+        ("+3\r\nabc\r\n", ChunkSize),
+        ("3 \r\nabc\r\n", ChunkSize),
+        (" 3\r\nabc\r\n", ChunkSize),
+        ("3\nabc\r\n", ChunkEnd),
+        ("3\rabc\r\n", ChunkEnd),
+        ("3\r\nabcd\r\n", ChunkEnd),
+        ("3\r\nabc\n", ChunkEnd),
+        ("3\r\nabc\rX", ChunkEnd),
+        ("3;a\n\r\nabc\r\n", ChunkExtension),
+        ("3;a\0\r\nabc\r\n", ChunkExtension),
+        ("1000000000000000\r\n", ChunkSize),
+        ("0\r\n\n", Trailer),
+        ("0\r\n\rX", ChunkEnd),
+        ("0\r\nA\r\n\r\n", Trailer),
+        ("0\r\nA : b\r\n\r\n", Trailer),
+        ("0\r\nA: b\r\n c\r\n\r\n", Trailer),
+        ("0\r\nA: b\nX", Trailer),
+        ("0\r\nContent-Length: 5\r\n\r\n", TrailerField),
+        ("0\r\nTRANSFER-ENCODING: chunked\r\n\r\n", TrailerField),
+    ];
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for (body, expected) in bad {
+        assert_eq!(
+            stable(format!("{head}{body}").as_bytes()),
+            Some(*expected),
+            "{body:?}"
+        );
+    }
+    let long = format!("{head}3;{}\r\nabc", "e".repeat(257));
+    assert_eq!(stable(long.as_bytes()), Some(ChunkExtension));
+    let many = format!(
+        "{head}{}",
+        format!("1;{}\r\na\r\n", "e".repeat(200)).repeat(90)
+    );
+    assert_eq!(refusal(many.as_bytes()), Some(ChunkExtension));
+    let trailer = format!("{head}0\r\n{}", "A: b\r\n".repeat(1400));
+    assert_eq!(refusal(trailer.as_bytes()), Some(TrailerTooLarge));
+}
+
+#[test]
+fn what_stands_before_the_offence_may_pass() {
+    let good = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let two = [good.as_slice(), b"GET / HTTP/1.1\r\nHost : a\r\n\r\n"].concat();
+    let mut scanner = RequestScanner::new(LIMITS);
+    let violation = scanner.feed(&two).unwrap_err();
+    assert_eq!(
+        violation,
+        Violation {
+            safe: good.len(),
+            refusal: Refusal::SpaceBeforeColon
+        }
+    );
+    let again = scanner.feed(good).unwrap_err();
+    assert_eq!(
+        again,
+        Violation {
+            safe: 0,
+            refusal: Refusal::SpaceBeforeColon
+        }
+    );
+
+    let mut scanner = RequestScanner::new(LIMITS);
+    scanner.feed(&two[..good.len() + 3]).unwrap();
+    assert_eq!(scanner.feed(&two[good.len() + 3..]).unwrap_err().safe, 0);
+}
+
+#[test]
+fn phases_and_counters_follow_the_bytes() {
+    let mut scanner = RequestScanner::new(LIMITS);
+    let mut step = |bytes: &[u8]| {
+        scanner.feed(bytes).unwrap();
+        (scanner.phase(), scanner.heads(), scanner.body_bytes())
+    };
+    assert_eq!(step(b""), (Phase::Idle, 0, 0));
+    assert_eq!(step(b"P"), (Phase::Head, 0, 0));
+    assert_eq!(step(b"OST / HTTP/1.1\r\n"), (Phase::Head, 0, 0));
+    assert_eq!(
+        step(b"Host: a\r\nContent-Length: 4\r\n\r\nab"),
+        (Phase::Body, 1, 2)
+    );
+    assert_eq!(step(b"cd"), (Phase::Idle, 1, 4));
+    assert_eq!(step(b"\r\n"), (Phase::Idle, 1, 4));
+    assert_eq!(
+        step(b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n"),
+        (Phase::Idle, 2, 0)
+    );
+    let upgrade = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nUpgrade: x, WebSocket\r\n\r\n";
+    assert_eq!(step(upgrade), (Phase::Upgrade, 3, 0));
+    assert_eq!(step(b"\x81\x80\0\0\0\0\n"), (Phase::Upgrade, 3, 0));
+}
+
+#[test]
+fn every_refusal_is_a_client_error_or_501_or_505() {
+    assert!(!Refusal::ALL.is_empty());
+    for refusal in Refusal::ALL {
+        assert!(matches!(
+            refusal.status().as_u16(),
+            400 | 405 | 414 | 431 | 501 | 505
+        ));
+        assert!(!refusal.reason().is_empty());
+        assert_eq!(refusal.allow().is_some(), refusal.status() == 405);
+    }
+}
+
+fn decode(mut decoder: BodyDecoder, bytes: &[u8], piece: usize) -> (Vec<u8>, usize, bool) {
+    let (mut data, mut used) = (Vec::new(), 0);
+    for part in bytes.chunks(piece) {
+        let mut at = 0;
+        while at < part.len() && !decoder.is_done() {
+            let found = decoder.feed(&part[at..]).unwrap();
+            data.extend_from_slice(&part[at..][found.data]);
+            at += found.consumed;
+        }
+        used += at;
+    }
+    (data, used, decoder.may_end_here())
+}
+
+#[test]
+fn answers_are_decoded_by_their_framing() {
+    let fields =
+        |list: &[(&'static str, &'static [u8])]| BodyDecoder::of_answer(403, list.iter().copied());
+    for piece in 1..30 {
+        let chunked = fields(&[("Transfer-Encoding", b"chunked")]).unwrap();
+        let body = b"3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: v\r\n\r\nnext";
+        assert_eq!(
+            decode(chunked.clone(), body, piece),
+            (b"abcde".to_vec(), body.len() - 4, true)
+        );
+        assert!(!decode(chunked, &body[..10], piece).2);
+        let length = fields(&[("content-length", b"3"), ("Content-Length", b"3")]).unwrap();
+        assert_eq!(
+            decode(length.clone(), b"abcd", piece),
+            (b"abc".to_vec(), 3, true)
+        );
+        assert!(!decode(length, b"ab", piece).2);
+        assert_eq!(
+            decode(fields(&[]).unwrap(), b"abc", piece),
+            (b"abc".to_vec(), 3, true)
+        );
+    }
+    let both = fields(&[("Content-Length", b"3"), ("Transfer-Encoding", b"chunked")]);
+    assert_eq!(both.unwrap_err(), Refusal::LengthAndEncoding);
+    let two = fields(&[("Content-Length", b"3"), ("Content-Length", b"4")]);
+    assert_eq!(two.unwrap_err(), Refusal::ContentLengthRepeated);
+    assert!(
+        BodyDecoder::of_answer(204, [].into_iter())
+            .unwrap()
+            .is_done()
+    );
+}
+
+/// Pieces from which requests are put together, most of them good, some not.
+fn fragment() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        8 => prop::sample::select(vec![
+            "GET / HTTP/1.1\r\n", "POST /a HTTP/1.1\r\n", "GET /x HTTP/1.0\r\n", "Host: a\r\n",
+            "Content-Length: 3\r\n", "Content-Length: 0\r\n", "Transfer-Encoding: chunked\r\n",
+            "X-Y: z\r\n", "Accept: */*\r\n", "\r\n", "abc", "3\r\nabc\r\n", "0\r\n\r\n", "\r\n\r\n",
+            "Upgrade: websocket\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        ]).prop_map(|s| s.as_bytes().to_vec()),
+        1 => prop::collection::vec(prop::sample::select(b"\r\n \t:,;a0\0\x7f\xff".to_vec()), 1..4),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+
+    #[test]
+    fn any_split_gives_the_same(parts in prop::collection::vec(fragment(), 0..12),
+                                cuts in prop::collection::vec(1usize..30, 1..30)) {
+        let bytes = parts.concat();
+        let (whole, safe, result) = scan(&[&bytes]);
+        let (mut pieces, mut rest, mut cut) = (Vec::new(), &bytes[..], cuts.iter().cycle());
+        while !rest.is_empty() {
+            let (piece, next) = rest.split_at(rest.len().min(*cut.next().unwrap()));
+            pieces.push(piece);
+            rest = next;
+        }
+        let (split, passed, split_result) = scan(&pieces);
+        prop_assert_eq!(split_result, result);
+        prop_assert!(passed >= safe);
+        prop_assert_eq!(split.phase(), whole.phase());
+        prop_assert_eq!((split.heads(), split.body_bytes()), (whole.heads(), whole.body_bytes()));
+    }
+
+    #[test]
+    fn what_is_accepted_httparse_reads_alike(parts in prop::collection::vec(fragment(), 0..8),
+                                             flip in any::<(prop::sample::Index, u8, bool)>()) {
+        let mut bytes = b"POST /p HTTP/1.1\r\nHost: a\r\n".to_vec();
+        bytes.extend(parts.concat());
+        bytes.extend(b"\r\n");
+        if flip.2 {
+            let at = flip.0.index(bytes.len());
+            bytes[at] = flip.1;
+        }
+        let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") else { return Ok(()) };
+        let (scanner, _, result) = scan(&[&bytes[..end + 4]]);
+        if result.is_ok() && scanner.heads() == 1 {
+            let mut headers = [httparse::EMPTY_HEADER; 64];
+            let mut request = httparse::Request::new(&mut headers);
+            let parsed = request.parse(&bytes).unwrap();
+            prop_assert_eq!(parsed, httparse::Status::Complete(end + 4));
+            // The request line and the empty line are no fields; one empty line may lead.
+            let lines = bytes[..end + 4].split(|&b| b == b'\n').filter(|l| l.len() > 1).count();
+            prop_assert_eq!(request.headers.len(), lines - 1);
+            let has = |name: &str| request.headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name)).count();
+            prop_assert!(has("content-length") + has("transfer-encoding") <= 1);
+            prop_assert_eq!(has("host"), 1);
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), at in any::<prop::sample::Index>()) {
+        let at = at.index(bytes.len() + 1);
+        let _ = scan(&[&bytes[..at], &bytes[at..]]);
+        let _ = BodyDecoder::chunked().feed(&bytes);
+    }
+}

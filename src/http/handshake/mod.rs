@@ -1,0 +1,31 @@
+//! The WebSocket opening handshake (RFC 6455 section 4) on both sides of the proxy, as pure
+//! functions over bytes and header maps: recognising a client's request, writing ours to the
+//! upstream, reading and judging its answer, writing our 101. No sockets, no timers, no logs;
+//! the Origin policy is `route::origin`, the sentences for people are `http::diagnosis`.
+
+mod client;
+mod encode;
+mod verify;
+
+pub use crate::upstream::response::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
+pub use client::{ClientHandshake, HandshakeProblem, UpgradeRequest, classify};
+pub use encode::{encode_101, encode_request};
+pub use verify::{Accepted, UpstreamProblem, validate_101};
+
+use http::{HeaderMap, HeaderName};
+
+/// The elements of a comma-separated field over all its lines, in order, without optional
+/// whitespace and without empty ones (RFC 9110 section 5.6.1).
+fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a [u8]> {
+    headers
+        .get_all(name)
+        .iter()
+        .flat_map(|line| line.as_bytes().split(|b| *b == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|element| !element.is_empty())
+}
+
+/// Whether a comma-separated field contains `token`, on any line and in any case.
+fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+}

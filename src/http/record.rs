@@ -1,0 +1,267 @@
+//! The record of one exchange: begun with the request, filled on the way, and written when
+//! it is dropped, whatever happened in between.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode, Uri};
+
+use super::connection::Context;
+use super::diagnosis::Diagnosis;
+use super::error::ProxyError;
+use crate::snapshot::Route;
+use crate::{access_log, metrics};
+
+/// What is known of an exchange.
+#[derive(Debug)]
+pub struct Record {
+    context: Arc<Context>,
+    started: Instant,
+    /// Kept only for the access log.
+    request: Option<Box<Request>>,
+    accept: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
+    route: Option<Arc<Route>>,
+    endpoint: Option<Arc<str>>,
+    status: Option<StatusCode>,
+    error: Option<Failure>,
+    received_before: u64,
+    sent: u64,
+    complete: bool,
+    /// The tunnel's own records take over.
+    silent: bool,
+    /// First words of an answer that refused a handshake.
+    quote: String,
+}
+
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    uri: Uri,
+    host: Option<HeaderValue>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    kind: &'static str,
+    detail: Cow<'static, str>,
+    diagnosis: Option<Box<Diagnosis>>,
+}
+
+impl Record {
+    /// A request has come.
+    pub fn begin(context: &Arc<Context>, parts: &Parts) -> Self {
+        let request = access_log::is_on().then(|| {
+            Box::new(Request {
+                method: parts.method.clone(),
+                uri: parts.uri.clone(),
+                host: parts.headers.get(header::HOST).cloned(),
+            })
+        });
+        Record {
+            context: context.clone(),
+            started: Instant::now(),
+            request,
+            accept: parts.headers.get(header::ACCEPT).cloned(),
+            request_id: None,
+            route: None,
+            endpoint: None,
+            status: None,
+            error: None,
+            received_before: context.watch.received(),
+            sent: 0,
+            complete: false,
+            silent: false,
+            quote: String::new(),
+        }
+    }
+
+    /// When the exchange began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The route it took.
+    pub fn route(&mut self, route: &Arc<Route>) {
+        self.route = Some(route.clone());
+    }
+
+    /// The request's id, as the upstream is told.
+    pub fn identify(&mut self, id: Option<HeaderValue>) {
+        self.request_id = id;
+    }
+
+    /// The request's id; one is made when an answer of our own needs it first.
+    pub fn request_id(&mut self) -> &str {
+        if self.request_id.is_none() && self.context.http.request_id.is_some() {
+            self.request_id = HeaderValue::try_from(fresh_id()).ok();
+        }
+        text(self.request_id.as_ref())
+    }
+
+    /// The id as a header field for an answer of our own.
+    pub fn request_id_field(&mut self) -> Option<(HeaderName, HeaderValue)> {
+        let name = self.context.http.request_id.clone()?;
+        self.request_id();
+        Some((name, self.request_id.clone()?))
+    }
+
+    /// The endpoint it was sent to.
+    pub fn endpoint(&mut self, name: &Arc<str>) {
+        self.endpoint = Some(name.clone());
+    }
+
+    /// The status of the answer.
+    pub fn status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+    }
+
+    /// What the client accepts, for the form of an error.
+    pub fn accept(&self) -> Option<&HeaderValue> {
+        self.accept.as_ref()
+    }
+
+    /// The answer is an error of our own.
+    pub fn error(&mut self, error: &ProxyError) {
+        metrics::refused(error);
+        let diagnosis = self.error.take().and_then(|failure| failure.diagnosis);
+        self.error = Some(Failure {
+            kind: error.kind.as_str(),
+            detail: error.detail.clone(),
+            diagnosis,
+        });
+    }
+
+    /// A handshake failed, and this is why.
+    pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
+        metrics::handshake_refused(diagnosis.cause);
+        let failure = self.error.get_or_insert(Failure {
+            kind: "http_upgrade_failed",
+            detail: Cow::Borrowed("the handshake was refused"),
+            diagnosis: None,
+        });
+        failure.diagnosis = Some(Box::new(diagnosis));
+    }
+
+    /// The first words of an answer that refused a handshake.
+    pub fn quote(&mut self, words: String) {
+        self.quote = words;
+    }
+
+    /// The path that the client asked for, where it is kept for the log.
+    pub fn asked_path(&self) -> &str {
+        self.request
+            .as_ref()
+            .map_or("", |request| request.uri.path())
+    }
+
+    /// The request's id, if it has one.
+    pub fn known_request_id(&self) -> &str {
+        text(self.request_id.as_ref())
+    }
+
+    /// The answer broke off.
+    pub fn fail(&mut self, detail: &'static str) {
+        self.error = Some(Failure {
+            kind: "http_response_incomplete",
+            detail: detail.into(),
+            diagnosis: None,
+        });
+    }
+
+    /// So much of the body went to the client.
+    pub fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// The answer came to its end.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// The exchange became a tunnel, which has records of its own.
+    pub fn silence(&mut self) {
+        self.silent = true;
+    }
+
+    fn write(&self) {
+        access_log::record("exchange", |line| {
+            line.optional(
+                "request_id",
+                self.request_id.as_ref().map(|id| text(Some(id))),
+            );
+            line.text("client", &self.context.client());
+            if let Some(request) = &self.request {
+                line.text("method", request.method.as_str());
+                line.text("host", text(request.host.as_ref()));
+                line.text("path", request.uri.path());
+                if access_log::with_query() {
+                    line.optional("query", request.uri.query());
+                }
+            }
+            if let Some(status) = self.status {
+                line.number("status", status.as_u16().into());
+            }
+            if let Some(route) = &self.route {
+                line.text("route", &route.name);
+                line.optional("upstream", route.upstream.as_ref().map(|u| &**u.name()));
+            }
+            line.optional("endpoint", self.endpoint.as_deref());
+            line.millis("duration_ms", self.started.elapsed());
+            line.number(
+                "bytes_in",
+                self.context.watch.received() - self.received_before,
+            );
+            line.number("bytes_out", self.sent);
+            if let Some(failure) = &self.error {
+                line.text("error", failure.kind);
+                line.text("detail", &failure.detail);
+                if let Some(diagnosis) = &failure.diagnosis {
+                    line.text("cause", diagnosis.cause);
+                    line.text("likely", &diagnosis.likely);
+                    line.text("mend", &diagnosis.mend);
+                    line.text("upstream_said", &self.quote);
+                }
+            } else if !self.complete {
+                line.text("error", "client_closed");
+            }
+        });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.context.end_exchange();
+        if self.silent {
+            return;
+        }
+        metrics::exchange(self.status);
+        if access_log::is_on() {
+            self.write();
+        }
+    }
+}
+
+/// Records a request that was refused before it could become an exchange.
+pub fn refused(context: &Context, error: &ProxyError, id: &str) {
+    metrics::refused(error);
+    access_log::record("exchange", |line| {
+        line.text("request_id", id);
+        line.text("client", &context.client());
+        line.number("status", error.status.as_u16().into());
+        line.text("error", error.kind.as_str());
+        line.text("detail", &error.detail);
+    });
+}
+
+/// A new request id: 128 random bits in hex.
+pub fn fresh_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
+}

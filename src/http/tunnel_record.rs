@@ -1,0 +1,67 @@
+//! The two records of a tunnel: one when it opens, one when it has ended and why.
+
+use crate::access_log;
+use crate::metrics;
+use crate::tunnel::{PeerClose, TunnelIdentity, TunnelReport};
+
+/// A tunnel has opened.
+pub fn opened(identity: &TunnelIdentity) {
+    metrics::tunnel_opened();
+    access_log::record("tunnel_open", |line| about(line, identity));
+}
+
+/// A tunnel has ended.
+pub fn closed(report: &TunnelReport<'_>) {
+    metrics::tunnel_closed();
+    access_log::record("tunnel_close", |line| {
+        about(line, report.identity);
+        line.number("tunnel", report.id);
+        line.text("closed_by", report.closed_by.as_str());
+        line.optional("detail", report.detail);
+        let closes = report.closes;
+        close(line, "client_close", closes.client.as_ref());
+        close(line, "upstream_close", closes.upstream.as_ref());
+        for (name, code) in [("sent_client", closes.sent_client), ("sent_upstream", closes.sent_upstream)] {
+            if let Some(code) = code {
+                line.number(name, code.into());
+            }
+        }
+        line.millis("duration_ms", report.duration);
+        line.number("bytes_in", report.from_client.bytes);
+        line.number("bytes_out", report.from_upstream.bytes);
+        line.number("messages_in", report.from_client.messages());
+        line.number("messages_out", report.from_upstream.messages());
+        line.number("text_in", report.from_client.text);
+        line.number("text_out", report.from_upstream.text);
+        line.number("binary_in", report.from_client.binary);
+        line.number("binary_out", report.from_upstream.binary);
+        line.number("pings_in", report.from_client.pings.into());
+        line.number("pings_out", report.from_upstream.pings.into());
+        for (name, rtt) in [("client_rtt_ms", report.client_rtt), ("upstream_rtt_ms", report.upstream_rtt)] {
+            if let Some(rtt) = rtt {
+                line.millis(name, rtt);
+            }
+        }
+    });
+}
+
+/// A Close frame that a peer sent; one without a code counts as 1005 (RFC 6455 section 7.1.5).
+fn close(line: &mut access_log::Line<'_>, name: &str, close: Option<&PeerClose>) {
+    match close {
+        None => {}
+        Some(None) => line.close(name, 1005, ""),
+        Some(Some((code, reason))) => line.close(name, *code, reason),
+    }
+}
+
+fn about(line: &mut access_log::Line<'_>, identity: &TunnelIdentity) {
+    line.text("request_id", identity.request_id());
+    line.text("client", identity.client());
+    line.text("host", identity.host());
+    line.text("path", identity.path());
+    line.text("route", identity.route());
+    line.text("upstream", identity.upstream());
+    line.text("endpoint", identity.endpoint());
+    line.optional("subprotocol", identity.subprotocol());
+    line.optional("origin", identity.origin());
+}

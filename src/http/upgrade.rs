@@ -1,0 +1,224 @@
+//! A WebSocket handshake that was admitted: sent to the upstream, its answer judged, and on
+//! a valid 101 both sockets taken for a tunnel. Until then nothing that the client sent
+//! behind its handshake goes anywhere; on any other answer it never does.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use http::uri::PathAndQuery;
+
+use super::connection::{Context, write_all};
+use super::diagnosis::{self, Diagnosis, Sent};
+use super::error::{Kind, ProxyError};
+use super::exchange::{Admitted, Answer, Takeover, refuse};
+use super::forward::{self, Answered, Failed};
+use super::handshake::{Accepted, ClientHandshake, encode_101, encode_request, validate_101};
+use super::record::Record;
+use super::{headers, live, tunnel_record};
+use crate::config::WebSocketConfig;
+use crate::io::Io;
+use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec};
+use crate::upstream::Lease;
+use crate::upstream::client::{FlightError, InFlight};
+use crate::upstream::response::ResponseHead;
+
+/// Opens the upstream's side; the client's follows when hyper has let go of it.
+pub async fn open(
+    context: Arc<Context>,
+    admitted: Admitted,
+    handshake: ClientHandshake,
+    mut record: Record,
+) -> Answer {
+    match attempt(&context, &admitted, &handshake, &mut record).await {
+        Ok(Attempt::Tunnel(tunnel)) => {
+            context.wait_flushed().await;
+            context.set_tunnel(tunnel);
+            record.silence();
+            Err(Takeover)
+        }
+        Ok(Attempt::Refused(answered)) => {
+            Ok(forward::answer(&context, &admitted, *answered, record))
+        }
+        Err(error) => Ok(refuse(&context, &error.closing(), record)),
+    }
+}
+
+enum Attempt {
+    Tunnel(Box<PendingTunnel>),
+    Refused(Box<Answered>),
+}
+
+async fn attempt(
+    context: &Context,
+    admitted: &Admitted,
+    handshake: &ClientHandshake,
+    record: &mut Record,
+) -> Result<Attempt, ProxyError> {
+    let lease = forward::pick(&admitted.upstream, &[])?;
+    let (connection, lease) = forward::open(&admitted.upstream, lease).await?;
+    record.endpoint(lease.endpoint().name());
+    let mut request = Vec::with_capacity(1024);
+    let fields = &admitted.parts.headers;
+    let target = admitted.parts.uri.path_and_query().cloned();
+    let target = target.unwrap_or(PathAndQuery::from_static("/"));
+    encode_request(
+        &mut request,
+        &target,
+        host(admitted),
+        fields,
+        &handshake.key,
+    );
+    let mut flight = InFlight::new(connection, request, None);
+    let limit = admitted.route.config.websocket.handshake_timeout;
+    let (head, rest) = match forward::head_of_answer(context, admitted, &mut flight, limit).await {
+        Ok(answer) => answer,
+        Err(failed) => {
+            record.diagnosed(diagnose_failure(admitted, &failed, limit));
+            return Err(failed.into_proxy_error(&lease));
+        }
+    };
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        let mut answered = Answered::new(admitted, flight, head, rest, lease);
+        poll_fn(|cx| answered.body.poll_peek(cx)).await;
+        let Answered { head, body } = &answered;
+        let (status, headers, body) = (head.status, &head.headers, body.peek());
+        let answer = diagnosis::Answer::Status {
+            status,
+            headers,
+            body,
+        };
+        record.diagnosed(diagnosis::diagnose(&sent(admitted), &answer));
+        record.quote(diagnosis::first_words(headers, body));
+        return Ok(Attempt::Refused(Box::new(answered)));
+    }
+    let accepted = judge(admitted, handshake, &head, record)?;
+    let mut fields = head.headers;
+    headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
+    let mut switching = Vec::with_capacity(512);
+    encode_101(&mut switching, &fields, &accepted);
+    Ok(Attempt::Tunnel(Box::new(PendingTunnel {
+        upstream: flight.connection.io,
+        from_upstream: rest,
+        switching,
+        identity: identity(context, admitted, &accepted, record, &lease),
+        settings: admitted.route.config.websocket.clone(),
+        lease: lease.into_tunnel(),
+    })))
+}
+
+/// Validates a 101, or takes it as it is where the route says so.
+fn judge(
+    admitted: &Admitted,
+    handshake: &ClientHandshake,
+    head: &ResponseHead,
+    record: &mut Record,
+) -> Result<Accepted, ProxyError> {
+    let problem = match validate_101(head, handshake) {
+        Ok(accepted) => return Ok(accepted),
+        Err(problem) => problem,
+    };
+    let answer = diagnosis::Answer::Invalid101 {
+        problem,
+        headers: &head.headers,
+    };
+    let diagnosis = diagnosis::diagnose(&sent(admitted), &answer);
+    if admitted.route.config.websocket.accept_invalid_101 && problem.can_be_waived() {
+        tracing::warn!(
+            route = &*admitted.route.name,
+            problem = problem.name(),
+            "an invalid 101 was accepted, as accept_invalid_101 says"
+        );
+        return Ok(Accepted::unchecked(head, handshake));
+    }
+    let detail = format!("the upstream's 101 is not valid: {}", diagnosis.likely);
+    record.diagnosed(diagnosis);
+    Err(ProxyError::upstream(Kind::UpgradeFailed, detail))
+}
+
+fn host(admitted: &Admitted) -> &HeaderValue {
+    static NONE: HeaderValue = HeaderValue::from_static("");
+    admitted.parts.headers.get(header::HOST).unwrap_or(&NONE)
+}
+
+fn sent(admitted: &Admitted) -> Sent<'_> {
+    Sent {
+        host: host(admitted),
+        replaced_host: admitted.replaced_host.as_ref(),
+        origin: admitted.parts.headers.get(header::ORIGIN),
+        path: admitted.parts.uri.path(),
+    }
+}
+
+fn diagnose_failure(admitted: &Admitted, failed: &Failed, limit: Duration) -> Diagnosis {
+    let answer = match failed {
+        Failed::Flight(FlightError::Head { error, bytes }) => diagnosis::Answer::Garbage {
+            error: *error,
+            bytes,
+        },
+        Failed::Flight(FlightError::Connection { came, .. }) => diagnosis::Answer::Closed(came),
+        Failed::Slow => diagnosis::Answer::TimedOut(limit),
+        Failed::Switching | Failed::Flight(FlightError::Body(_)) => diagnosis::Answer::Closed(b""),
+    };
+    diagnosis::diagnose(&sent(admitted), &answer)
+}
+
+fn identity(
+    context: &Context,
+    admitted: &Admitted,
+    accepted: &Accepted,
+    record: &mut Record,
+    lease: &Lease,
+) -> Box<TunnelIdentity> {
+    let parts = &admitted.parts;
+    let asked_host = admitted.replaced_host.as_ref().unwrap_or(host(admitted));
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    TunnelIdentity::new(IdentityParts {
+        route: admitted.route.name.clone(),
+        upstream: admitted.upstream.name().clone(),
+        endpoint: lease.endpoint().name().clone(),
+        client: &context.client(),
+        host: &text(asked_host),
+        path: record.asked_path(),
+        subprotocol: accepted.subprotocol.as_ref().map(text).as_deref(),
+        origin: parts.headers.get(header::ORIGIN).map(text).as_deref(),
+        request_id: record.known_request_id(),
+    })
+}
+
+/// A tunnel whose upstream side is open, waiting for the client's socket.
+#[derive(Debug)]
+pub struct PendingTunnel {
+    upstream: Io,
+    from_upstream: Bytes,
+    /// The 101 for the client.
+    switching: Vec<u8>,
+    identity: Box<TunnelIdentity>,
+    settings: Arc<WebSocketConfig>,
+    lease: Lease,
+}
+
+impl PendingTunnel {
+    /// Answers the client with the 101 and lets the tunnel run as a task of its own.
+    /// `from_client` is what came behind the handshake.
+    pub async fn start(self, client: Io, from_client: Bytes, live: live::Guard) {
+        if let Err(error) = write_all(&client, &self.switching).await {
+            tracing::debug!(%error, "the client left before its 101");
+            return;
+        }
+        tunnel_record::opened(&self.identity);
+        tunnel::spawn(TunnelSpec {
+            client,
+            upstream: self.upstream,
+            from_client,
+            from_upstream: self.from_upstream,
+            settings: self.settings,
+            identity: self.identity,
+            guard: (self.lease, live),
+            report: tunnel_record::closed,
+        });
+    }
+}

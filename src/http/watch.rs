@@ -1,0 +1,372 @@
+//! What a client connection is waiting for, seen by the worker's tick: head, body,
+//! keep-alive, write and upstream time-outs with no timer and no clock read of their own.
+//!
+//! The connection leaves marks (relaxed stores); the tick compares them with the last
+//! ones it saw, and a mark that has not moved for too long is a [`Verdict`].
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::framing::Phase;
+use crate::config::HttpConfig;
+
+/// How long a slow body may take to gather speed before `min_rate` applies.
+const RATE_GRACE: Duration = Duration::from_secs(5);
+
+/// Whose time is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verdict {
+    /// Nobody's.
+    None = 0,
+    /// The connection was idle between requests.
+    KeepAlive = 1,
+    /// The request head did not become complete.
+    Head = 2,
+    /// The request body fell silent.
+    BodyIdle = 3,
+    /// The request body is slower than `min_rate`.
+    BodyRate = 4,
+    /// The client does not take its answer.
+    Write = 5,
+    /// The upstream did not begin its answer.
+    UpstreamHead = 6,
+    /// The upstream's answer fell silent.
+    UpstreamBody = 7,
+}
+
+/// What an exchange waits for on the upstream's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum UpstreamWait {
+    /// Nothing that this clock limits.
+    None = 0,
+    /// The head of the answer.
+    Head = 1,
+    /// More of its body.
+    Body = 2,
+}
+
+/// The marks of one client connection.
+#[derive(Debug, Default)]
+pub struct Watch {
+    waker: OnceLock<Waker>,
+    verdict: AtomicU8,
+    phase: AtomicU8,
+    heads: AtomicU64,
+    received: AtomicU64,
+    sent: AtomicU64,
+    read_pending: AtomicBool,
+    write_pending: AtomicBool,
+    in_exchange: AtomicBool,
+    upstream: AtomicU8,
+    upstream_progress: AtomicU32,
+    upstream_limit: AtomicU32,
+}
+
+impl Watch {
+    /// The task to wake with a verdict: the connection's own.
+    pub fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Wakes the connection's task.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Bytes came from the client and were scanned.
+    pub fn read(&self, n: usize, phase: Phase, heads: u64) {
+        self.received
+            .store(self.received.load(Relaxed) + n as u64, Relaxed);
+        self.phase.store(phase as u8, Relaxed);
+        self.heads.store(heads, Relaxed);
+        self.read_pending.store(false, Relaxed);
+    }
+
+    /// A read found nothing.
+    pub fn read_blocked(&self) {
+        self.read_pending.store(true, Relaxed);
+    }
+
+    /// Bytes went to the client; `all`: everything that was offered.
+    pub fn wrote(&self, n: usize, all: bool) {
+        self.sent.store(self.sent.load(Relaxed) + n as u64, Relaxed);
+        self.write_pending.store(!all, Relaxed);
+    }
+
+    /// The client's socket is full.
+    pub fn write_blocked(&self) {
+        self.write_pending.store(true, Relaxed);
+    }
+
+    /// Bytes sent to the client so far.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Relaxed)
+    }
+
+    /// Bytes received from the client so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Whether hyper still holds bytes that the socket did not take.
+    pub fn is_write_blocked(&self) -> bool {
+        self.write_pending.load(Relaxed)
+    }
+
+    /// An exchange begins or ends.
+    pub fn exchange(&self, running: bool) {
+        self.in_exchange.store(running, Relaxed);
+        if !running {
+            self.upstream.store(UpstreamWait::None as u8, Relaxed);
+        }
+    }
+
+    /// Whether an exchange is running.
+    pub fn in_exchange(&self) -> bool {
+        self.in_exchange.load(Relaxed)
+    }
+
+    /// The exchange now waits for this, for at most `limit` of silence.
+    pub fn wait_upstream(&self, wait: UpstreamWait, limit: Duration) {
+        let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        self.upstream_limit.store(millis, Relaxed);
+        self.upstream.store(wait as u8, Relaxed);
+        self.upstream_moved();
+    }
+
+    /// Whether this clock limits a wait for the upstream.
+    pub fn waits_upstream(&self) -> bool {
+        self.upstream.load(Relaxed) != UpstreamWait::None as u8
+    }
+
+    /// The upstream said something, or is not being asked to.
+    pub fn upstream_moved(&self) {
+        let progress = self.upstream_progress.load(Relaxed);
+        self.upstream_progress
+            .store(progress.wrapping_add(1), Relaxed);
+    }
+
+    /// Whose time is up, as the last tick saw it.
+    pub fn verdict(&self) -> Verdict {
+        match self.verdict.load(Relaxed) {
+            1 => Verdict::KeepAlive,
+            2 => Verdict::Head,
+            3 => Verdict::BodyIdle,
+            4 => Verdict::BodyRate,
+            5 => Verdict::Write,
+            6 => Verdict::UpstreamHead,
+            7 => Verdict::UpstreamBody,
+            _ => Verdict::None,
+        }
+    }
+
+    /// One tick: compares the marks with the past ones and wakes the task on a verdict.
+    pub fn tick(&self, past: &mut Past, now: Instant, http: &HttpConfig) {
+        if self.verdict.load(Relaxed) != 0 {
+            return;
+        }
+        let verdict = self
+            .client_read(past, now, http)
+            .or_else(|| self.client_write(past, now, http))
+            .or_else(|| self.upstream(past, now));
+        past.last_tick = now;
+        if let Some(verdict) = verdict {
+            self.verdict.store(verdict as u8, Relaxed);
+            self.wake();
+        }
+    }
+
+    fn client_read(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Verdict> {
+        let heads = self.heads.load(Relaxed);
+        let received = self.received.load(Relaxed);
+        let phase = self.phase.load(Relaxed);
+        let body = phase == Phase::Body as u8;
+        let (limit, verdict) = if !self.read_pending.load(Relaxed) {
+            (None, Verdict::None)
+        } else if phase == Phase::Head as u8 {
+            (Some(http.head_timeout), Verdict::Head)
+        } else if body {
+            (Some(http.body_timeout), Verdict::BodyIdle)
+        } else if phase == Phase::Idle as u8 && !self.in_exchange() {
+            match heads {
+                0 => (Some(http.head_timeout), Verdict::Head),
+                _ => (Some(http.keepalive_timeout), Verdict::KeepAlive),
+            }
+        } else {
+            (None, Verdict::None)
+        };
+        if heads != past.rate_heads {
+            past.rate_heads = heads;
+            past.rate_base = received;
+            past.rate_waited = Duration::ZERO;
+        }
+        // Only a body's silence counts bytes: a head that drips must still end in time.
+        let key = (verdict, heads, if body { received } else { 0 });
+        if key != past.read_key {
+            past.read_key = key;
+            past.read_since = now;
+        }
+        let limit = limit?;
+        if now - past.read_since >= limit {
+            return Some(verdict);
+        }
+        if body && http.min_rate > 0 {
+            past.rate_waited += now - past.last_tick;
+            let due = past.rate_waited.as_secs() * http.min_rate;
+            if past.rate_waited > RATE_GRACE && received - past.rate_base < due {
+                return Some(Verdict::BodyRate);
+            }
+        }
+        None
+    }
+
+    fn client_write(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Verdict> {
+        let key = self
+            .write_pending
+            .load(Relaxed)
+            .then(|| self.sent.load(Relaxed));
+        if key.is_none() || key != past.write_key {
+            past.write_key = key;
+            past.write_since = now;
+            return None;
+        }
+        (now - past.write_since >= http.write_timeout).then_some(Verdict::Write)
+    }
+
+    fn upstream(&self, past: &mut Past, now: Instant) -> Option<Verdict> {
+        let wait = self.upstream.load(Relaxed);
+        let key = (wait, self.upstream_progress.load(Relaxed));
+        // A client that does not take the answer is not the upstream's silence.
+        if wait == 0 || key != past.upstream_key || self.is_write_blocked() {
+            past.upstream_key = key;
+            past.upstream_since = now;
+            return None;
+        }
+        let limit = Duration::from_millis(self.upstream_limit.load(Relaxed).into());
+        (now - past.upstream_since >= limit).then_some(match wait {
+            1 => Verdict::UpstreamHead,
+            _ => Verdict::UpstreamBody,
+        })
+    }
+}
+
+/// The marks as the last tick saw them. Owned by the tick alone.
+#[derive(Debug)]
+pub struct Past {
+    last_tick: Instant,
+    read_key: (Verdict, u64, u64),
+    read_since: Instant,
+    rate_heads: u64,
+    rate_base: u64,
+    rate_waited: Duration,
+    write_key: Option<u64>,
+    write_since: Instant,
+    upstream_key: (u8, u32),
+    upstream_since: Instant,
+}
+
+impl Past {
+    /// A connection accepted at `now`.
+    pub fn new(now: Instant) -> Self {
+        Past {
+            last_tick: now,
+            read_key: (Verdict::None, 0, 0),
+            read_since: now,
+            rate_heads: 0,
+            rate_base: 0,
+            rate_waited: Duration::ZERO,
+            write_key: None,
+            write_since: now,
+            upstream_key: (0, 0),
+            upstream_since: now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Ticks once a second, calling `between` before each, until a verdict or 100 s.
+    fn run(watch: &Watch, http: &HttpConfig, mut between: impl FnMut(u64)) -> (Verdict, u64) {
+        let start = Instant::now();
+        let mut past = Past::new(start);
+        for second in 1..=100 {
+            between(second);
+            watch.tick(&mut past, start + SECOND * second as u32, http);
+            if watch.verdict() != Verdict::None {
+                return (watch.verdict(), second);
+            }
+        }
+        (Verdict::None, 100)
+    }
+
+    #[test]
+    fn a_dripping_head_ends_in_time() {
+        let watch = Watch::default();
+        let http = HttpConfig::default();
+        let (verdict, at) = run(&watch, &http, |_| {
+            watch.read(1, Phase::Head, 0);
+            watch.read_blocked();
+        });
+        assert_eq!(verdict, Verdict::Head);
+        assert!((10..=12).contains(&at), "{at}");
+    }
+
+    #[test]
+    fn a_slow_body_is_cut_by_rate_and_a_fast_one_is_not() {
+        let http = HttpConfig::default();
+        let slow = Watch::default();
+        let (verdict, _) = run(&slow, &http, |_| {
+            slow.read(10, Phase::Body, 1);
+            slow.read_blocked();
+        });
+        assert_eq!(verdict, Verdict::BodyRate);
+        let fast = Watch::default();
+        let (verdict, _) = run(&fast, &http, |_| {
+            fast.read(1000, Phase::Body, 1);
+            fast.read_blocked();
+        });
+        assert_eq!(verdict, Verdict::None);
+    }
+
+    #[test]
+    fn a_body_that_nobody_reads_is_not_the_clients_fault() {
+        let watch = Watch::default();
+        watch.read(1, Phase::Body, 1);
+        let (verdict, _) = run(&watch, &HttpConfig::default(), |_| ());
+        assert_eq!(verdict, Verdict::None);
+    }
+
+    #[test]
+    fn idle_write_and_upstream_waits_have_their_own_limits() {
+        let http = HttpConfig::default();
+        let idle = Watch::default();
+        idle.read(1, Phase::Idle, 1);
+        idle.read_blocked();
+        assert_eq!(run(&idle, &http, |_| ()), (Verdict::KeepAlive, 76));
+
+        let stuck = Watch::default();
+        stuck.wrote(5, false);
+        assert_eq!(run(&stuck, &http, |_| ()), (Verdict::Write, 61));
+
+        let waiting = Watch::default();
+        waiting.exchange(true);
+        waiting.wait_upstream(UpstreamWait::Head, SECOND * 7);
+        assert_eq!(run(&waiting, &http, |_| ()), (Verdict::UpstreamHead, 8));
+        let streaming = Watch::default();
+        streaming.wait_upstream(UpstreamWait::Body, SECOND * 7);
+        assert_eq!(
+            run(&streaming, &http, |_| streaming.upstream_moved()),
+            (Verdict::None, 100)
+        );
+    }
+}

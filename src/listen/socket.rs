@@ -1,0 +1,231 @@
+//! Sockets that listen: their options, the rules for a unix socket's file, and errors that
+//! name the address and what would mend it. Accepting is in `listen`.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
+
+use crate::config::ListenAddress;
+
+/// Connections that may wait to be accepted; the kernel's `somaxconn` caps it.
+const BACKLOG: i32 = 4096;
+
+/// Silence after which the kernel asks whether the peer is still there.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+
+/// Time between two such questions.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long a peer may leave data or questions unacknowledged, or its receive window shut.
+/// Linux cuts a peer that acknowledges everything but does not read for this long, too: so
+/// it has to be longer than any deadline for slow readers.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Makes the kernel find a dead peer: after [`USER_TIMEOUT`] of silence at most. Four system
+/// calls; sockets accepted from a [`Listener`](super::Listener) inherit the options, so this
+/// is for connections that sluice opened and that live long.
+pub fn keep_alive(socket: impl AsFd) -> io::Result<()> {
+    let socket = socket.as_fd();
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(socket, KEEPALIVE_INTERVAL)?;
+    // With a user timeout the kernel counts time instead of unanswered questions.
+    sockopt::set_tcp_user_timeout(socket, USER_TIMEOUT.as_millis() as u32)?;
+    Ok(())
+}
+
+pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_socket_reuseaddr(&fd, true)?;
+    if address.is_ipv6() {
+        // `[::]` takes IPv4 as well, whatever net.ipv6.bindv6only says.
+        sockopt::set_ipv6_v6only(&fd, false)?;
+    }
+    sockopt::set_tcp_nodelay(&fd, true)?;
+    keep_alive(&fd)?;
+    rustix::net::bind(&fd, &address)?;
+    rustix::net::listen(&fd, BACKLOG)?;
+    Ok(fd)
+}
+
+pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, SocketFile)> {
+    let name = SocketAddrUnix::new(path)?;
+    remove_stale(path, &name)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    // Linux creates the file with the socket's own mode less the umask: at no moment may
+    // more users connect than `mode` says.
+    rustix::fs::fchmod(&fd, rustix::fs::Mode::from_raw_mode(mode))?;
+    rustix::net::bind(&fd, &name)?;
+    let file = SocketFile::at(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    rustix::net::listen(&fd, BACKLOG)?;
+    Ok((fd, file))
+}
+
+/// Removes the socket file that a killed process left, and nothing else.
+fn remove_stale(path: &Path, name: &SocketAddrUnix) -> io::Result<()> {
+    let found = match std::fs::symlink_metadata(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !found.file_type().is_socket() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match rustix::net::connect(&probe, name) {
+        Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
+        Err(Errno::NOENT) => Ok(()),
+        // Connected, a full backlog, or no permission to ask: somebody lives there.
+        _ => Err(Errno::ADDRINUSE.into()),
+    }
+}
+
+/// The file of a unix listener, removed by `Drop` if it is still the same one: after a
+/// hand-over the path belongs to the next process.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<SocketFile> {
+        let found = std::fs::symlink_metadata(path)?;
+        Ok(SocketFile {
+            path: path.to_owned(),
+            device: found.dev(),
+            inode: found.ino(),
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Ok(found) = std::fs::symlink_metadata(&self.path)
+            && (found.dev(), found.ino()) == (self.device, self.inode)
+        {
+            // Nothing to do about a failure: the next start finds the file stale.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A listener that could not be bound: the address, what the system said, and what to do.
+#[derive(Debug)]
+pub struct BindError {
+    address: ListenAddress,
+    source: io::Error,
+}
+
+impl BindError {
+    pub(super) fn new(address: &ListenAddress, source: io::Error) -> BindError {
+        BindError {
+            address: address.clone(),
+            source,
+        }
+    }
+
+    /// What the system said.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    fn hint(&self) -> Option<String> {
+        use io::ErrorKind::{
+            AddrInUse, AddrNotAvailable, AlreadyExists, NotFound, PermissionDenied,
+        };
+        Some(match (&self.address, self.source.kind()) {
+            (ListenAddress::Tcp(address), AddrInUse) => {
+                let port = address.port();
+                format!(
+                    "another process (`ss -ltnp 'sport = :{port}'` shows which) or another \
+                     `listen` of this file has it; `[::]` takes IPv4 too"
+                )
+            }
+            (ListenAddress::Tcp(address), PermissionDenied) if address.port() < 1024 => format!(
+                "ports below 1024 need root or CAP_NET_BIND_SERVICE; choose a higher one (or \
+                 set the sysctl net.ipv4.ip_unprivileged_port_start={})",
+                address.port()
+            ),
+            (ListenAddress::Tcp(address), AddrNotAvailable) => format!(
+                "no interface of this machine has {}; `ip addr` lists them, 0.0.0.0 and [::] \
+                 stand for all",
+                address.ip()
+            ),
+            (ListenAddress::Unix { .. }, AddrInUse) => {
+                "another process listens on this socket".to_owned()
+            }
+            (ListenAddress::Unix { path, .. }, AlreadyExists) => format!(
+                "{} exists and is not a socket, so it is left alone; remove it or choose \
+                 another path",
+                path.display()
+            ),
+            (ListenAddress::Unix { path, .. }, NotFound) => {
+                format!("create the directory {} first", directory(path).display())
+            }
+            (ListenAddress::Unix { path, .. }, PermissionDenied) => format!(
+                "this user must be able to write the directory {}",
+                directory(path).display()
+            ),
+            (ListenAddress::Unix { .. }, _)
+                if self.source.raw_os_error() == Some(Errno::NAMETOOLONG.raw_os_error()) =>
+            {
+                "a socket's path has at most 107 bytes".to_owned()
+            }
+            _ => return None,
+        })
+    }
+}
+
+fn directory(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            ListenAddress::Tcp(address) => write!(f, "cannot listen on {address}: ")?,
+            ListenAddress::Unix { path, .. } => {
+                write!(f, "cannot listen on unix:{}: ", path.display())?;
+            }
+        }
+        match self.source.kind() {
+            io::ErrorKind::AddrInUse => f.write_str("address already in use")?,
+            io::ErrorKind::PermissionDenied => f.write_str("permission denied")?,
+            io::ErrorKind::AddrNotAvailable => f.write_str("no such address here")?,
+            io::ErrorKind::AlreadyExists => f.write_str("file exists")?,
+            io::ErrorKind::NotFound => f.write_str("no such directory")?,
+            _ => self.source.fmt(f)?,
+        }
+        match self.hint() {
+            Some(hint) => write!(f, ": {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for BindError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

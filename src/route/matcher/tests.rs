@@ -1,0 +1,477 @@
+//! The table against a naive reference, against other orders of the same routes, and against
+//! backends that read a path in every way we know of.
+
+use super::*;
+use crate::config::{
+    Action, HeaderEdits, HostPolicy, PathRewrite, RouteMatch, RouteTimeouts, WebSocketConfig,
+};
+use crate::route::path::{normalise, tests::tricky_path};
+use http::{HeaderName, HeaderValue};
+use proptest::prelude::*;
+
+fn route(matches: RouteMatch) -> Arc<RouteConfig> {
+    Arc::new(RouteConfig {
+        name: String::new(),
+        line: 0,
+        matches,
+        action: Action::Upstream("app".into()),
+        rewrite: PathRewrite::Keep,
+        host: HostPolicy::Preserve,
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
+        timeouts: RouteTimeouts::default(),
+        max_body: None,
+        websocket: Arc::new(WebSocketConfig::default()),
+    })
+}
+
+fn exact(path: &str) -> PathPattern {
+    PathPattern::Exact(path.into())
+}
+
+fn prefix(path: &str) -> PathPattern {
+    PathPattern::Prefix(path.into())
+}
+
+fn at(path: PathPattern) -> RouteMatch {
+    RouteMatch {
+        path,
+        ..RouteMatch::default()
+    }
+}
+
+fn on(pattern: &str, path: PathPattern) -> RouteMatch {
+    let host = match pattern.strip_prefix("*.") {
+        Some(suffix) => HostPattern::Suffix(suffix.into()),
+        None => HostPattern::Exact(pattern.into()),
+    };
+    RouteMatch {
+        hosts: vec![host],
+        path,
+        ..RouteMatch::default()
+    }
+}
+
+fn header(name: &'static str, value: Option<&'static str>) -> HeaderMatch {
+    HeaderMatch {
+        name: HeaderName::from_static(name),
+        value: value.map(HeaderValue::from_static),
+    }
+}
+
+fn get<'a>(host: &'a str, path: &'a str, headers: &'a HeaderMap) -> RequestView<'a> {
+    RequestView {
+        host,
+        path,
+        method: &Method::GET,
+        headers,
+        websocket: false,
+    }
+}
+
+fn table(routes: Vec<RouteMatch>) -> RouteTable {
+    let routes: Vec<_> = routes.into_iter().map(route).collect();
+    assert_eq!(ties(&routes), []);
+    RouteTable::new(&routes)
+}
+
+#[test]
+fn hosts_come_before_paths() {
+    let table = table(vec![
+        at(exact("/a")),
+        on("*.example.com", prefix("/a")),
+        on("*.b.example.com", prefix("")),
+        on("x.b.example.com", prefix("")),
+        on("[::1]", prefix("")),
+    ]);
+    let none = HeaderMap::new();
+    for (host, path, winner) in [
+        ("x.b.example.com", "/a", Ok(3)),
+        ("X.B.Example.COM.", "/a", Ok(3)),
+        ("y.b.example.com", "/a", Ok(2)),
+        ("y.x.b.example.com", "/a", Ok(2)),
+        ("b.example.com", "/a", Ok(1)),
+        ("example.com", "/a", Ok(0)),
+        (".example.com", "/a", Ok(0)),
+        ("notexample.com", "/a", Ok(0)),
+        ("", "/a", Ok(0)),
+        ("[0::1]", "/", Ok(4)),
+        ("b.example.com", "/b", Err(Unrouted::NoRoute)),
+    ] {
+        assert_eq!(table.find(&get(host, path, &none)), winner, "{host} {path}");
+    }
+}
+
+#[test]
+fn paths_match_on_segment_borders() {
+    let table = table(vec![
+        at(prefix("/a")),
+        at(prefix("/a/b")),
+        at(exact("/a/b")),
+        at(prefix("")),
+        at(exact("/")),
+    ]);
+    let none = HeaderMap::new();
+    for (path, winner) in [
+        ("/a", 0),
+        ("/a/", 0),
+        ("/a/bc", 0),
+        ("/a/b/", 1),
+        ("/a/b/c", 1),
+        ("/a/b", 2),
+        ("/ab", 3),
+        ("/", 4),
+    ] {
+        assert_eq!(table.find(&get("h", path, &none)), Ok(winner), "{path}");
+    }
+}
+
+#[test]
+fn a_failed_condition_passes_to_the_next_route() {
+    let table = table(vec![
+        at(prefix("")),
+        RouteMatch {
+            headers: vec![header("x-v", Some("1"))],
+            ..at(prefix(""))
+        },
+        RouteMatch {
+            headers: vec![header("x-v", Some("2"))],
+            ..at(prefix(""))
+        },
+        RouteMatch {
+            methods: vec![Method::POST],
+            ..at(prefix(""))
+        },
+        RouteMatch {
+            websocket: Some(true),
+            ..at(prefix(""))
+        },
+    ]);
+    let none = HeaderMap::new();
+    let mut one = HeaderMap::new();
+    one.insert("x-v", HeaderValue::from_static("1"));
+    let mut two = one.clone();
+    two.append("x-v", HeaderValue::from_static("2"));
+    let view = get("h", "/", &none);
+    assert_eq!(table.find(&view), Ok(0));
+    assert_eq!(
+        table.find(&RequestView {
+            headers: &one,
+            ..view
+        }),
+        Ok(1)
+    );
+    assert_eq!(
+        table.find(&RequestView {
+            headers: &two,
+            ..view
+        }),
+        Ok(0)
+    );
+    assert_eq!(
+        table.find(&RequestView {
+            headers: &one,
+            method: &Method::POST,
+            ..view
+        }),
+        Ok(3)
+    );
+    assert_eq!(
+        table.find(&RequestView {
+            websocket: true,
+            method: &Method::POST,
+            ..view
+        }),
+        Ok(4)
+    );
+    let misses: Vec<_> = table
+        .candidates(&view)
+        .into_iter()
+        .map(|c| (c.route, c.miss.is_none()))
+        .collect();
+    assert_eq!(
+        misses,
+        [(4, false), (3, false), (1, false), (2, false), (0, true)]
+    );
+}
+
+#[test]
+fn a_path_with_a_reading_on_another_route_is_refused() {
+    let table = table(vec![at(prefix("")), at(prefix("/admin")), at(exact("/ws"))]);
+    let none = HeaderMap::new();
+    for (raw, found) in [
+        ("//ws", Ok(2)),
+        ("/ws/../admin", Ok(1)),
+        ("/files/a%2Fb", Ok(0)),
+        ("/admin/a%2Fb;x", Ok(1)),
+        ("/job/feature%252Fx", Ok(0)),
+        ("/admin%2Fusers", Err(Unrouted::Ambiguous)),
+        ("/admin%5Cusers", Err(Unrouted::Ambiguous)),
+        ("/%2Fadmin", Err(Unrouted::Ambiguous)),
+        ("/admin;x/users", Err(Unrouted::Ambiguous)),
+        ("/;/admin", Err(Unrouted::Ambiguous)),
+        ("/%2561dmin", Err(Unrouted::Ambiguous)),
+        ("/ws%3F", Err(Unrouted::Ambiguous)),
+        ("/ws%2523", Err(Unrouted::Ambiguous)),
+    ] {
+        let path = normalise(raw).expect(raw);
+        assert_eq!(table.find(&get("h", &path, &none)), found, "{raw}");
+    }
+}
+
+#[test]
+fn ties_need_a_request_that_meets_both() {
+    let with = |headers: Vec<HeaderMatch>| RouteMatch {
+        headers,
+        ..at(prefix("/a"))
+    };
+    let on_methods = |methods: Vec<Method>| RouteMatch {
+        methods,
+        ..at(prefix("/a"))
+    };
+    let sockets = |websocket| RouteMatch {
+        websocket: Some(websocket),
+        ..at(prefix("/a"))
+    };
+    let tie = |a: RouteMatch, b: RouteMatch| !ties(&[route(a), route(b)]).is_empty();
+    assert!(tie(at(prefix("/a")), at(prefix("/a"))));
+    assert!(!tie(at(prefix("/a")), at(exact("/a"))));
+    assert!(!tie(on("a.b", prefix("")), on("*.b", prefix(""))));
+    assert!(tie(on("A.b.", prefix("")), on("a.b", prefix(""))));
+    let mut several = on("a.b", prefix(""));
+    several.hosts.push(HostPattern::Suffix("c".into()));
+    assert!(tie(several.clone(), on("*.c", prefix(""))));
+    assert!(!tie(several, on("*.d", prefix(""))));
+    assert!(tie(
+        on_methods(vec![Method::GET, Method::PUT]),
+        on_methods(vec![Method::PUT])
+    ));
+    assert!(!tie(
+        on_methods(vec![Method::GET]),
+        on_methods(vec![Method::PUT])
+    ));
+    assert!(!tie(on_methods(vec![Method::GET]), at(prefix("/a"))));
+    assert!(tie(sockets(true), sockets(true)));
+    assert!(!tie(sockets(true), sockets(false)));
+    assert!(!tie(
+        with(vec![header("x", Some("1"))]),
+        with(vec![header("x", Some("2"))])
+    ));
+    assert!(tie(
+        with(vec![header("x", Some("1"))]),
+        with(vec![header("x", None)])
+    ));
+    assert!(tie(
+        with(vec![header("x", Some("1"))]),
+        with(vec![header("y", Some("2"))])
+    ));
+    assert!(!tie(
+        with(vec![header("x", Some("1"))]),
+        with(vec![header("x", Some("1")), header("y", None)])
+    ));
+}
+
+/// How well a route matches, computed from the rules as they are written down.
+fn reference_rank(route: &RouteMatch, view: &RequestView<'_>) -> Option<impl Ord + Copy + use<>> {
+    let host = view.host.to_ascii_lowercase();
+    let hosts = route.hosts.iter().filter_map(|pattern| match pattern {
+        HostPattern::Exact(name) => (*name == host).then_some((2, name.len())),
+        HostPattern::Suffix(suffix) => host
+            .ends_with(&format!(".{suffix}"))
+            .then_some((1, suffix.len())),
+    });
+    let host = if route.hosts.is_empty() {
+        (0, 0)
+    } else {
+        hosts.max()?
+    };
+    let path = match &route.path {
+        PathPattern::Exact(path) => (view.path == path).then_some((1, 0))?,
+        PathPattern::Prefix(prefix) => (view.path == prefix
+            || view.path.starts_with(&format!("{prefix}/")))
+        .then_some((0, prefix.len()))?,
+    };
+    let websocket = route
+        .websocket
+        .is_none_or(|wanted| wanted == view.websocket);
+    let method = route.methods.is_empty() || route.methods.contains(view.method);
+    let headers = route.headers.iter().all(|wanted| {
+        let lines: Vec<_> = view.headers.get_all(&wanted.name).iter().collect();
+        match &wanted.value {
+            Some(value) => lines == [value],
+            None => !lines.is_empty(),
+        }
+    });
+    let rest = (
+        route.websocket.is_some(),
+        !route.methods.is_empty(),
+        route.headers.len(),
+    );
+    (websocket && method && headers).then_some((host, path, rest))
+}
+
+/// The winner, and whether it shares its rank.
+fn reference(routes: &[Arc<RouteConfig>], view: &RequestView<'_>) -> (Option<usize>, bool) {
+    let ranks: Vec<_> = routes
+        .iter()
+        .map(|route| reference_rank(&route.matches, view))
+        .collect();
+    let best = ranks.iter().flatten().max();
+    let winner = best.and_then(|_| ranks.iter().position(|rank| rank.as_ref() == best));
+    (
+        winner,
+        best.is_some() && ranks.iter().filter(|rank| rank.as_ref() == best).count() > 1,
+    )
+}
+
+fn route_match() -> impl Strategy<Value = RouteMatch> {
+    let host = prop::sample::select(vec!["a.com", "b.a.com", "*.com", "*.a.com", "*.b.a.com"]);
+    let host = host.prop_map(|host| on(host, prefix("")).hosts.remove(0));
+    let path = prop::sample::select(vec![
+        prefix(""),
+        prefix("/a"),
+        prefix("/a/b"),
+        prefix("/aa"),
+        exact("/a"),
+        exact("/a/b"),
+        exact("/b"),
+        exact("/"),
+    ]);
+    let method = prop::sample::subsequence(vec![Method::GET, Method::POST], 0..=2);
+    let headers = prop::sample::subsequence(
+        vec![
+            header("x", Some("1")),
+            header("x", Some("2")),
+            header("y", None),
+        ],
+        0..=2,
+    );
+    let websocket = prop::sample::select(vec![None, None, Some(true), Some(false)]);
+    (
+        prop::collection::vec(host, 0..3),
+        path,
+        method,
+        headers,
+        websocket,
+    )
+        .prop_map(|(hosts, path, methods, headers, websocket)| RouteMatch {
+            hosts,
+            path,
+            methods,
+            headers,
+            websocket,
+        })
+}
+
+/// Routes without a tie, as the configuration guarantees.
+fn routes() -> impl Strategy<Value = Vec<Arc<RouteConfig>>> {
+    prop::collection::vec(route_match(), 1..16).prop_map(|matches| {
+        let mut kept: Vec<Arc<RouteConfig>> = Vec::new();
+        for candidate in matches {
+            kept.push(route(candidate));
+            if !ties(&kept).is_empty() {
+                kept.pop();
+            }
+        }
+        kept
+    })
+}
+
+prop_compose! {
+    fn request()(
+        host in prop::sample::select(vec!["a.com", "A.com", "b.a.com", "c.B.a.com", "c.a.com", "org", ""]),
+        path in prop::sample::select(vec!["/", "/a", "/a/", "/a/b", "/a/b/c", "/aa/x", "/b", "/ab"]),
+        method in prop::sample::select(vec![Method::GET, Method::POST]),
+        lines in prop::sample::subsequence(vec![("x", "1"), ("x", "2"), ("y", "1")], 0..=3),
+        websocket in any::<bool>(),
+    ) -> (&'static str, &'static str, Method, HeaderMap, bool) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        (host, path, method, headers, websocket)
+    }
+}
+
+/// One thing that software behind us does to a path before it routes.
+fn reread(path: &str, step: u8) -> String {
+    match step {
+        0 => decode_once(path),
+        1 => path.replace('\\', "/"),
+        2 => {
+            let segments: Vec<_> = path
+                .split('/')
+                .map(|segment| segment.split(';').next().unwrap_or_default())
+                .collect();
+            segments.join("/")
+        }
+        3 => path.split(['?', '#']).next().unwrap_or_default().to_owned(),
+        _ => {
+            let mut path = path.to_owned();
+            while path.contains("//") {
+                path = path.replace("//", "/");
+            }
+            path
+        }
+    }
+}
+
+fn decode_once(path: &str) -> String {
+    let (bytes, mut out, mut at) = (path.as_bytes(), Vec::new(), 0);
+    while at < bytes.len() {
+        let digits = bytes
+            .get(at + 1..at + 3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let byte = digits
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(byte.unwrap_or(bytes[at]));
+        at += if byte.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn the_table_agrees_with_the_written_rules(routes in routes(), requests in prop::collection::vec(request(), 8)) {
+        let table = RouteTable::new(&routes);
+        for (host, path, method, headers, websocket) in &requests {
+            let view = RequestView { host, path, method, headers, websocket: *websocket };
+            let (winner, shared) = reference(&routes, &view);
+            prop_assert!(!shared, "a tie that `ties` did not see");
+            prop_assert_eq!(table.find(&view).ok(), winner);
+            let first = table.candidates(&view).into_iter().find(|candidate| candidate.miss.is_none());
+            prop_assert_eq!(first.map(|candidate| candidate.route), winner);
+        }
+    }
+
+    #[test]
+    fn order_does_not_change_the_winner(routes in routes().prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle())), request in request()) {
+        let (host, path, method, headers, websocket) = &request;
+        let view = RequestView { host, path, method, headers, websocket: *websocket };
+        let winner = |routes: &[Arc<RouteConfig>]| {
+            RouteTable::new(routes).find(&view).ok().map(|index| Arc::as_ptr(&routes[index]))
+        };
+        prop_assert_eq!(winner(&routes.0), winner(&routes.1));
+    }
+
+    #[test]
+    fn no_reading_of_what_is_sent_leads_to_another_route(
+        raw in tricky_path(),
+        steps in prop::collection::vec(0..5u8, 0..8),
+        patterns in prop::sample::subsequence(vec![exact("/a"), exact("/b"), exact("/a/b"), exact("/a/"), prefix("/a"), prefix("/b"), prefix("/aa"), prefix("/a/a"), prefix("/@"), prefix("/b/b")], 0..=10),
+    ) {
+        let routes: Vec<_> = std::iter::once(prefix("")).chain(patterns).map(|pattern| route(at(pattern))).collect();
+        let headers = HeaderMap::new();
+        let Ok(sent) = normalise(&raw) else { return Ok(()) };
+        let Ok(found) = RouteTable::new(&routes).find(&get("h", &sent, &headers)) else { return Ok(()) };
+        let mut read = sent.to_string();
+        for &step in &steps {
+            read = reread(&read, step);
+            prop_assert!(!read.split(['/', '\\']).any(|segment| matches!(segment, "." | "..")), "{sent} shows {read}");
+        }
+        prop_assert_eq!(reference(&routes, &get("h", &read, &headers)).0, Some(found), "{} read as {}", sent, read);
+    }
+}

@@ -1,0 +1,232 @@
+//! What others see of a tunnel: its numbers, and the way to ask it for something. The
+//! registry, a drain and the admin interface hold it; the tunnel's own state stays in its
+//! task.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::counters::Counters;
+use super::frame::Side;
+use super::identity::TunnelIdentity;
+use super::report::ClosedBy;
+use crate::config::WebSocketConfig;
+
+/// Why and with what a tunnel is to be closed by sluice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloseOrder {
+    /// The reason for the log.
+    pub by: ClosedBy,
+    /// More about it for the log.
+    pub detail: Option<&'static str>,
+    /// The close code for the client.
+    pub client_code: u16,
+    /// The close code for the upstream.
+    pub upstream_code: u16,
+    /// The close reason for both, at most 123 bytes of it are sent.
+    pub reason: Box<str>,
+}
+
+/// Why a tunnel is ended at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Cut {
+    /// One direction had ended and the other did not within `half_close_timeout`.
+    HalfClose = 1,
+    /// The closing handshake did not end in time.
+    Close = 2,
+    /// The drain's deadline came.
+    Drain = 3,
+    /// An operator's command.
+    Command = 4,
+}
+
+impl Cut {
+    pub(super) fn detail(self) -> &'static str {
+        match self {
+            Cut::HalfClose => "half-close deadline",
+            Cut::Close => "close deadline",
+            Cut::Drain => "drain deadline",
+            Cut::Command => "cut by command",
+        }
+    }
+
+    pub(super) fn by(self) -> ClosedBy {
+        match self {
+            Cut::Drain => ClosedBy::Drain,
+            Cut::HalfClose | Cut::Close | Cut::Command => ClosedBy::Policy,
+        }
+    }
+}
+
+/// How far a tunnel is on its way to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// Both directions flow.
+    Open = 0,
+    /// One direction has ended; bounded by `half_close_timeout`.
+    Half = 1,
+    /// Our Close waits for a frame border; bounded by `half_close_timeout`.
+    Border = 2,
+    /// The closing handshake is under way or done; bounded by `close_timeout`.
+    Closing = 3,
+}
+
+impl Phase {
+    fn from_bits(bits: u8) -> Phase {
+        match bits {
+            0 => Phase::Open,
+            1 => Phase::Half,
+            2 => Phase::Border,
+            _ => Phase::Closing,
+        }
+    }
+}
+
+/// What a tunnel is asked for, as bits of one byte.
+pub(super) mod command {
+    /// Ping the client.
+    pub(in crate::tunnel) const PING_CLIENT: u8 = 1;
+    /// Ping the upstream.
+    pub(in crate::tunnel) const PING_UPSTREAM: u8 = 2;
+    /// Carry out the close order.
+    pub(in crate::tunnel) const CLOSE: u8 = 4;
+    /// End at once.
+    pub(in crate::tunnel) const CUT: u8 = 8;
+}
+
+/// The face of one tunnel.
+#[derive(Debug)]
+pub struct TunnelHandle {
+    /// Unique in the process.
+    pub id: u64,
+    /// Whose it is.
+    pub identity: Box<TunnelIdentity>,
+    /// When it was opened.
+    pub opened: Instant,
+    pub(super) settings: Arc<WebSocketConfig>,
+    pub(super) counters: [Counters; 2],
+    /// Last ping round trip of each side in microseconds; 0 is unknown.
+    pub(super) rtt: [AtomicU32; 2],
+    waker: OnceLock<Waker>,
+    order: OnceLock<Arc<CloseOrder>>,
+    /// The place in the worker's registry.
+    pub(super) index: AtomicU32,
+    command: AtomicU8,
+    cut: AtomicU8,
+    phase: AtomicU8,
+    /// Pings of ours written to each side, modulo 256.
+    pub(super) pinged: [AtomicU8; 2],
+    /// Bytes of Pongs from each side that answered our Pings, modulo 2^32.
+    pub(super) swallowed: [AtomicU32; 2],
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl TunnelHandle {
+    pub(super) fn new(identity: Box<TunnelIdentity>, settings: Arc<WebSocketConfig>) -> Self {
+        TunnelHandle {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            identity,
+            opened: Instant::now(),
+            settings,
+            counters: Default::default(),
+            rtt: Default::default(),
+            waker: OnceLock::new(),
+            order: OnceLock::new(),
+            index: AtomicU32::new(u32::MAX),
+            command: AtomicU8::new(0),
+            cut: AtomicU8::new(0),
+            phase: AtomicU8::new(0),
+            pinged: Default::default(),
+            swallowed: Default::default(),
+        }
+    }
+
+    /// What came from `side` so far.
+    pub fn counters(&self, side: Side) -> &Counters {
+        &self.counters[side as usize]
+    }
+
+    /// The last round trip of a Ping to `side`, whoever sent it.
+    pub fn rtt(&self, side: Side) -> Option<Duration> {
+        match self.rtt[side as usize].load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Duration::from_micros(u64::from(micros))),
+        }
+    }
+
+    /// How far the tunnel is on its way to its end.
+    pub fn phase(&self) -> Phase {
+        Phase::from_bits(self.phase.load(Ordering::Relaxed))
+    }
+
+    /// Asks for a close; the first order stands, later ones change nothing. Returns whether
+    /// this was the first.
+    pub fn close(&self, order: Arc<CloseOrder>) -> bool {
+        let first = self.order.set(order).is_ok();
+        if first {
+            self.ask(command::CLOSE);
+        }
+        first
+    }
+
+    /// Asks for an end at once, without a Close.
+    pub fn cut(&self, why: Cut) {
+        self.cut.store(why as u8, Ordering::Relaxed);
+        self.ask(command::CUT);
+    }
+
+    pub(super) fn ask(&self, what: u8) {
+        self.command.fetch_or(what, Ordering::Release);
+        // Before its first poll the task has no waker here, and is yet to look. The fences
+        // here and in `set_waker` order one's store before the other's load.
+        fence(Ordering::SeqCst);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Takes what was asked for. One plain load while nothing is.
+    #[inline]
+    pub(super) fn take_commands(&self) -> u8 {
+        if self.command.load(Ordering::Relaxed) == 0 {
+            return 0;
+        }
+        self.command.swap(0, Ordering::Acquire)
+    }
+
+    pub(super) fn order(&self) -> Option<&Arc<CloseOrder>> {
+        self.order.get()
+    }
+
+    pub(super) fn cut_reason(&self) -> Cut {
+        match self.cut.load(Ordering::Relaxed) {
+            1 => Cut::HalfClose,
+            2 => Cut::Close,
+            3 => Cut::Drain,
+            _ => Cut::Command,
+        }
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+
+    /// Keeps the task's waker. A task of the runtime has the same one all its life.
+    pub(super) fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+        fence(Ordering::SeqCst);
+    }
+
+    pub(super) fn has_waker(&self) -> bool {
+        self.waker.get().is_some()
+    }
+
+    /// Microseconds since the opening, wrapping after 71 minutes: for short differences.
+    pub(super) fn micros(&self) -> u32 {
+        self.opened.elapsed().as_micros() as u32
+    }
+}

@@ -1,0 +1,173 @@
+//! Whose tunnel it is: what the log line and the list of tunnels say besides numbers.
+//! Packed, because thousands of idle tunnels hold one each: names that a route shares are
+//! shared, and the rest stands in one string.
+
+use std::sync::Arc;
+
+/// The parts an identity is made of.
+#[derive(Debug, Clone)]
+pub struct IdentityParts<'a> {
+    /// The request id; empty where ids are switched off.
+    pub request_id: &'a str,
+    /// The route's name.
+    pub route: Arc<str>,
+    /// The upstream's name.
+    pub upstream: Arc<str>,
+    /// The endpoint's address.
+    pub endpoint: Arc<str>,
+    /// The client's address.
+    pub client: &'a str,
+    /// The host asked for.
+    pub host: &'a str,
+    /// The path asked for, without its query unless that is to be logged.
+    pub path: &'a str,
+    /// The negotiated subprotocol.
+    pub subprotocol: Option<&'a str>,
+    /// The handshake's Origin.
+    pub origin: Option<&'a str>,
+}
+
+/// Index of each text in the packed string.
+const REQUEST_ID: usize = 0;
+const CLIENT: usize = 1;
+const HOST: usize = 2;
+const PATH: usize = 3;
+const SUBPROTOCOL: usize = 4;
+const ORIGIN: usize = 5;
+const TEXTS: usize = 6;
+
+/// The identity of one tunnel.
+#[derive(Debug)]
+pub struct TunnelIdentity {
+    route: Arc<str>,
+    upstream: Arc<str>,
+    endpoint: Arc<str>,
+    texts: Box<str>,
+    /// Where each text ends in `texts`.
+    ends: [u16; TEXTS],
+    has_subprotocol: bool,
+    has_origin: bool,
+}
+
+impl TunnelIdentity {
+    /// Packs the parts. Texts that together exceed 64 KiB are cut.
+    pub fn new(parts: IdentityParts<'_>) -> Box<TunnelIdentity> {
+        let texts = [
+            parts.request_id,
+            parts.client,
+            parts.host,
+            parts.path,
+            parts.subprotocol.unwrap_or_default(),
+            parts.origin.unwrap_or_default(),
+        ];
+        let whole: usize = texts.iter().map(|text| text.len()).sum();
+        let mut packed = String::with_capacity(whole.min(usize::from(u16::MAX)));
+        let mut ends = [0; TEXTS];
+        for (end, text) in ends.iter_mut().zip(texts) {
+            let room = usize::from(u16::MAX) - packed.len();
+            packed.push_str(&text[..text.floor_char_boundary(room)]);
+            *end = packed.len() as u16;
+        }
+        Box::new(TunnelIdentity {
+            route: parts.route,
+            upstream: parts.upstream,
+            endpoint: parts.endpoint,
+            texts: packed.into_boxed_str(),
+            ends,
+            has_subprotocol: parts.subprotocol.is_some(),
+            has_origin: parts.origin.is_some(),
+        })
+    }
+
+    fn text(&self, index: usize) -> &str {
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.texts[usize::from(start)..usize::from(self.ends[index])]
+    }
+
+    /// The request id; empty where ids are switched off.
+    pub fn request_id(&self) -> &str {
+        self.text(REQUEST_ID)
+    }
+
+    /// The route's name.
+    pub fn route(&self) -> &Arc<str> {
+        &self.route
+    }
+
+    /// The upstream's name.
+    pub fn upstream(&self) -> &Arc<str> {
+        &self.upstream
+    }
+
+    /// The endpoint's address.
+    pub fn endpoint(&self) -> &Arc<str> {
+        &self.endpoint
+    }
+
+    /// The client's address.
+    pub fn client(&self) -> &str {
+        self.text(CLIENT)
+    }
+
+    /// The host asked for.
+    pub fn host(&self) -> &str {
+        self.text(HOST)
+    }
+
+    /// The path asked for.
+    pub fn path(&self) -> &str {
+        self.text(PATH)
+    }
+
+    /// The negotiated subprotocol.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.has_subprotocol.then(|| self.text(SUBPROTOCOL))
+    }
+
+    /// The handshake's Origin.
+    pub fn origin(&self) -> Option<&str> {
+        self.has_origin.then(|| self.text(ORIGIN))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts<'a>(path: &'a str, origin: Option<&'a str>) -> IdentityParts<'a> {
+        IdentityParts {
+            request_id: "id",
+            route: "chat".into(),
+            upstream: "app".into(),
+            endpoint: "127.0.0.1:9000".into(),
+            client: "127.0.0.1:50000",
+            host: "example.com",
+            path,
+            subprotocol: None,
+            origin,
+        }
+    }
+
+    #[test]
+    fn every_part_comes_back() {
+        let identity = TunnelIdentity::new(parts("/ws", Some("https://example.com")));
+        assert_eq!(identity.request_id(), "id");
+        assert_eq!(&**identity.route(), "chat");
+        assert_eq!(&**identity.upstream(), "app");
+        assert_eq!(&**identity.endpoint(), "127.0.0.1:9000");
+        assert_eq!(identity.client(), "127.0.0.1:50000");
+        assert_eq!(identity.host(), "example.com");
+        assert_eq!(identity.path(), "/ws");
+        assert_eq!(identity.subprotocol(), None);
+        assert_eq!(identity.origin(), Some("https://example.com"));
+    }
+
+    #[test]
+    fn oversize_texts_are_cut_not_mixed() {
+        let long = "é".repeat(40_000);
+        let identity = TunnelIdentity::new(parts(&long, Some("https://example.com")));
+        assert_eq!(identity.host(), "example.com");
+        assert!(long.starts_with(identity.path()) && identity.path().len() > 60_000);
+        assert!("https://example.com".starts_with(identity.origin().expect("it has one")));
+    }
+}

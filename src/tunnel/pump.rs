@@ -1,0 +1,569 @@
+//! One direction of a tunnel: what was kept is written first, then a frame of ours if the
+//! stream stands at a frame border, then what is read passes through the worker's scratch
+//! buffer and the frame scanner (RFC 6455 section 5.2). Payload is never touched.
+//!
+//! Nothing is read while something waits to be written, so memory stays bounded by one
+//! buffer. What Close frames and deadlines mean for the whole tunnel is decided in `mod`.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::io::ReadBuf;
+
+use super::encode;
+use super::frame::{Kind, Opcode, Scanner, Side, Violation};
+use super::handle::CloseOrder;
+use super::journal::Journal;
+use super::splice::{self, Drained, Moved, Pipe};
+use crate::io::Io;
+
+/// Size of a worker's scratch buffer in bytes.
+pub(super) const SCRATCH: usize = 64 * 1024;
+/// Bytes one direction may move in one poll before other tasks get their turn.
+const TURN: usize = 8 * SCRATCH;
+/// While large frames follow each other only about a header is read, so that the rest of
+/// the frame can be spliced.
+const HEADER_READ: usize = 16;
+
+/// Bytes that the sink would not take yet.
+#[derive(Debug)]
+struct Spill {
+    bytes: Vec<u8>,
+    /// How many of them are written.
+    at: usize,
+}
+
+/// One direction's state.
+#[derive(Debug)]
+pub(super) struct Direction {
+    scanner: Scanner,
+    spill: Option<Box<Spill>>,
+    pipe: Option<Pipe>,
+    /// Whose bytes these are.
+    from: Side,
+    /// The framing has been valid so far.
+    observing: bool,
+    /// The scanner's pending bytes, part of a Pong, have not been passed on.
+    holding: bool,
+    /// The last frames were large enough to be spliced.
+    bulk: bool,
+    /// A Ping of ours is to be sent.
+    ping_due: bool,
+    /// A Close of ours is to be sent.
+    pub(super) close_due: bool,
+    /// A Close of ours was written or stands in the spill.
+    pub(super) close_sent: bool,
+    /// The source sent a Close.
+    pub(super) saw_close: bool,
+    /// Whatever comes is read and dropped.
+    pub(super) discarding: bool,
+    /// Strict framing was violated.
+    pub(super) violated: bool,
+    /// It was, and what was passed on ends at a frame border, so that a Close may follow.
+    clean: bool,
+    /// The sink is to be told of the stream's end once all is written.
+    fin_due: bool,
+    /// The source has ended its stream.
+    eof: bool,
+    /// The sink was told that the stream is at its end.
+    fin: bool,
+    /// The source has ended, and all that was to be written is.
+    pub(super) done: bool,
+}
+
+/// What one attempt to read brought.
+enum Read {
+    Some(usize),
+    End,
+    Wait,
+}
+
+impl Direction {
+    pub(super) fn new(from: Side) -> Direction {
+        Direction {
+            scanner: Scanner::new(from),
+            spill: None,
+            pipe: None,
+            from,
+            observing: true,
+            holding: false,
+            bulk: false,
+            ping_due: false,
+            close_due: false,
+            close_sent: false,
+            saw_close: false,
+            discarding: false,
+            violated: false,
+            clean: false,
+            fin_due: false,
+            eof: false,
+            fin: false,
+            done: false,
+        }
+    }
+
+    /// Takes bytes that were read before the tunnel began.
+    pub(super) fn seed(&mut self, bytes: &[u8], journal: &mut Journal) {
+        if bytes.is_empty() {
+            return;
+        }
+        let mut edited = None;
+        let rest = self.observe(bytes, &mut edited, journal);
+        if let Some(edited) = edited {
+            self.keep(&edited);
+        }
+        self.keep(&bytes[rest..]);
+    }
+
+    /// Asks for a Ping to this direction's sink.
+    pub(super) fn ping(&mut self) {
+        self.ping_due = !(self.close_due || self.saw_close || self.discarding || self.eof);
+    }
+
+    /// Asks for a Close to this direction's sink, at the next frame border. Where there can
+    /// be none, because the framing is not known, the stream is ended without one.
+    pub(super) fn close(&mut self, to: &Io) {
+        if self.saw_close || self.eof || self.fin || self.close_sent {
+            return;
+        }
+        self.ping_due = false;
+        if self.clean || (self.observing && !self.discarding) {
+            self.close_due = true;
+        } else {
+            self.discarding = true;
+            self.end_stream(to);
+        }
+    }
+
+    /// The sink is gone: from now on whatever comes is dropped.
+    pub(super) fn sink_lost(&mut self) {
+        self.spill = None;
+        self.pipe = None;
+        self.discarding = true;
+        self.close_due = false;
+        self.clean = false;
+        self.ping_due = false;
+        self.fin = true;
+    }
+
+    /// Tells the sink that nothing more comes, once all is written.
+    pub(super) fn end_stream(&mut self, to: &Io) {
+        self.fin_due = !self.fin;
+        if self.fin_due && self.flushed() {
+            self.fin_due = false;
+            self.fin = true;
+            // It fails only where the peer is gone already, which reading finds out.
+            let _ = to.shutdown_write();
+        }
+    }
+
+    /// Moves what can be moved.
+    pub(super) fn pump(
+        &mut self,
+        from: &mut Io,
+        to: &Io,
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+        journal: &mut Journal,
+    ) {
+        let mut turn = TURN;
+        while !self.done {
+            if !self.flushed() && !self.flush(to, cx, journal) && !self.discarding {
+                return;
+            }
+            if self.fin_due {
+                self.end_stream(to);
+            }
+            if self.eof {
+                if self.flushed() {
+                    if !self.discarding {
+                        self.end_stream(to);
+                    }
+                    self.done = true;
+                }
+                return;
+            }
+            if (self.close_due || self.ping_due) && self.may_inject() {
+                let frame = self.injection(journal);
+                self.write(to, &frame, journal);
+                continue;
+            }
+            let moved = match self.read(from, to, scratch, cx, journal) {
+                Read::Some(moved) => moved,
+                Read::End => {
+                    self.ended(to, journal);
+                    continue;
+                }
+                Read::Wait => return,
+            };
+            turn = turn.saturating_sub(moved);
+            if turn == 0 {
+                cx.waker().wake_by_ref();
+                return;
+            }
+        }
+    }
+
+    /// One read, by splice or through the scratch buffer, and the write that goes with it.
+    fn read(
+        &mut self,
+        from: &mut Io,
+        to: &Io,
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+        journal: &mut Journal,
+    ) -> Read {
+        if self.observing && !self.discarding {
+            let left = self.scanner.data_left();
+            if left >= splice::THRESHOLD || (self.bulk && left > 0) {
+                self.bulk = true;
+                match splice::fill(from, left, &mut self.pipe, cx) {
+                    Moved::Bytes(n) => {
+                        let counters = &journal.handle.counters[self.from as usize];
+                        counters.received(n);
+                        self.scanner.skip(n as u64, counters);
+                        return Read::Some(n);
+                    }
+                    Moved::Wait => return Read::Wait,
+                    Moved::End => return Read::End,
+                    Moved::Failed(error) => {
+                        journal.failed(self.from, &error);
+                        return Read::End;
+                    }
+                    Moved::Unable => {}
+                }
+            } else if self.bulk && self.scanner.at_border() {
+                let read = self.copy(from, to, &mut scratch[..HEADER_READ], cx, journal);
+                self.bulk = matches!(read, Read::Wait)
+                    || self.scanner.data_left() >= splice::THRESHOLD
+                    || !self.scanner.pending().is_empty();
+                return read;
+            }
+        }
+        self.copy(from, to, scratch, cx, journal)
+    }
+
+    #[inline]
+    fn copy(
+        &mut self,
+        from: &mut Io,
+        to: &Io,
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+        journal: &mut Journal,
+    ) -> Read {
+        let mut buf = ReadBuf::new(scratch);
+        match from.poll_read(cx, &mut buf) {
+            Poll::Pending => return Read::Wait,
+            Poll::Ready(Err(error)) => {
+                journal.failed(self.from, &error);
+                return Read::End;
+            }
+            Poll::Ready(Ok(())) => {}
+        }
+        let chunk = buf.filled();
+        if chunk.is_empty() {
+            return Read::End;
+        }
+        let mut edited = None;
+        let rest = self.observe(chunk, &mut edited, journal);
+        if let Some(mut edited) = edited {
+            edited.extend_from_slice(&chunk[rest..]);
+            self.write(to, &edited, journal);
+        } else {
+            self.write(to, &chunk[rest..], journal);
+        }
+        Read::Some(chunk.len())
+    }
+
+    /// The source's stream has ended, in order or not.
+    fn ended(&mut self, to: &Io, journal: &mut Journal) {
+        journal.ended_by_peer(self.from, None);
+        self.eof = true;
+        self.close_due = false;
+        self.ping_due = false;
+        if self.holding {
+            self.holding = false;
+            let held = self.scanner.pending().to_vec();
+            self.write(to, &held, journal);
+        }
+    }
+
+    /// Whether the bytes passed on so far end at a frame border.
+    fn may_inject(&self) -> bool {
+        self.clean
+            || (self.observing && !self.discarding && (self.scanner.at_border() || self.holding))
+    }
+
+    /// The frame of ours that is due.
+    #[cold]
+    fn injection(&mut self, journal: &mut Journal) -> Vec<u8> {
+        let to = self.from.other();
+        self.ping_due &= !self.close_due;
+        if self.ping_due {
+            self.ping_due = false;
+            return journal.ping(to);
+        }
+        self.close_due = false;
+        self.close_sent = true;
+        self.discarding = true;
+        self.clean = false;
+        self.holding = false;
+        // `close_due` is set by an order only.
+        let Some(order) = journal.handle.order().cloned() else {
+            return Vec::new();
+        };
+        let code = code_for(&order, to);
+        journal.close_sent(to, code);
+        encode::close(to, code, &order.reason)
+    }
+
+    /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
+    /// be left out or added, and then `chunk` from the returned index on.
+    #[inline]
+    fn observe(
+        &mut self,
+        chunk: &[u8],
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> usize {
+        journal.handle.counters[self.from as usize].received(chunk.len());
+        // `chunk[..passed]` is in `edited` already, or left out.
+        let mut passed = 0;
+        let mut at = 0;
+        while at < chunk.len() && self.observing {
+            let counters = &journal.handle.counters[self.from as usize];
+            let step = self.scanner.step(&chunk[at..], counters);
+            let end = at + step.used;
+            match step.kind {
+                Kind::Data => {}
+                Kind::Control(opcode) => {
+                    passed = self.control(opcode, &chunk[..end], at, passed, edited, journal);
+                }
+                Kind::Invalid(violation) => {
+                    passed = self.invalid(violation, &chunk[..at], passed, edited, journal);
+                }
+            }
+            if (self.close_due || self.ping_due) && self.scanner.at_border() && self.observing {
+                let out = edited.get_or_insert_default();
+                out.extend_from_slice(&chunk[passed..end]);
+                out.extend_from_slice(&self.injection(journal));
+                passed = end;
+            }
+            if self.observing && self.scanner.inside_pong() && journal.pinged(self.from) {
+                passed = self.hold(chunk, at, passed, edited);
+            }
+            at = end;
+        }
+        if self.discarding { chunk.len() } else { passed }
+    }
+
+    /// A Pong has begun at `at` and goes on behind the chunk: it waits until it can be told
+    /// whether it is the answer to a Ping of ours.
+    #[cold]
+    fn hold(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        passed: usize,
+        edited: &mut Option<Vec<u8>>,
+    ) -> usize {
+        // Its first part may have been passed on before the first Ping of ours.
+        let begun_here = self.scanner.pending().len() == chunk.len() - at;
+        if !self.holding && !begun_here {
+            return passed;
+        }
+        self.holding = true;
+        self.pass(edited, &chunk[passed..at]);
+        chunk.len()
+    }
+
+    /// Puts bytes among those to be written, unless nothing may follow any more.
+    fn pass(&self, edited: &mut Option<Vec<u8>>, bytes: &[u8]) {
+        if !self.discarding {
+            edited.get_or_insert_default().extend_from_slice(bytes);
+        }
+    }
+
+    /// A control frame is complete; `chunk` ends with it and `at` is where its last step
+    /// began.
+    #[cold]
+    fn control(
+        &mut self,
+        opcode: Opcode,
+        chunk: &[u8],
+        at: usize,
+        passed: usize,
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> usize {
+        let (payload, raw) = self.scanner.control(&chunk[at..]);
+        let held = std::mem::take(&mut self.holding);
+        match opcode {
+            Opcode::Ping => journal.ping_passed(self.from.other(), &payload),
+            Opcode::Close => self.peer_close(&payload, journal),
+            _ => {
+                let ours = journal.pong(self.from, &payload);
+                let whole_here = raw.is_none();
+                if ours && (held || whole_here) {
+                    self.pass(edited, &chunk[passed..at]);
+                    return chunk.len();
+                }
+            }
+        }
+        if held && let Some(raw) = raw {
+            // `raw` ends with this step's bytes.
+            self.pass(edited, &raw);
+            return chunk.len();
+        }
+        passed
+    }
+
+    fn peer_close(&mut self, payload: &[u8], journal: &mut Journal) {
+        self.saw_close = true;
+        self.close_due = false;
+        self.ping_due = false;
+        let close = match encode::close_payload(payload) {
+            Ok(close) => close,
+            Err(violation) => {
+                self.strictly(violation, journal);
+                None
+            }
+        };
+        if close
+            .as_ref()
+            .is_some_and(|(code, _)| !encode::sendable(*code))
+        {
+            self.strictly(Violation::CloseCode, journal);
+        }
+        journal.close_seen(self.from, close);
+    }
+
+    fn strictly(&self, violation: Violation, journal: &mut Journal) {
+        if journal.handle.settings.strict {
+            journal.violation.get_or_insert(violation);
+        }
+    }
+
+    /// The bytes behind `before` are not valid framing.
+    #[cold]
+    fn invalid(
+        &mut self,
+        violation: Violation,
+        before: &[u8],
+        passed: usize,
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> usize {
+        let clean = self.scanner.at_border() || self.holding;
+        let held = std::mem::take(&mut self.holding);
+        self.bulk = false;
+        if journal.handle.settings.strict {
+            journal.violation.get_or_insert(violation);
+            // What was valid is passed on. With a clean border there, the Close that the
+            // violation leads to can follow; else the stream just ends.
+            self.pass(edited, &before[passed..]);
+            self.violated = true;
+            self.clean = clean && !self.discarding;
+            self.observing = false;
+            self.discarding = true;
+            return before.len();
+        }
+        self.observing = false;
+        if held {
+            self.pass(edited, self.scanner.pending());
+        }
+        passed
+    }
+
+    /// Writes, and keeps what the sink does not take.
+    #[inline]
+    fn write(&mut self, to: &Io, bytes: &[u8], journal: &mut Journal) {
+        if bytes.is_empty() {
+            return;
+        }
+        if !self.flushed() {
+            return self.keep(bytes);
+        }
+        match to.try_write(bytes) {
+            Ok(n) if n == bytes.len() => {}
+            Ok(n) => self.keep(&bytes[n..]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(bytes),
+            Err(error) => {
+                journal.failed(self.from.other(), &error);
+                self.sink_lost();
+            }
+        }
+    }
+
+    #[cold]
+    fn keep(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        match &mut self.spill {
+            Some(spill) => spill.bytes.extend_from_slice(bytes),
+            none => {
+                *none = Some(Box::new(Spill {
+                    bytes: bytes.to_vec(),
+                    at: 0,
+                }))
+            }
+        }
+    }
+
+    /// Writes what was kept, the pipe's bytes first: they are older. Returns whether nothing
+    /// is left.
+    #[cold]
+    fn flush(&mut self, to: &Io, cx: &mut Context<'_>, journal: &mut Journal) -> bool {
+        let result = match splice::drain(&mut self.pipe, to, cx) {
+            Ok(Drained::Wait) => Poll::Pending,
+            Ok(Drained::Empty) => self.write_spill(to, cx),
+            Ok(Drained::Stranded(mut bytes)) => {
+                if let Some(spill) = self.spill.take() {
+                    bytes.extend_from_slice(&spill.bytes[spill.at..]);
+                }
+                self.keep(&bytes);
+                self.write_spill(to, cx)
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        };
+        match result {
+            Poll::Pending => false,
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(error)) => {
+                journal.failed(self.from.other(), &error);
+                self.sink_lost();
+                true
+            }
+        }
+    }
+
+    fn write_spill(&mut self, to: &Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(spill) = &mut self.spill {
+            match to.try_write(&spill.bytes[spill.at..]) {
+                Ok(n) => spill.at += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::task::ready!(to.poll_write_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            if spill.at == spill.bytes.len() {
+                self.spill = None;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether everything that was to be written is.
+    pub(super) fn flushed(&self) -> bool {
+        self.spill.is_none() && self.pipe.is_none()
+    }
+}
+
+fn code_for(order: &CloseOrder, to: Side) -> u16 {
+    match to {
+        Side::Client => order.client_code,
+        Side::Upstream => order.upstream_code,
+    }
+}

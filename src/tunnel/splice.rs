@@ -1,0 +1,214 @@
+//! Large payloads by splice(2): socket to pipe to socket, without a copy to user space.
+//!
+//! Pipes belong to the worker and are lent to a tunnel only while bytes are in them. Where
+//! splice or a pipe is not to be had the caller copies; nothing here is needed to be right.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, SpliceFlags};
+use tokio::io::Interest;
+
+use crate::io::Io;
+
+/// Payload bytes still to come from which splicing is cheaper than copying.
+pub(super) const THRESHOLD: u64 = 64 * 1024;
+/// Capacity asked for each pipe in bytes; the kernel may grant less.
+const CAPACITY: usize = 256 * 1024;
+/// Most pipes of one worker at once: sinks that stall with a full pipe must not exhaust
+/// descriptors or the kernel's pipe memory.
+const MOST: usize = 64;
+/// Empty pipes that a worker keeps.
+const KEPT: usize = 4;
+
+thread_local! {
+    static POOL: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
+    static LENT: Cell<usize> = const { Cell::new(0) };
+    static UNSUPPORTED: Cell<bool> = const { Cell::new(false) };
+}
+
+#[derive(Debug)]
+struct Ends {
+    read: OwnedFd,
+    write: OwnedFd,
+}
+
+/// A pipe on loan from the worker.
+#[derive(Debug)]
+pub(super) struct Pipe {
+    /// `None` only while it is being dropped.
+    ends: Option<Box<Ends>>,
+    filled: usize,
+}
+
+impl Pipe {
+    /// A pooled pipe or a new one; `None` where there is none to be had.
+    fn borrow() -> Option<Pipe> {
+        if UNSUPPORTED.get() || LENT.get() >= MOST {
+            return None;
+        }
+        let pooled = POOL.with_borrow_mut(Vec::pop);
+        let ends = pooled.or_else(|| {
+            let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+            let (read, write) = rustix::pipe::pipe_with(flags).ok()?;
+            // Above the user's limit the default capacity stays: smaller moves, same bytes.
+            let _ = rustix::pipe::fcntl_setpipe_size(&write, CAPACITY);
+            Some(Ends { read, write })
+        })?;
+        LENT.set(LENT.get() + 1);
+        Some(Pipe {
+            ends: Some(Box::new(ends)),
+            filled: 0,
+        })
+    }
+}
+
+impl Drop for Pipe {
+    fn drop(&mut self) {
+        // Only an empty pipe may serve another tunnel. The thread's end may come first.
+        let _ = LENT.try_with(|lent| lent.set(lent.get().saturating_sub(1)));
+        if let Some(ends) = self.ends.take().filter(|_| self.filled == 0) {
+            let _ = POOL.try_with(|pool| {
+                let mut pool = pool.borrow_mut();
+                if pool.len() < KEPT {
+                    pool.push(*ends);
+                }
+            });
+        }
+    }
+}
+
+/// What an attempt to fill a pipe brought.
+pub(super) enum Moved {
+    /// So many bytes are in the pipe.
+    Bytes(usize),
+    /// The source has nothing; its readiness is awaited.
+    Wait,
+    /// The source has ended its stream.
+    End,
+    /// The source failed.
+    Failed(io::Error),
+    /// Copy instead.
+    Unable,
+}
+
+/// Moves up to `left` bytes from the socket into a pipe, which is left in `slot`.
+pub(super) fn fill(from: &Io, left: u64, slot: &mut Option<Pipe>, cx: &mut Context<'_>) -> Moved {
+    let most = left.min(CAPACITY as u64) as usize;
+    loop {
+        match from.poll_read_ready(cx) {
+            Poll::Pending => return Moved::Wait,
+            Poll::Ready(Err(error)) => return Moved::Failed(error),
+            Poll::Ready(Ok(())) => {}
+        }
+        let Some(mut pipe) = Pipe::borrow() else {
+            return Moved::Unable;
+        };
+        let Some(ends) = &pipe.ends else {
+            return Moved::Unable;
+        };
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        let moved = from.try_io(Interest::READABLE, |fd| {
+            Ok(rustix::pipe::splice(
+                fd,
+                None,
+                &ends.write,
+                None,
+                most,
+                flags,
+            )?)
+        });
+        match moved {
+            Ok(0) => return Moved::End,
+            Ok(n) => {
+                pipe.filled = n;
+                *slot = Some(pipe);
+                return Moved::Bytes(n);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if unsupported(&error) => {
+                UNSUPPORTED.set(true);
+                return Moved::Unable;
+            }
+            Err(error) => return Moved::Failed(error),
+        }
+    }
+}
+
+/// How far a pipe was emptied.
+pub(super) enum Drained {
+    /// It is, and was given back.
+    Empty,
+    /// The sink takes no more; its readiness is awaited.
+    Wait,
+    /// It is, but into this: the sink cannot be spliced to.
+    Stranded(Vec<u8>),
+}
+
+/// Moves the bytes of the pipe in `slot`, if there is one, to the socket.
+pub(super) fn drain(slot: &mut Option<Pipe>, to: &Io, cx: &mut Context<'_>) -> io::Result<Drained> {
+    while let Some(pipe) = slot {
+        let Some(ends) = &pipe.ends else {
+            return Ok(Drained::Empty);
+        };
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        let moved = to.try_io(Interest::WRITABLE, |fd| {
+            Ok(rustix::pipe::splice(
+                &ends.read,
+                None,
+                fd,
+                None,
+                pipe.filled,
+                flags,
+            )?)
+        });
+        match moved {
+            Ok(n) => pipe.filled -= n.min(pipe.filled),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                match to.poll_write_ready(cx) {
+                    Poll::Pending => return Ok(Drained::Wait),
+                    Poll::Ready(ready) => ready?,
+                }
+            }
+            Err(error) if unsupported(&error) => {
+                UNSUPPORTED.set(true);
+                let mut bytes = vec![0; pipe.filled];
+                read_all(&ends.read, &mut bytes)?;
+                *slot = None;
+                return Ok(Drained::Stranded(bytes));
+            }
+            Err(error) => return Err(error),
+        }
+        if pipe.filled == 0 {
+            *slot = None;
+        }
+    }
+    Ok(Drained::Empty)
+}
+
+/// The bytes are known to be in the pipe.
+fn read_all(pipe: &OwnedFd, mut bytes: &mut [u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match rustix::io::read(pipe, &mut *bytes)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => bytes = &mut bytes[n..],
+        }
+    }
+    Ok(())
+}
+
+fn unsupported(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    [Errno::INVAL, Errno::NOSYS, Errno::PERM, Errno::OPNOTSUPP]
+        .iter()
+        .any(|known| code == Some(known.raw_os_error()))
+}
+
+/// Pipes on loan to the tunnels of this thread.
+#[cfg(test)]
+pub(super) fn lent() -> usize {
+    LENT.get()
+}

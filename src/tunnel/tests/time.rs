@@ -1,0 +1,265 @@
+//! Deadlines, told by a clock in the test's hand.
+
+use super::*;
+use crate::config::DrainConfig;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test]
+async fn silence_in_both_directions_is_idle() {
+    let (mut client, mut upstream, handle) = open(WebSocketConfig {
+        idle_timeout: Some(60 * SECOND),
+        ..WebSocketConfig::default()
+    })
+    .await;
+    tick_at(50 * SECOND);
+    // One direction that speaks keeps the tunnel.
+    upstream
+        .write_all(&server_frame(0x81, b"x"))
+        .await
+        .expect("write");
+    read(&mut client, 3).await;
+    tick_at(55 * SECOND);
+    tick_at(110 * SECOND);
+    tokio::task::yield_now().await;
+    assert_eq!(handle.phase(), Phase::Open);
+    tick_at(116 * SECOND);
+    let frame = read(&mut client, 16).await;
+    assert_eq!(frame, server_frame(0x88, b"\x03\xe9idle timeout"));
+    until("the phase", || handle.phase() == Phase::Closing).await;
+    // Nobody answers: the close deadline ends it.
+    tick_at(117 * SECOND);
+    tick_at(123 * SECOND);
+    let ended = ended().await;
+    assert_eq!(ended.closed_by, ClosedBy::Idle);
+    assert_eq!(ended.detail.as_deref(), Some("close deadline"));
+    assert_eq!(ended.closes.sent_client, Some(1001));
+}
+
+#[tokio::test]
+async fn the_greatest_age_is_shortened_at_random() {
+    let (_client, _upstream, handle) = open(WebSocketConfig {
+        max_age: Some(1000 * SECOND),
+        max_age_jitter: 0.5,
+        ..WebSocketConfig::default()
+    })
+    .await;
+    tick_at(499 * SECOND);
+    assert!(handle.order().is_none());
+    tick_at(1000 * SECOND);
+    assert_eq!(handle.order().map(|order| order.by), Some(ClosedBy::MaxAge));
+}
+
+#[tokio::test]
+async fn the_other_direction_has_a_deadline_after_a_half_close() {
+    let (mut client, upstream, handle) = open(WebSocketConfig::default()).await;
+    client.shutdown().await.expect("shutdown");
+    until("the phase", || handle.phase() == Phase::Half).await;
+    tick_at(SECOND);
+    tick_at(30 * SECOND);
+    tokio::task::yield_now().await;
+    assert_eq!(registry::count(), 1);
+    tick_at(32 * SECOND);
+    let ended = ended().await;
+    assert_eq!(ended.closed_by, ClosedBy::Client);
+    assert_eq!(ended.detail.as_deref(), Some("half-close deadline"));
+    drop(upstream);
+}
+
+fn keep_alive() -> WebSocketConfig {
+    WebSocketConfig {
+        ping_interval: Some(30 * SECOND),
+        ..WebSocketConfig::default()
+    }
+}
+
+#[tokio::test]
+async fn our_pong_is_swallowed_and_others_pass() {
+    let (mut client, mut upstream, handle) = open(keep_alive()).await;
+    tick_at(31 * SECOND);
+    let ping = read(&mut client, 14).await;
+    assert_eq!(ping[..2], [0x89, 12]);
+    let pong = client_frame(0x8A, &ping[2..]);
+    let other = client_frame(0x8A, b"unasked 1234");
+    let text = client_frame(0x81, b"text");
+    // Byte by byte: it is held until it is known.
+    for part in [&text, &pong, &other, &pong, &text] {
+        for byte in part {
+            client
+                .write_all(std::slice::from_ref(byte))
+                .await
+                .expect("write");
+            tokio::task::yield_now().await;
+        }
+    }
+    client
+        .write_all(&[pong.clone(), text.clone(), pong, text.clone()].concat())
+        .await
+        .expect("write");
+    // The upstream was silent as well: our masked Ping comes first.
+    assert_eq!(read(&mut upstream, 18).await[..2], [0x89, 0x8C]);
+    let expected = [&text[..], &other, &text, &text, &text].concat();
+    assert_eq!(read(&mut upstream, expected.len()).await, expected);
+    assert!(handle.rtt(Side::Client).is_some());
+    drop((client, upstream));
+    let ended = ended().await;
+    assert_eq!(ended.from_client.pongs, 5);
+    assert!(ended.client_rtt.is_some());
+}
+
+#[tokio::test]
+async fn a_held_pong_is_passed_on_at_the_end() {
+    let (mut client, mut upstream, _) = open(keep_alive()).await;
+    tick_at(31 * SECOND);
+    read(&mut client, 14).await;
+    read(&mut upstream, 18).await;
+    client
+        .write_all(&client_frame(0x8A, b"cut off")[..9])
+        .await
+        .expect("write");
+    client.shutdown().await.expect("shutdown");
+    assert_eq!(
+        read_to_end(&mut upstream).await,
+        client_frame(0x8A, b"cut off")[..9]
+    );
+}
+
+#[tokio::test]
+async fn an_unanswered_ping_closes_and_an_answered_one_does_not() {
+    let (mut client, mut upstream, handle) = open(keep_alive()).await;
+    tick_at(31 * SECOND);
+    let ping = read(&mut client, 14).await;
+    read(&mut upstream, 18).await;
+    tick_at(32 * SECOND);
+    client
+        .write_all(&client_frame(0x8A, &ping[2..]))
+        .await
+        .expect("write");
+    let both = 2 * SECOND;
+    until("the pong", || {
+        handle.counters(Side::Client).tally().pongs == 1
+    })
+    .await;
+    tick_at(31 * SECOND + both);
+    tick_at(51 * SECOND);
+    assert!(handle.order().is_none(), "20 s are not over");
+    tick_at(53 * SECOND);
+    let order = handle.order().expect("an order");
+    assert_eq!(order.by, ClosedBy::KeepAlive);
+    assert_eq!(order.detail, Some("upstream did not answer a ping"));
+}
+
+#[tokio::test]
+async fn answers_to_our_pings_do_not_defeat_the_idle_timeout() {
+    let (mut client, mut upstream, handle) = open(WebSocketConfig {
+        idle_timeout: Some(100 * SECOND),
+        ..keep_alive()
+    })
+    .await;
+    let mut answered = 0;
+    for at in [31, 62, 93] {
+        tick_at(at * SECOND);
+        let ping = read(&mut client, 14).await;
+        client
+            .write_all(&client_frame(0x8A, &ping[2..]))
+            .await
+            .expect("write");
+        let masked = read(&mut upstream, 18).await;
+        let payload: Vec<u8> = (0..12).map(|i| masked[6 + i] ^ masked[2 + i % 4]).collect();
+        upstream
+            .write_all(&server_frame(0x8A, &payload))
+            .await
+            .expect("write");
+        answered += 1;
+        until("the pongs", || {
+            [Side::Client, Side::Upstream]
+                .iter()
+                .all(|s| handle.counters(*s).tally().pongs == answered)
+        })
+        .await;
+        tick_at(at * SECOND + SECOND / 2);
+    }
+    assert!(handle.order().is_none());
+    tick_at(101 * SECOND);
+    assert_eq!(handle.order().map(|order| order.by), Some(ClosedBy::Idle));
+}
+
+#[tokio::test]
+async fn no_ping_stands_inside_a_frame() {
+    let (mut client, mut upstream, _) = open(keep_alive()).await;
+    let frame = server_frame(0x82, &noise(1, 5000));
+    upstream.write_all(&frame[..2000]).await.expect("write");
+    assert_eq!(read(&mut client, 2000).await, frame[..2000]);
+    tick_at(SECOND);
+    tick_at(32 * SECOND);
+    // The upstream's direction is free: its Ping shows that the tick has been obeyed.
+    read(&mut upstream, 18).await;
+    let tail = [&frame[2000..], &server_frame(0x81, b"next")].concat();
+    upstream.write_all(&tail).await.expect("write");
+    let seen = read(&mut client, 3000 + 14 + 6).await;
+    assert_eq!(seen[..3000], frame[2000..]);
+    assert_eq!(seen[3000..3002], [0x89, 12]);
+    assert_eq!(seen[3014..], server_frame(0x81, b"next"));
+}
+
+#[tokio::test]
+async fn a_drain_is_spread_over_its_span() {
+    let mut ends = Vec::new();
+    for _ in 0..200 {
+        let (client, near_client) = UnixStream::pair().expect("pair");
+        let (upstream, near_upstream) = UnixStream::pair().expect("pair");
+        spawn(spec(near_client, near_upstream));
+        ends.push((client, upstream));
+    }
+    let start = Instant::now();
+    let config = DrainConfig {
+        over: 100 * SECOND,
+        deadline: 200 * SECOND,
+        ..DrainConfig::default()
+    };
+    registry::drain(&config, start);
+    let ordered = || {
+        registry::handles()
+            .iter()
+            .filter(|h| h.order().is_some())
+            .count()
+    };
+    let mut before = 0;
+    for tenth in 1..=10 {
+        registry::tick(start + tenth * 10 * SECOND + SECOND / 5);
+        let now = ordered();
+        // 20 are expected in each tenth; five standard deviations are 21.
+        assert!(
+            (1..=41).contains(&(now - before)),
+            "{} in one tenth",
+            now - before
+        );
+        before = now;
+    }
+    assert_eq!(before, 200);
+    registry::tick(start + 201 * SECOND);
+    until("all are cut", || registry::count() == 0).await;
+    let by: Vec<ClosedBy> = ENDED.with_borrow(|ended| ended.iter().map(|e| e.closed_by).collect());
+    assert_eq!(by, vec![ClosedBy::Drain; 200]);
+    drop(ends);
+}
+
+#[tokio::test]
+async fn a_drain_taken_back_spares_the_rest_and_a_cut_spares_none() {
+    let (_client, _upstream, handle) = open(WebSocketConfig::default()).await;
+    let start = Instant::now();
+    registry::drain(
+        &DrainConfig {
+            over: 100 * SECOND,
+            ..DrainConfig::default()
+        },
+        start,
+    );
+    registry::undrain();
+    registry::tick(start + 300 * SECOND);
+    assert!(handle.order().is_none());
+    assert_eq!(registry::cut_all(Cut::Drain), 1);
+    let ended = ended().await;
+    assert_eq!(ended.closed_by, ClosedBy::Drain);
+    assert_eq!(ended.detail.as_deref(), Some("drain deadline"));
+}

@@ -1,0 +1,238 @@
+//! The body of an upstream's answer, streamed as it comes. It also goes on sending the
+//! request's body, and gives the connection back to the pool once both have ended cleanly.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use http_body::{Body, Frame, SizeHint};
+
+use super::chunked::{Decoder, Step};
+use super::client::InFlight;
+use super::response::{BodyKind, ResponseHead};
+use super::{Lease, pool};
+
+/// Why an answer broke off.
+#[derive(Debug)]
+pub enum AnswerError<E> {
+    /// The upstream ended the connection before the body's end.
+    Incomplete,
+    /// Its chunks are broken.
+    Malformed,
+    /// The socket failed.
+    Io(io::Error),
+    /// The request's body failed while the answer was under way.
+    Request(E),
+}
+
+#[derive(Debug)]
+enum Rest {
+    Length(u64),
+    Chunked(Decoder),
+    UntilClose,
+    Ended,
+}
+
+/// The rest of an answer behind its head.
+#[derive(Debug)]
+pub struct AnswerBody<B> {
+    /// `None` once the connection has been given back or is of no further use.
+    flight: Option<InFlight<B>>,
+    rest: Rest,
+    /// Bytes read and not yet handed on.
+    ready: Bytes,
+    keep_alive: bool,
+    /// Counts as a share of the endpoint until the answer has ended.
+    lease: Lease,
+    /// How many idle connections the pool may keep, and how long.
+    idle: (usize, Duration),
+}
+
+impl<B> AnswerBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    /// Continues behind `head`; `ready` is what was read of the body with it. `bodiless`: the
+    /// request was a HEAD. `idle`: how many connections the pool may keep, and how long.
+    pub fn new(
+        flight: InFlight<B>,
+        head: &ResponseHead,
+        ready: Bytes,
+        bodiless: bool,
+        lease: Lease,
+        idle: (usize, Duration),
+    ) -> Self {
+        let rest = match head.body {
+            _ if bodiless => Rest::Ended,
+            BodyKind::None | BodyKind::Length(0) => Rest::Ended,
+            BodyKind::Length(length) => Rest::Length(length),
+            BodyKind::Chunked => Rest::Chunked(Decoder::default()),
+            BodyKind::UntilClose => Rest::UntilClose,
+        };
+        let keep_alive = head.persists();
+        let mut body = AnswerBody {
+            flight: Some(flight),
+            rest,
+            ready,
+            keep_alive,
+            lease,
+            idle,
+        };
+        if body.is_end_stream() {
+            body.end();
+        }
+        body
+    }
+
+    /// The endpoint that answers.
+    pub fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    /// The whole body, if all of it came with the head.
+    pub fn take_whole(&mut self) -> Option<Bytes> {
+        match self.rest {
+            Rest::Length(length) if length == self.ready.len() as u64 => {
+                let whole = std::mem::take(&mut self.ready);
+                self.end();
+                Some(whole)
+            }
+            Rest::Ended => Some(Bytes::new()),
+            _ => None,
+        }
+    }
+
+    /// What has been read of the body and not yet handed on.
+    pub fn peek(&self) -> &[u8] {
+        &self.ready
+    }
+
+    /// Reads on until something of the body is there, for a look at its first words.
+    pub fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let (true, Some(flight)) = (self.ready.is_empty(), &mut self.flight)
+            && let Ok(bytes) = ready!(flight.poll_more(cx, 0))
+        {
+            self.ready = bytes;
+        }
+        Poll::Ready(())
+    }
+
+    /// The answer has ended: the connection serves the next request if nothing is left on
+    /// it in either direction.
+    fn end(&mut self) {
+        self.rest = Rest::Ended;
+        if let Some(flight) = self.flight.take()
+            && self.keep_alive
+            && self.ready.is_empty()
+            && flight.is_sent()
+        {
+            pool::put(flight.connection, self.idle.0, self.idle.1);
+        }
+    }
+
+    /// Hands on what is ready; `None` when more must be read first.
+    fn take_ready(&mut self) -> Result<Option<Frame<Bytes>>, AnswerError<B::Error>> {
+        match &mut self.rest {
+            Rest::Ended => Ok(None),
+            _ if self.ready.is_empty() => Ok(None),
+            Rest::UntilClose => Ok(Some(Frame::data(std::mem::take(&mut self.ready)))),
+            Rest::Length(left) => {
+                let len = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(self.ready.len());
+                *left -= len as u64;
+                let ended = *left == 0;
+                let data = self.ready.split_to(len);
+                if ended {
+                    self.end();
+                }
+                Ok(Some(Frame::data(data)))
+            }
+            Rest::Chunked(decoder) => {
+                match decoder
+                    .step(&self.ready)
+                    .map_err(|_| AnswerError::Malformed)?
+                {
+                    Step::More => {
+                        self.ready.clear();
+                        Ok(None)
+                    }
+                    Step::Data { skip, len } => {
+                        self.ready.advance(skip);
+                        Ok(Some(Frame::data(self.ready.split_to(len))))
+                    }
+                    Step::End { used, trailers } => {
+                        self.ready.advance(used);
+                        self.end();
+                        Ok(trailers.map(Frame::trailers))
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<B> Body for AnswerBody<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    type Data = Bytes;
+    type Error = AnswerError<B::Error>;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = &mut *self;
+        loop {
+            match this.take_ready() {
+                Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
+                Ok(None) => {}
+                Err(error) => {
+                    this.flight = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+            let Some(flight) = &mut this.flight else {
+                return Poll::Ready(None);
+            };
+            if let Poll::Ready(Err(error)) = flight.poll_send(cx) {
+                this.flight = None;
+                return Poll::Ready(Some(Err(AnswerError::Request(error))));
+            }
+            let expect = match &this.rest {
+                Rest::Length(left) => *left,
+                _ => 0,
+            };
+            let error = match ready!(flight.poll_more(cx, expect)) {
+                Ok(bytes) if !bytes.is_empty() => {
+                    this.ready = bytes;
+                    continue;
+                }
+                Ok(_) if matches!(this.rest, Rest::UntilClose) => {
+                    this.rest = Rest::Ended;
+                    this.flight = None;
+                    return Poll::Ready(None);
+                }
+                Ok(_) => AnswerError::Incomplete,
+                Err(error) => AnswerError::Io(error),
+            };
+            this.flight = None;
+            return Poll::Ready(Some(Err(error)));
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.rest, Rest::Ended)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.rest {
+            Rest::Length(left) => SizeHint::with_exact(*left),
+            Rest::Ended => SizeHint::with_exact(0),
+            _ => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! One HTTP/1.1 request on one upstream connection (RFC 9112), driven by the task of the
+//! exchange itself: no task, channel or lock stands between a client and its upstream.
+//!
+//! Knows how to write a request and to read an answer's head; `body` streams the rest.
+
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http_body::Body;
+use tokio::io::AsyncReadExt;
+
+use super::response::{HeadError, MAX_RESPONSE_HEAD, ResponseHead};
+use crate::io::Io;
+
+/// What one read may bring while the size of the answer is unknown, in bytes.
+const READ: usize = 32 * 1024;
+/// What one read may bring of a large body, in bytes.
+const READ_LARGE: usize = 256 * 1024;
+
+/// A connection to an endpoint that speaks HTTP/1.1.
+#[derive(Debug)]
+pub struct Connection {
+    /// The socket.
+    pub io: Io,
+    /// [`super::Endpoint`]'s number, under which the pool keeps it.
+    pub endpoint: usize,
+    /// Whether it served a request before: if so, its end may only mean that the upstream
+    /// closed it while idle.
+    pub reused: bool,
+}
+
+/// How a request's body is framed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFraming {
+    /// As the Content-Length in the head says.
+    Length,
+    /// Chunked.
+    Chunked,
+}
+
+/// Why a request did not get the head of an answer.
+#[derive(Debug)]
+pub enum FlightError<E> {
+    /// The request's own body failed; the client's side is to blame.
+    Body(E),
+    /// The connection failed or ended.
+    Connection {
+        /// What the socket said.
+        error: io::Error,
+        /// What had come of an answer.
+        came: Bytes,
+    },
+    /// The answer's head is not acceptable.
+    Head {
+        /// Why not.
+        error: HeadError,
+        /// Its first bytes, for a diagnosis.
+        bytes: Bytes,
+    },
+}
+
+/// A request under way: what is still to be written, and the connection.
+#[derive(Debug)]
+pub struct InFlight<B> {
+    /// The connection that it is on.
+    pub connection: Connection,
+    /// The head, kept until an answer begins so that a retry needs no copy.
+    head: Vec<u8>,
+    written: usize,
+    body: Option<(B, BodyFraming)>,
+    /// Chunk framing and data that are to be written before the body is asked for more.
+    prefix: Vec<u8>,
+    data: Bytes,
+    suffix: &'static [u8],
+    read: BytesMut,
+    /// The socket refused to take more; an answer may still be there to be read.
+    write_failed: Option<io::Error>,
+}
+
+impl<B> InFlight<B>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    /// Begins a request; `head` ends with the empty line.
+    pub fn new(connection: Connection, head: Vec<u8>, body: Option<(B, BodyFraming)>) -> Self {
+        InFlight {
+            connection,
+            head,
+            written: 0,
+            body,
+            prefix: Vec::new(),
+            data: Bytes::new(),
+            suffix: b"",
+            read: BytesMut::new(),
+            write_failed: None,
+        }
+    }
+
+    /// The head, for sending it again on another connection.
+    pub fn into_head(self) -> Vec<u8> {
+        self.head
+    }
+
+    /// Whether the whole request has been written.
+    pub fn is_sent(&self) -> bool {
+        self.written == self.head.len() && self.body.is_none() && !self.has_piece()
+    }
+
+    fn has_piece(&self) -> bool {
+        !self.prefix.is_empty() || !self.data.is_empty() || !self.suffix.is_empty()
+    }
+
+    /// Writes as much of the request as there is room for.
+    ///
+    /// # Errors
+    /// The body's own error. A socket's error is kept for [`InFlight::poll_head`], because
+    /// an upstream may answer and close before it has read everything.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), B::Error>> {
+        if self.write_failed.is_some() || self.is_sent() {
+            return Poll::Ready(Ok(()));
+        }
+        while self.written < self.head.len() {
+            match ready!(
+                self.connection
+                    .io
+                    .poll_write(cx, &self.head[self.written..])
+            ) {
+                Ok(0) => return self.fail_write(io::ErrorKind::WriteZero.into()),
+                Ok(n) => self.written += n,
+                Err(error) => return self.fail_write(error),
+            }
+        }
+        loop {
+            while self.has_piece() {
+                let pieces = [
+                    IoSlice::new(&self.prefix),
+                    IoSlice::new(&self.data),
+                    IoSlice::new(self.suffix),
+                ];
+                match ready!(self.connection.io.poll_write_vectored(cx, &pieces)) {
+                    Ok(0) => return self.fail_write(io::ErrorKind::WriteZero.into()),
+                    Ok(n) => self.advance(n),
+                    Err(error) => return self.fail_write(error),
+                }
+            }
+            if !ready!(self.poll_piece(cx))? {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn fail_write(&mut self, error: io::Error) -> Poll<Result<(), B::Error>> {
+        self.write_failed = Some(error);
+        self.body = None;
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut n: usize) {
+        let prefix = n.min(self.prefix.len());
+        self.prefix.drain(..prefix);
+        n -= prefix;
+        let data = n.min(self.data.len());
+        self.data.advance(data);
+        self.suffix = &self.suffix[n - data..];
+    }
+
+    /// Takes the next piece of the body; `false` when there is none left.
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, B::Error>> {
+        let Some((body, framing)) = &mut self.body else {
+            return Poll::Ready(Ok(false));
+        };
+        let framing = *framing;
+        let Some(frame) = ready!(Pin::new(body).poll_frame(cx)).transpose()? else {
+            self.body = None;
+            if framing == BodyFraming::Chunked {
+                self.suffix = b"0\r\n\r\n";
+            }
+            return Poll::Ready(Ok(true));
+        };
+        match frame.into_data() {
+            Ok(data) if data.is_empty() => {}
+            Ok(data) => {
+                if framing == BodyFraming::Chunked {
+                    self.prefix = format!("{:x}\r\n", data.len()).into_bytes();
+                    self.suffix = b"\r\n";
+                }
+                self.data = data;
+            }
+            Err(frame) => {
+                self.body = None;
+                if let (Ok(trailers), BodyFraming::Chunked) = (frame.into_trailers(), framing) {
+                    self.prefix = b"0\r\n".to_vec();
+                    for (name, value) in &trailers {
+                        write_field(&mut self.prefix, name.as_str().as_bytes(), value.as_bytes());
+                    }
+                    self.suffix = b"\r\n";
+                }
+            }
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Sends the request and waits for the head of the answer; with it comes what was read
+    /// of the body.
+    ///
+    /// # Errors
+    /// [`FlightError`]; the connection is of no further use then.
+    pub fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(ResponseHead, Bytes), FlightError<B::Error>>> {
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            return Poll::Ready(Err(FlightError::Body(error)));
+        }
+        loop {
+            if !self.read.is_empty() {
+                match ResponseHead::parse(&self.read, MAX_RESPONSE_HEAD) {
+                    Ok(Some((head, end))) => {
+                        self.read.advance(end);
+                        return Poll::Ready(Ok((head, self.read.split().freeze())));
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        let bytes = self.read.split().freeze();
+                        return Poll::Ready(Err(FlightError::Head { error, bytes }));
+                    }
+                }
+            }
+            let read = ready!(poll_read(&mut self.connection.io, cx, &mut self.read, READ));
+            let error = match (read, self.write_failed.take()) {
+                (Ok(n), _) if n > 0 => continue,
+                (_, Some(error)) | (Err(error), None) => error,
+                (Ok(_), None) => io::ErrorKind::UnexpectedEof.into(),
+            };
+            let came = self.read.split().freeze();
+            return Poll::Ready(Err(FlightError::Connection { error, came }));
+        }
+    }
+
+    /// Puts bytes back in front of what will be read: an interim answer was taken off them.
+    pub fn unread(&mut self, rest: Bytes) {
+        debug_assert!(self.read.is_empty());
+        self.read = BytesMut::from(rest);
+    }
+
+    /// Reads more of the answer; `expect` is how much is known to be missing, in bytes.
+    pub fn poll_more(&mut self, cx: &mut Context<'_>, expect: u64) -> Poll<io::Result<Bytes>> {
+        let room = expect.clamp(READ as u64, READ_LARGE as u64) as usize;
+        let mut buf = BytesMut::new();
+        ready!(poll_read(&mut self.connection.io, cx, &mut buf, room))?;
+        Poll::Ready(Ok(buf.freeze()))
+    }
+}
+
+/// Reads once, into a buffer that is only made when there is something to read.
+fn poll_read(
+    io: &mut Io,
+    cx: &mut Context<'_>,
+    buf: &mut BytesMut,
+    room: usize,
+) -> Poll<io::Result<usize>> {
+    ready!(io.poll_read_ready(cx))?;
+    buf.reserve(room);
+    pin!(io.read_buf(buf)).poll(cx)
+}
+
+/// One header line, as it goes on the wire.
+pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}

@@ -1,0 +1,304 @@
+//! Opens one connection to one endpoint, and says in the words of RFC 9209 section 2.3 why
+//! it could not. Which endpoint, and whether to try another, is decided elsewhere.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use tokio::io::Interest;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::io::Io;
+
+use super::{Address, Endpoint};
+
+/// Connects within `timeout`.
+///
+/// A TCP connection gets `TCP_NODELAY` and nothing more: keep-alive options cost four system
+/// calls and serve only what is going to be idle for long, so a tunnel that has lived for
+/// some seconds calls [`keep_alive`](crate::listen::socket::keep_alive) itself.
+/// socket, setsockopt, connect, epoll_ctl: that is all.
+pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, ConnectError> {
+    let connected = async {
+        match endpoint.address() {
+            Address::Tcp(address) => tcp(*address).await.map(Io::Tcp),
+            Address::Unix(path) => unix(path).await.map(Io::Unix),
+        }
+    };
+    let (kind, source) = match tokio::time::timeout(timeout, connected).await {
+        Ok(Ok(io)) => return Ok(io),
+        Ok(Err(source)) => (ConnectErrorKind::of(&source), source),
+        Err(_) => {
+            let words = format!("no answer within {timeout:?}");
+            (
+                ConnectErrorKind::Timeout,
+                io::Error::new(io::ErrorKind::TimedOut, words),
+            )
+        }
+    };
+    Err(ConnectError {
+        kind,
+        to: endpoint.name().clone(),
+        source: Some(source),
+    })
+}
+
+async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    sockopt::set_tcp_nodelay(&fd, true)?;
+    match rustix::net::connect(&fd, &address) {
+        Ok(()) | Err(Errno::INPROGRESS) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let stream = TcpStream::from_std(fd.into())?;
+    // A failed connect shows as EPOLLERR and EPOLLHUP, so SO_ERROR is asked for only then.
+    let ready = stream.ready(Interest::WRITABLE).await?;
+    if ready.is_write_closed()
+        && let Some(error) = stream.take_error()?
+    {
+        return Err(error);
+    }
+    Ok(stream)
+}
+
+async fn unix(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            // The listener's backlog is full, and no event tells when it no longer is.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Why there is no connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConnectErrorKind {
+    /// Nobody listens there.
+    Refused,
+    /// No answer in time.
+    Timeout,
+    /// No route to the host or network.
+    Unreachable,
+    /// The name has not been resolved.
+    Dns,
+    /// This machine is out of descriptors, ports or memory: no endpoint's fault.
+    Local,
+    /// Anything else.
+    Other,
+}
+
+impl ConnectErrorKind {
+    fn of(error: &io::Error) -> ConnectErrorKind {
+        match error.raw_os_error().map(Errno::from_raw_os_error) {
+            // A unix socket whose file is missing is a server that is not running.
+            Some(Errno::CONNREFUSED | Errno::NOENT) => ConnectErrorKind::Refused,
+            Some(Errno::TIMEDOUT) => ConnectErrorKind::Timeout,
+            Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => {
+                ConnectErrorKind::Unreachable
+            }
+            Some(
+                Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM,
+            ) => ConnectErrorKind::Local,
+            _ => ConnectErrorKind::Other,
+        }
+    }
+
+    /// The error type in `Proxy-Status`, RFC 9209 section 2.3.
+    pub fn proxy_error(self) -> &'static str {
+        match self {
+            ConnectErrorKind::Refused => "connection_refused",
+            ConnectErrorKind::Timeout => "connection_timeout",
+            ConnectErrorKind::Unreachable => "destination_ip_unroutable",
+            ConnectErrorKind::Dns => "dns_error",
+            ConnectErrorKind::Local => "proxy_internal_error",
+            ConnectErrorKind::Other => "destination_unavailable",
+        }
+    }
+
+    /// The status that RFC 9209 recommends for it.
+    pub fn status(self) -> http::StatusCode {
+        match self {
+            ConnectErrorKind::Refused | ConnectErrorKind::Unreachable | ConnectErrorKind::Dns => {
+                http::StatusCode::BAD_GATEWAY
+            }
+            ConnectErrorKind::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
+            ConnectErrorKind::Local | ConnectErrorKind::Other => {
+                http::StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
+    }
+
+    /// True if the endpoint is to be marked with [`Lease::failed`](super::Lease::failed) and
+    /// another one tried; where this machine is at fault, neither helps.
+    pub fn blames_endpoint(self) -> bool {
+        self != ConnectErrorKind::Local
+    }
+}
+
+/// A connect that failed. Nothing was sent.
+#[derive(Debug)]
+pub struct ConnectError {
+    /// What kind of failure.
+    pub kind: ConnectErrorKind,
+    /// Name of the endpoint, or of the upstream where no endpoint is known.
+    pub to: Arc<str>,
+    /// What the system said.
+    pub source: Option<io::Error>,
+}
+
+impl ConnectError {
+    /// The upstream's names have not been resolved so far.
+    pub fn unresolved(upstream: Arc<str>) -> ConnectError {
+        ConnectError {
+            kind: ConnectErrorKind::Dns,
+            to: upstream,
+            source: None,
+        }
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Some(source) => write!(f, "cannot connect to {}: {source}", self.to),
+            None => write!(f, "no address of upstream {} has been resolved", self.to),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_ref().map(|source| source as _)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Registry;
+    use super::*;
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+
+    fn endpoint(address: Address) -> Arc<Endpoint> {
+        Registry::default().endpoint(&"app".into(), address)
+    }
+
+    async fn kind_of(address: Address, timeout: Duration) -> ConnectErrorKind {
+        connect(&endpoint(address), timeout)
+            .await
+            .expect_err("no connection")
+            .kind
+    }
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    #[tokio::test]
+    async fn tcp_connects_without_delay_option_and_carries_bytes() {
+        for host in ["127.0.0.1:0", "[::1]:0"] {
+            let listener = TcpListener::bind(host).unwrap();
+            let address = listener.local_addr().unwrap();
+            let io = connect(&endpoint(Address::Tcp(address)), LONG)
+                .await
+                .unwrap();
+            assert!(sockopt::tcp_nodelay(io.as_fd()).unwrap());
+            let (mut peer, _) = listener.accept().unwrap();
+            assert_eq!(io.try_write(b"hello").unwrap(), 5, "writable at once");
+            drop(io);
+            let mut got = String::new();
+            peer.read_to_string(&mut got).unwrap();
+            assert_eq!(got, "hello");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_where_nobody_listens_refuses() {
+        let closed = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let error = connect(&endpoint(Address::Tcp(closed)), LONG)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind, ConnectErrorKind::Refused);
+        assert_eq!(error.kind.proxy_error(), "connection_refused");
+        assert!(error.to_string().contains(&closed.to_string()), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_full_backlog_times_out() {
+        // The kernel drops the SYN of whoever comes when the queue of one is full.
+        let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&fd, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        rustix::net::listen(&fd, 0).unwrap();
+        let address: SocketAddr = rustix::net::getsockname(&fd).unwrap().try_into().unwrap();
+        let _filling = std::net::TcpStream::connect(address).unwrap();
+        let short = Duration::from_millis(200);
+        assert_eq!(
+            kind_of(Address::Tcp(address), short).await,
+            ConnectErrorKind::Timeout
+        );
+    }
+
+    #[tokio::test]
+    async fn a_network_without_a_route_is_unreachable() {
+        // TCP cannot go to a broadcast address: Linux answers without sending a packet.
+        let address = Address::Tcp(SocketAddr::from(([255, 255, 255, 255], 9)));
+        let kind = kind_of(address, LONG).await;
+        assert_eq!(kind, ConnectErrorKind::Unreachable);
+        assert_eq!(kind.proxy_error(), "destination_ip_unroutable");
+        let error = io::Error::from(Errno::ADDRNOTAVAIL);
+        assert!(!ConnectErrorKind::of(&error).blames_endpoint());
+    }
+
+    #[tokio::test]
+    async fn unix_sockets_connect_refuse_and_wait_for_a_full_backlog() {
+        let dir = tempfile::tempdir().unwrap();
+        let path: Arc<Path> = dir.path().join("app.sock").into();
+        let address = || Address::Unix(path.clone());
+        assert_eq!(
+            kind_of(address(), LONG).await,
+            ConnectErrorKind::Refused,
+            "no file"
+        );
+
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let first = connect(&endpoint(address()), LONG).await.unwrap();
+        assert!(matches!(first, Io::Unix(_)));
+
+        let short = Duration::from_millis(50);
+        assert_eq!(
+            kind_of(address(), short).await,
+            ConnectErrorKind::Timeout,
+            "full"
+        );
+        let waiting = tokio::spawn({
+            let endpoint = endpoint(address());
+            async move { connect(&endpoint, LONG).await }
+        });
+        let _taken = listener.accept().unwrap();
+        waiting.await.unwrap().expect("there is room now");
+
+        drop(listener);
+        assert_eq!(
+            kind_of(address(), LONG).await,
+            ConnectErrorKind::Refused,
+            "stale file"
+        );
+    }
+}

@@ -1,0 +1,354 @@
+//! One place that a request can be sent to, the shares that exchanges and tunnels hold of
+//! it, and the registry that lets both survive a reload or a change of its name's addresses.
+//!
+//! Connecting, pooling and choosing among endpoints are done elsewhere in `upstream`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+/// What a connect needs: an address with nothing left to resolve.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix stream socket.
+    Unix(Arc<Path>),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Tcp(address) => address.fmt(f),
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An address of an upstream with its live counts and health. The atomics are relaxed: they
+/// guide a choice and guard no memory.
+#[derive(Debug)]
+pub struct Endpoint {
+    id: usize,
+    upstream: Arc<str>,
+    name: Arc<str>,
+    address: Address,
+    in_flight: AtomicU32,
+    tunnels: AtomicU32,
+    /// 0: in order. Otherwise a connect failed, and until this [`clock_ms`] the endpoint is
+    /// a last resort; after it, one trial is due.
+    avoid_until: AtomicU64,
+}
+
+impl Endpoint {
+    fn new(upstream: Arc<str>, address: Address) -> Endpoint {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        Endpoint {
+            id: NEXT.fetch_add(1, Relaxed),
+            upstream,
+            name: address.to_string().into(),
+            address,
+            in_flight: AtomicU32::new(0),
+            tunnels: AtomicU32::new(0),
+            avoid_until: AtomicU64::new(0),
+        }
+    }
+
+    /// A number that no other endpoint of this process has or will have.
+    pub fn id(&self) -> usize {
+        self.id
+    }
+
+    /// The address as logs show it: `10.0.0.3:9000`, `unix:/run/app.sock`.
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Name of the upstream that this endpoint belongs to.
+    pub fn upstream(&self) -> &Arc<str> {
+        &self.upstream
+    }
+
+    /// Where to connect.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Exchanges under way.
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// Tunnels open.
+    pub fn tunnels(&self) -> u32 {
+        self.tunnels.load(Relaxed)
+    }
+
+    /// What [`Balance::Least`](crate::config::Balance::Least) compares.
+    pub fn load(&self) -> u32 {
+        self.in_flight().saturating_add(self.tunnels())
+    }
+
+    /// False while the last connect counts as failed and no trial is due.
+    pub fn is_usable(&self) -> bool {
+        match self.avoid_until.load(Relaxed) {
+            0 => true,
+            until => until <= clock_ms(),
+        }
+    }
+
+    /// Takes the endpoint for use. After a failure only one caller gets the trial, the
+    /// others see the endpoint as failed until that one has reported: an address that
+    /// swallows packets must not hold every request for a connect timeout.
+    pub(super) fn claim(&self, retry_after: Duration) -> bool {
+        let until = self.avoid_until.load(Relaxed);
+        if until == 0 {
+            return true;
+        }
+        let now = clock_ms();
+        until <= now
+            && self
+                .avoid_until
+                .compare_exchange(until, now + whole_ms(retry_after), Relaxed, Relaxed)
+                .is_ok()
+    }
+
+    fn count(&self, share: Share) -> &AtomicU32 {
+        match share {
+            Share::Exchange => &self.in_flight,
+            Share::Tunnel => &self.tunnels,
+        }
+    }
+}
+
+/// Milliseconds on a clock that starts with the process, never 0.
+fn clock_ms() -> u64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    whole_ms(START.elapsed()) + 1
+}
+
+fn whole_ms(span: Duration) -> u64 {
+    // Half the range, so that adding two of them cannot overflow.
+    u64::try_from(span.as_millis())
+        .unwrap_or(u64::MAX)
+        .min(u64::MAX / 2 - 1)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    Exchange,
+    Tunnel,
+}
+
+/// A share of an endpoint, given back by `Drop`. What is reported through it is the only
+/// input of passive health.
+#[derive(Debug)]
+pub struct Lease {
+    endpoint: Arc<Endpoint>,
+    retry_after_ms: u32,
+    share: Share,
+}
+
+impl Lease {
+    /// A share for one exchange. `retry_after`: how long a failure reported through it
+    /// makes the endpoint a last resort.
+    pub fn exchange(endpoint: Arc<Endpoint>, retry_after: Duration) -> Lease {
+        endpoint.in_flight.fetch_add(1, Relaxed);
+        Lease {
+            endpoint,
+            retry_after_ms: u32::try_from(retry_after.as_millis()).unwrap_or(u32::MAX),
+            share: Share::Exchange,
+        }
+    }
+
+    /// The exchange became a tunnel and is counted as one from now on.
+    pub fn into_tunnel(mut self) -> Lease {
+        if self.share == Share::Exchange {
+            self.endpoint.tunnels.fetch_add(1, Relaxed);
+            self.endpoint.in_flight.fetch_sub(1, Relaxed);
+            self.share = Share::Tunnel;
+        }
+        self
+    }
+
+    /// Whose share this is.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.endpoint
+    }
+
+    /// The endpoint could not be reached: it is a last resort for a while.
+    pub fn failed(&self) {
+        let span = u64::from(self.retry_after_ms);
+        let before = self.endpoint.avoid_until.swap(clock_ms() + span, Relaxed);
+        if before == 0 {
+            tracing::warn!(
+                upstream = %self.endpoint.upstream,
+                endpoint = %self.endpoint.name,
+                retry_after_ms = self.retry_after_ms,
+                "endpoint failed: used only when no other is left"
+            );
+        }
+    }
+
+    /// The endpoint was reached.
+    pub fn ok(&self) {
+        // The plain load keeps the common case from writing to a line that all cores read.
+        if self.endpoint.avoid_until.load(Relaxed) != 0
+            && self.endpoint.avoid_until.swap(0, Relaxed) != 0
+        {
+            tracing::info!(
+                upstream = %self.endpoint.upstream,
+                endpoint = %self.endpoint.name,
+                "endpoint is back"
+            );
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.endpoint.count(self.share).fetch_sub(1, Relaxed);
+    }
+}
+
+/// Name of the upstream, and the address.
+type Key = (Arc<str>, Address);
+
+/// What outlives snapshots: endpoints by (upstream, address) for as long as somebody holds
+/// them, and the last good addresses of every name. Used when configurations or addresses
+/// change, never by a request.
+#[derive(Debug, Default)]
+pub struct Registry {
+    endpoints: Mutex<HashMap<Key, Weak<Endpoint>>>,
+    answers: Mutex<HashMap<Box<str>, Arc<[IpAddr]>>>,
+}
+
+impl Registry {
+    /// The endpoint of this upstream at this address: the living one, or a new one.
+    pub fn endpoint(&self, upstream: &Arc<str>, address: Address) -> Arc<Endpoint> {
+        let mut known = lock(&self.endpoints);
+        let key = (upstream.clone(), address);
+        if let Some(living) = known.get(&key).and_then(Weak::upgrade) {
+            return living;
+        }
+        known.retain(|_, endpoint| endpoint.strong_count() > 0);
+        let endpoint = Arc::new(Endpoint::new(key.0.clone(), key.1.clone()));
+        known.insert(key, Arc::downgrade(&endpoint));
+        endpoint
+    }
+
+    /// Remembers the addresses of `host`; true if they differ from those known before.
+    pub fn learn(&self, host: &str, addresses: &[IpAddr]) -> bool {
+        let mut sorted = addresses.to_vec();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut answers = lock(&self.answers);
+        match answers.get_mut(host) {
+            Some(known) if **known == *sorted => false,
+            Some(known) => {
+                *known = sorted.into();
+                true
+            }
+            None => {
+                answers.insert(host.into(), sorted.into());
+                true
+            }
+        }
+    }
+
+    /// The last good addresses of `host`.
+    pub fn addresses(&self, host: &str) -> Option<Arc<[IpAddr]>> {
+        lock(&self.answers).get(host).cloned()
+    }
+}
+
+/// A panic while one of these locks is held leaves a map that is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(port: u16) -> Address {
+        Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    #[test]
+    fn shares_are_counted_by_kind_and_given_back() {
+        let endpoint = Registry::default().endpoint(&"app".into(), address(1));
+        let first = Lease::exchange(endpoint.clone(), Duration::ZERO);
+        let second = Lease::exchange(endpoint.clone(), Duration::ZERO).into_tunnel();
+        assert_eq!(
+            (endpoint.in_flight(), endpoint.tunnels(), endpoint.load()),
+            (1, 1, 2)
+        );
+        drop(first);
+        assert_eq!((endpoint.in_flight(), endpoint.tunnels()), (0, 1));
+        drop(second.into_tunnel());
+        assert_eq!((endpoint.in_flight(), endpoint.tunnels()), (0, 0));
+    }
+
+    #[test]
+    fn an_endpoint_lives_as_long_as_somebody_holds_it() {
+        let registry = Registry::default();
+        let app: Arc<str> = "app".into();
+        let first = registry.endpoint(&app, address(1));
+        let lease = Lease::exchange(first.clone(), Duration::ZERO);
+        let id = first.id();
+        drop(first);
+        assert_eq!(
+            registry.endpoint(&app, address(1)).id(),
+            id,
+            "held by a lease"
+        );
+        assert_ne!(registry.endpoint(&"other".into(), address(1)).id(), id);
+        drop(lease);
+        assert_ne!(
+            registry.endpoint(&app, address(1)).id(),
+            id,
+            "nobody held it"
+        );
+        assert!(
+            lock(&registry.endpoints).len() <= 2,
+            "the dead ones are forgotten"
+        );
+    }
+
+    #[test]
+    fn one_trial_follows_a_failure() {
+        let endpoint = Registry::default().endpoint(&"app".into(), address(1));
+        let lease = Lease::exchange(endpoint.clone(), Duration::ZERO);
+        assert!(endpoint.claim(Duration::from_secs(60)) && endpoint.claim(Duration::from_secs(60)));
+        lease.failed();
+        assert!(
+            endpoint.is_usable(),
+            "a retry_after of zero makes a trial due at once"
+        );
+        assert!(endpoint.claim(Duration::from_secs(60)), "the trial");
+        assert!(!endpoint.claim(Duration::from_secs(60)), "only one");
+        assert!(!endpoint.is_usable());
+        lease.ok();
+        assert!(endpoint.is_usable() && endpoint.claim(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn a_lease_is_small_enough_to_live_in_every_tunnel() {
+        assert_eq!(size_of::<Lease>(), 16);
+    }
+
+    #[test]
+    fn learning_the_same_addresses_in_another_order_is_no_change() {
+        let registry = Registry::default();
+        let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
+        assert!(registry.learn("app", &[b, a]));
+        assert!(!registry.learn("app", &[a, b, a]));
+        assert!(registry.learn("app", &[a]));
+        assert_eq!(registry.addresses("app").as_deref(), Some(&[a][..]));
+    }
+}

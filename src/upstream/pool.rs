@@ -1,0 +1,116 @@
+//! A worker's idle upstream connections, by endpoint. Thread-local: taking and putting
+//! back costs no lock, and a connection is always used on the reactor that it lives on.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use super::client::Connection;
+
+thread_local! {
+    static POOL: RefCell<Pool> = RefCell::new(Pool::default());
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: HashMap<usize, Vec<Idle>, BuildHasherDefault<NumberHasher>>,
+    /// The time of the last tick: idle times need no finer clock.
+    now: Option<Instant>,
+    reused: u64,
+    opened: u64,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Option<Instant>,
+    timeout: Duration,
+}
+
+/// Endpoint numbers are small and ours: they need no keyed hash.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0 << 8 | u64::from(*byte);
+        }
+    }
+
+    fn write_usize(&mut self, n: usize) {
+        self.0 = n as u64;
+    }
+}
+
+/// Takes the connection to `endpoint` that was used last, passing over those that the
+/// upstream has closed or spoken on since.
+pub fn take(endpoint: usize) -> Option<Connection> {
+    POOL.with_borrow_mut(|pool| {
+        let idle = pool.idle.get_mut(&endpoint)?;
+        while let Some(Idle { connection, .. }) = idle.pop() {
+            if is_quiet(&connection) {
+                pool.reused += 1;
+                return Some(connection);
+            }
+        }
+        None
+    })
+}
+
+/// Notes a connection that had to be opened, for the reuse ratio.
+pub fn opened() {
+    POOL.with_borrow_mut(|pool| pool.opened += 1);
+}
+
+/// Keeps a connection for the next request, unless `max_idle` are kept already.
+pub fn put(mut connection: Connection, max_idle: usize, timeout: Duration) {
+    connection.reused = true;
+    POOL.with_borrow_mut(|pool| {
+        let since = pool.now;
+        let idle = pool.idle.entry(connection.endpoint).or_default();
+        if idle.len() < max_idle {
+            idle.push(Idle {
+                connection,
+                since,
+                timeout,
+            });
+        }
+    });
+}
+
+/// Drops what was idle for too long and what the upstreams have closed.
+pub fn tick(now: Instant) {
+    POOL.with_borrow_mut(|pool| {
+        pool.now = Some(now);
+        pool.idle.retain(|_, idle| {
+            idle.retain_mut(|entry| {
+                let since = *entry.since.get_or_insert(now);
+                now - since < entry.timeout && is_quiet(&entry.connection)
+            });
+            !idle.is_empty()
+        });
+    });
+}
+
+/// Drops every idle connection: a drain has begun.
+pub fn clear() {
+    POOL.with_borrow_mut(|pool| pool.idle.clear());
+}
+
+/// Connections reused and opened by this worker so far.
+pub fn counts() -> (u64, u64) {
+    POOL.with_borrow(|pool| (pool.reused, pool.opened))
+}
+
+/// Nothing was read from it and it was not closed, as far as the reactor knows: no system
+/// call is spent on asking.
+fn is_quiet(connection: &Connection) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    connection.io.poll_read_ready(&mut cx).is_pending()
+}

@@ -1,0 +1,237 @@
+//! Heads whole, in every split, and broken.
+
+use http::{StatusCode, Version};
+use proptest::prelude::*;
+
+use super::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
+
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+    Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+    Set-Cookie: a=1\r\nset-cookie:  b=2 \r\n\r\n\x81\x05Hello\r\n\r\n";
+
+fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
+    ResponseHead::parse(bytes, MAX_RESPONSE_HEAD)
+}
+
+fn body(fields: &str) -> Result<BodyKind, HeadError> {
+    body_of("HTTP/1.1 200 OK", fields)
+}
+
+fn body_of(status_line: &str, fields: &str) -> Result<BodyKind, HeadError> {
+    let head = format!("{status_line}\r\n{fields}\r\n");
+    Ok(parse(head.as_bytes())?.expect("complete").0.body)
+}
+
+#[test]
+fn a_101_ends_where_the_tunnel_begins() {
+    let (head, end) = parse(SWITCHING).unwrap().unwrap();
+    assert_eq!(head.status, StatusCode::SWITCHING_PROTOCOLS);
+    assert_eq!(head.version, Version::HTTP_11);
+    assert_eq!(head.body, BodyKind::None);
+    assert_eq!(head.headers["upgrade"], "websocket");
+    let cookies: Vec<_> = head.headers.get_all("set-cookie").iter().collect();
+    assert_eq!(cookies, ["a=1", "b=2"]);
+    assert_eq!(&SWITCHING[end..], b"\x81\x05Hello\r\n\r\n");
+    assert!(!head.is_interim());
+}
+
+#[test]
+fn every_split_gives_the_same_head() {
+    let whole = parse(SWITCHING).unwrap().unwrap();
+    for cut in 0..=SWITCHING.len() {
+        match parse(&SWITCHING[..cut]).unwrap() {
+            Some(head) => assert_eq!(head, whole),
+            None => assert!(cut < whole.1, "{cut}"),
+        }
+    }
+}
+
+#[test]
+fn interim_heads_are_told_apart() {
+    let bytes = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n";
+    let (hints, end) = parse(bytes).unwrap().unwrap();
+    assert!(hints.is_interim());
+    assert_eq!(hints.headers["link"], "</a>");
+    let (answer, _) = parse(&bytes[end..]).unwrap().unwrap();
+    assert!(!answer.is_interim());
+    assert_eq!(answer.body, BodyKind::UntilClose);
+}
+
+#[test]
+fn body_kinds() {
+    assert_eq!(body("Content-Length: 12\r\n"), Ok(BodyKind::Length(12)));
+    assert_eq!(body("Content-Length: 0\r\n"), Ok(BodyKind::Length(0)));
+    assert_eq!(
+        body("Content-Length: 18446744073709551615\r\n"),
+        Ok(BodyKind::Length(u64::MAX))
+    );
+    assert_eq!(
+        body("Transfer-Encoding: Chunked\r\n"),
+        Ok(BodyKind::Chunked)
+    );
+    assert_eq!(body(""), Ok(BodyKind::UntilClose));
+    assert_eq!(
+        body_of("HTTP/1.0 400 Bad Request", ""),
+        Ok(BodyKind::UntilClose)
+    );
+    assert_eq!(body_of("HTTP/1.1 204", ""), Ok(BodyKind::None));
+    assert_eq!(
+        body_of("HTTP/1.1 304 ", "Content-Length: 5\r\n"),
+        Ok(BodyKind::None)
+    );
+    assert_eq!(
+        body_of("HTTP/1.1 101 X", "Content-Length: 0\r\n"),
+        Ok(BodyKind::None)
+    );
+}
+
+#[test]
+fn unclear_lengths_are_refused() {
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5, 5\r\n",
+        "Content-Length: +5\r\n",
+        "Content-Length: -5\r\n",
+        "Content-Length: 0x5\r\n",
+        "Content-Length: \r\n",
+        "Content-Length: 18446744073709551616\r\n",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: chunked, identity\r\n",
+        "Transfer-Encoding: xchunked\r\n",
+        "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+    ] {
+        assert!(
+            matches!(body(fields), Err(HeadError::Framing(_))),
+            "{fields}"
+        );
+        // On a 101 too: the bytes behind it must not be read in two ways.
+        let switching = body_of("HTTP/1.1 101 X", fields);
+        assert!(matches!(switching, Err(HeadError::Framing(_))), "{fields}");
+    }
+    let old = body_of("HTTP/1.0 200 OK", "Transfer-Encoding: chunked\r\n");
+    assert!(matches!(old, Err(HeadError::Framing(_))));
+}
+
+#[test]
+fn broken_grammar_is_refused() {
+    for (bytes, error) in [
+        (
+            &b"HTTP/1.1 200 OK\nA: b\r\n\r\n"[..],
+            HeadError::BareLineFeed,
+        ),
+        (b"HTTP/1.1 200 OK\r\nA: b\n\r\n", HeadError::BareLineFeed),
+        (b"HTTP/1.1 200 OK\r\n\n", HeadError::BareLineFeed),
+        (
+            b"HTTP/1.1 200 OK\r\nA: b\r\r\n\r\n",
+            HeadError::Malformed("field value"),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nA: b\rC: d\r\n\r\n",
+            HeadError::Malformed("field value"),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            HeadError::Malformed("field name"),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
+            HeadError::Malformed("field name"),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\n: b\r\n\r\n",
+            HeadError::Malformed("field name"),
+        ),
+        (
+            b"HTTP/1.1 200 OK\r\nA: \0\r\n\r\n",
+            HeadError::Malformed("field value"),
+        ),
+        (
+            b"HTTP/1.1 099 OK\r\n\r\n",
+            HeadError::Malformed("status line"),
+        ),
+        (
+            b"HTTP/1.1 20 OK\r\n\r\n",
+            HeadError::Malformed("status line"),
+        ),
+        (
+            b"HTTP/1.1  200 OK\r\n\r\n",
+            HeadError::Malformed("status line"),
+        ),
+        (
+            b"HTTP/1.2 200 OK\r\n\r\n",
+            HeadError::Malformed("status line"),
+        ),
+        (b"HTTP/2 200\r\n\r\n", HeadError::NotHttp),
+        (b"\r\nHTTP/1.1 200 OK\r\n\r\n", HeadError::NotHttp),
+        (b"\x15\x03\x01", HeadError::NotHttp),
+        (b"h", HeadError::NotHttp),
+    ] {
+        assert_eq!(parse(bytes), Err(error), "{}", bytes.escape_ascii());
+    }
+    assert_eq!(parse(b""), Ok(None));
+}
+
+#[test]
+fn heads_are_bounded() {
+    let head = |filler: usize| format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(filler));
+    let overhead = head(0).len();
+    let fits = head(1000 - overhead);
+    assert_eq!(
+        ResponseHead::parse(fits.as_bytes(), 1000)
+            .unwrap()
+            .unwrap()
+            .1,
+        1000
+    );
+    let larger = head(1001 - overhead);
+    assert_eq!(
+        ResponseHead::parse(larger.as_bytes(), 1000),
+        Err(HeadError::TooLarge)
+    );
+    assert_eq!(
+        ResponseHead::parse(&larger.as_bytes()[..1000], 1000),
+        Err(HeadError::TooLarge)
+    );
+    assert_eq!(
+        ResponseHead::parse(&larger.as_bytes()[..999], 1000),
+        Ok(None)
+    );
+
+    let fields = |n| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(n));
+    assert!(parse(fields(128).as_bytes()).is_ok());
+    assert_eq!(parse(fields(129).as_bytes()), Err(HeadError::TooManyFields));
+}
+
+/// Bytes that look enough like a head to get past the first check.
+fn nearly_a_head() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        4 => "[A-Za-z-]{1,12}: [ -~]{0,12}\r\n".prop_map(String::into_bytes),
+        1 => Just(b"Content-Length: 7\r\n".to_vec()),
+        1 => Just(b"Transfer-Encoding: chunked\r\n".to_vec()),
+        1 => prop::collection::vec(any::<u8>(), 0..8),
+        2 => Just(b"\r\n".to_vec()),
+    ];
+    prop::collection::vec(piece, 0..8)
+        .prop_map(|pieces| [b"HTTP/1.1 101 X\r\n".to_vec(), pieces.concat()].concat())
+}
+
+proptest! {
+    #[test]
+    fn more_bytes_never_change_a_verdict(
+        bytes in prop_oneof![nearly_a_head(), prop::collection::vec(any::<u8>(), 0..64)],
+        max in 1_usize..200,
+    ) {
+        let whole = ResponseHead::parse(&bytes, max);
+        for cut in 0..bytes.len() {
+            match ResponseHead::parse(&bytes[..cut], max) {
+                Ok(None) => {}
+                verdict => prop_assert_eq!(&verdict, &whole),
+            }
+        }
+        if let Ok(Some((_, end))) = whole {
+            prop_assert!(end <= max && bytes[..end].ends_with(b"\r\n\r\n"));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! One core: a thread with a runtime of its own, on which its connections, tunnels, pool and
+//! clock live. Nothing that belongs to a worker is seen by another.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+
+use crate::config::{DrainConfig, Scheme};
+use crate::http::connection::{self, Context};
+use crate::http::live;
+use crate::listen::{Accepted, Listener};
+use crate::server::Shared;
+use crate::upstream::pool;
+use crate::{access_log, tunnel};
+
+/// How often everything that lives on a worker is looked at: the resolution of time-outs.
+pub const TICK: Duration = Duration::from_millis(250);
+
+/// What one read from a client may bring, in bytes.
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// Lends the worker's scratch buffer for the length of one call; never across a wait.
+pub fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
+    SCRATCH_BUFFER.with_borrow_mut(|scratch| use_it(scratch))
+}
+
+/// What a worker is told.
+#[derive(Debug)]
+pub enum Command {
+    /// Serve this client.
+    Serve(Accepted, Scheme, live::Guard),
+    /// Stop accepting and begin to close.
+    Drain(Arc<DrainConfig>),
+    /// End every tunnel at once.
+    Cut,
+    /// Leave the thread.
+    Stop,
+}
+
+/// A handle on a running worker.
+#[derive(Debug)]
+pub struct Worker {
+    commands: UnboundedSender<Command>,
+    live: Arc<AtomicUsize>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts a worker that accepts from `listeners` by itself; with several workers the
+    /// control thread accepts, and they are given none.
+    ///
+    /// # Errors
+    /// When the thread or its runtime cannot be made.
+    pub fn start(
+        index: usize,
+        shared: Arc<Shared>,
+        listeners: Vec<(Listener, Scheme)>,
+    ) -> io::Result<Worker> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (commands, receiver) = unbounded_channel();
+        let live = Arc::<AtomicUsize>::default();
+        let state = State {
+            shared,
+            live: live.clone(),
+            accepting: Vec::new(),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || runtime.block_on(state.run(receiver, listeners)))?;
+        Ok(Worker {
+            commands,
+            live,
+            thread: Some(thread),
+        })
+    }
+
+    /// Connections and tunnels that it has.
+    pub fn load(&self) -> usize {
+        self.live.load(Relaxed)
+    }
+
+    /// Hands it a client; it is counted at once, so that the next one finds the new load.
+    pub fn serve(&self, shared: &Shared, accepted: Accepted, scheme: Scheme) {
+        if let Some(guard) = admit(shared, &self.live, &accepted) {
+            self.tell(Command::Serve(accepted, scheme, guard));
+        }
+    }
+
+    /// Tells it something. A worker that has stopped hears nothing.
+    pub fn tell(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Waits for the thread; to be called behind [`Command::Stop`].
+    pub fn join(&mut self) {
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("a worker thread panicked");
+        }
+    }
+}
+
+struct State {
+    shared: Arc<Shared>,
+    live: Arc<AtomicUsize>,
+    accepting: Vec<AbortHandle>,
+}
+
+impl State {
+    async fn run(
+        mut self,
+        mut commands: UnboundedReceiver<Command>,
+        listeners: Vec<(Listener, Scheme)>,
+    ) {
+        self.shared.access_log.install();
+        tokio::spawn(tick());
+        for (listener, scheme) in listeners {
+            let (shared, live) = (self.shared.clone(), self.live.clone());
+            let task = tokio::spawn(accept(listener, move |accepted| {
+                if let Some(guard) = admit(&shared, &live, &accepted) {
+                    serve(&shared, accepted, scheme, guard);
+                }
+            }));
+            self.accepting.push(task.abort_handle());
+        }
+        while let Some(command) = commands.recv().await {
+            match command {
+                Command::Serve(accepted, scheme, guard) => {
+                    serve(&self.shared, accepted, scheme, guard);
+                }
+                Command::Drain(config) => {
+                    self.accepting.drain(..).for_each(|task| task.abort());
+                    live::drain();
+                    pool::clear();
+                    tunnel::registry::drain(&config, Instant::now());
+                }
+                Command::Cut => {
+                    tunnel::registry::cut_all(tunnel::Cut::Drain);
+                }
+                Command::Stop => break,
+            }
+        }
+        access_log::tick();
+    }
+}
+
+/// Accepts for ever; ends when the listener is broken.
+pub async fn accept(listener: Listener, mut serve: impl FnMut(Accepted)) {
+    let mut acceptor = match listener.start() {
+        Ok(acceptor) => acceptor,
+        Err(error) => return tracing::error!(%error, "a listener cannot be served"),
+    };
+    loop {
+        match acceptor.accept().await {
+            Ok(accepted) => serve(accepted),
+            Err(error) => {
+                let listen = acceptor.listener().address();
+                return tracing::error!(?listen, %error, "the listener is broken");
+            }
+        }
+    }
+}
+
+/// Counts the connection on the worker, or drops it where there are too many.
+fn admit(shared: &Shared, live: &Arc<AtomicUsize>, accepted: &Accepted) -> Option<live::Guard> {
+    let max = shared.snapshot.load().http.max_connections;
+    let guard = live::Guard::take(live, &shared.connections, max);
+    if guard.is_none() {
+        tracing::debug!(peer = %accepted.peer(), "refused: max_connections are open");
+    }
+    guard
+}
+
+fn serve(shared: &Arc<Shared>, accepted: Accepted, scheme: Scheme, guard: live::Guard) {
+    let http = shared.snapshot.load().http.clone();
+    let peer = accepted.peer();
+    match accepted.into_io() {
+        Ok(io) => {
+            let context = Arc::new(Context::new(peer, scheme, http, shared.clone()));
+            tokio::spawn(connection::serve(io, context, guard));
+        }
+        Err(error) => tracing::warn!(%error, "an accepted socket cannot be served"),
+    }
+}
+
+/// The worker's clock.
+async fn tick() {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        let now = interval.tick().await.into_std();
+        live::tick(now);
+        tunnel::registry::tick(now);
+        pool::tick(now);
+        access_log::tick();
+    }
+}

@@ -7,6 +7,7 @@ use crate::options::Options;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -163,10 +164,12 @@ impl Proxy {
         }
     }
 
-    /// Bytes in the access logs: proof that logging was on.
+    /// Bytes in the access logs, in whole blocks: proof that logging was on.
     pub fn logged(&self) -> u64 {
-        let length = |name| fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
-        length("access.log") + length("output.log")
+        // Blocks, not length: who does not append leaves a hole at the front.
+        let bytes =
+            |name| fs::metadata(self.directory.join(name)).map_or(0, |file| 512 * file.blocks());
+        bytes("access.log") + bytes("output.log")
     }
 
     /// The end of what it printed, for the reader of a failure.

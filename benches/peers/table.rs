@@ -13,8 +13,13 @@ pub fn render(results: &Results) -> String {
         out += &format!("{fact}\n");
     }
     let (middle, worst) = results.foreign();
-    out +=
-        &format!("other work on the proxies' core: median {middle:.1} %, worst {worst:.1} %\n\n");
+    let warning = match middle > 5.0 {
+        true => " - NOISY: ratios are rough, rates and latencies mean nothing",
+        false => "",
+    };
+    out += &format!(
+        "other work on the proxies' core: median {middle:.1} %, worst {worst:.1} %{warning}\n\n"
+    );
     out += "CPU of the proxy, user and system, for one operation (lower is better):\n\n";
     out += &grid(&costs(results));
     out += "\nOperations (bulk: megabytes) a second, and the time of one in µs, p50 / p99:\n\n";

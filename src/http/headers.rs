@@ -1,9 +1,18 @@
 //! stub
-use http::HeaderMap;
 use crate::config::HeaderEdits;
+use http::HeaderMap;
 /// x
 pub fn strip_hop_by_hop(h: &mut HeaderMap) {
-    for n in ["connection", "upgrade", "keep-alive", "transfer-encoding", "te", "proxy-connection"] { h.remove(n); }
+    for n in [
+        "connection",
+        "upgrade",
+        "keep-alive",
+        "transfer-encoding",
+        "te",
+        "proxy-connection",
+    ] {
+        h.remove(n);
+    }
 }
 /// x
 pub fn apply_edits(_: &mut HeaderMap, _: &HeaderEdits) {}

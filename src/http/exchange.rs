@@ -74,8 +74,6 @@ pub struct Admitted {
     pub route: Arc<Route>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
-    /// Whether it is a WebSocket handshake.
-    pub is_handshake: bool,
     /// The Host that the client sent, where the route replaces it.
     pub replaced_host: Option<HeaderValue>,
 }
@@ -88,16 +86,23 @@ enum Plan {
 
 async fn exchange(context: Arc<Context>, request: Request<Incoming>) -> Answer {
     let (parts, body) = request.into_parts();
+    let is_last = context.is_last_exchange();
     let mut record = Record::begin(&context, &parts);
     let plan = plan(&context, parts, &body, &mut record);
-    match plan {
+    let mut response = match plan {
         Ok(Plan::Forward(admitted)) => forward::forward(context, *admitted, body, record).await,
         Ok(Plan::Tunnel(admitted, handshake)) => {
-            upgrade::open(context, *admitted, handshake, record).await
+            upgrade::open(context, *admitted, handshake, record).await?
         }
-        Ok(Plan::Answer(response)) => Ok(own_answer(&context, response, record)),
-        Err(error) => Ok(refuse(&context, &error, record)),
+        Ok(Plan::Answer(response)) => own_answer(&context, response, record),
+        Err(error) => refuse(&context, &error, record),
+    };
+    if is_last {
+        // What the client sent behind its handshake must not become its next request.
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
     }
+    Ok(response)
 }
 
 /// Sends an answer of our own.
@@ -180,13 +185,11 @@ fn plan(
     let Some(upstream) = route.upstream.clone() else {
         return own_action(&route, &parts, &public).map(Plan::Answer);
     };
-    let is_handshake = handshake.is_some();
     let replaced_host = rewrite(context, &mut parts, &route, authority, record)?;
     let admitted = Box::new(Admitted {
         parts,
         route,
         upstream,
-        is_handshake,
         replaced_host,
     });
     Ok(match handshake {

@@ -7,7 +7,6 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
@@ -16,7 +15,7 @@ use hyper::body::Incoming;
 use super::body::{ExchangeBody, RequestBody, RequestBodyError};
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
-use super::exchange::{Admitted, Answer, refuse};
+use super::exchange::{Admitted, refuse};
 use super::headers;
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
@@ -57,7 +56,7 @@ pub async fn forward(
     admitted: Admitted,
     incoming: Incoming,
     mut record: Record,
-) -> Answer {
+) -> Response<ExchangeBody> {
     let body = request_body(&admitted, incoming);
     let mut head = Vec::with_capacity(1024);
     encode_head(
@@ -65,12 +64,10 @@ pub async fn forward(
         &admitted.parts,
         body.as_ref().map(|(_, framing)| *framing),
     );
-    Ok(
-        match send(&context, &admitted, head, body, &mut record).await {
-            Ok(answered) => answer(&context, &admitted, answered, record),
-            Err(error) => refuse(&context, &error, record),
-        },
-    )
+    match send(&context, &admitted, head, body, &mut record).await {
+        Ok(answered) => answer(&context, &admitted, answered, record),
+        Err(error) => refuse(&context, &error, record),
+    }
 }
 
 /// The body with the framing that the upstream will see; none where there is nothing.
@@ -142,12 +139,10 @@ async fn send(
             Err(error) => error,
         };
         match error {
-            Failed::Flight(FlightError::Connection { ref came, .. })
-                if again && came.is_empty() =>
-            {
+            Failed::Flight(FlightError::Connection { .. }) if again && !flight.has_heard() => {
                 head = flight.into_head();
             }
-            error => return Err(error.into_proxy_error(&lease)),
+            error => return Err(error.into_proxy_error(context, &lease)),
         }
     }
 }
@@ -226,7 +221,7 @@ pub enum Failed {
 
 impl Failed {
     /// The answer that says so.
-    pub fn into_proxy_error(self, lease: &Lease) -> ProxyError {
+    pub fn into_proxy_error(self, context: &Context, lease: &Lease) -> ProxyError {
         let endpoint = lease.endpoint().name();
         match self {
             Failed::Slow => ProxyError::upstream(
@@ -255,29 +250,35 @@ impl Failed {
                 "the request body is larger than this route allows",
             ),
             Failed::Flight(FlightError::Body(RequestBodyError::Client(_))) => {
-                ProxyError::client(StatusCode::BAD_REQUEST, "the request body broke off")
+                match context.body_refusal() {
+                    Some(refusal) => refusal.into(),
+                    None => {
+                        ProxyError::client(StatusCode::BAD_REQUEST, "the request body broke off")
+                    }
+                }
             }
         }
     }
 }
 
-/// Waits for the final head of the answer, at most `limit` from when the request is out;
-/// interim heads go to the client on the way.
+/// Waits for the final head of the answer, at most `limit` from when the request is out or
+/// the upstream stopped taking it; interim heads go to the client on the way.
 pub async fn head_of_answer(
     context: &Context,
     admitted: &Admitted,
     flight: &mut InFlight<RequestBody>,
     limit: Duration,
 ) -> Result<(ResponseHead, Bytes), Failed> {
+    let mut sent = 0;
     loop {
         let (head, rest) = poll_fn(|cx| {
             if context.watch.verdict() == Verdict::UpstreamHead {
                 return Poll::Ready(Err(Failed::Slow));
             }
             let polled = flight.poll_head(cx);
-            // The clock for the answer runs once the request is out.
-            if polled.is_pending() && flight.is_sent() && !context.watch.waits_upstream() {
-                context.watch.wait_upstream(UpstreamWait::Head, limit);
+            if polled.is_pending() {
+                let moved = std::mem::replace(&mut sent, flight.sent()) != flight.sent();
+                watch_upstream(context, flight.awaits_upstream(), moved, limit);
             }
             polled.map_err(Failed::Flight)
         })
@@ -287,8 +288,22 @@ pub async fn head_of_answer(
             context.watch.wait_upstream(UpstreamWait::Body, idle);
             return Ok((head, rest));
         }
+        // Not into the middle of an earlier, pipelined answer; and a client that does not
+        // take them must not make them pile up.
+        context.wait_flushed().await;
         pass_interim(context, admitted, &head);
         flight.unread(rest);
+    }
+}
+
+/// The clock for the answer runs while it is the upstream's turn: the request is out, or the
+/// socket does not take more of it.
+fn watch_upstream(context: &Context, its_turn: bool, moved: bool, limit: Duration) {
+    let watch = &context.watch;
+    if !its_turn {
+        watch.pause_upstream();
+    } else if moved || !watch.waits_upstream() {
+        watch.wait_upstream(UpstreamWait::Head, limit);
     }
 }
 
@@ -323,6 +338,9 @@ pub fn answer(
     let Answered { head, mut body } = answered;
     record.status(head.status);
     let whole = body.take_whole();
+    if admitted.parts.version == http::Version::HTTP_10 && body.size_hint().exact().is_none() {
+        context.answer_ends_by_close();
+    }
     let body = match whole {
         Some(bytes) => ExchangeBody::whole(bytes, record, context.clone()),
         None => ExchangeBody::upstream(Box::new(body), record, context.clone()),
@@ -333,12 +351,5 @@ pub fn answer(
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
-    if admitted.is_handshake {
-        // What the client sent behind its handshake must not become its next request.
-        fields.insert(
-            header::CONNECTION,
-            header::HeaderValue::from_static("close"),
-        );
-    }
     response
 }

@@ -77,6 +77,12 @@ pub struct InFlight<B> {
     read: BytesMut,
     /// The socket refused to take more; an answer may still be there to be read.
     write_failed: Option<io::Error>,
+    /// Bytes written so far.
+    sent: u64,
+    /// The socket is full: the upstream does not take the request as fast as it comes.
+    blocked: bool,
+    /// Something has come of an answer.
+    heard: bool,
 }
 
 impl<B> InFlight<B>
@@ -95,6 +101,9 @@ where
             suffix: b"",
             read: BytesMut::new(),
             write_failed: None,
+            sent: 0,
+            blocked: false,
+            heard: false,
         }
     }
 
@@ -106,6 +115,22 @@ where
     /// Whether the whole request has been written.
     pub fn is_sent(&self) -> bool {
         self.written == self.head.len() && self.body.is_none() && !self.has_piece()
+    }
+
+    /// Whether it is the upstream's turn, to answer or to take more of the request; else the
+    /// client's, to bring more of it.
+    pub fn awaits_upstream(&self) -> bool {
+        self.blocked || self.write_failed.is_some() || self.is_sent()
+    }
+
+    /// Bytes of the request that the socket has taken, chunk framing included.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether anything of an answer has come, interim ones included.
+    pub fn has_heard(&self) -> bool {
+        self.heard
     }
 
     fn has_piece(&self) -> bool {
@@ -121,6 +146,7 @@ where
         if self.write_failed.is_some() || self.is_sent() {
             return Poll::Ready(Ok(()));
         }
+        self.blocked = true;
         while self.written < self.head.len() {
             match ready!(
                 self.connection
@@ -128,7 +154,10 @@ where
                     .poll_write(cx, &self.head[self.written..])
             ) {
                 Ok(0) => return self.fail_write(io::ErrorKind::WriteZero.into()),
-                Ok(n) => self.written += n,
+                Ok(n) => {
+                    self.written += n;
+                    self.sent += n as u64;
+                }
                 Err(error) => return self.fail_write(error),
             }
         }
@@ -145,19 +174,23 @@ where
                     Err(error) => return self.fail_write(error),
                 }
             }
+            self.blocked = false;
             if !ready!(self.poll_piece(cx))? {
                 return Poll::Ready(Ok(()));
             }
+            self.blocked = true;
         }
     }
 
     fn fail_write(&mut self, error: io::Error) -> Poll<Result<(), B::Error>> {
         self.write_failed = Some(error);
+        self.blocked = false;
         self.body = None;
         Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, mut n: usize) {
+        self.sent += n as u64;
         let prefix = n.min(self.prefix.len());
         self.prefix.drain(..prefix);
         n -= prefix;
@@ -230,7 +263,10 @@ where
             }
             let read = ready!(poll_read(&mut self.connection.io, cx, &mut self.read, READ));
             let error = match (read, self.write_failed.take()) {
-                (Ok(n), _) if n > 0 => continue,
+                (Ok(n), _) if n > 0 => {
+                    self.heard = true;
+                    continue;
+                }
                 (_, Some(error)) | (Err(error), None) => error,
                 (Ok(_), None) => io::ErrorKind::UnexpectedEof.into(),
             };
@@ -247,7 +283,11 @@ where
 
     /// Reads more of the answer; `expect` is how much is known to be missing, in bytes.
     pub fn poll_more(&mut self, cx: &mut Context<'_>, expect: u64) -> Poll<io::Result<Bytes>> {
-        let room = expect.clamp(READ as u64, READ_LARGE as u64) as usize;
+        // One byte more than is missing, so that the last read comes back short: that tells
+        // the reactor, without another call, that nothing is left on the socket.
+        let room = expect
+            .saturating_add(1)
+            .clamp(READ as u64, READ_LARGE as u64) as usize;
         let mut buf = BytesMut::new();
         ready!(poll_read(&mut self.connection.io, cx, &mut buf, room))?;
         Poll::Ready(Ok(buf.freeze()))

@@ -31,6 +31,15 @@ pub struct Shared {
     pub access_log: AccessLog,
 }
 
+/// What clients of a listener see of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Front {
+    /// The scheme of the public URL.
+    pub scheme: Scheme,
+    /// The listener's TCP port; 0 on a unix socket.
+    pub port: u16,
+}
+
 /// Why sluice did not start.
 #[derive(Debug)]
 pub enum StartError {
@@ -57,15 +66,11 @@ impl From<io::Error> for StartError {
     }
 }
 
-/// Runs until a signal ends it. `started` is told the bound addresses.
+/// Runs until a signal ends it. `json`: the form of access records.
 ///
 /// # Errors
 /// [`StartError`], before anything was accepted.
-pub fn run(
-    config: Config,
-    json: bool,
-    started: impl FnOnce(&[String]),
-) -> Result<ExitCode, StartError> {
+pub fn run(config: Config, json: bool) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -74,7 +79,8 @@ pub fn run(
     let mut listeners = Vec::new();
     for listener in &config.listeners {
         let bound = listen::bind(&listener.address).map_err(StartError::Bind)?;
-        listeners.push((bound, listener.scheme));
+        let port = bound.local_addr().map_or(0, |address| address.port());
+        listeners.push((bound, Front { scheme: listener.scheme, port }));
     }
     let addresses: Vec<String> = listeners.iter().map(|(bound, _)| address(bound)).collect();
     runtime.block_on(async {
@@ -95,7 +101,6 @@ pub fn run(
             routes = config.routes.len(),
             "ready"
         );
-        started(&addresses);
         let code = lifecycle::run(signals, &mut site, &shared).await;
         drop(discovery);
         Ok(code)
@@ -141,7 +146,7 @@ impl Site {
     fn start(
         config: &Config,
         shared: Arc<Shared>,
-        listeners: Vec<(Listener, Scheme)>,
+        listeners: Vec<(Listener, Front)>,
     ) -> io::Result<Site> {
         if config.workers.get() == 1 {
             let worker = Worker::start(0, shared, listeners)?;
@@ -154,12 +159,12 @@ impl Site {
             .map(|index| Worker::start(index, shared.clone(), Vec::new()))
             .collect::<io::Result<Vec<Worker>>>()?;
         let workers = Arc::new(workers);
-        let accepting = listeners.into_iter().map(|(listener, scheme)| {
+        let accepting = listeners.into_iter().map(|(listener, front)| {
             let (workers, shared) = (workers.clone(), shared.clone());
             let hand_out = move |accepted| {
                 // Not hashing: long-lived connections would stay as uneven as they fell.
                 if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
-                    worker.serve(&shared, accepted, scheme);
+                    worker.serve(&shared, accepted, front);
                 }
             };
             tokio::spawn(worker::accept(listener, hand_out)).abort_handle()

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Action, Config, DrainConfig, HttpConfig, RouteConfig};
+use crate::http::forwarded::ForwardingPolicy;
 use crate::route::matcher::RouteTable;
 use crate::upstream::Upstream;
 
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub drain: Arc<DrainConfig>,
     /// How client connections are treated.
     pub http: Arc<HttpConfig>,
+    /// What upstreams are told about clients.
+    pub forwarding: Arc<ForwardingPolicy>,
 }
 
 /// A route in force.
@@ -63,6 +66,7 @@ impl Snapshot {
             routes: config.routes.iter().map(route).collect(),
             drain: Arc::new(config.drain.clone()),
             http: Arc::new(config.http.clone()),
+            forwarding: Arc::new(ForwardingPolicy::new(&config.http)),
             upstreams,
             config,
         }

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
-use crate::config::{DrainConfig, Scheme};
+use crate::config::DrainConfig;
 use crate::http::connection::{self, Context};
 use crate::http::live;
 use crate::listen::{Accepted, Listener};
-use crate::server::Shared;
+use crate::server::{Front, Shared};
 use crate::upstream::pool;
 use crate::{access_log, tunnel};
 
@@ -38,7 +38,7 @@ pub fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
 #[derive(Debug)]
 pub enum Command {
     /// Serve this client.
-    Serve(Accepted, Scheme, live::Guard),
+    Serve(Accepted, Front, live::Guard),
     /// Stop accepting and begin to close.
     Drain(Arc<DrainConfig>),
     /// End every tunnel at once.
@@ -64,7 +64,7 @@ impl Worker {
     pub fn start(
         index: usize,
         shared: Arc<Shared>,
-        listeners: Vec<(Listener, Scheme)>,
+        listeners: Vec<(Listener, Front)>,
     ) -> io::Result<Worker> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -92,9 +92,9 @@ impl Worker {
     }
 
     /// Hands it a client; it is counted at once, so that the next one finds the new load.
-    pub fn serve(&self, shared: &Shared, accepted: Accepted, scheme: Scheme) {
+    pub fn serve(&self, shared: &Shared, accepted: Accepted, front: Front) {
         if let Some(guard) = admit(shared, &self.live, &accepted) {
-            self.tell(Command::Serve(accepted, scheme, guard));
+            self.tell(Command::Serve(accepted, front, guard));
         }
     }
 
@@ -123,23 +123,23 @@ impl State {
     async fn run(
         mut self,
         mut commands: UnboundedReceiver<Command>,
-        listeners: Vec<(Listener, Scheme)>,
+        listeners: Vec<(Listener, Front)>,
     ) {
         self.shared.access_log.install();
         tokio::spawn(tick());
-        for (listener, scheme) in listeners {
+        for (listener, front) in listeners {
             let (shared, live) = (self.shared.clone(), self.live.clone());
             let task = tokio::spawn(accept(listener, move |accepted| {
                 if let Some(guard) = admit(&shared, &live, &accepted) {
-                    serve(&shared, accepted, scheme, guard);
+                    serve(&shared, accepted, front, guard);
                 }
             }));
             self.accepting.push(task.abort_handle());
         }
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Serve(accepted, scheme, guard) => {
-                    serve(&self.shared, accepted, scheme, guard);
+                Command::Serve(accepted, front, guard) => {
+                    serve(&self.shared, accepted, front, guard);
                 }
                 Command::Drain(config) => {
                     self.accepting.drain(..).for_each(|task| task.abort());
@@ -184,12 +184,11 @@ fn admit(shared: &Shared, live: &Arc<AtomicUsize>, accepted: &Accepted) -> Optio
     guard
 }
 
-fn serve(shared: &Arc<Shared>, accepted: Accepted, scheme: Scheme, guard: live::Guard) {
-    let http = shared.snapshot.load().http.clone();
+fn serve(shared: &Arc<Shared>, accepted: Accepted, front: Front, guard: live::Guard) {
     let peer = accepted.peer();
     match accepted.into_io() {
         Ok(io) => {
-            let context = Arc::new(Context::new(peer, scheme, http, shared.clone()));
+            let context = Arc::new(Context::new(peer, front, shared.clone()));
             tokio::spawn(connection::serve(io, context, guard));
         }
         Err(error) => tracing::warn!(%error, "an accepted socket cannot be served"),

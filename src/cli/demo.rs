@@ -1,15 +1,133 @@
-//! `sluice demo`: a backend and the proxy in front of it, in one process.
+//! `sluice demo`: an embedded backend and the proxy in front of it, with no file and no other
+//! server. Owns the configuration of the demo; the backend is in `demo/backend.rs`, and the
+//! proxy is the one that `sluice run` starts.
 
+mod backend;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Runs the demonstration until it is told to stop.
+use crate::config::{
+    Action, Balance, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
+    ListenAddress, Listener, LogConfig, PathRewrite, ResolverConfig, RouteConfig, RouteMatch,
+    RouteTimeouts, Scheme, UpstreamConfig, WebSocketConfig,
+};
+use crate::listen;
+
+pub use backend::Backend;
+
+/// Where the demo listens unless told otherwise; if the port is taken, any free one.
+pub const LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// Starts the backend, prints the URL, and runs `serve`, the proxy, until it returns.
 ///
-/// # Errors
-/// Always: the demonstration isn't there yet.
-pub fn run(_listen: SocketAddr) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the demo isn't there yet",
-    ))
+/// `listen`: the address asked for; `None` means [`LISTEN`].
+pub fn run<T, E: From<io::Error>>(
+    listen: Option<SocketAddr>,
+    serve: impl FnOnce(Config) -> Result<T, E>,
+) -> Result<T, E> {
+    let listen = listen.map_or_else(free_address, Ok)?;
+    let backend = Backend::start()?;
+    println!("sluice demo: open http://{listen}/ in a browser, in two tabs to chat");
+    println!(
+        "             the backend behind it is {}; Ctrl-C ends the demo",
+        backend.address()
+    );
+    serve(config(listen, backend.address()))
+}
+
+/// [`LISTEN`], or a free port beside it.
+fn free_address() -> io::Result<SocketAddr> {
+    let bound = listen::bind(&ListenAddress::Tcp(LISTEN))
+        .or_else(|_| listen::bind(&ListenAddress::Tcp(SocketAddr::new(LISTEN.ip(), 0))))
+        .map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
+    Ok(bound.local_addr().unwrap_or(LISTEN))
+}
+
+/// What `sluice run --listen LISTEN --to BACKEND` would use, except that one worker is
+/// enough, that tunnels are pinged and that a stop does not take half a minute.
+pub fn config(listen: SocketAddr, backend: SocketAddr) -> Config {
+    let name = "demo".to_owned();
+    let upstream = UpstreamConfig {
+        name: name.clone(),
+        endpoints: vec![EndpointAddress::Host {
+            host: backend.ip().to_string(),
+            port: backend.port(),
+        }],
+        balance: Balance::Least,
+        connect_timeout: Duration::from_secs(5),
+        retry_after: Duration::from_secs(10),
+        max_idle: 64,
+        idle_timeout: Duration::from_secs(55),
+    };
+    let route = RouteConfig {
+        name: name.clone(),
+        line: 0,
+        matches: RouteMatch::default(),
+        action: Action::Upstream(name.clone()),
+        rewrite: PathRewrite::Keep,
+        host: HostPolicy::Preserve,
+        request_headers: HeaderEdits::default(),
+        response_headers: HeaderEdits::default(),
+        timeouts: RouteTimeouts::default(),
+        max_body: None,
+        websocket: Arc::new(WebSocketConfig {
+            ping_interval: Some(Duration::from_secs(20)),
+            ..WebSocketConfig::default()
+        }),
+    };
+    Config {
+        workers: NonZeroUsize::MIN,
+        listeners: vec![Listener {
+            address: ListenAddress::Tcp(listen),
+            scheme: Scheme::Http,
+        }],
+        routes: vec![Arc::new(route)],
+        upstreams: BTreeMap::from([(name, Arc::new(upstream))]),
+        http: HttpConfig::default(),
+        log: LogConfig::default(),
+        drain: DrainConfig {
+            over: Duration::from_secs(1),
+            deadline: Duration::from_secs(3),
+            reason: "the demo has ended".into(),
+            ..DrainConfig::default()
+        },
+        resolver: ResolverConfig::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_is_given_the_running_backend() {
+        let served = run(Some(SocketAddr::from(([127, 0, 0, 1], 4711))), |config| {
+            assert_eq!(
+                config.listeners[0].address,
+                ListenAddress::Tcp("127.0.0.1:4711".parse().unwrap())
+            );
+            let EndpointAddress::Host { host, port } = &config.upstreams["demo"].endpoints[0]
+            else {
+                panic!("a TCP backend");
+            };
+            std::net::TcpStream::connect((host.as_str(), *port))?;
+            Err::<(), _>(io::Error::other("the proxy's own result"))
+        });
+        assert_eq!(served.unwrap_err().to_string(), "the proxy's own result");
+    }
+
+    #[test]
+    fn a_taken_port_is_replaced_by_a_free_one() {
+        // Whether this bind succeeds or another process has the port: now it is taken.
+        let _held = listen::bind(&ListenAddress::Tcp(LISTEN));
+        let free = free_address().unwrap();
+        assert_ne!(free.port(), LISTEN.port());
+        listen::bind(&ListenAddress::Tcp(free)).expect("it is free");
+    }
 }

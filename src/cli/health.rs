@@ -1,16 +1,307 @@
-//! `sluice health`: asks a running proxy whether it is well.
+//! `sluice health`: is the proxy on this machine answering? For a container's HEALTHCHECK:
+//! blocking sockets, no runtime, no name resolution, one line, exit code 0 or 1.
+//!
+//! It asks `OPTIONS *` with `Max-Forwards: 0` (RFC 9110 sections 7.6.2 and 9.3.7), a question
+//! that no intermediary may pass on, so that a sick backend does not make its proxy look
+//! sick. Any HTTP answer means healthy.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use super::HealthArguments;
+use crate::config::{Config, ListenAddress};
 
-/// Asks once; the answer is the exit code.
-///
-/// # Errors
-/// Always: the check isn't there yet.
-pub fn run(_arguments: &HealthArguments) -> io::Result<()> {
-    Err(io::Error::new(
-        io::ErrorKind::Unsupported,
-        "the health check isn't there yet",
-    ))
+/// Time for the whole check, unless told otherwise.
+pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The listener to ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl Target {
+    /// The first listener of a configuration; where it listens on every address, loopback.
+    pub fn of(config: &Config) -> Option<Target> {
+        config
+            .listeners
+            .first()
+            .map(|listener| match &listener.address {
+                ListenAddress::Unix { path, .. } => Target::Unix(path.clone()),
+                ListenAddress::Tcp(address) => {
+                    let ip = match address.ip() {
+                        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+                        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+                        ip => ip,
+                    };
+                    Target::Tcp(SocketAddr::new(ip, address.port()))
+                }
+            })
+    }
+
+    /// `http://127.0.0.1:8080/`, `127.0.0.1:8080`, `localhost:8080`, `[::1]:8080` or
+    /// `unix:/run/sluice.sock`. The error says what would be right.
+    pub fn parse(text: &str) -> Result<Target, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Ok(Target::Unix(path.into()));
+        }
+        let authority = text.strip_prefix("http://").unwrap_or(text);
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let numeric = match authority.strip_prefix("localhost") {
+            Some(port) if port.is_empty() || port.starts_with(':') => format!("127.0.0.1{port}"),
+            _ => authority.to_owned(),
+        };
+        let bare = numeric.trim_start_matches('[').trim_end_matches(']');
+        numeric
+            .parse()
+            .or_else(|_| bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, 80)))
+            .map(Target::Tcp)
+            .map_err(|_| {
+                format!(
+                    "cannot check `{text}`: it has to be like http://127.0.0.1:8080/ (an IP \
+                     address or localhost, no path) or unix:/run/sluice.sock"
+                )
+            })
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Tcp(address) => address.fmt(f),
+            Target::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Checks, prints one line, and says the exit code: 0 healthy, 1 not.
+pub fn run(target: &Target, timeout: Duration) -> ExitCode {
+    match check(target, timeout) {
+        Ok(status) => {
+            println!("healthy: {target} answered {status}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("unhealthy: {target}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The status that the listener answers within `timeout`.
+pub fn check(target: &Target, timeout: Duration) -> io::Result<u16> {
+    let deadline = Instant::now() + timeout;
+    match target {
+        Target::Tcp(address) => {
+            let stream = TcpStream::connect_timeout(address, timeout)?;
+            stream.set_write_timeout(Some(timeout))?;
+            ask(
+                &stream,
+                |left| stream.set_read_timeout(Some(left)),
+                deadline,
+            )
+        }
+        Target::Unix(path) => {
+            // A unix connect waits only where the backlog is full: in a thread, to bound it.
+            let (sender, connected) = std::sync::mpsc::channel();
+            let path = path.clone();
+            std::thread::spawn(move || sender.send(UnixStream::connect(path)));
+            let stream = connected.recv_timeout(timeout).map_err(|_| no_answer())??;
+            stream.set_write_timeout(Some(timeout))?;
+            ask(
+                &stream,
+                |left| stream.set_read_timeout(Some(left)),
+                deadline,
+            )
+        }
+    }
+}
+
+fn ask<S>(
+    stream: &S,
+    read_within: impl Fn(Duration) -> io::Result<()>,
+    deadline: Instant,
+) -> io::Result<u16>
+where
+    for<'a> &'a S: Read + Write,
+{
+    const QUESTION: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nMax-Forwards: 0\r\n\
+        User-Agent: sluice-health\r\nConnection: close\r\n\r\n";
+    let mut stream = stream;
+    stream.write_all(QUESTION)?;
+    // "HTTP/1.1 200": the rest of the answer does not matter.
+    let mut head = [0; 12];
+    let mut filled = 0;
+    while filled < head.len() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(no_answer());
+        }
+        read_within(left)?;
+        match stream.read(&mut head[filled..]) {
+            Ok(0) => {
+                return Err(io::Error::other(
+                    "the connection was closed without an answer",
+                ));
+            }
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(no_answer()),
+            Err(error) => return Err(error),
+        }
+    }
+    status(&head).ok_or_else(|| io::Error::other("what answered does not speak HTTP/1.1"))
+}
+
+fn status(head: &[u8; 12]) -> Option<u16> {
+    let status = head
+        .strip_prefix(b"HTTP/1.")?
+        .get(1..)?
+        .strip_prefix(b" ")?;
+    std::str::from_utf8(status)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|status| (100..600).contains(status))
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "no answer in time")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+
+    const LONG: Duration = Duration::from_secs(10);
+
+    /// Answers one connection with these pieces, each in a segment of its own.
+    fn answering(pieces: &'static [&'static str]) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::Tcp(listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_nodelay(true).unwrap();
+            let mut question = Vec::new();
+            let mut byte = [0];
+            while !question.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                question.push(byte[0]);
+            }
+            for piece in pieces {
+                stream.write_all(piece.as_bytes()).unwrap();
+            }
+        });
+        target
+    }
+
+    #[test]
+    fn any_http_answer_is_healthy() {
+        assert_eq!(
+            check(&answering(&["HTTP/1.1 204 No Content\r\n\r\n"]), LONG).unwrap(),
+            204
+        );
+        assert_eq!(
+            check(&answering(&["HTT", "P/1.1 5", "03 Busy\r\n"]), LONG).unwrap(),
+            503
+        );
+        assert_eq!(
+            run(&answering(&["HTTP/1.0 200 OK\r\n\r\n"]), LONG),
+            ExitCode::SUCCESS
+        );
+    }
+
+    #[test]
+    fn silence_nonsense_and_nobody_are_not() {
+        let says = |target: &Target, timeout| check(target, timeout).unwrap_err().to_string();
+        assert!(says(&answering(&["SSH-2.0-OpenSSH_9.2\r\n"]), LONG).contains("HTTP/1.1"));
+        assert!(says(&answering(&["HTTP/1.1 20"]), LONG).contains("closed without an answer"));
+
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::Tcp(silent.local_addr().unwrap());
+        assert_eq!(
+            says(&target, Duration::from_millis(50)),
+            "no answer in time"
+        );
+        drop(silent);
+        assert_eq!(
+            check(&target, LONG).unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
+        assert_eq!(run(&target, LONG), ExitCode::FAILURE);
+    }
+
+    #[test]
+    fn unix_sockets_are_asked_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sluice.sock");
+        let target = Target::Unix(path.clone());
+        assert_eq!(
+            check(&target, LONG).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        });
+        assert_eq!(check(&target, LONG).unwrap(), 200);
+    }
+
+    #[test]
+    fn targets_are_read_as_people_write_them() {
+        let tcp = |text: &str| Ok(Target::Tcp(text.parse().unwrap()));
+        assert_eq!(
+            Target::parse("http://127.0.0.1:8080/"),
+            tcp("127.0.0.1:8080")
+        );
+        assert_eq!(
+            Target::parse("http://localhost:8080"),
+            tcp("127.0.0.1:8080")
+        );
+        assert_eq!(Target::parse("localhost"), tcp("127.0.0.1:80"));
+        assert_eq!(Target::parse("[::1]:8080"), tcp("[::1]:8080"));
+        assert_eq!(Target::parse("http://[::1]/"), tcp("[::1]:80"));
+        assert_eq!(
+            Target::parse("unix:/run/s"),
+            Ok(Target::Unix("/run/s".into()))
+        );
+        for wrong in [
+            "https://127.0.0.1/",
+            "http://127.0.0.1/path",
+            "example.com:80",
+            "",
+        ] {
+            assert!(
+                Target::parse(wrong)
+                    .unwrap_err()
+                    .contains("http://127.0.0.1:8080/")
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_listener_is_the_target_and_every_address_means_loopback() {
+        let of = |listen: &str| {
+            let backend = SocketAddr::from(([127, 0, 0, 1], 1));
+            Target::of(&crate::cli::demo::config(listen.parse().unwrap(), backend)).unwrap()
+        };
+        assert_eq!(
+            of("0.0.0.0:81"),
+            Target::Tcp("127.0.0.1:81".parse().unwrap())
+        );
+        assert_eq!(of("[::]:81"), Target::Tcp("[::1]:81".parse().unwrap()));
+        assert_eq!(
+            of("127.0.0.3:81"),
+            Target::Tcp("127.0.0.3:81".parse().unwrap())
+        );
+    }
 }

@@ -37,8 +37,8 @@ pub enum Command {
     /// Start a backend and the proxy in front of it, and print the URL to open
     Demo {
         /// Where the proxy listens
-        #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-        listen: SocketAddr,
+        #[arg(long, value_name = "ADDR", help = "Where the proxy listens [default: 127.0.0.1:8080, or a free port]")]
+        listen: Option<SocketAddr>,
     },
     /// Check a configuration and print everything that is wrong with it
     Check {
@@ -93,14 +93,14 @@ impl Arguments {
     pub fn run(self) -> ExitCode {
         let code = match self.command {
             Command::Run(arguments) => run::run(&arguments),
-            Command::Demo { listen } => report(demo::run(listen)),
+            Command::Demo { listen } => demo::run(listen, |config| run::serve(config)),
             Command::Check { file } => {
                 check::run(&file, &mut io::stdout(), &mut io::stderr(), colour())
             }
             Command::Config {
                 command: ConfigCommand::Schema,
             } => config::schema(&mut io::stdout()),
-            Command::Health(arguments) => report(health::run(&arguments)),
+            Command::Health(arguments) => run::health(&arguments),
         };
         code.unwrap_or_else(|error| {
             // Whoever read our output has gone; there is nobody left to tell.
@@ -110,11 +110,6 @@ impl Arguments {
             ExitCode::FAILURE
         })
     }
-}
-
-/// Success, or the error for the caller to print.
-fn report(result: io::Result<()>) -> io::Result<ExitCode> {
-    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Whether problems are printed with colours: on a terminal, unless `NO_COLOR` is set.

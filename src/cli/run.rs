@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{DEFAULT_FILES, RunArguments};
+use super::{DEFAULT_FILES, HealthArguments, RunArguments, health};
 use crate::config::{self, Config, Problems};
 use crate::{logging, server};
 
@@ -15,15 +15,40 @@ use crate::{logging, server};
 /// Why the server could not start or did not end cleanly.
 pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
     match configuration(arguments)? {
-        Ok(config) => {
-            let json = logging::start(&config.log);
-            server::run(config, json, |_| ()).map_err(io::Error::other)
-        }
+        Ok(config) => serve(config),
         Err(problems) => {
             io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Runs this configuration until a signal ends it.
+///
+/// # Errors
+/// Why the server could not start.
+pub fn serve(config: Config) -> io::Result<ExitCode> {
+    let json = logging::start(&config.log);
+    server::run(config, json).map_err(io::Error::other)
+}
+
+/// Asks a running proxy whether it is well.
+///
+/// # Errors
+/// When the arguments name nobody to ask.
+pub fn health(arguments: &HealthArguments) -> io::Result<ExitCode> {
+    let target = match &arguments.url {
+        Some(url) => health::Target::parse(url).map_err(io::Error::other)?,
+        None => match config::load(&file(arguments.config.as_deref())?) {
+            Ok(config) => health::Target::of(&config)
+                .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
+            Err(problems) => {
+                io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+    };
+    Ok(health::run(&target, health::TIMEOUT))
 }
 
 /// The configuration that the arguments mean.

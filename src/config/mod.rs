@@ -166,7 +166,7 @@ impl Default for PathPattern {
 pub struct HeaderMatch {
     /// The field's name.
     pub name: HeaderName,
-    /// The exact value that one of its lines must have; `None`: present is enough.
+    /// The exact value of its only line; `None`: present is enough.
     pub value: Option<HeaderValue>,
 }
 
@@ -195,7 +195,7 @@ pub enum Action {
 /// What becomes of the path prefix that a route matched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PathRewrite {
-    /// The request target is sent as the client sent it.
+    /// The path is sent as it was matched, in normal form: see `route::path`.
     #[default]
     Keep,
     /// The matched prefix is replaced; `strip_prefix = true` is the empty replacement.
@@ -295,7 +295,7 @@ impl Default for WebSocketConfig {
 /// Which `Origin` values may open a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OriginRule {
-    /// `origin = "same-origin"`: scheme, host and port of the public authority.
+    /// `origin = "same-origin"`: host and port of the public authority, see `route::origin`.
     SameOrigin,
     /// `origin = "any"`.
     Any,

@@ -16,15 +16,15 @@ use tokio::io::AsyncReadExt;
 use super::client_io::ClientIo;
 use super::error::{ProxyError, encode_response};
 use super::exchange::Exchanges;
-use super::forwarded::PeerFields;
+use super::forwarded::{ForwardingPolicy, PeerFields};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
 use super::{live, record};
-use crate::config::{HttpConfig, Scheme};
+use crate::config::HttpConfig;
 use crate::io::Io;
 use crate::listen::Peer;
-use crate::server::Shared;
+use crate::server::{Front, Shared};
 
 /// How long and how much a closing connection is read, so that the client's kernel does
 /// not throw away our answer because its own bytes were never read.
@@ -41,10 +41,10 @@ pub struct Context {
     pub peer: Peer,
     /// Header values about the peer, made once.
     pub peer_fields: PeerFields,
-    /// The scheme that clients of this listener use.
-    pub scheme: Scheme,
     /// Settings that were in force at accept.
     pub http: Arc<HttpConfig>,
+    /// What upstreams are told about clients, as it was at accept.
+    pub forwarding: Arc<ForwardingPolicy>,
     /// The process.
     pub shared: Arc<Shared>,
     refusal: Mutex<Option<Refusal>>,
@@ -58,14 +58,21 @@ pub struct Context {
 }
 
 impl Context {
-    /// A connection just accepted.
-    pub fn new(peer: Peer, scheme: Scheme, http: Arc<HttpConfig>, shared: Arc<Shared>) -> Self {
+    /// A connection just accepted on `front`.
+    pub fn new(peer: Peer, front: Front, shared: Arc<Shared>) -> Self {
+        let snapshot = shared.snapshot.load();
+        let (http, forwarding) = (snapshot.http.clone(), snapshot.forwarding.clone());
+        drop(snapshot);
+        let address = match peer {
+            Peer::Tcp(address) => Some(address),
+            Peer::Unix => None,
+        };
         Context {
             watch: Watch::default(),
-            peer_fields: PeerFields::new(peer.ip(), scheme),
+            peer_fields: PeerFields::new(&forwarding, address, front.port, front.scheme),
             peer,
-            scheme,
             http,
+            forwarding,
             shared,
             refusal: Mutex::default(),
             tunnel: Mutex::default(),

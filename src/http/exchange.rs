@@ -9,20 +9,21 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Request, Response, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
 use super::body::ExchangeBody;
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
-use super::forwarded::{self, PublicAuthority};
+use super::forwarded::{self, Forwarding};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
 use super::{diagnosis, forward, headers, live, upgrade};
 use crate::config::{Action, HostPolicy, PathPattern, PathRewrite};
 use crate::route::matcher::{RequestView, Unrouted};
-use crate::route::{origin, path};
+use crate::route::origin::{self, PublicAuthority};
+use crate::route::{host, path};
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Upstream;
 
@@ -133,6 +134,9 @@ fn plan(
     record: &mut Record,
 ) -> Result<Plan, ProxyError> {
     let authority = take_authority(&mut parts)?;
+    if let Some(answer) = answer_by_hop_count(&mut parts) {
+        return Ok(Plan::Answer(answer));
+    }
     let upgrade = handshake::classify(
         &parts.method,
         parts.version,
@@ -145,8 +149,9 @@ fn plan(
     );
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;
-    let trusted = forwarded::is_trusted(context.peer.ip(), &context.http.trusted_proxies);
-    let public = forwarded::public_authority(&parts.headers, trusted, context.scheme, &authority);
+    parts.headers.insert(header::HOST, authority.clone());
+    let (scheme, host) = forwarded::public_authority(&parts.headers, &context.peer_fields);
+    let public = PublicAuthority { scheme, host: host.unwrap_or("") };
     let route = find_route(&snapshot, &parts, &public, normal.as_deref(), websocket)?;
     drop(snapshot);
     record.route(&route);
@@ -205,6 +210,23 @@ fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
     }
 }
 
+/// `OPTIONS` with `Max-Forwards: 0` asks sluice itself (RFC 9110 section 7.6.2): it is how
+/// `sluice health` asks. Otherwise the count goes down by one.
+fn answer_by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
+    if parts.method != Method::OPTIONS {
+        return None;
+    }
+    let left = parts.headers.get(header::MAX_FORWARDS)?;
+    let left: u32 = left.to_str().ok()?.parse().ok()?;
+    let Some(left) = left.checked_sub(1) else {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        return Some(response);
+    };
+    parts.headers.insert(header::MAX_FORWARDS, HeaderValue::from(left));
+    None
+}
+
 /// Makes the path normal in the request itself, so that what was matched is what is sent.
 /// `None`: it was normal.
 fn normalise_target(parts: &mut Parts) -> Result<Option<String>, ProxyError> {
@@ -241,7 +263,7 @@ fn find_route(
     websocket: bool,
 ) -> Result<Arc<Route>, ProxyError> {
     let view = RequestView {
-        host: forwarded::without_port(public.host),
+        host: host::split_port(public.host).map_or(public.host, |(host, _)| host),
         path: normal.unwrap_or(parts.uri.path()),
         method: &parts.method,
         headers: &parts.headers,
@@ -282,11 +304,7 @@ fn admit_handshake(
         );
         return Err(error.retry_after(after).closing());
     }
-    let public = origin::PublicAuthority {
-        scheme: public.scheme,
-        host: public.host,
-    };
-    origin::check(&route.config.websocket, &parts.headers, public)
+    origin::check(&route.config.websocket, &parts.headers, *public)
         .map_err(|refusal| ProxyError::client(StatusCode::FORBIDDEN, refusal.to_string()))
 }
 
@@ -346,8 +364,12 @@ fn rewrite(
     headers::strip_hop_by_hop(fields);
     // hyper answers 100-continue itself when the body is first asked for.
     fields.remove(header::EXPECT);
-    let id = forwarded::apply(fields, &context.peer_fields, &context.http, &authority);
-    record.identify(id);
+    let forwarding = Forwarding {
+        policy: &context.forwarding,
+        peer: &context.peer_fields,
+        version: parts.version,
+    };
+    record.identify(forwarded::apply(fields, &forwarding));
     if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
         (&route.config.rewrite, &route.config.matches.path)
         && parts.uri.path() != "*"

@@ -1,22 +1,446 @@
-//! stub
-use http::{HeaderMap, HeaderValue};
-use crate::config::Scheme;
-use std::net::IpAddr;
+//! What sluice tells an upstream about the client: `X-Forwarded-*`, `Forwarded` (RFC 7239),
+//! `Via` (RFC 9110 section 7.6.3) and the request id; and whose word about it sluice takes.
+//! Hop-by-hop fields are gone before this; see `headers`.
+//!
+//! A peer in `trusted_proxies` is believed, judged by its socket address alone. A peer on a
+//! unix socket has no address; it is on this machine, so it is trusted exactly where
+//! loopback (127.0.0.1 or ::1) is. Only the `X-Forwarded-*` fields decide anything here: a
+//! trusted proxy that writes them often passes a client's `Forwarded` on as it came.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use http::Version;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-/// x
-#[derive(Debug)]
-pub struct PeerFields;
-impl PeerFields { /// x
- pub fn new(_: Option<IpAddr>, _: Scheme) -> Self { PeerFields } }
-/// x
-pub struct PublicAuthority<'a> { /// x
- pub scheme: Scheme, /// x
- pub host: &'a str }
-/// x
-pub fn is_trusted(_: Option<IpAddr>, _: &[IpNet]) -> bool { false }
-/// x
-pub fn public_authority<'a>(_: &'a HeaderMap, _: bool, scheme: Scheme, host: &'a HeaderValue) -> PublicAuthority<'a> { PublicAuthority { scheme, host: host.to_str().unwrap_or("") } }
-/// x
-pub fn without_port(h: &str) -> &str { h.rsplit_once(':').map_or(h, |p| p.0) }
-/// x
-pub fn apply(_: &mut HeaderMap, _: &PeerFields, _: &crate::config::HttpConfig, _: &HeaderValue) -> Option<HeaderValue> { None }
+
+use crate::config::{HttpConfig, Scheme};
+
+static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// Longest request id taken from a trusted peer, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+
+/// The configuration's part; made once, shared by all connections.
+#[derive(Debug, Clone)]
+pub struct ForwardingPolicy {
+    trusted: Vec<IpNet>,
+    forwarded: bool,
+    /// `Via` for HTTP/1.1 and HTTP/1.0.
+    via: Option<[HeaderValue; 2]>,
+    request_id: Option<HeaderName>,
+}
+
+impl ForwardingPolicy {
+    /// Takes its part of the configuration. A `via` that no header can hold counts as none.
+    pub fn new(http: &HttpConfig) -> Self {
+        let via = http.via.as_ref().and_then(|pseudonym| {
+            let line = |version| HeaderValue::try_from(format!("{version} {pseudonym}")).ok();
+            Some([line("1.1")?, line("1.0")?])
+        });
+        ForwardingPolicy {
+            trusted: http.trusted_proxies.clone(),
+            forwarded: http.forwarded,
+            via,
+            request_id: http.request_id.clone(),
+        }
+    }
+
+    /// Whether an address is one of `trusted_proxies`.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+
+    /// Appends our `Via`, if one is configured, to a message received in `version`.
+    pub fn append_via(&self, headers: &mut HeaderMap, version: Version) {
+        if let Some([http11, http10]) = &self.via {
+            let via = if version == Version::HTTP_10 {
+                http10
+            } else {
+                http11
+            };
+            headers.append(header::VIA, via.clone());
+        }
+    }
+}
+
+/// A connection's part; made once when it is accepted. Its values are cheap to clone.
+#[derive(Debug, Clone)]
+pub struct PeerFields {
+    address: Option<IpAddr>,
+    trusted: bool,
+    scheme: Scheme,
+    /// The peer's address as `X-Forwarded-For` has it.
+    chain: Option<HeaderValue>,
+    local_port: u16,
+    port: HeaderValue,
+}
+
+impl PeerFields {
+    /// `peer` is the client's address (the one the PROXY protocol tells, where that is in
+    /// use), `None` on a unix socket; `local_port` is the listener's, 0 on a unix socket.
+    pub fn new(
+        policy: &ForwardingPolicy,
+        peer: Option<SocketAddr>,
+        local_port: u16,
+        scheme: Scheme,
+    ) -> Self {
+        let address = peer.map(|peer| peer.ip().to_canonical());
+        let trusted = match address {
+            Some(address) => policy.trusts(address),
+            None => {
+                policy.trusts(Ipv4Addr::LOCALHOST.into())
+                    || policy.trusts(Ipv6Addr::LOCALHOST.into())
+            }
+        };
+        PeerFields {
+            address,
+            trusted,
+            scheme,
+            // An address is always a valid value.
+            chain: address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()),
+            local_port,
+            port: HeaderValue::from(local_port),
+        }
+    }
+
+    /// The peer's forwarded fields are believed.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
+    }
+
+    /// The peer's own address; `None` on a unix socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.address
+    }
+
+    /// A value for a port, made without allocation where it is a usual one.
+    fn port_value(&self, port: u16) -> HeaderValue {
+        match port {
+            80 => HeaderValue::from_static("80"),
+            443 => HeaderValue::from_static("443"),
+            port if port == self.local_port => self.port.clone(),
+            port => HeaderValue::from(port),
+        }
+    }
+}
+
+/// Everything [`apply`] needs besides the fields themselves.
+#[derive(Debug, Clone, Copy)]
+pub struct Forwarding<'a> {
+    /// The configuration's part.
+    pub policy: &'a ForwardingPolicy,
+    /// The connection's part.
+    pub peer: &'a PeerFields,
+    /// The version the request was received in.
+    pub version: Version,
+}
+
+/// Replaces what the client says about itself by what sluice knows, keeping a trusted peer's
+/// word, and returns the request id. `Host` must be the effective one (RFC 9112 section
+/// 3.2.2). Spellings other than the canonical (`x_forwarded_for`) go whoever sent them.
+pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<HeaderValue> {
+    let Forwarding {
+        policy,
+        peer,
+        version,
+    } = *forwarding;
+    remove_claims(headers, peer.trusted);
+    let host = headers.get(header::HOST).cloned();
+    if peer.trusted {
+        add_believed(headers, peer, host.as_ref());
+    } else {
+        let port = host.as_ref().and_then(|host| port_of(host.as_bytes()));
+        headers.insert(
+            &PORT,
+            peer.port_value(port.unwrap_or(peer.scheme.default_port())),
+        );
+        headers.insert(&PROTO, HeaderValue::from_static(peer.scheme.as_str()));
+        if let Some(chain) = &peer.chain {
+            headers.insert(&FOR, chain.clone());
+        }
+        if let Some(host) = &host {
+            headers.insert(&HOST, host.clone());
+        }
+    }
+    if policy.forwarded {
+        add_forwarded(headers, peer, host.as_ref());
+    }
+    policy.append_via(headers, version);
+    request_id(headers, policy, peer)
+}
+
+/// Removes the client's copies of everything that belongs to us; of a trusted peer only the
+/// spellings that no proxy writes.
+fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
+    let claims = |name: &&HeaderName| match claim(name.as_str().as_bytes()) {
+        None => false,
+        Some(Spelling::Canonical) => !trusted,
+        Some(Spelling::Alias) => true,
+    };
+    if headers.keys().any(|name| claims(&name)) {
+        let names: Vec<HeaderName> = headers.keys().filter(claims).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    Canonical,
+    Alias,
+}
+
+/// Whether a (lower-case) name is `Forwarded`, `X-Real-IP` or begins with `X-Forwarded`,
+/// whatever stands for its `-`: CGI-like backends read `_` and more as the same.
+#[inline]
+fn claim(name: &[u8]) -> Option<Spelling> {
+    match name {
+        [b'x', _, b'f' | b'r', ..] => claim_slow(name),
+        [b'f', b'o', ..] if name == b"forwarded" => Some(Spelling::Canonical),
+        _ => None,
+    }
+}
+
+fn claim_slow(name: &[u8]) -> Option<Spelling> {
+    let same = |name: &[u8], with: &[u8]| {
+        let dash = |&byte: &u8| {
+            if byte.is_ascii_alphanumeric() {
+                byte
+            } else {
+                b'-'
+            }
+        };
+        name.iter().map(dash).eq(with.iter().copied())
+    };
+    let ours = name
+        .get(..11)
+        .is_some_and(|start| same(start, b"x-forwarded"))
+        || same(name, b"x-real-ip");
+    let canonical = name
+        .iter()
+        .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    ours.then_some(if canonical {
+        Spelling::Canonical
+    } else {
+        Spelling::Alias
+    })
+}
+
+/// Keeps what a trusted peer says, adds the peer itself to the chain and fills the gaps.
+#[cold]
+fn add_believed(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&HeaderValue>) {
+    if let Some(chain) = &peer.chain {
+        let value = joined(headers, &FOR, chain);
+        headers.insert(&FOR, value);
+    }
+    let scheme = believed_scheme(headers);
+    if scheme.is_none() {
+        headers.insert(&PROTO, HeaderValue::from_static(peer.scheme.as_str()));
+    }
+    if believed_host(headers).is_none() {
+        match host {
+            Some(host) => headers.insert(&HOST, host.clone()),
+            None => headers.remove(&HOST),
+        };
+    }
+    let said = headers
+        .get(&PORT)
+        .and_then(|port| first(port).parse::<u16>().ok());
+    if said.is_none() {
+        let port = believed_host(headers).and_then(|host| port_of(host.as_bytes()));
+        let port = port.unwrap_or(scheme.unwrap_or(peer.scheme).default_port());
+        headers.insert(&PORT, peer.port_value(port));
+    }
+}
+
+/// All lines of a list field and one more element, as one line.
+fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> HeaderValue {
+    let mut lines = headers
+        .get_all(name)
+        .iter()
+        .filter(|line| !line.is_empty())
+        .peekable();
+    if lines.peek().is_none() {
+        return last.clone();
+    }
+    let mut list = Vec::with_capacity(128);
+    for line in lines {
+        list.extend_from_slice(line.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(last.as_bytes());
+    // Made of valid values; if that were wrong, our own word is the one to keep.
+    HeaderValue::try_from(list).unwrap_or_else(|_| last.clone())
+}
+
+/// The element for this hop (RFC 7239 section 4), behind a trusted peer's own.
+fn add_forwarded(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&HeaderValue>) {
+    let mut element = String::with_capacity(96);
+    // Writing to a String cannot fail.
+    let _ = match peer.address {
+        Some(IpAddr::V4(address)) => write!(element, "for={address}"),
+        Some(IpAddr::V6(address)) => write!(element, "for=\"[{address}]\""),
+        None => write!(element, "for=unknown"),
+    };
+    if let Some(host) = host.and_then(|host| host.to_str().ok()) {
+        element.push_str(";host=\"");
+        for char in host.chars() {
+            if matches!(char, '"' | '\\') {
+                element.push('\\');
+            }
+            element.push(char);
+        }
+        element.push('"');
+    }
+    element.push_str(";proto=");
+    element.push_str(peer.scheme.as_str());
+    if let Ok(element) = HeaderValue::try_from(element) {
+        let value = joined(headers, &header::FORWARDED, &element);
+        headers.insert(header::FORWARDED, value);
+    }
+}
+
+/// Takes a trusted peer's id if it is sane, else makes one of 128 random bits.
+fn request_id(
+    headers: &mut HeaderMap,
+    policy: &ForwardingPolicy,
+    peer: &PeerFields,
+) -> Option<HeaderValue> {
+    let name = policy.request_id.as_ref()?;
+    if peer.trusted
+        && let Some(id) = headers.get(name)
+        && (1..=MAX_REQUEST_ID).contains(&id.len())
+        && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    {
+        let id = id.clone();
+        headers.insert(name, id.clone());
+        return Some(id);
+    }
+    let id = new_request_id();
+    headers.insert(name, id.clone());
+    Some(id)
+}
+
+/// 128 random bits in hexadecimal: unique, not secret.
+fn new_request_id() -> HeaderValue {
+    let mut text = [0; 32];
+    for (pair, byte) in text
+        .chunks_exact_mut(2)
+        .zip(fastrand::u128(..).to_ne_bytes())
+    {
+        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
+        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
+    }
+    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+}
+
+/// The scheme and the authority (host, and port where one was written) of the URL that the
+/// client used: what a trusted peer says, else the listener's scheme and `Host`. Gives the
+/// same before and after [`apply`]. `None`: HTTP/1.0 without `Host`.
+pub fn public_authority<'a>(
+    headers: &'a HeaderMap,
+    peer: &PeerFields,
+) -> (Scheme, Option<&'a str>) {
+    let host = || {
+        headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+    };
+    if !peer.trusted {
+        return (peer.scheme, host());
+    }
+    (
+        believed_scheme(headers).unwrap_or(peer.scheme),
+        believed_host(headers).or_else(host),
+    )
+}
+
+/// Lists of schemes and hosts begin at the client by convention, so the first one counts. A
+/// browser cannot be made to send these fields, so forging one helps against no Origin check.
+fn believed_scheme(headers: &HeaderMap) -> Option<Scheme> {
+    let scheme = first(headers.get(&PROTO)?);
+    // Some proxies write the WebSocket schemes here.
+    if ["https", "wss"]
+        .iter()
+        .any(|name| scheme.eq_ignore_ascii_case(name))
+    {
+        Some(Scheme::Https)
+    } else if ["http", "ws"]
+        .iter()
+        .any(|name| scheme.eq_ignore_ascii_case(name))
+    {
+        Some(Scheme::Http)
+    } else {
+        None
+    }
+}
+
+fn believed_host(headers: &HeaderMap) -> Option<&str> {
+    Some(first(headers.get(&HOST)?)).filter(|host| !host.is_empty())
+}
+
+fn first(value: &HeaderValue) -> &str {
+    value
+        .to_str()
+        .unwrap_or("")
+        .split(',')
+        .next()
+        .unwrap_or("")
+        .trim()
+}
+
+/// The port written in an authority; the brackets of an IPv6 address hold none.
+fn port_of(host: &[u8]) -> Option<u16> {
+    let colon = memchr::memrchr(b':', host)?;
+    let port = &host[colon + 1..];
+    std::str::from_utf8(port)
+        .ok()
+        .filter(|_| !port.contains(&b']'))?
+        .parse()
+        .ok()
+}
+
+/// The client's address for logs and limits: the rightmost in the chain that no trusted
+/// proxy has, so that what a client writes in front of it does not count. Gives the same
+/// before and after [`apply`]. `None`: nothing but a unix socket is known.
+pub fn client_ip(
+    headers: &HeaderMap,
+    policy: &ForwardingPolicy,
+    peer: &PeerFields,
+) -> Option<IpAddr> {
+    let mut client = peer.address;
+    if !peer.trusted {
+        return client;
+    }
+    for line in headers.get_all(&FOR).iter().rev() {
+        for element in line.to_str().unwrap_or("?").rsplit(',') {
+            let Some(address) = parse_address(element.trim()) else {
+                return client;
+            };
+            client = Some(address);
+            if !policy.trusts(address) {
+                return client;
+            }
+        }
+    }
+    client
+}
+
+/// An address, bare or in brackets, with or without a port.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let bare = text.parse().ok();
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+    bare.or_else(bracketed)
+        .or_else(with_port)
+        .map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests;

@@ -187,6 +187,11 @@ fn accepting_outlasts_a_shortage_of_descriptors() {
         );
         return;
     }
+    std::thread::spawn(|| {
+        std::thread::sleep(Duration::from_secs(20));
+        eprintln!("it spins instead of resting");
+        std::process::exit(3);
+    });
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,11 +1,387 @@
-//! stub
-use crate::config::*;
-use http::HeaderMap;
-/// x
-pub struct PublicAuthority<'a> { /// x
- pub scheme: Scheme, /// x
- pub host: &'a str }
-/// x
-pub fn parse_pattern(s: &str) -> Result<OriginPattern, String> { Ok(OriginPattern::Exact(s.into())) }
-/// x
-pub fn check(_: &WebSocketConfig, _: &HeaderMap, _: PublicAuthority<'_>) -> Result<(), String> { Ok(()) }
+//! Who may open a WebSocket: the Origin policy of a route (RFC 6454, RFC 6455 section 10.2).
+//! Owns origin patterns, the check, and the words of a refusal; knows no sockets and does
+//! not find out the public authority.
+//!
+//! # Same origin
+//!
+//! Host and port of `Origin` are compared with the request's `Host`. Where `Host` names a
+//! port, the origin's port (written, or the default of its scheme) must equal it; where it
+//! names none, the origin's port must be the default of the *origin's own* scheme. The
+//! listener's scheme is not enough to go by: behind a balancer that terminates TLS it says
+//! `http` while browsers say `https://…`. What is known is used: when the public scheme is
+//! https (the listener says so, or a trusted proxy), an `http://` origin is another origin.
+//!
+//! Several `Origin` lines are always refused, even by `any`: the upstream might look at the
+//! one that we did not. What is not exactly `scheme://host[:port]` matches nothing.
+
+use std::fmt;
+
+use http::header::ORIGIN;
+use http::{HeaderMap, HeaderValue};
+
+use super::host;
+use crate::config::{MissingOrigin, OriginPattern, OriginRule, Scheme, WebSocketConfig};
+
+/// What the client believes it talks to.
+#[derive(Debug, Clone, Copy)]
+pub struct PublicAuthority<'a> {
+    /// The scheme, as the listener or a trusted proxy tells it.
+    pub scheme: Scheme,
+    /// Host and optional port, as in the `Host` field.
+    pub host: &'a str,
+}
+
+/// A refused handshake; the text of the 403 and of the log line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OriginRefusal {
+    /// The `Origin` field as far as it is printable, at most 200 characters.
+    pub origin: Option<String>,
+    /// The public authority it was compared with.
+    pub public: String,
+    /// Why.
+    pub reason: Refused,
+    /// The configuration line that would allow it, where one would.
+    pub remedy: Option<String>,
+}
+
+/// The reason of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// No `Origin`, and `missing_origin = "deny"`.
+    Missing,
+    /// More than one `Origin` line.
+    Repeated,
+    /// Not `scheme://host[:port]`.
+    Malformed,
+    /// The literal `null`: a sandboxed page, a local file, a redirect.
+    Null,
+    /// Same host, another port: often a proxy in front that rewrote `Host`.
+    OtherPort,
+    /// Same authority, but `http` where the public scheme is https.
+    OtherScheme,
+    /// Another site.
+    OtherHost,
+}
+
+impl fmt::Display for OriginRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let public = &self.public;
+        match &self.origin {
+            Some(origin) => write!(
+                f,
+                "Origin \"{origin}\" may not open a WebSocket on \"{public}\": "
+            )?,
+            None => write!(
+                f,
+                "a request without Origin may not open a WebSocket on \"{public}\": "
+            )?,
+        }
+        f.write_str(match self.reason {
+            Refused::Missing => "the route demands an Origin",
+            Refused::Repeated => "the request has several Origin lines",
+            Refused::Malformed => "it is not scheme://host[:port]",
+            Refused::Null => "null is no site",
+            Refused::OtherPort => {
+                "the ports differ (does a proxy in front drop the port from Host?)"
+            }
+            Refused::OtherScheme => "the public scheme is https",
+            Refused::OtherHost => "it is another site",
+        })?;
+        match &self.remedy {
+            Some(line) => write!(f, "; to allow it: {line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for OriginRefusal {}
+
+/// An origin taken apart, in the request's own spelling.
+struct Origin<'a> {
+    /// All of it but a default port.
+    text: &'a str,
+    scheme: &'a str,
+    host: &'a str,
+    /// Written, or the scheme's default; `None` for an unknown scheme without one.
+    port: Option<u16>,
+}
+
+impl<'a> Origin<'a> {
+    /// `None` unless `text` is exactly `scheme://host[:port]`.
+    fn parse(text: &'a str) -> Option<Origin<'a>> {
+        let (scheme, authority) = text.split_once("://")?;
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            || !scheme.bytes().all(sound)
+        {
+            return None;
+        }
+        let (host, written) = host::split_port(authority)?;
+        let bare_colon = authority.ends_with(':');
+        let port_text = authority.get(host.len() + 1..).unwrap_or_default();
+        if bare_colon || port_text.starts_with('0') || !is_host(host) {
+            return None;
+        }
+        let default = default_port(scheme);
+        let text = match written {
+            Some(port) if Some(port) == default => &text[..text.len() - port_text.len() - 1],
+            _ => text,
+        };
+        Some(Origin {
+            text,
+            scheme,
+            host,
+            port: written.or(default),
+        })
+    }
+
+    fn is_http(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case("http")
+    }
+}
+
+/// A name of letters, digits, `-`, `.` and `_`, or an IPv6 literal.
+fn is_host(host: &str) -> bool {
+    match host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+    }
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    [Scheme::Http, Scheme::Https]
+        .into_iter()
+        .find(|known| scheme.eq_ignore_ascii_case(known.as_str()))
+        .map(Scheme::default_port)
+}
+
+/// Decides whether a handshake's `Origin` may open a tunnel. Allocates only for a refusal.
+///
+/// # Errors
+/// The refusal, to be answered 403 with its text.
+pub fn check(
+    config: &WebSocketConfig,
+    headers: &HeaderMap,
+    public: PublicAuthority<'_>,
+) -> Result<(), OriginRefusal> {
+    let mut lines = headers.get_all(ORIGIN).iter();
+    let reason = match (lines.next(), lines.next()) {
+        (None, _) if config.missing_origin == MissingOrigin::Allow => return Ok(()),
+        (None, _) => Refused::Missing,
+        (Some(_), Some(_)) => Refused::Repeated,
+        (Some(_), None) if config.origin == OriginRule::Any => return Ok(()),
+        (Some(line), None) => match judge(&config.origin, line, public) {
+            Ok(()) => return Ok(()),
+            Err(reason) => reason,
+        },
+    };
+    Err(refusal(reason, config, headers.get(ORIGIN), public))
+}
+
+fn judge(
+    rule: &OriginRule,
+    line: &HeaderValue,
+    public: PublicAuthority<'_>,
+) -> Result<(), Refused> {
+    let text = line.to_str().map_err(|_| Refused::Malformed)?;
+    let only_same = [OriginPattern::SameOrigin];
+    let patterns = match rule {
+        OriginRule::Any => return Ok(()),
+        OriginRule::SameOrigin => &only_same[..],
+        OriginRule::List(patterns) => patterns,
+    };
+    if text == "null" {
+        return if patterns.contains(&OriginPattern::Null) {
+            Ok(())
+        } else {
+            Err(Refused::Null)
+        };
+    }
+    let origin = Origin::parse(text).ok_or(Refused::Malformed)?;
+    let mut reason = Refused::OtherHost;
+    for pattern in patterns {
+        let allowed = match pattern {
+            OriginPattern::Null => false,
+            OriginPattern::Exact(exact) => exact.eq_ignore_ascii_case(origin.text),
+            OriginPattern::Suffix {
+                scheme,
+                suffix,
+                port,
+            } => {
+                scheme.eq_ignore_ascii_case(origin.scheme)
+                    && origin.port == Some(*port)
+                    && is_below(origin.host, suffix)
+            }
+            OriginPattern::SameOrigin => match same_origin(&origin, public) {
+                Ok(()) => true,
+                Err(why) => {
+                    reason = why;
+                    false
+                }
+            },
+        };
+        if allowed {
+            return Ok(());
+        }
+    }
+    Err(reason)
+}
+
+/// See the module's documentation.
+fn same_origin(origin: &Origin<'_>, public: PublicAuthority<'_>) -> Result<(), Refused> {
+    let default = default_port(origin.scheme).ok_or(Refused::OtherHost)?;
+    let (name, port) = host::split_port(public.host).ok_or(Refused::OtherHost)?;
+    if !host::same(name, origin.host) {
+        Err(Refused::OtherHost)
+    } else if public.scheme == Scheme::Https && origin.is_http() {
+        Err(Refused::OtherScheme)
+    } else if origin.port != Some(port.unwrap_or(default)) {
+        Err(Refused::OtherPort)
+    } else {
+        Ok(())
+    }
+}
+
+/// One or more whole labels in front of `suffix`.
+fn is_below(host: &str, suffix: &str) -> bool {
+    let Some((front, end)) = host
+        .len()
+        .checked_sub(suffix.len())
+        .and_then(|at| host.split_at_checked(at))
+    else {
+        return false;
+    };
+    let labels = front.strip_suffix('.').unwrap_or_default();
+    end.eq_ignore_ascii_case(suffix)
+        && !labels.is_empty()
+        && labels.split('.').all(|label| !label.is_empty())
+}
+
+#[cold]
+fn refusal(
+    reason: Refused,
+    config: &WebSocketConfig,
+    line: Option<&HeaderValue>,
+    public: PublicAuthority<'_>,
+) -> OriginRefusal {
+    let printable = |bytes: &[u8]| -> String {
+        let visible = |byte: &u8| {
+            if byte.is_ascii_graphic() && *byte != b'"' {
+                char::from(*byte)
+            } else {
+                '?'
+            }
+        };
+        bytes.iter().take(200).map(visible).collect()
+    };
+    let origin = line.map(|line| printable(line.as_bytes()));
+    let remedy = match (reason, line.and_then(|line| line.to_str().ok())) {
+        (Refused::Missing, _) => Some("missing_origin = \"allow\"".to_owned()),
+        (Refused::Repeated | Refused::Malformed, _) | (_, None) => None,
+        // A pattern's own spelling, so that the line can be copied into the file.
+        (_, Some(text)) => parse_pattern(text)
+            .ok()
+            .map(|pattern| list_with(&config.origin, pattern)),
+    };
+    OriginRefusal {
+        origin,
+        public: printable(public.host.as_bytes()),
+        reason,
+        remedy,
+    }
+}
+
+fn list_with(rule: &OriginRule, pattern: OriginPattern) -> String {
+    let mut patterns = match rule {
+        OriginRule::List(patterns) => patterns.clone(),
+        OriginRule::SameOrigin | OriginRule::Any => vec![OriginPattern::SameOrigin],
+    };
+    patterns.push(pattern);
+    let quoted: Vec<String> = patterns
+        .iter()
+        .map(|pattern| format!("\"{pattern}\""))
+        .collect();
+    format!("origin = [{}]", quoted.join(", "))
+}
+
+impl fmt::Display for OriginPattern {
+    /// As [`parse_pattern`] reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OriginPattern::SameOrigin => f.write_str("same-origin"),
+            OriginPattern::Null => f.write_str("null"),
+            OriginPattern::Exact(origin) => f.write_str(origin),
+            OriginPattern::Suffix {
+                scheme,
+                suffix,
+                port,
+            } if default_port(scheme) == Some(*port) => {
+                write!(f, "{scheme}://*.{suffix}")
+            }
+            OriginPattern::Suffix {
+                scheme,
+                suffix,
+                port,
+            } => write!(f, "{scheme}://*.{suffix}:{port}"),
+        }
+    }
+}
+
+/// Reads one entry of an origin list.
+///
+/// # Errors
+/// What is wrong with it and what would be right, for the configuration's diagnostics.
+pub fn parse_pattern(text: &str) -> Result<OriginPattern, String> {
+    match text {
+        "same-origin" => return Ok(OriginPattern::SameOrigin),
+        "null" => return Ok(OriginPattern::Null),
+        "any" | "*" => return Err("stands alone: write `origin = \"any\"`".into()),
+        _ => {}
+    }
+    let Some((scheme, authority)) = text.split_once("://") else {
+        return Err(format!("an origin has a scheme: write `https://{text}`"));
+    };
+    let scheme = scheme.to_ascii_lowercase();
+    if let Some(secure) = scheme.strip_prefix("ws") {
+        return Err(format!(
+            "browsers send the page's scheme: write `http{secure}://{authority}`"
+        ));
+    }
+    if let Some(slash) = authority.find('/') {
+        return Err(format!(
+            "an origin has no path: write `{scheme}://{}`",
+            &authority[..slash]
+        ));
+    }
+    if !authority.is_ascii() {
+        return Err("browsers send such a name in its ASCII form (`xn--…`): write that".into());
+    }
+    let wildcard = authority.strip_prefix("*.");
+    let lower = format!(
+        "{scheme}://{}",
+        wildcard.unwrap_or(authority).to_ascii_lowercase()
+    );
+    let origin = Origin::parse(&lower).ok_or(
+        "an origin is `scheme://host` or `scheme://host:port`, where the host may begin with `*.`",
+    )?;
+    if wildcard.is_none() {
+        return Ok(OriginPattern::Exact(origin.text.to_owned()));
+    }
+    match default_port(&scheme).and(origin.port) {
+        _ if origin.host.starts_with(['[', '.']) => Err("`*.` goes before a name".into()),
+        Some(port) => Ok(OriginPattern::Suffix {
+            suffix: origin.host.to_owned(),
+            port,
+            scheme,
+        }),
+        None => Err("`*.` goes with http and https only".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

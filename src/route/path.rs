@@ -237,11 +237,10 @@ fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
 }
 
 fn check_escape(byte: u8, next: Option<u8>) -> Result<(), PathProblem> {
-    let overlong = match (byte, next) {
-        (0xc0 | 0xc1, Some(0x80..=0xbf)) => true,
-        (0xe0, Some(0x80..=0x9f)) | (0xf0, Some(0x80..=0x8f)) => true,
-        _ => false,
-    };
+    let overlong = matches!(
+        (byte, next),
+        (0xc0 | 0xc1, Some(0x80..=0xbf)) | (0xe0, Some(0x80..=0x9f)) | (0xf0, Some(0x80..=0x8f))
+    );
     match byte {
         0 => Err(PathProblem::Nul),
         _ if overlong => Err(PathProblem::OverlongUtf8),

@@ -27,7 +27,7 @@ struct Dns {
 }
 
 impl Dns {
-    async fn start(addresses: &[&str]) -> Dns {
+    async fn start(addresses: &[&str], ttl: u32) -> Dns {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let zone = Arc::new(Mutex::new(Dns::at(addresses)));
@@ -39,7 +39,7 @@ impl Dns {
             while let Ok((length, client)) = socket.recv_from(&mut buffer).await {
                 let zone = shown.lock().unwrap().clone();
                 let query = Message::from_vec(&buffer[..length]).unwrap();
-                if let Some(answer) = answer(query, &zone) {
+                if let Some(answer) = answer(query, &zone, ttl) {
                     socket
                         .send_to(&answer.to_vec().unwrap(), client)
                         .await
@@ -88,7 +88,7 @@ impl Dns {
     }
 }
 
-fn answer(query: Message, zone: &Zone) -> Option<Message> {
+fn answer(query: Message, zone: &Zone, ttl: u32) -> Option<Message> {
     let asked = query.queries[0].clone();
     let mut answer = query.into_response();
     answer.metadata.message_type = MessageType::Response;
@@ -103,7 +103,7 @@ fn answer(query: Message, zone: &Zone) -> Option<Message> {
                     (IpAddr::V6(ip), RecordType::AAAA) => RData::AAAA((*ip).into()),
                     _ => continue,
                 };
-                answer.add_answer(Record::from_rdata(asked.name().clone(), 1, data));
+                answer.add_answer(Record::from_rdata(asked.name().clone(), ttl, data));
             }
         }
     }
@@ -132,6 +132,9 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+/// A TTL that no test lives to see: `max_ttl` makes the look-ups go on.
+const HOUR: u32 = 3600;
+
 const LONG: Duration = Duration::from_secs(10);
 
 #[tokio::test]
@@ -141,9 +144,9 @@ async fn new_connections_follow_an_address_that_changes_after_its_ttl() {
     let second = tokio::net::TcpListener::bind(("127.0.0.3", port))
         .await
         .unwrap();
-    let dns = Dns::start(&["127.0.0.2"]).await;
+    let dns = Dns::start(&["127.0.0.2"], HOUR).await;
     let (upstream, registry) = upstream(&format!("app.test:{port}"));
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
 
     let lease = upstream.pick(&[]).expect("resolved");
@@ -174,9 +177,9 @@ async fn new_connections_follow_an_address_that_changes_after_its_ttl() {
 
 #[tokio::test]
 async fn failures_keep_the_last_good_answer() {
-    let mut dns = Dns::start(&["127.0.0.2", "::1"]).await;
+    let mut dns = Dns::start(&["127.0.0.2", "::1"], HOUR).await;
     let (upstream, registry) = upstream("app.test:80");
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
     let good = ["127.0.0.2:80", "[::1]:80"];
     assert_eq!(addresses(&upstream), good);
@@ -191,10 +194,10 @@ async fn failures_keep_the_last_good_answer() {
 
 #[tokio::test]
 async fn a_name_that_cannot_be_resolved_yet_does_not_hold_up_the_start() {
-    let dns = Dns::start(&[]).await;
+    let dns = Dns::start(&[], HOUR).await;
     dns.say(Zone::NxDomain);
     let (upstream, registry) = upstream("late.test:80");
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
     assert!(dns.asked() > 0 && upstream.is_unresolved() && upstream.pick(&[]).is_none());
     dns.say(Dns::at(&["127.0.0.2"]));
@@ -203,7 +206,7 @@ async fn a_name_that_cannot_be_resolved_yet_does_not_hold_up_the_start() {
 
 #[tokio::test]
 async fn the_ttl_says_when_to_ask_again() {
-    let dns = Dns::start(&["127.0.0.2"]).await;
+    let dns = Dns::start(&["127.0.0.2"], 1).await;
     let (upstream, registry) = upstream("app.test:80");
     let config = ResolverConfig {
         max_ttl: Duration::from_secs(300),
@@ -222,7 +225,7 @@ async fn the_ttl_says_when_to_ask_again() {
 
 #[tokio::test]
 async fn hosts_and_localhost_are_never_asked_for() {
-    let dns = Dns::start(&["127.0.0.66"]).await;
+    let dns = Dns::start(&["127.0.0.66"], HOUR).await;
     let dir = tempfile::tempdir().unwrap();
     let hosts = dir.path().join("hosts");
     std::fs::write(
@@ -240,7 +243,12 @@ async fn hosts_and_localhost_are_never_asked_for() {
     ];
     let upstream = Upstream::new(upstream_config(&names, Balance::Least), registry.clone());
     let upstream = Arc::new(upstream);
-    let discovery = Discovery::with_hosts(&[upstream.clone()], &registry, &dns.config(), &hosts);
+    let discovery = Discovery::with_hosts(
+        std::slice::from_ref(&upstream),
+        &registry,
+        &dns.config(),
+        &hosts,
+    );
     discovery.settled(LONG).await;
     let expected = [
         "127.0.0.4:1",
@@ -262,9 +270,9 @@ async fn hosts_and_localhost_are_never_asked_for() {
 
 #[tokio::test]
 async fn dropping_the_discovery_ends_the_questions() {
-    let dns = Dns::start(&["127.0.0.2"]).await;
+    let dns = Dns::start(&["127.0.0.2"], HOUR).await;
     let (upstream, registry) = upstream("app.test:80");
-    let discovery = Discovery::start(&[upstream.clone()], &registry, &dns.config());
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
     discovery.settled(LONG).await;
     drop(discovery);
     eventually("the tasks let go of the upstream", || {

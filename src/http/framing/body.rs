@@ -132,3 +132,57 @@ impl BodyDecoder {
         matches!(self.kind, Kind::Done | Kind::UntilClose)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(mut decoder: BodyDecoder, bytes: &[u8], piece: usize) -> (Vec<u8>, usize, bool) {
+        let (mut data, mut used) = (Vec::new(), 0);
+        for part in bytes.chunks(piece) {
+            let mut at = 0;
+            while at < part.len() && !decoder.is_done() {
+                let found = decoder.feed(&part[at..]).unwrap();
+                data.extend_from_slice(&part[at..][found.data]);
+                at += found.consumed;
+            }
+            used += at;
+        }
+        (data, used, decoder.may_end_here())
+    }
+
+    #[test]
+    fn answers_are_decoded_by_their_framing() {
+        let fields = |list: &[(&'static str, &'static [u8])]| {
+            BodyDecoder::of_answer(403, list.iter().copied())
+        };
+        for piece in 1..30 {
+            let chunked = fields(&[("Transfer-Encoding", b"chunked")]).unwrap();
+            let body = b"3\r\nabc\r\n2;x\r\nde\r\n0\r\nT: v\r\n\r\nnext";
+            assert_eq!(
+                decode(chunked.clone(), body, piece),
+                (b"abcde".to_vec(), body.len() - 4, true)
+            );
+            assert!(!decode(chunked, &body[..10], piece).2);
+            let length = fields(&[("content-length", b"3"), ("Content-Length", b"3")]).unwrap();
+            assert_eq!(
+                decode(length.clone(), b"abcd", piece),
+                (b"abc".to_vec(), 3, true)
+            );
+            assert!(!decode(length, b"ab", piece).2);
+            assert_eq!(
+                decode(fields(&[]).unwrap(), b"abc", piece),
+                (b"abc".to_vec(), 3, true)
+            );
+        }
+        let both = fields(&[("Content-Length", b"3"), ("Transfer-Encoding", b"chunked")]);
+        assert_eq!(both.unwrap_err(), Refusal::LengthAndEncoding);
+        let two = fields(&[("Content-Length", b"3"), ("Content-Length", b"4")]);
+        assert_eq!(two.unwrap_err(), Refusal::ContentLengthRepeated);
+        assert!(
+            BodyDecoder::of_answer(204, [].into_iter())
+                .unwrap()
+                .is_done()
+        );
+    }
+}

@@ -11,6 +11,8 @@ mod body;
 mod bytes;
 mod chunked;
 mod head;
+#[cfg(test)]
+mod properties;
 mod refusal;
 #[cfg(test)]
 mod tests;

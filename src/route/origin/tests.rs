@@ -1,0 +1,292 @@
+//! Tables of what browsers send, the exact words of a refusal, and properties.
+
+use super::*;
+use proptest::prelude::*;
+
+fn rule(patterns: &[&str]) -> WebSocketConfig {
+    let origin = match patterns {
+        ["any"] => OriginRule::Any,
+        ["same-origin"] => OriginRule::SameOrigin,
+        list => OriginRule::List(
+            list.iter()
+                .map(|text| parse_pattern(text).unwrap())
+                .collect(),
+        ),
+    };
+    WebSocketConfig {
+        origin,
+        ..WebSocketConfig::default()
+    }
+}
+
+fn headers(lines: &[&str]) -> HeaderMap {
+    lines
+        .iter()
+        .map(|line| (ORIGIN, HeaderValue::from_bytes(line.as_bytes()).unwrap()))
+        .collect()
+}
+
+fn verdict(
+    config: &WebSocketConfig,
+    lines: &[&str],
+    scheme: Scheme,
+    host: &str,
+) -> Result<(), Refused> {
+    check(config, &headers(lines), PublicAuthority { scheme, host })
+        .map_err(|refusal| refusal.reason)
+}
+
+#[test]
+fn same_origin_compares_host_and_port() {
+    use Refused::*;
+    use Scheme::{Http, Https};
+    let same = rule(&["same-origin"]);
+    for (origin, scheme, host, expected) in [
+        ("http://a.example", Http, "a.example", Ok(())),
+        ("https://a.example", Http, "a.example", Ok(())),
+        ("https://a.example", Https, "a.example", Ok(())),
+        ("http://a.example", Https, "a.example", Err(OtherScheme)),
+        ("https://A.Example", Http, "a.exaMPLE", Ok(())),
+        ("https://a.example:443", Http, "a.example", Ok(())),
+        ("https://a.example", Http, "a.example:443", Ok(())),
+        ("http://a.example", Http, "a.example:80", Ok(())),
+        ("http://a.example", Http, "a.example:", Ok(())),
+        ("https://a.example", Http, "a.example:80", Err(OtherPort)),
+        ("http://a.example:8080", Http, "a.example:8080", Ok(())),
+        ("http://a.example:8080", Http, "a.example", Err(OtherPort)),
+        ("http://a.example", Http, "a.example:8080", Err(OtherPort)),
+        (
+            "http://a.example:8080",
+            Http,
+            "a.example:8081",
+            Err(OtherPort),
+        ),
+        ("http://[::1]:8080", Http, "[::1]:8080", Ok(())),
+        ("http://[0:0::1]:8080", Http, "[::1]:8080", Ok(())),
+        ("http://[::1]", Http, "[::2]", Err(OtherHost)),
+        ("http://evil.example", Http, "a.example", Err(OtherHost)),
+        (
+            "http://a.example.evil.example",
+            Http,
+            "a.example",
+            Err(OtherHost),
+        ),
+        ("http://xa.example", Http, "a.example", Err(OtherHost)),
+        ("ftp://a.example", Http, "a.example", Err(OtherHost)),
+        ("http://a.example", Http, "", Err(OtherHost)),
+        ("http://a.example", Http, "u@a.example", Err(OtherHost)),
+        ("null", Http, "null", Err(Null)),
+        ("", Http, "", Err(Malformed)),
+        ("http://", Http, "", Err(Malformed)),
+        ("a.example", Http, "a.example", Err(Malformed)),
+        ("http://a.example/", Http, "a.example", Err(Malformed)),
+        ("http://a.example?x", Http, "a.example", Err(Malformed)),
+        ("http://u@a.example", Http, "a.example", Err(Malformed)),
+        ("http://a.example:", Http, "a.example", Err(Malformed)),
+        ("http://a.example:080", Http, "a.example", Err(Malformed)),
+        ("http://a.example:+80", Http, "a.example", Err(Malformed)),
+        (
+            "http://a.example http://a.example",
+            Http,
+            "a.example",
+            Err(Malformed),
+        ),
+        (
+            "http://a.example,http://a.example",
+            Http,
+            "a.example",
+            Err(Malformed),
+        ),
+        ("http://é.example", Http, "é.example", Err(Malformed)),
+        ("NULL", Http, "a.example", Err(Malformed)),
+    ] {
+        assert_eq!(
+            verdict(&same, &[origin], scheme, host),
+            expected,
+            "{origin} on {host}"
+        );
+    }
+}
+
+#[test]
+fn a_list_allows_what_it_names() {
+    let list = rule(&[
+        "https://App.Example:443",
+        "http://dev.example:3000",
+        "https://*.wild.example",
+        "https://*.port.example:8443",
+        "chrome-extension://abcdef",
+        "null",
+    ]);
+    for (origin, allowed) in [
+        ("https://app.example", true),
+        ("HTTPS://APP.example:443", true),
+        ("http://app.example", false),
+        ("https://app.example:8443", false),
+        ("http://dev.example:3000", true),
+        ("http://dev.example", false),
+        ("https://a.wild.example", true),
+        ("https://a.b.WILD.example:443", true),
+        ("https://wild.example", false),
+        ("https://.wild.example", false),
+        ("https://a..wild.example", false),
+        ("https://evilwild.example", false),
+        ("http://a.wild.example", false),
+        ("https://a.wild.example:8443", false),
+        ("https://a.wild.example.evil.example", false),
+        ("https://a.port.example:8443", true),
+        ("https://a.port.example", false),
+        ("chrome-extension://abcdef", true),
+        ("chrome-extension://abcdeg", false),
+        ("null", true),
+        ("https://public.example", false),
+    ] {
+        assert_eq!(
+            verdict(&list, &[origin], Scheme::Http, "public.example").is_ok(),
+            allowed,
+            "{origin}"
+        );
+    }
+    let with_same = rule(&["same-origin", "https://x.example"]);
+    assert_eq!(
+        verdict(
+            &with_same,
+            &["https://public.example"],
+            Scheme::Http,
+            "public.example"
+        ),
+        Ok(())
+    );
+    assert_eq!(
+        verdict(&with_same, &["null"], Scheme::Http, "public.example"),
+        Err(Refused::Null)
+    );
+}
+
+#[test]
+fn missing_and_repeated_origins() {
+    let mut config = rule(&["same-origin"]);
+    assert_eq!(verdict(&config, &[], Scheme::Http, "a"), Ok(()));
+    config.missing_origin = MissingOrigin::Deny;
+    assert_eq!(
+        verdict(&config, &[], Scheme::Http, "a"),
+        Err(Refused::Missing)
+    );
+    for rule in [rule(&["any"]), rule(&["same-origin"]), rule(&["http://a"])] {
+        assert_eq!(
+            verdict(&rule, &["http://a", "http://a"], Scheme::Http, "a"),
+            Err(Refused::Repeated)
+        );
+        assert_eq!(verdict(&rule, &["http://a"], Scheme::Http, "a"), Ok(()));
+    }
+    assert_eq!(
+        verdict(&rule(&["any"]), &["null"], Scheme::Http, "a"),
+        Ok(())
+    );
+}
+
+#[test]
+fn a_refusal_states_both_values_and_the_line_that_would_allow_it() {
+    let text = |config: &WebSocketConfig, lines: &[&str]| {
+        let public = PublicAuthority {
+            scheme: Scheme::Http,
+            host: "app.example:8080",
+        };
+        check(config, &headers(lines), public)
+            .unwrap_err()
+            .to_string()
+    };
+    let same = rule(&["same-origin"]);
+    assert_eq!(
+        text(&same, &["https://Evil.example"]),
+        "Origin \"https://Evil.example\" may not open a WebSocket on \"app.example:8080\": it is another site; \
+         to allow it: origin = [\"same-origin\", \"https://evil.example\"]"
+    );
+    assert_eq!(
+        text(&same, &["http://app.example"]),
+        "Origin \"http://app.example\" may not open a WebSocket on \"app.example:8080\": the ports differ (does a \
+         proxy in front drop the port from Host?); to allow it: origin = [\"same-origin\", \"http://app.example\"]"
+    );
+    assert!(
+        text(&rule(&["https://*.b.example:8443"]), &["null"])
+            .ends_with("origin = [\"https://*.b.example:8443\", \"null\"]")
+    );
+    let mut deny = same.clone();
+    deny.missing_origin = MissingOrigin::Deny;
+    assert!(
+        text(&deny, &[]).ends_with("demands an Origin; to allow it: missing_origin = \"allow\"")
+    );
+    let hostile = text(&same, &["http://\"<é>/"]);
+    assert!(
+        hostile.starts_with("Origin \"http://?<??>/\" may")
+            && hostile.ends_with("scheme://host[:port]"),
+        "{hostile}"
+    );
+    assert!(text(&same, &[&"x".repeat(10_000)]).len() < 400);
+}
+
+#[test]
+fn patterns_say_what_would_be_right() {
+    for (pattern, hint) in [
+        ("any", "origin = \"any\""),
+        ("*", "origin = \"any\""),
+        ("app.example", "write `https://app.example`"),
+        ("wss://app.example:9", "write `https://app.example:9`"),
+        ("ws://app.example", "write `http://app.example`"),
+        ("https://app.example/", "write `https://app.example`"),
+        ("https://é.example", "xn--"),
+        ("https://", "scheme://host"),
+        ("https://*", "scheme://host"),
+        ("https://a.*.example", "scheme://host"),
+        ("https://u@app.example", "scheme://host"),
+        ("https://app.example:99999", "scheme://host"),
+        ("https://*.[::1]", "before a name"),
+        ("chrome-extension://*.x", "http and https only"),
+    ] {
+        let message = parse_pattern(pattern).expect_err(pattern);
+        assert!(message.contains(hint), "{pattern}: {message}");
+    }
+}
+
+fn authority() -> impl Strategy<Value = String> {
+    (
+        "([a-c]{1,2}\\.){0,2}[a-c]{1,2}",
+        prop::sample::select(vec!["", ":80", ":443", ":8080"]),
+    )
+        .prop_map(|(host, port)| format!("{host}{port}"))
+}
+
+proptest! {
+    #[test]
+    fn an_origin_is_parsed_whole_or_not_at_all(text in prop_oneof!["\\PC*", "https?://\\PC*", "https?://[a.:\\[\\]0-9*@/]{0,9}"]) {
+        let _ = parse_pattern(&text);
+        if let Some(origin) = Origin::parse(&text) {
+            prop_assert!(text.starts_with(origin.text));
+            let start = format!("{}://{}", origin.scheme, origin.host);
+            prop_assert!(origin.text.starts_with(&start));
+            let again = Origin::parse(origin.text).expect("what was kept is an origin");
+            prop_assert_eq!((again.text, again.host, again.port), (origin.text, origin.host, origin.port));
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_read_back_and_admits_itself(scheme in "https?", authority in authority(), wild in any::<bool>()) {
+        let pattern = parse_pattern(&format!("{scheme}://{}{authority}", if wild { "*." } else { "" })).unwrap();
+        prop_assert_eq!(parse_pattern(&pattern.to_string()), Ok(pattern.clone()));
+        let config = WebSocketConfig { origin: OriginRule::List(vec![pattern]), ..WebSocketConfig::default() };
+        let origin = format!("{scheme}://{}{authority}", if wild { "x.y." } else { "" });
+        prop_assert_eq!(verdict(&config, &[&origin], Scheme::Http, "public"), Ok(()));
+        let apex = format!("{scheme}://{authority}");
+        prop_assert_eq!(verdict(&config, &[&apex], Scheme::Http, "public").is_ok(), !wild);
+    }
+
+    #[test]
+    fn same_origin_ignores_case_and_tells_authorities_apart(scheme in "https?", page in authority(), host in authority()) {
+        let port = |authority: &str| host::split_port(authority).unwrap().1.unwrap_or(if scheme == "http" { 80 } else { 443 });
+        let name = |authority: &str| host::split_port(authority).unwrap().0.to_owned();
+        let same = name(&page) == name(&host) && port(&page) == port(&host);
+        let origin = format!("{scheme}://{}", page.to_ascii_uppercase());
+        prop_assert_eq!(verdict(&rule(&["same-origin"]), &[&origin], Scheme::Http, &host).is_ok(), same);
+        prop_assert_eq!(verdict(&rule(&["same-origin"]), &[&format!("{scheme}://{page}")], Scheme::Http, &page), Ok(()));
+    }
+}

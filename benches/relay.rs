@@ -22,7 +22,10 @@ use sluice::tunnel::{self, IdentityParts, TunnelIdentity, TunnelReport, TunnelSp
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| arg != "--bench")
+        .collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["serve", kind, backend] => serve(kind, backend.parse().expect("an address")),
@@ -66,7 +69,9 @@ fn floor(listener: &TcpListener, backend: SocketAddr) {
                 continue;
             }
             let (from, to) = (key as usize, key as usize ^ 1);
-            let Some(mut source) = ends[from].as_ref() else { continue };
+            let Some(mut source) = ends[from].as_ref() else {
+                continue;
+            };
             let n = source.read(&mut buffer).unwrap_or(0);
             if n == 0 {
                 ends[from] = None;
@@ -97,7 +102,9 @@ fn no_report(_: &TunnelReport<'_>) {}
 
 /// Our tunnels, as a worker runs them.
 fn tunnels(listener: TcpListener, backend: SocketAddr) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.expect("a runtime").block_on(async move {
         tokio::spawn(async {
             let mut ticks = tokio::time::interval(registry::TICK);
@@ -111,7 +118,9 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
         let name: Arc<str> = "app".into();
         loop {
             let (client, peer) = listener.accept().await.expect("accept");
-            let upstream = tokio::net::TcpStream::connect(backend).await.expect("connect");
+            let upstream = tokio::net::TcpStream::connect(backend)
+                .await
+                .expect("connect");
             client.set_nodelay(true).expect("nodelay");
             upstream.set_nodelay(true).expect("nodelay");
             tunnel::spawn(TunnelSpec {
@@ -158,8 +167,13 @@ impl Relay {
             .expect("the relay");
         let mut line = String::new();
         let stdout = child.stdout.take().expect("its output");
-        BufReader::new(stdout).read_line(&mut line).expect("its address");
-        Relay { child, address: line.trim().parse().expect("an address") }
+        BufReader::new(stdout)
+            .read_line(&mut line)
+            .expect("its address");
+        Relay {
+            child,
+            address: line.trim().parse().expect("an address"),
+        }
     }
 
     /// CPU time so far.
@@ -174,8 +188,14 @@ impl Relay {
     fn memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).expect("status");
-        let line = text.lines().find(|line| line.starts_with("RssAnon")).expect("RssAnon");
-        let number = line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok());
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("RssAnon"))
+            .expect("RssAnon");
+        let number = line
+            .split_whitespace()
+            .nth(1)
+            .and_then(|number| number.parse::<u64>().ok());
         number.expect("a number") * 1024
     }
 }
@@ -193,9 +213,15 @@ const ROUNDS: usize = 5;
 fn measure(wanted: &[&str]) {
     // This thread and those it starts leave core 0 to the relay.
     let me = std::process::id().to_string();
-    let _ = Command::new("taskset").args(["-cp", "1", &me]).stdout(Stdio::null()).status();
+    let _ = Command::new("taskset")
+        .args(["-cp", "1", &me])
+        .stdout(Stdio::null())
+        .status();
     let backend = backend();
-    for row in ROWS.iter().filter(|row| wanted.is_empty() || wanted.contains(row)) {
+    for row in ROWS
+        .iter()
+        .filter(|row| wanted.is_empty() || wanted.contains(row))
+    {
         let mut results: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for _ in 0..if *row == "idle" { 1 } else { ROUNDS } {
             for kind in ["floor", "tunnel"] {
@@ -209,7 +235,10 @@ fn measure(wanted: &[&str]) {
             values[values.len() / 2]
         };
         let (floor, tunnel) = (median("floor"), median("tunnel"));
-        println!("{row:8} floor {floor:9.3}  tunnel {tunnel:9.3}  ratio {:.3}", tunnel / floor);
+        println!(
+            "{row:8} floor {floor:9.3}  tunnel {tunnel:9.3}  ratio {:.3}",
+            tunnel / floor
+        );
     }
 }
 
@@ -248,7 +277,10 @@ fn frame(size: usize, masked: bool) -> Vec<u8> {
 
 /// Bytes of payload in a bulk frame.
 fn bulk_frame() -> usize {
-    std::env::var("BULK_FRAME").ok().and_then(|size| size.parse().ok()).unwrap_or(1 << 20)
+    std::env::var("BULK_FRAME")
+        .ok()
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(1 << 20)
 }
 
 /// The backend: a connection's first frame says what it is for.
@@ -273,7 +305,9 @@ fn backend() -> SocketAddr {
                     continue;
                 }
                 let slot = &mut ends[key as usize];
-                let Some(mut end) = slot.as_ref() else { continue };
+                let Some(mut end) = slot.as_ref() else {
+                    continue;
+                };
                 let n = end.read(&mut buffer).unwrap_or(0);
                 if n == 0 {
                     *slot = None;
@@ -360,7 +394,8 @@ fn echo(relay: &Relay, tunnels: usize, size: usize, messages: usize) -> f64 {
 /// Seconds of CPU for a gigabyte.
 fn bulk(relay: &Relay, direction: u8, total: usize) -> f64 {
     let mut end = connect(relay.address);
-    end.write_all(&[0x82, 0x81, 0, 0, 0, 0, direction]).expect("write");
+    end.write_all(&[0x82, 0x81, 0, 0, 0, 0, direction])
+        .expect("write");
     std::thread::sleep(Duration::from_millis(50));
     let start = relay.cpu();
     if direction == b'u' {
@@ -400,6 +435,9 @@ fn idle(relay: &Relay, tunnels: usize) -> f64 {
     let (start, cpu) = (Instant::now(), relay.cpu());
     std::thread::sleep(Duration::from_secs(5));
     let share = (relay.cpu() - cpu).as_secs_f64() / start.elapsed().as_secs_f64();
-    eprintln!("         {tunnels} idle tunnels: {:.4} % of a core", share * 100.0);
+    eprintln!(
+        "         {tunnels} idle tunnels: {:.4} % of a core",
+        share * 100.0
+    );
     bytes
 }

@@ -80,7 +80,13 @@ pub fn run(config: Config, json: bool) -> Result<ExitCode, StartError> {
     for listener in &config.listeners {
         let bound = listen::bind(&listener.address).map_err(StartError::Bind)?;
         let port = bound.local_addr().map_or(0, |address| address.port());
-        listeners.push((bound, Front { scheme: listener.scheme, port }));
+        listeners.push((
+            bound,
+            Front {
+                scheme: listener.scheme,
+                port,
+            },
+        ));
     }
     let addresses: Vec<String> = listeners.iter().map(|(bound, _)| address(bound)).collect();
     runtime.block_on(async {

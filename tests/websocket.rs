@@ -214,7 +214,6 @@ fn same_origin_is_the_default() {
         "null",
         "app.example.com:8080",
         "http://app.example.com:8080/",
-        "http://app.example.com:8080 http://evil.example",
     ] {
         let (status, body) = origin("", &format!("Origin: {other}\r\n"));
         assert_eq!(status, 403, "{other}");
@@ -226,6 +225,8 @@ fn same_origin_is_the_default() {
     }
     let twice = format!("{same}{same}");
     assert_eq!(origin("", &twice).0, 403);
+    let list = "Origin: http://app.example.com:8080 http://evil.example\r\n";
+    assert_eq!(origin("", list).0, 403);
 }
 
 #[test]

@@ -11,7 +11,7 @@ const WIDTH: f64 = 860.0;
 const LEFT: f64 = 250.0;
 /// Bars longer than this many times the best peer are cut and marked.
 const CUT: f64 = 3.0;
-const UNIT: f64 = (WIDTH - LEFT - 110.0) / CUT;
+const UNIT: f64 = (WIDTH - LEFT - 140.0) / CUT;
 const BAR: f64 = 11.0;
 const GAP: f64 = 14.0;
 const TOP: f64 = 64.0;

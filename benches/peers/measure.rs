@@ -27,7 +27,7 @@ pub struct Sample {
     pub busy_percent: f64,
     /// What else ran on the proxy's core, in percent of it.
     pub foreign_percent: f64,
-    /// Bytes of access log written.
+    /// Bytes of access log written, in whole blocks, warm-up included.
     pub logged: u64,
 }
 

@@ -7,6 +7,7 @@ use crate::options::Options;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
@@ -163,10 +164,12 @@ impl Proxy {
         }
     }
 
-    /// Bytes in the access logs: proof that logging was on.
+    /// Bytes in the access logs, in whole blocks: proof that logging was on.
     pub fn logged(&self) -> u64 {
-        let length = |name| fs::metadata(self.directory.join(name)).map_or(0, |file| file.len());
-        length("access.log") + length("output.log")
+        // Blocks, not length: who does not append leaves a hole at the front.
+        let bytes =
+            |name| fs::metadata(self.directory.join(name)).map_or(0, |file| 512 * file.blocks());
+        bytes("access.log") + bytes("output.log")
     }
 
     /// The end of what it printed, for the reader of a failure.
@@ -309,7 +312,7 @@ fn caddy(site: &Site) -> String {
         listen, upstream, ..
     } = site;
     format!(
-        "{{\n  admin off\n  auto_https off\n  persist_config off\n}}\n\
+        "{{\n  admin off\n  auto_https off\n}}\n\
          http://:{port} {{\n  bind 127.0.0.1\n{log}\
          \x20 reverse_proxy {upstream} {{\n    transport http {{\n\
          \x20     keepalive 1h\n      keepalive_idle_conns_per_host 128\n    }}\n  }}\n}}\n",

@@ -66,7 +66,9 @@ impl Results {
         for results in &self.rows {
             lines.push(results.line("", results.row.unit, |sample| sample.cost));
             if results.row.unit == Unit::Bytes {
-                lines.push(results.line("-cpu", Unit::Percent, |sample| sample.busy_percent));
+                let mut line = results.line("-cpu", Unit::Percent, |sample| sample.busy_percent);
+                line.heading = line.heading.replace("memory, each of", "CPU used by");
+                lines.push(line);
             }
         }
         lines

@@ -100,7 +100,12 @@ pub const ROWS: &[Row] = &[
     ),
     Row {
         unit: Unit::Bytes,
-        ..row("idle", "{n} idle tunnels", Work::Echo(64), 8_000)
+        ..row(
+            "idle",
+            "memory, each of {n} idle tunnels",
+            Work::Echo(64),
+            8_000,
+        )
     },
 ];
 

@@ -169,8 +169,12 @@ impl Stage {
                         results.row.id, candidate.name
                     );
                     results.cells[at] = Err(error);
-                    let upstream = self.upstreams[at];
-                    self.proxies[at] = start(candidate, upstream, options, &self.directory.path)?;
+                    // One that never started would not start now either.
+                    if self.proxies[at].is_ok() {
+                        let upstream = self.upstreams[at];
+                        let fresh = start(candidate, upstream, options, &self.directory.path)?;
+                        self.proxies[at] = fresh;
+                    }
                 }
             }
         }
@@ -185,6 +189,7 @@ impl Stage {
         options: &Options,
     ) -> Result<Sample, String> {
         let connections = connections(row, options);
+        let proxy = self.proxies[at].as_ref().map_err(Clone::clone)?;
         let explain = |error: io::Error, proxy: &Proxy| {
             format!("{error}; it said last: {:?}", proxy.last_words())
         };
@@ -195,7 +200,6 @@ impl Stage {
             return measure::idle(row, connections, &proxy, options)
                 .map_err(|error| explain(error, &proxy));
         }
-        let proxy = self.proxies[at].as_ref().map_err(Clone::clone)?;
         measure::work(row, connections, proxy, options).map_err(|error| explain(error, proxy))
     }
 }

@@ -4,6 +4,7 @@
 use crate::load::Work;
 use crate::results::{Results, RowResults, unit_name};
 use crate::rows::{Unit, thousands};
+use std::collections::BTreeMap;
 
 /// Both tables, the facts, and what failed.
 pub fn render(results: &Results) -> String {
@@ -12,20 +13,36 @@ pub fn render(results: &Results) -> String {
         out += &format!("{fact}\n");
     }
     let (middle, worst) = results.foreign();
-    out +=
-        &format!("other work on the proxies' core: median {middle:.1} %, worst {worst:.1} %\n\n");
+    let warning = match middle > 5.0 {
+        true => " - NOISY: ratios are rough, rates and latencies mean nothing",
+        false => "",
+    };
+    out += &format!(
+        "other work on the proxies' core: median {middle:.1} %, worst {worst:.1} %{warning}\n\n"
+    );
     out += "CPU of the proxy, user and system, for one operation (lower is better):\n\n";
     out += &grid(&costs(results));
     out += "\nOperations (bulk: megabytes) a second, and the time of one in µs, p50 / p99:\n\n";
     out += &grid(&speeds(results));
+    out += &failures(results);
+    out
+}
+
+/// Each thing that failed, and in which rows.
+fn failures(results: &Results) -> String {
+    let mut failures: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
     for row in &results.rows {
         for (proxy, cell) in results.proxies.iter().zip(&row.cells) {
             if let Err(error) = cell {
-                out += &format!("\nFAILED {} through {}: {error}\n", row.row.id, proxy.name);
+                let key = (proxy.name.as_str(), error.as_str());
+                failures.entry(key).or_default().push(row.row.id);
             }
         }
     }
-    out
+    failures
+        .iter()
+        .map(|((proxy, error), rows)| format!("\nFAILED {proxy}, {}: {error}\n", rows.join(", ")))
+        .collect()
 }
 
 fn costs(results: &Results) -> Vec<Vec<String>> {
@@ -120,7 +137,7 @@ fn grid(rows: &[Vec<String>]) -> String {
             for (column, width) in widths.iter().enumerate() {
                 out += &match column {
                     0 => format!("|{} ", "-".repeat(width + 1)),
-                    _ => format!("|{}: ", "-".repeat(width + 0)),
+                    _ => format!("|{}: ", "-".repeat(*width)),
                 };
             }
             out += "|\n";

@@ -37,7 +37,11 @@ pub enum Command {
     /// Start a backend and the proxy in front of it, and print the URL to open
     Demo {
         /// Where the proxy listens
-        #[arg(long, value_name = "ADDR", help = "Where the proxy listens [default: 127.0.0.1:8080, or a free port]")]
+        #[arg(
+            long,
+            value_name = "ADDR",
+            help = "Where the proxy listens [default: 127.0.0.1:8080, or a free port]"
+        )]
         listen: Option<SocketAddr>,
     },
     /// Check a configuration and print everything that is wrong with it

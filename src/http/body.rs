@@ -82,6 +82,8 @@ enum Source {
     Whole(Bytes),
     /// It streams from the upstream.
     Upstream(Box<AnswerBody<RequestBody>>),
+    /// It came from there and broke off.
+    Broken,
 }
 
 /// The body of an answer. The exchange ends, and is recorded, when it is dropped.
@@ -94,7 +96,11 @@ pub struct ExchangeBody {
 
 impl ExchangeBody {
     /// An answer that is here as a whole.
-    pub fn whole(bytes: Bytes, record: Record, context: Arc<Context>) -> Self {
+    pub fn whole(bytes: Bytes, mut record: Record, context: Arc<Context>) -> Self {
+        if bytes.is_empty() {
+            // hyper drops a body without bytes unasked.
+            record.complete();
+        }
         ExchangeBody {
             source: Source::Whole(bytes),
             record,
@@ -116,6 +122,13 @@ impl ExchangeBody {
     }
 }
 
+impl ExchangeBody {
+    fn break_off(&mut self, detail: &'static str) {
+        self.record.fail(detail);
+        self.source = Source::Broken;
+    }
+}
+
 impl Body for ExchangeBody {
     type Data = Bytes;
     type Error = BrokenAnswer;
@@ -125,11 +138,13 @@ impl Body for ExchangeBody {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let this = &mut *self;
+        if let Source::Upstream(_) = &this.source
+            && this.context.watch.verdict() == Verdict::UpstreamBody
+        {
+            this.break_off("the upstream's answer fell silent");
+        }
         let body = match &mut this.source {
-            Source::Whole(bytes) if bytes.is_empty() => {
-                this.record.complete();
-                return Poll::Ready(None);
-            }
+            Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 this.record.sent(bytes.len());
@@ -137,11 +152,8 @@ impl Body for ExchangeBody {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             Source::Upstream(body) => body,
+            Source::Broken => return Poll::Ready(Some(Err(BrokenAnswer))),
         };
-        if this.context.watch.verdict() == Verdict::UpstreamBody {
-            this.record.fail("the upstream's answer fell silent");
-            return Poll::Ready(Some(Err(BrokenAnswer)));
-        }
         match ready!(Pin::new(&mut **body).poll_frame(cx)) {
             None => {
                 this.record.complete();
@@ -156,13 +168,16 @@ impl Body for ExchangeBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                this.record.fail(match error {
+                let detail = match error {
                     AnswerError::Incomplete => "the upstream's answer ended before its end",
                     AnswerError::Malformed => "the upstream's answer has malformed chunks",
                     AnswerError::Io(_) => "the upstream's connection failed mid-answer",
                     AnswerError::Request(_) => "the request body failed mid-answer",
-                });
-                Poll::Ready(Some(Err(BrokenAnswer)))
+                };
+                this.break_off(detail);
+                // hyper drops what it has buffered with the error: what was good goes first.
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
         }
     }
@@ -171,6 +186,7 @@ impl Body for ExchangeBody {
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Upstream(body) => body.is_end_stream(),
+            Source::Broken => false,
         }
     }
 
@@ -178,6 +194,7 @@ impl Body for ExchangeBody {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Upstream(body) => body.size_hint(),
+            Source::Broken => SizeHint::default(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use http::HeaderValue;
 use hyper::rt::ReadBufCursor;
 use tokio::io::ReadBuf;
 
@@ -64,7 +65,8 @@ impl ClientIo {
                 Err(violation) => {
                     self.refused = true;
                     self.in_body = self.scanner.phase() == Phase::Body;
-                    self.context.refuse(violation.refusal);
+                    self.context
+                        .refuse(violation.refusal, accept_of(&bytes[violation.safe..]));
                     &bytes[..violation.safe]
                 }
             };
@@ -100,6 +102,15 @@ impl ClientIo {
         }
         result
     }
+}
+
+/// `Accept` of a head that is refused before it is parsed, as far as it was read.
+fn accept_of(head: &[u8]) -> Option<HeaderValue> {
+    let value = head.split(|byte| *byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(7)?;
+        name.eq_ignore_ascii_case(b"accept:").then_some(value)
+    })?;
+    HeaderValue::from_bytes(value.trim_ascii()).ok()
 }
 
 /// What hyper is told when the scanner has refused the client's bytes.

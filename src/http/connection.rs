@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
 use tokio::io::AsyncReadExt;
 
@@ -47,7 +47,7 @@ pub struct Context {
     pub forwarding: Arc<ForwardingPolicy>,
     /// The process.
     pub shared: Arc<Shared>,
-    refusal: Mutex<Option<Refusal>>,
+    refusal: Mutex<Option<(Refusal, Option<HeaderValue>)>>,
     tunnel: Mutex<Option<Box<PendingTunnel>>>,
     interim: Mutex<Vec<u8>>,
     has_interim: AtomicBool,
@@ -84,9 +84,9 @@ impl Context {
         }
     }
 
-    /// The scanner found what must not be repaired.
-    pub fn refuse(&self, refusal: Refusal) {
-        *lock(&self.refusal) = Some(refusal);
+    /// The scanner found what must not be repaired, in a request with this `Accept`.
+    pub fn refuse(&self, refusal: Refusal, accept: Option<HeaderValue>) {
+        *lock(&self.refusal) = Some((refusal, accept));
     }
 
     /// A validated tunnel waits for hyper to let go of the socket.
@@ -223,32 +223,43 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
 /// Answers what hyper could not, and closes.
 async fn finish(io: Io, context: &Context, end: End) {
     let refusal = lock(&context.refusal).take();
-    let error = match (end, refusal) {
-        (_, Some(refusal)) => Some(ProxyError::from(refusal)),
-        (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
-            Some(timeout("the request head did not become complete in time"))
-        }
-        (End::Verdict(Verdict::BodyIdle), _) => Some(timeout("the request body fell silent")),
-        (End::Verdict(Verdict::BodyRate), _) => Some(timeout("the request body came too slowly")),
-        (End::Verdict(_), _) => None,
-        (End::Done, None) if context.eof.load(Relaxed) => None,
+    let (error, accept) = match (end, refusal) {
+        (_, Some((refusal, accept))) => (ProxyError::from(refusal), accept),
+        (End::Verdict(verdict), None) => match timed_out(context, verdict) {
+            Some(error) => (error, None),
+            None => return,
+        },
+        (End::Done, None) if context.eof.load(Relaxed) => return,
         (End::Done, None) => return linger(io).await,
     };
     // Behind the first bytes of an answer a second one would only confuse.
-    if let Some(error) = error
-        && !context.answer_begun()
+    if context.answer_begun() {
+        return;
+    }
+    let id = record::fresh_id();
+    let mut response: Response<Bytes> = error.to_response(accept.as_ref(), &id);
+    if let Some(name) = context.http.request_id.clone()
+        && let Ok(value) = HeaderValue::try_from(&id)
     {
-        let id = record::fresh_id();
-        let response: Response<Bytes> = error.to_response(None, &id);
-        record::refused(context, &error, &id);
-        if write_all(&io, &encode_response(&response)).await.is_ok() {
-            linger(io).await;
-        }
+        response.headers_mut().insert(name, value);
+    }
+    record::refused(context, &error, &id);
+    if write_all(&io, &encode_response(&response)).await.is_ok() {
+        linger(io).await;
     }
 }
 
-fn timeout(detail: &'static str) -> ProxyError {
-    ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail)
+/// The answer to a client that let its time pass, where one is due.
+fn timed_out(context: &Context, verdict: Verdict) -> Option<ProxyError> {
+    let detail = match verdict {
+        Verdict::Head if context.watch.received() > 0 => {
+            "the request head did not become complete in time"
+        }
+        Verdict::BodyIdle => "the request body fell silent",
+        Verdict::BodyRate => "the request body came too slowly",
+        _ => return None,
+    };
+    Some(ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail))
 }
 
 /// Writes everything, or gives up after the linger time.

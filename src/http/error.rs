@@ -236,7 +236,11 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 /// Whether `Accept` names JSON. A browser's `*/*` does not count: people read text.
 fn accepts_json(accept: &HeaderValue) -> bool {
     accept.as_bytes().split(|b| *b == b',').any(|range| {
-        let media = range.split(|b| *b == b';').next().unwrap_or(b"").trim_ascii();
+        let media = range
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or(b"")
+            .trim_ascii();
         media.eq_ignore_ascii_case(b"application/json")
             || media.eq_ignore_ascii_case(b"application/problem+json")
     })

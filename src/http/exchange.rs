@@ -151,7 +151,10 @@ fn plan(
     let normal = normalise_target(&mut parts)?;
     parts.headers.insert(header::HOST, authority.clone());
     let (scheme, host) = forwarded::public_authority(&parts.headers, &context.peer_fields);
-    let public = PublicAuthority { scheme, host: host.unwrap_or("") };
+    let public = PublicAuthority {
+        scheme,
+        host: host.unwrap_or(""),
+    };
     let route = find_route(&snapshot, &parts, &public, normal.as_deref(), websocket)?;
     drop(snapshot);
     record.route(&route);
@@ -223,7 +226,9 @@ fn answer_by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Some(response);
     };
-    parts.headers.insert(header::MAX_FORWARDS, HeaderValue::from(left));
+    parts
+        .headers
+        .insert(header::MAX_FORWARDS, HeaderValue::from(left));
     None
 }
 
@@ -273,9 +278,10 @@ fn find_route(
         Ok(index) => snapshot.routes.get(index).cloned(),
         Err(Unrouted::NoRoute) => None,
         Err(Unrouted::Ambiguous) => {
+            let problem = path::PathProblem::AnotherRoute;
             return Err(ProxyError::client(
                 StatusCode::BAD_REQUEST,
-                "the path can be read in two ways that lead to different routes",
+                problem.to_string(),
             ));
         }
     };

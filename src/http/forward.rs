@@ -35,17 +35,18 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// What `flight` brought.
+    /// What `flight` brought. `reusable`: the connection may serve other requests after it.
     pub fn new(
         admitted: &Admitted,
         flight: InFlight<RequestBody>,
-        head: ResponseHead,
-        rest: Bytes,
+        (head, rest): (ResponseHead, Bytes),
         lease: Lease,
+        reusable: bool,
     ) -> Self {
         let bodiless = admitted.parts.method == Method::HEAD;
         let config = admitted.upstream.config();
-        let idle = (config.max_idle, config.idle_timeout);
+        let max_idle = if reusable { config.max_idle } else { 0 };
+        let idle = (max_idle, config.idle_timeout);
         let body = AnswerBody::new(flight, &head, rest, bodiless, lease, idle);
         Answered { head, body }
     }
@@ -136,9 +137,7 @@ async fn send(
         let limit = admitted.route.config.timeouts.response_head;
         let error = match head_of_answer(context, admitted, &mut flight, limit).await {
             Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
-            Ok((head, rest)) => {
-                return Ok(Answered::new(admitted, flight, head, rest, lease));
-            }
+            Ok(answer) => return Ok(Answered::new(admitted, flight, answer, lease, true)),
             Err(error) => error,
         };
         match error {

@@ -21,7 +21,10 @@ pub fn closed(report: &TunnelReport<'_>) {
         let closes = report.closes;
         close(line, "client_close", closes.client.as_ref());
         close(line, "upstream_close", closes.upstream.as_ref());
-        for (name, code) in [("sent_client", closes.sent_client), ("sent_upstream", closes.sent_upstream)] {
+        for (name, code) in [
+            ("sent_client", closes.sent_client),
+            ("sent_upstream", closes.sent_upstream),
+        ] {
             if let Some(code) = code {
                 line.number(name, code.into());
             }
@@ -37,7 +40,10 @@ pub fn closed(report: &TunnelReport<'_>) {
         line.number("binary_out", report.from_upstream.binary);
         line.number("pings_in", report.from_client.pings.into());
         line.number("pings_out", report.from_upstream.pings.into());
-        for (name, rtt) in [("client_rtt_ms", report.client_rtt), ("upstream_rtt_ms", report.upstream_rtt)] {
+        for (name, rtt) in [
+            ("client_rtt_ms", report.client_rtt),
+            ("upstream_rtt_ms", report.upstream_rtt),
+        ] {
             if let Some(rtt) = rtt {
                 line.millis(name, rtt);
             }

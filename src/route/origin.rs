@@ -109,7 +109,9 @@ struct Origin<'a> {
 impl<'a> Origin<'a> {
     /// `None` unless `text` is exactly `scheme://host[:port]`.
     fn parse(text: &'a str) -> Option<Origin<'a>> {
-        let (scheme, authority) = text.split_once("://")?;
+        // Not `split_once("://")`: its searcher costs more than the rest of the check.
+        let (scheme, rest) = text.split_at(memchr::memchr(b':', text.as_bytes())?);
+        let authority = rest.strip_prefix("://")?;
         let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
         if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             || !scheme.bytes().all(sound)
@@ -189,6 +191,9 @@ fn judge(
     public: PublicAuthority<'_>,
 ) -> Result<(), Refused> {
     let text = line.to_str().map_err(|_| Refused::Malformed)?;
+    if *rule == OriginRule::SameOrigin && is_spelt_the_same(text, public) {
+        return Ok(());
+    }
     let only_same = [OriginPattern::SameOrigin];
     let patterns = match rule {
         OriginRule::Any => return Ok(()),
@@ -230,6 +235,24 @@ fn judge(
         }
     }
     Err(reason)
+}
+
+/// The usual case of [`same_origin`], decided without taking anything apart: an origin of
+/// letters, digits, dots and hyphens whose host is spelt like `Host`, neither with a port.
+#[inline]
+fn is_spelt_the_same(text: &str, public: PublicAuthority<'_>) -> bool {
+    let host = match (text.strip_prefix("https://"), public.scheme) {
+        (Some(host), _) => Some(host),
+        (None, Scheme::Http) => text.strip_prefix("http://"),
+        (None, Scheme::Https) => None,
+    };
+    let sound = |byte: u8| byte.is_ascii_alphanumeric() | (byte == b'.') | (byte == b'-');
+    host == Some(public.host)
+        && !public.host.is_empty()
+        && public
+            .host
+            .bytes()
+            .fold(true, |all, byte| all & sound(byte))
 }
 
 /// See the module's documentation.

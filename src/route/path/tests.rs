@@ -106,6 +106,14 @@ fn readings_show_what_a_backend_may_see() {
     assert_eq!(readings("/a%2Fb%3Fx/c"), both("/a/b%3Fx/c", "/a/b"));
 }
 
+#[test]
+fn plain_bytes_are_the_rfc_ones_but_the_semicolon() {
+    for byte in 0..=255u8 {
+        let listed = is_unreserved(byte) || b"/:@!$&'()*+,=".contains(&byte);
+        assert_eq!(is_plain_byte(byte), listed, "0x{byte:02x}");
+    }
+}
+
 /// A fixpoint that was sought pass by pass would take seconds for this.
 #[test]
 fn deep_encoding_is_decoded_in_linear_time() {

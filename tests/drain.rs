@@ -20,7 +20,7 @@ const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 fn quick(backend: std::net::SocketAddr, drain: &str) -> Proxy {
     Proxy::with(
         backend,
-        &format!("[route.websocket]\nclose_timeout = \"10s\"\n[drain]\nover = \"0s\"\n{drain}\n"),
+        &format!("[route.websocket]\nclose_timeout = \"2s\"\n[drain]\nover = \"0s\"\n{drain}\n"),
     )
 }
 

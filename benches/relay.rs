@@ -208,7 +208,7 @@ impl Drop for Relay {
 }
 
 const ROWS: [&str; 6] = ["echo64", "echo4k", "many", "up", "down", "idle"];
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 
 fn measure(wanted: &[&str]) {
     // This thread and those it starts leave core 0 to the relay.

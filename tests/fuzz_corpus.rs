@@ -7,6 +7,8 @@ use std::path::Path;
 
 #[path = "fuzz/bodies/config.rs"]
 mod config;
+#[path = "fuzz/bodies/frame.rs"]
+mod frame;
 #[path = "fuzz/bodies/framing.rs"]
 mod framing;
 #[path = "fuzz/bodies/handshake.rs"]
@@ -86,4 +88,9 @@ fn framing_corpus() {
 #[test]
 fn handshake_corpus() {
     replay("handshake", handshake::run);
+}
+
+#[test]
+fn frame_corpus() {
+    replay("frame", frame::run);
 }

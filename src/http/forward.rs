@@ -35,17 +35,19 @@ pub struct Answered {
 }
 
 impl Answered {
-    /// What `flight` brought. `reusable`: the connection may serve other requests after it.
+    /// What `flight` brought.
     pub fn new(
         admitted: &Admitted,
         flight: InFlight<RequestBody>,
-        (head, rest): (ResponseHead, Bytes),
+        head: ResponseHead,
+        rest: Bytes,
         lease: Lease,
-        reusable: bool,
     ) -> Self {
         let bodiless = admitted.parts.method == Method::HEAD;
         let config = admitted.upstream.config();
-        let max_idle = if reusable { config.max_idle } else { 0 };
+        // A connection that carried a handshake is of no further use: whoever refused it may
+        // have understood its rest differently.
+        let max_idle = if admitted.is_handshake { 0 } else { config.max_idle };
         let idle = (max_idle, config.idle_timeout);
         let body = AnswerBody::new(flight, &head, rest, bodiless, lease, idle);
         Answered { head, body }
@@ -137,7 +139,9 @@ async fn send(
         let limit = admitted.route.config.timeouts.response_head;
         let error = match head_of_answer(context, admitted, &mut flight, limit).await {
             Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
-            Ok(answer) => return Ok(Answered::new(admitted, flight, answer, lease, true)),
+            Ok((head, rest)) => {
+                return Ok(Answered::new(admitted, flight, head, rest, lease));
+            }
             Err(error) => error,
         };
         match error {

@@ -82,8 +82,7 @@ async fn attempt(
         }
     };
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        // Whatever such a server now believes of its connection, no request follows on it.
-        let mut answered = Answered::new(admitted, flight, (head, rest), lease, false);
+        let mut answered = Answered::new(admitted, flight, head, rest, lease);
         poll_fn(|cx| answered.body.poll_peek(cx)).await;
         let Answered { head, body } = &answered;
         let (status, headers, body) = (head.status, &head.headers, body.peek());

@@ -235,11 +235,11 @@ impl std::ops::Deref for Payload {
 pub struct Scanner {
     /// Payload bytes of the current frame still to come; more than 0 only inside a frame.
     left: u64,
-    /// The raw bytes of a control frame that came in pieces, its header included.
-    control: Option<Box<Vec<u8>>>,
-    /// The first bytes of a header that came in pieces.
-    head: [u8; MAX_HEADER],
-    head_len: u8,
+    /// The raw bytes of a header or a control frame that came in pieces. That is rare, and
+    /// an idle tunnel has none.
+    pending: Option<Box<Vec<u8>>>,
+    /// `pending` is a part of a header.
+    in_header: bool,
     fin: bool,
     /// The opcode of the current frame.
     opcode: Opcode,
@@ -255,9 +255,8 @@ impl Scanner {
     pub fn new(sender: Side) -> Scanner {
         Scanner {
             left: 0,
-            control: None,
-            head: [0; MAX_HEADER],
-            head_len: 0,
+            pending: None,
+            in_header: false,
             fin: true,
             opcode: Opcode::Text,
             open: false,
@@ -269,28 +268,28 @@ impl Scanner {
     /// Whether the next byte starts a frame.
     #[inline]
     pub fn at_border(&self) -> bool {
-        self.left == 0 && self.head_len == 0
+        self.left == 0 && !self.in_header
     }
 
     /// Payload bytes of the current data frame still to come.
     pub fn data_left(&self) -> u64 {
-        if self.control.is_some() { 0 } else { self.left }
+        if self.pending.is_some() { 0 } else { self.left }
     }
 
     /// Whether a Pong has begun and is not complete.
     pub fn inside_pong(&self) -> bool {
-        if self.head_len > 0 {
-            return self.head[0] & 0x0F == Opcode::Pong as u8;
+        if self.in_header {
+            return self
+                .pending()
+                .first()
+                .is_some_and(|first| first & 0x0F == Opcode::Pong as u8);
         }
-        self.control.is_some() && self.left > 0 && self.opcode == Opcode::Pong
+        self.pending.is_some() && self.left > 0 && self.opcode == Opcode::Pong
     }
 
     /// The bytes seen so far of an unfinished header or control frame, as they came.
     pub fn pending(&self) -> &[u8] {
-        match &self.control {
-            Some(raw) => raw,
-            None => &self.head[..usize::from(self.head_len)],
-        }
+        self.pending.as_ref().map_or(&[], |raw| raw.as_slice())
     }
 
     /// Accounts for `n` payload bytes of the current data frame that were moved unseen;
@@ -311,14 +310,14 @@ impl Scanner {
         if self.left > 0 {
             return self.inside(input, counters);
         }
-        if self.head_len > 0 {
+        if self.in_header {
             return self.split_header(input, counters);
         }
         match Header::parse(input, self.sender, self.open) {
             Ok(Some(header)) => self.begin(header, input, counters),
             Ok(None) => {
-                self.head[..input.len()].copy_from_slice(input);
-                self.head_len = input.len() as u8;
+                self.in_header = true;
+                self.pending = Some(Box::new(input.to_vec()));
                 Step {
                     used: input.len(),
                     kind: Kind::Data,
@@ -359,11 +358,11 @@ impl Scanner {
     fn begin_control(&mut self, header: Header, input: &[u8], counters: &Counters) -> Step {
         // A control frame has at most 14 + 125 bytes.
         let whole = header.size + header.length as usize;
-        self.control = None;
+        self.pending = None;
         if input.len() >= whole {
             return self.control_done(whole, counters);
         }
-        self.control = Some(Box::new(input.to_vec()));
+        self.pending = Some(Box::new(input.to_vec()));
         self.left = (whole - input.len()) as u64;
         Step {
             used: input.len(),
@@ -374,9 +373,10 @@ impl Scanner {
     /// The header began in an earlier input.
     #[cold]
     fn split_header(&mut self, input: &[u8], counters: &Counters) -> Step {
-        let known = usize::from(self.head_len);
+        let mut head = [0; MAX_HEADER];
+        let known = self.pending().len();
         let more = input.len().min(MAX_HEADER - known);
-        let mut head = self.head;
+        head[..known].copy_from_slice(self.pending());
         head[known..known + more].copy_from_slice(&input[..more]);
         match Header::parse(&head[..known + more], self.sender, self.open) {
             Err(violation) => Step {
@@ -384,8 +384,7 @@ impl Scanner {
                 kind: Kind::Invalid(violation),
             },
             Ok(None) => {
-                self.head = head;
-                self.head_len = (known + more) as u8;
+                self.pending = Some(Box::new(head[..known + more].to_vec()));
                 Step {
                     used: more,
                     kind: Kind::Data,
@@ -393,13 +392,14 @@ impl Scanner {
             }
             Ok(Some(header)) => {
                 let rest = header.size - known;
-                self.head_len = 0;
+                self.in_header = false;
+                self.pending = None;
                 // The header alone first; the payload follows as it does inside a frame.
                 let mut step = self.begin(header, &head[..header.size], counters);
                 step.used = rest;
                 if matches!(step.kind, Kind::Control(_)) {
                     // An empty control frame: its bytes are only here.
-                    self.control = Some(Box::new(head[..header.size].to_vec()));
+                    self.pending = Some(Box::new(head[..header.size].to_vec()));
                 }
                 if self.left == 0 || rest == input.len() {
                     return step;
@@ -419,7 +419,7 @@ impl Scanner {
         let there = self.left.min(input.len() as u64);
         let used = there as usize;
         self.left -= there;
-        if let Some(raw) = &mut self.control {
+        if let Some(raw) = &mut self.pending {
             raw.extend_from_slice(&input[..used]);
             if self.left == 0 {
                 return self.control_done(used, counters);
@@ -459,7 +459,7 @@ impl Scanner {
     /// The payload of the control frame that the last step completed, unmasked, and its raw
     /// bytes where it came in pieces. `last` is what that step covered.
     pub fn control(&mut self, last: &[u8]) -> (Payload, Option<Box<Vec<u8>>>) {
-        let raw = self.control.take();
+        let raw = self.pending.take();
         let frame = raw.as_ref().map_or(last, |raw| raw.as_slice());
         let mut payload = Payload {
             bytes: [0; MAX_CONTROL],

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::counters::Counters;
 use super::frame::Side;
 use super::identity::TunnelIdentity;
-use super::report::ClosedBy;
+use super::report::{ClosedBy, TunnelReport};
 use crate::config::WebSocketConfig;
 
 /// Why and with what a tunnel is to be closed by sluice.
@@ -107,6 +107,8 @@ pub struct TunnelHandle {
     /// When it was opened.
     pub opened: Instant,
     pub(super) settings: Arc<WebSocketConfig>,
+    /// Called at the end; it stands here because the allocation has room for it.
+    pub(super) report: fn(&TunnelReport<'_>),
     pub(super) counters: [Counters; 2],
     /// Last ping round trip of each side in microseconds; 0 is unknown.
     pub(super) rtt: [AtomicU32; 2],
@@ -126,12 +128,17 @@ pub struct TunnelHandle {
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 impl TunnelHandle {
-    pub(super) fn new(identity: Box<TunnelIdentity>, settings: Arc<WebSocketConfig>) -> Self {
+    pub(super) fn new(
+        identity: Box<TunnelIdentity>,
+        settings: Arc<WebSocketConfig>,
+        report: fn(&TunnelReport<'_>),
+    ) -> Self {
         TunnelHandle {
             id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
             identity,
             opened: Instant::now(),
             settings,
+            report,
             counters: Default::default(),
             rtt: Default::default(),
             waker: OnceLock::new(),

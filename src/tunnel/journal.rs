@@ -20,18 +20,42 @@ struct Mark {
     at: u32,
 }
 
-/// The shared record of one tunnel.
-#[derive(Debug)]
-pub(super) struct Journal {
-    pub(super) handle: Arc<TunnelHandle>,
-    closes: Option<Box<Closes>>,
+/// How a tunnel ends.
+#[derive(Debug, Default)]
+struct Outcome {
+    closes: Closes,
+    by: Option<ClosedBy>,
     detail: Option<&'static str>,
+}
+
+/// The Pings of a tunnel, ours and others.
+#[derive(Debug)]
+struct Pings {
     /// Begins the payload of our Pings; peers cannot foresee it.
     secret: u64,
     /// Our Pings to each side so far.
     sequence: [u32; 2],
     marks: [Mark; 2],
-    ended_by: Option<ClosedBy>,
+}
+
+impl Pings {
+    fn new() -> Box<Pings> {
+        Box::new(Pings {
+            secret: encode::unpredictable(),
+            sequence: [0; 2],
+            marks: Default::default(),
+        })
+    }
+}
+
+/// The shared record of one tunnel.
+#[derive(Debug)]
+pub(super) struct Journal {
+    pub(super) handle: Arc<TunnelHandle>,
+    /// Made when the first of it is known.
+    outcome: Option<Box<Outcome>>,
+    /// Made when the first Ping passes.
+    pings: Option<Box<Pings>>,
     /// Invalid framing on a strict route, not yet acted upon.
     pub(super) violation: Option<Violation>,
     /// The side's socket failed: nothing can be written to it any more.
@@ -42,12 +66,8 @@ impl Journal {
     pub(super) fn new(handle: Arc<TunnelHandle>) -> Journal {
         Journal {
             handle,
-            closes: None,
-            detail: None,
-            secret: encode::unpredictable(),
-            sequence: [0; 2],
-            marks: Default::default(),
-            ended_by: None,
+            outcome: None,
+            pings: None,
             violation: None,
             lost: [false; 2],
         }
@@ -55,12 +75,9 @@ impl Journal {
 
     /// Records who ended the tunnel; the first one stands.
     pub(super) fn ended(&mut self, by: ClosedBy, detail: Option<&'static str>) {
-        if self.ended_by.is_none() {
-            self.ended_by = Some(by);
-            self.detail = detail;
-        } else if self.detail.is_none() {
-            self.detail = detail;
-        }
+        let outcome = self.outcome.get_or_insert_default();
+        outcome.by.get_or_insert(by);
+        outcome.detail = outcome.detail.or(detail);
     }
 
     /// Records that `side` sent a Close or ended its stream.
@@ -87,7 +104,7 @@ impl Journal {
 
     pub(super) fn close_seen(&mut self, side: Side, close: PeerClose) {
         self.ended_by_peer(side, None);
-        let closes = self.closes.get_or_insert_default();
+        let closes = &mut self.outcome.get_or_insert_default().closes;
         match side {
             Side::Client => closes.client = Some(close),
             Side::Upstream => closes.upstream = Some(close),
@@ -95,7 +112,7 @@ impl Journal {
     }
 
     pub(super) fn close_sent(&mut self, to: Side, code: u16) {
-        let closes = self.closes.get_or_insert_default();
+        let closes = &mut self.outcome.get_or_insert_default().closes;
         match to {
             Side::Client => closes.sent_client = Some(code),
             Side::Upstream => closes.sent_upstream = Some(code),
@@ -104,15 +121,18 @@ impl Journal {
 
     /// Whether a Ping of ours was ever sent to `side`, so that its Pongs must be looked at.
     pub(super) fn pinged(&self, side: Side) -> bool {
-        self.sequence[side as usize] > 0
+        self.pings
+            .as_ref()
+            .is_some_and(|pings| pings.sequence[side as usize] > 0)
     }
 
     /// Makes our next Ping for `to`, and starts its clock.
     pub(super) fn ping(&mut self, to: Side) -> Vec<u8> {
-        let sequence = &mut self.sequence[to as usize];
+        let pings = self.pings.get_or_insert_with(Pings::new);
+        let sequence = &mut pings.sequence[to as usize];
         *sequence = sequence.wrapping_add(1).max(1);
         let mut payload = [0; PING_PAYLOAD];
-        payload[..8].copy_from_slice(&self.secret.to_be_bytes());
+        payload[..8].copy_from_slice(&pings.secret.to_be_bytes());
         payload[8..].copy_from_slice(&sequence.to_be_bytes());
         self.ping_passed(to, &payload);
         let pinged = &self.handle.pinged[to as usize];
@@ -122,7 +142,8 @@ impl Journal {
 
     /// A Ping to `to` passes, ours or a peer's.
     pub(super) fn ping_passed(&mut self, to: Side, payload: &[u8]) {
-        self.marks[to as usize] = Mark {
+        let pings = self.pings.get_or_insert_with(Pings::new);
+        pings.marks[to as usize] = Mark {
             hash: fnv(payload),
             at: self.handle.micros(),
         };
@@ -130,14 +151,17 @@ impl Journal {
 
     /// A Pong came from `from`. Returns whether it answers a Ping of ours.
     pub(super) fn pong(&mut self, from: Side, payload: &[u8]) -> bool {
-        let mark = &mut self.marks[from as usize];
+        let Some(pings) = &mut self.pings else {
+            return false;
+        };
+        let mark = &mut pings.marks[from as usize];
         if mark.hash != 0 && mark.hash == fnv(payload) {
             let micros = self.handle.micros().wrapping_sub(mark.at).max(1);
             self.handle.rtt[from as usize].store(micros, Relaxed);
             mark.hash = 0;
         }
         // Answers to older Pings of ours count too: a peer may answer late.
-        let ours = payload.len() == PING_PAYLOAD && payload[..8] == self.secret.to_be_bytes();
+        let ours = payload.len() == PING_PAYLOAD && payload[..8] == pings.secret.to_be_bytes();
         if ours {
             let frame = PING_PAYLOAD as u32 + if from == Side::Client { 6 } else { 2 };
             let swallowed = &self.handle.swallowed[from as usize];
@@ -148,15 +172,11 @@ impl Journal {
 
     /// Gives up what the report needs.
     pub(super) fn outcome(&mut self) -> (ClosedBy, Option<&'static str>, Closes) {
-        (
-            self.ended_by.unwrap_or(ClosedBy::Error),
-            self.detail.or(if self.ended_by.is_none() {
-                Some("worker stopped")
-            } else {
-                None
-            }),
-            self.closes.take().map(|closes| *closes).unwrap_or_default(),
-        )
+        let Outcome { closes, by, detail } = *self.outcome.take().unwrap_or_default();
+        match by {
+            Some(by) => (by, detail, closes),
+            None => (ClosedBy::Error, Some("worker stopped"), closes),
+        }
     }
 }
 

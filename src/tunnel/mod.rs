@@ -84,7 +84,6 @@ struct Tunnel<G> {
     /// From the upstream to the client.
     down: Direction,
     journal: Journal,
-    report: fn(&TunnelReport<'_>),
     /// A close order is being carried out.
     closing: bool,
     phase: Phase,
@@ -94,7 +93,7 @@ struct Tunnel<G> {
 
 impl<G> Tunnel<G> {
     fn new(spec: TunnelSpec<G>) -> Tunnel<G> {
-        let handle = Arc::new(TunnelHandle::new(spec.identity, spec.settings));
+        let handle = Arc::new(TunnelHandle::new(spec.identity, spec.settings, spec.report));
         let mut journal = Journal::new(handle);
         let mut up = Direction::new(Side::Client);
         let mut down = Direction::new(Side::Upstream);
@@ -106,7 +105,6 @@ impl<G> Tunnel<G> {
             up,
             down,
             journal,
-            report: spec.report,
             closing: false,
             phase: Phase::Open,
             _guard: spec.guard,
@@ -266,7 +264,7 @@ impl<G> Drop for Tunnel<G> {
         let handle = self.journal.handle.clone();
         registry::remove(&handle);
         let (closed_by, detail, closes) = self.journal.outcome();
-        (self.report)(&TunnelReport {
+        (handle.report)(&TunnelReport {
             id: handle.id,
             identity: &handle.identity,
             closed_by,

@@ -24,8 +24,9 @@ const MOST: usize = 64;
 /// Empty pipes that a worker keeps.
 const KEPT: usize = 4;
 
+// Boxed as they are lent, so that lending allocates nothing.
 thread_local! {
-    static POOL: RefCell<Vec<Ends>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Vec<Box<Ends>>> = const { RefCell::new(Vec::new()) };
     static LENT: Cell<usize> = const { Cell::new(0) };
     static UNSUPPORTED: Cell<bool> = const { Cell::new(false) };
 }
@@ -34,14 +35,15 @@ thread_local! {
 struct Ends {
     read: OwnedFd,
     write: OwnedFd,
+    /// Bytes in the pipe.
+    filled: usize,
 }
 
-/// A pipe on loan from the worker.
+/// A pipe on loan from the worker; one pointer, for idle tunnels hold the place for it.
 #[derive(Debug)]
 pub(super) struct Pipe {
     /// `None` only while it is being dropped.
     ends: Option<Box<Ends>>,
-    filled: usize,
 }
 
 impl Pipe {
@@ -56,13 +58,14 @@ impl Pipe {
             let (read, write) = rustix::pipe::pipe_with(flags).ok()?;
             // Above the user's limit the default capacity stays: smaller moves, same bytes.
             let _ = rustix::pipe::fcntl_setpipe_size(&write, CAPACITY);
-            Some(Ends { read, write })
+            Some(Box::new(Ends {
+                read,
+                write,
+                filled: 0,
+            }))
         })?;
         LENT.set(LENT.get() + 1);
-        Some(Pipe {
-            ends: Some(Box::new(ends)),
-            filled: 0,
-        })
+        Some(Pipe { ends: Some(ends) })
     }
 }
 
@@ -70,11 +73,11 @@ impl Drop for Pipe {
     fn drop(&mut self) {
         // Only an empty pipe may serve another tunnel. The thread's end may come first.
         let _ = LENT.try_with(|lent| lent.set(lent.get().saturating_sub(1)));
-        if let Some(ends) = self.ends.take().filter(|_| self.filled == 0) {
+        if let Some(ends) = self.ends.take().filter(|ends| ends.filled == 0) {
             let _ = POOL.try_with(|pool| {
                 let mut pool = pool.borrow_mut();
                 if pool.len() < KEPT {
-                    pool.push(*ends);
+                    pool.push(ends);
                 }
             });
         }
@@ -107,7 +110,7 @@ pub(super) fn fill(from: &Io, left: u64, slot: &mut Option<Pipe>, cx: &mut Conte
         let Some(mut pipe) = Pipe::borrow() else {
             return Moved::Unable;
         };
-        let Some(ends) = &pipe.ends else {
+        let Some(ends) = &mut pipe.ends else {
             return Moved::Unable;
         };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
@@ -124,7 +127,7 @@ pub(super) fn fill(from: &Io, left: u64, slot: &mut Option<Pipe>, cx: &mut Conte
         match moved {
             Ok(0) => return Moved::End,
             Ok(n) => {
-                pipe.filled = n;
+                ends.filled = n;
                 *slot = Some(pipe);
                 return Moved::Bytes(n);
             }
@@ -151,7 +154,7 @@ pub(super) enum Drained {
 /// Moves the bytes of the pipe in `slot`, if there is one, to the socket.
 pub(super) fn drain(slot: &mut Option<Pipe>, to: &Io, cx: &mut Context<'_>) -> io::Result<Drained> {
     while let Some(pipe) = slot {
-        let Some(ends) = &pipe.ends else {
+        let Some(ends) = &mut pipe.ends else {
             return Ok(Drained::Empty);
         };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
@@ -161,12 +164,12 @@ pub(super) fn drain(slot: &mut Option<Pipe>, to: &Io, cx: &mut Context<'_>) -> i
                 None,
                 fd,
                 None,
-                pipe.filled,
+                ends.filled,
                 flags,
             )?)
         });
         match moved {
-            Ok(n) => pipe.filled -= n.min(pipe.filled),
+            Ok(n) => ends.filled -= n.min(ends.filled),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 match to.poll_write_ready(cx) {
                     Poll::Pending => return Ok(Drained::Wait),
@@ -175,14 +178,15 @@ pub(super) fn drain(slot: &mut Option<Pipe>, to: &Io, cx: &mut Context<'_>) -> i
             }
             Err(error) if unsupported(&error) => {
                 UNSUPPORTED.set(true);
-                let mut bytes = vec![0; pipe.filled];
+                let mut bytes = vec![0; ends.filled];
                 read_all(&ends.read, &mut bytes)?;
+                ends.filled = 0;
                 *slot = None;
                 return Ok(Drained::Stranded(bytes));
             }
             Err(error) => return Err(error),
         }
-        if pipe.filled == 0 {
+        if ends.filled == 0 {
             *slot = None;
         }
     }

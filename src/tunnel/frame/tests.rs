@@ -303,5 +303,5 @@ fn an_unfinished_pong_is_known_from_its_first_byte() {
 
 #[test]
 fn the_scanner_is_small() {
-    assert!(size_of::<Scanner>() <= 40, "{}", size_of::<Scanner>());
+    assert!(size_of::<Scanner>() <= 24, "{}", size_of::<Scanner>());
 }

@@ -1,17 +1,45 @@
-//! The frame observer sees the same whatever way the bytes are split.
+//! Fuzz body of the frame scanner (RFC 6455 section 5.2): the first byte chooses the sender
+//! and how the rest is cut; whole and cut must tell the same, and nothing may panic.
 
-use sluice::tunnel::frame::Observer;
+use sluice::tunnel::counters::{Counters, Tally};
+use sluice::tunnel::frame::{Kind, Scanner, Side, Violation};
 
-/// The first byte chooses the split, the rest is one direction of a tunnel.
+/// Runs one input.
 pub fn run(data: &[u8]) {
-    let Some((&split, stream)) = data.split_first() else {
+    let Some((&choice, bytes)) = data.split_first() else {
         return;
     };
-    let mut whole = Observer::default();
-    whole.observe(stream);
-    let mut pieces = Observer::default();
-    for piece in stream.chunks(usize::from(split % 17) + 1) {
-        pieces.observe(piece);
+    let sender = if choice & 1 == 0 {
+        Side::Client
+    } else {
+        Side::Upstream
+    };
+    let size = usize::from(choice >> 1).max(1);
+    let whole = scan(sender, bytes, bytes.len().max(1));
+    let cut = scan(sender, bytes, size);
+    assert_eq!(whole, cut, "pieces of {size}");
+}
+
+type Seen = (Tally, Vec<Vec<u8>>, Option<Violation>, bool);
+
+fn scan(sender: Side, bytes: &[u8], size: usize) -> Seen {
+    let (counters, mut scanner) = (Counters::default(), Scanner::new(sender));
+    let mut controls = Vec::new();
+    for piece in bytes.chunks(size) {
+        let mut at = 0;
+        while at < piece.len() {
+            let step = scanner.step(&piece[at..], &counters);
+            let last = &piece[at..at + step.used];
+            at += step.used;
+            match step.kind {
+                Kind::Data => {}
+                Kind::Control(_) => controls.push(scanner.control(last).0.to_vec()),
+                Kind::Invalid(violation) => {
+                    return (counters.tally(), controls, Some(violation), false);
+                }
+            }
+            assert!(step.used > 0, "a step without a violation makes progress");
+        }
     }
-    assert_eq!(format!("{whole:?}"), format!("{pieces:?}"));
+    (counters.tally(), controls, None, scanner.at_border())
 }

@@ -6,7 +6,6 @@ mod support;
 
 use std::sync::Mutex;
 use std::sync::mpsc;
-use std::time::Duration;
 
 use support::websocket::{
     self, ACCEPT, KEY, close_payload, expect_close_frame, frame, handshake, masked_frame, open,

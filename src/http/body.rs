@@ -90,7 +90,7 @@ enum Source {
 #[derive(Debug)]
 pub struct ExchangeBody {
     source: Source,
-    record: Record,
+    record: Box<Record>,
     context: Arc<Context>,
     /// Bytes of the request that had been sent when last looked at.
     request_sent: u64,
@@ -98,7 +98,7 @@ pub struct ExchangeBody {
 
 impl ExchangeBody {
     /// An answer that is here as a whole.
-    pub fn whole(bytes: Bytes, record: Record, context: Arc<Context>) -> Self {
+    pub fn whole(bytes: Bytes, record: Box<Record>, context: Arc<Context>) -> Self {
         let unasked = bytes.is_empty() || record.is_head_only();
         let mut body = ExchangeBody::of(Source::Whole(bytes), record, context);
         if unasked {
@@ -111,13 +111,18 @@ impl ExchangeBody {
     /// An answer that streams.
     pub fn upstream(
         body: Box<AnswerBody<RequestBody>>,
-        record: Record,
+        record: Box<Record>,
         context: Arc<Context>,
     ) -> Self {
-        ExchangeBody::of(Source::Upstream(body), record, context)
+        let unasked = body.is_end_stream();
+        let mut body = ExchangeBody::of(Source::Upstream(body), record, context);
+        if unasked {
+            body.complete();
+        }
+        body
     }
 
-    fn of(source: Source, record: Record, context: Arc<Context>) -> Self {
+    fn of(source: Source, record: Box<Record>, context: Arc<Context>) -> Self {
         context.answer_begins();
         ExchangeBody {
             source,

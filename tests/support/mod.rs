@@ -22,7 +22,7 @@ pub use foreign::Foreign;
 pub use http_backend::HttpBackend;
 pub use proxy::Proxy;
 pub use websocket::EchoBackend;
-pub use wire::Wire;
+pub use wire::{Head, Response, Wire};
 
 /// How long anything may take before a test gives up on it. Generous: test machines are busy.
 pub const DEADLINE: Duration = Duration::from_secs(15);

@@ -72,15 +72,14 @@ fn a_handshake_that_becomes_no_tunnel_ends_its_connection_whoever_answers() {
 fn early_hints_never_land_inside_an_earlier_answer() {
     let (backend, seen, answer) = held();
     let proxy = Proxy::minimal(backend.address());
-    // Somewhere among these sizes all of the first answer is in the proxy and the kernel has
-    // not taken all of it.
-    for size in (1..=24).map(|n| n * 256 * 1024) {
+    // The kernel takes all of the small ones and part of the large ones.
+    for size in [2, 300_000, 3_000_000, 8_000_000] {
         let mut wire = proxy.send([GET, GET].concat());
         seen.recv_timeout(DEADLINE).expect("the first request");
         answer.send(sized(size)).unwrap();
         let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(3) + OK;
         answer.send(hints.into_bytes()).unwrap();
-        let pipelined = seen.recv_timeout(Duration::from_millis(100)).is_ok();
+        let early = seen.recv_timeout(Duration::from_millis(100)).is_ok();
         let first = wire.read_response();
         assert!(first.complete && first.body.len() == size, "{size}");
         assert!(first.body.iter().all(|byte| *byte == b'x'), "{size}");
@@ -88,7 +87,7 @@ fn early_hints_never_land_inside_an_earlier_answer() {
             assert_eq!(wire.read_head().status(), 103, "{size}");
         }
         assert_eq!(wire.read_response().text(), "ok", "{size}");
-        if !pipelined {
+        if !early {
             seen.recv_timeout(DEADLINE).expect("the second request");
         }
     }
@@ -226,9 +225,9 @@ fn five_thousand_connections_leave_no_descriptor_behind() {
             }
         }
     }
-    // What stays is the pool of upstream connections.
+    // What stays are the workers' pools of upstream connections.
     eventually!(
-        proxy.open_files() <= before + 64,
+        proxy.open_files() <= before + 200,
         "{} of {before}",
         proxy.open_files()
     );

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -301,4 +301,49 @@ fn an_exchange_that_is_cut_leaves_its_record_and_exit_code_3() {
     proxy.terminate();
     assert_eq!(proxy.wait_exit().code(), Some(3));
     eventually!(proxy.access().iter().any(|json| json["path"] == "/cut"));
+}
+
+/// Writes until nothing is taken any more, and says how much was.
+fn push(wire: &mut Wire) -> usize {
+    let stream = wire.second().into_stream();
+    stream
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .expect("a socket option");
+    let mut pushed = 0;
+    while let Ok(n) = (&stream).write(&[b'x'; 65536]) {
+        pushed += n;
+    }
+    pushed
+}
+
+#[test]
+fn who_does_not_read_holds_the_other_side_back() {
+    const MIB: u64 = 1024 * 1024;
+    let (pushed, download) = mpsc::channel();
+    let pushed = Mutex::new(pushed);
+    let (done, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let backend = RawBackend::start(move |_, mut wire| {
+        if wire.read_head().first.starts_with("GET") {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n");
+            pushed.lock().unwrap().send(push(&mut wire)).unwrap();
+        }
+        let _ = wait.lock().unwrap().recv();
+    });
+    let proxy = Proxy::minimal(backend.address());
+    proxy.reset_peak_memory();
+    let before = proxy.peak_memory();
+    let _reader = proxy.send(GET);
+    let download = download.recv_timeout(DEADLINE).expect("the upstream stops");
+    let mut writer =
+        proxy.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n");
+    let upload = push(&mut writer);
+    // What the kernel holds for four sockets is not the proxy's.
+    assert!(
+        download < 64 << 20 && upload < 64 << 20,
+        "{download} {upload}"
+    );
+    let grown = proxy.peak_memory() - before;
+    assert!(grown < 4 * MIB, "{grown} bytes");
+    drop(done);
 }

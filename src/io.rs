@@ -3,6 +3,7 @@
 //!
 //! Knows sockets only; HTTP and WebSocket rules live above it.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
@@ -10,6 +11,18 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// Size of a worker's scratch buffer, in bytes.
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// Lends the worker's scratch buffer for the length of one call; never across a wait.
+pub fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
+    SCRATCH_BUFFER.with_borrow_mut(|scratch| use_it(scratch))
+}
 
 /// A connected byte stream.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! One core: a thread with a runtime of its own, on which its connections, tunnels, pool and
 //! clock live. Nothing that belongs to a worker is seen by another.
 
-use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -21,18 +20,6 @@ use crate::{access_log, tunnel};
 
 /// How often everything that lives on a worker is looked at: the resolution of time-outs.
 pub const TICK: Duration = Duration::from_millis(250);
-
-/// What one read from a client may bring, in bytes.
-const SCRATCH: usize = 64 * 1024;
-
-thread_local! {
-    static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
-}
-
-/// Lends the worker's scratch buffer for the length of one call; never across a wait.
-pub fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
-    SCRATCH_BUFFER.with_borrow_mut(|scratch| use_it(scratch))
-}
 
 /// What a worker is told.
 #[derive(Debug)]

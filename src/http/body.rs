@@ -90,13 +90,13 @@ enum Source {
 #[derive(Debug)]
 pub struct ExchangeBody {
     source: Source,
-    record: Record,
+    record: Box<Record>,
     context: Arc<Context>,
 }
 
 impl ExchangeBody {
     /// An answer that is here as a whole.
-    pub fn whole(bytes: Bytes, mut record: Record, context: Arc<Context>) -> Self {
+    pub fn whole(bytes: Bytes, mut record: Box<Record>, context: Arc<Context>) -> Self {
         if bytes.is_empty() {
             // hyper drops a body without bytes unasked.
             record.complete();
@@ -111,7 +111,7 @@ impl ExchangeBody {
     /// An answer that streams.
     pub fn upstream(
         body: Box<AnswerBody<RequestBody>>,
-        record: Record,
+        record: Box<Record>,
         context: Arc<Context>,
     ) -> Self {
         ExchangeBody {

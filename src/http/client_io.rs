@@ -13,8 +13,11 @@ use tokio::io::ReadBuf;
 
 use super::connection::Context as ConnectionContext;
 use super::framing::{Phase, RequestScanner};
-use crate::io::Io;
-use crate::worker::with_scratch;
+use crate::io::{Io, with_scratch};
+
+/// Up to this many bytes it is cheaper to copy a head and its body together than to have the
+/// kernel gather them.
+const GATHERED: usize = 1024;
 
 /// A client's socket between the kernel and hyper.
 pub struct ClientIo {
@@ -161,7 +164,17 @@ impl hyper::rt::Write for ClientIo {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx))?;
         let offered = bufs.iter().map(|buf| buf.len()).sum();
-        let result = self.io.poll_write_vectored(cx, bufs);
+        let result = if offered <= GATHERED {
+            let mut gathered = [0; GATHERED];
+            let mut at = 0;
+            for buf in bufs {
+                gathered[at..at + buf.len()].copy_from_slice(buf);
+                at += buf.len();
+            }
+            self.io.poll_write(cx, &gathered[..at])
+        } else {
+            self.io.poll_write_vectored(cx, bufs)
+        };
         self.wrote(result, offered)
     }
 

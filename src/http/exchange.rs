@@ -1,7 +1,7 @@
 //! One request, in phases: identify, route, admit, rewrite, forward. Each phase is a few
 //! lines here and a module elsewhere. A WebSocket leaves by `upgrade`; HTTP ends there.
 
-use std::future::Future;
+use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use super::forwarded::{self, Forwarding};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
 use super::{diagnosis, forward, headers, live, upgrade};
-use crate::config::{Action, HostPolicy, PathPattern, PathRewrite};
+use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
 use crate::route::matcher::{RequestView, Unrouted};
 use crate::route::origin::{self, PublicAuthority};
 use crate::route::{host, path};
@@ -62,7 +62,21 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let context = self.context.clone();
         context.begin_exchange();
-        Box::pin(exchange(context, request))
+        let (parts, body) = request.into_parts();
+        let mut record = Box::new(Record::begin(&context, &parts));
+        // What needs no waiting is decided here, so that what waits is small.
+        match plan(&context, parts, &body, &mut record) {
+            Ok(Plan::Forward(admitted)) => {
+                Box::pin(forward::forward(context, admitted, body, record))
+            }
+            Ok(Plan::Tunnel(admitted, handshake)) => {
+                Box::pin(upgrade::open(context, admitted, handshake, record))
+            }
+            Ok(Plan::Answer(response)) => {
+                Box::pin(ready(Ok(own_answer(&context, response, record))))
+            }
+            Err(error) => Box::pin(ready(Ok(refuse(&context, &error, record)))),
+        }
     }
 }
 
@@ -76,6 +90,8 @@ pub struct Admitted {
     pub upstream: Arc<Upstream>,
     /// Whether it is a WebSocket handshake.
     pub is_handshake: bool,
+    /// Our own fields are not in the map yet: they are written with the head.
+    pub direct: bool,
     /// The Host that the client sent, where the route replaces it.
     pub replaced_host: Option<HeaderValue>,
 }
@@ -86,25 +102,11 @@ enum Plan {
     Answer(Response<Bytes>),
 }
 
-async fn exchange(context: Arc<Context>, request: Request<Incoming>) -> Answer {
-    let (parts, body) = request.into_parts();
-    let mut record = Record::begin(&context, &parts);
-    let plan = plan(&context, parts, &body, &mut record);
-    match plan {
-        Ok(Plan::Forward(admitted)) => forward::forward(context, *admitted, body, record).await,
-        Ok(Plan::Tunnel(admitted, handshake)) => {
-            upgrade::open(context, *admitted, handshake, record).await
-        }
-        Ok(Plan::Answer(response)) => Ok(own_answer(&context, response, record)),
-        Err(error) => Ok(refuse(&context, &error, record)),
-    }
-}
-
 /// Sends an answer of our own.
 fn own_answer(
     context: &Arc<Context>,
     response: Response<Bytes>,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ExchangeBody> {
     record.status(response.status());
     let (mut parts, body) = response.into_parts();
@@ -118,7 +120,7 @@ fn own_answer(
 pub fn refuse(
     context: &Arc<Context>,
     error: &ProxyError,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ExchangeBody> {
     record.error(error);
     let id = record.request_id().to_owned();
@@ -149,7 +151,9 @@ fn plan(
     );
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;
-    parts.headers.insert(header::HOST, authority.clone());
+    if parts.headers.get(header::HOST) != Some(&authority) {
+        parts.headers.insert(header::HOST, authority.clone());
+    }
     let (scheme, host) = forwarded::public_authority(&parts.headers, &context.peer_fields);
     let public = PublicAuthority {
         scheme,
@@ -181,12 +185,17 @@ fn plan(
         return own_action(&route, &parts, &public).map(Plan::Answer);
     };
     let is_handshake = handshake.is_some();
-    let replaced_host = rewrite(context, &mut parts, &route, authority, record)?;
+    // With nothing else to change, our fields need not go through the map.
+    let direct = !is_handshake
+        && route.config.request_headers == HeaderEdits::default()
+        && forwarded::is_direct(&context.forwarding, &context.peer_fields);
+    let replaced_host = rewrite(context, &mut parts, &route, authority, direct, record)?;
     let admitted = Box::new(Admitted {
         parts,
         route,
         upstream,
         is_handshake,
+        direct,
         replaced_host,
     });
     Ok(match handshake {
@@ -364,18 +373,21 @@ fn rewrite(
     parts: &mut Parts,
     route: &Route,
     authority: HeaderValue,
+    direct: bool,
     record: &mut Record,
 ) -> Result<Option<HeaderValue>, ProxyError> {
     let fields = &mut parts.headers;
     headers::strip_hop_by_hop(fields);
     // hyper answers 100-continue itself when the body is first asked for.
     fields.remove(header::EXPECT);
-    let forwarding = Forwarding {
-        policy: &context.forwarding,
-        peer: &context.peer_fields,
-        version: parts.version,
-    };
-    record.identify(forwarded::apply(fields, &forwarding));
+    if !direct {
+        let forwarding = Forwarding {
+            policy: &context.forwarding,
+            peer: &context.peer_fields,
+            version: parts.version,
+        };
+        record.identify(forwarded::apply(fields, &forwarding));
+    }
     if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
         (&route.config.rewrite, &route.config.matches.path)
         && parts.uri.path() != "*"
@@ -383,11 +395,13 @@ fn rewrite(
         let rewritten = path::rewrite(parts.uri.path(), prefix, to).into_owned();
         set_path(&mut parts.uri, &rewritten)?;
     }
-    let (host, replaced) = match &route.config.host {
-        HostPolicy::Preserve => (authority, None),
-        HostPolicy::Set(host) => (host.clone(), Some(authority)),
+    let replaced = match &route.config.host {
+        HostPolicy::Preserve => None,
+        HostPolicy::Set(host) => {
+            parts.headers.insert(header::HOST, host.clone());
+            Some(authority)
+        }
     };
-    parts.headers.insert(header::HOST, host);
     headers::apply_edits(&mut parts.headers, &route.config.request_headers);
     Ok(replaced)
 }

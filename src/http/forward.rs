@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header;
-use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -17,13 +16,13 @@ use super::body::{ExchangeBody, RequestBody, RequestBodyError};
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, refuse};
-use super::headers;
+use super::{forwarded, headers};
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
 use crate::upstream::body::AnswerBody;
 use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
-use crate::upstream::response::ResponseHead;
+use crate::upstream::response::{BodyKind, ResponseHead};
 use crate::upstream::{Lease, Upstream, pool};
 
 /// The head of an answer, and the rest of it.
@@ -31,7 +30,15 @@ pub struct Answered {
     /// Its head.
     pub head: ResponseHead,
     /// Its body.
-    pub body: AnswerBody<RequestBody>,
+    pub rest: Rest,
+}
+
+/// The body of an answer.
+pub enum Rest {
+    /// All of it came with the head; the connection serves the next request already.
+    Whole(Bytes),
+    /// It streams.
+    Streams(Box<AnswerBody<RequestBody>>),
 }
 
 impl Answered {
@@ -52,26 +59,37 @@ impl Answered {
         } else {
             config.max_idle
         };
+        let whole = match head.body {
+            _ if bodiless => rest.is_empty(),
+            BodyKind::None => rest.is_empty(),
+            BodyKind::Length(length) => length == rest.len() as u64,
+            BodyKind::Chunked | BodyKind::UntilClose => false,
+        };
+        if whole && flight.is_sent() {
+            if head.persists() {
+                pool::put(flight.into_connection(), max_idle, config.idle_timeout);
+            }
+            let rest = Rest::Whole(rest);
+            return Answered { head, rest };
+        }
         let idle = (max_idle, config.idle_timeout);
         let body = AnswerBody::new(flight, &head, rest, bodiless, lease, idle);
-        Answered { head, body }
+        let rest = Rest::Streams(Box::new(body));
+        Answered { head, rest }
     }
 }
 
 /// Forwards the request and answers with what comes back.
 pub async fn forward(
     context: Arc<Context>,
-    admitted: Admitted,
+    admitted: Box<Admitted>,
     incoming: Incoming,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Answer {
     let body = request_body(&admitted, incoming);
     let mut head = Vec::with_capacity(1024);
-    encode_head(
-        &mut head,
-        &admitted.parts,
-        body.as_ref().map(|(_, framing)| *framing),
-    );
+    let chunked = matches!(body, Some((_, BodyFraming::Chunked)));
+    encode_head(&mut head, &context, &admitted, chunked, &mut record);
     Ok(
         match send(&context, &admitted, head, body, &mut record).await {
             Ok(answered) => answer(&context, &admitted, answered, record),
@@ -97,7 +115,14 @@ fn request_body(admitted: &Admitted, body: Incoming) -> Option<(RequestBody, Bod
 
 /// The request's head as it goes on the wire. Content-Length is the client's own line, which
 /// the scanner has checked.
-fn encode_head(out: &mut Vec<u8>, parts: &Parts, framing: Option<BodyFraming>) {
+fn encode_head(
+    out: &mut Vec<u8>,
+    context: &Context,
+    admitted: &Admitted,
+    chunked: bool,
+    record: &mut Record,
+) {
+    let parts = &admitted.parts;
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(parts.uri.path().as_bytes());
@@ -106,10 +131,18 @@ fn encode_head(out: &mut Vec<u8>, parts: &Parts, framing: Option<BodyFraming>) {
         out.extend_from_slice(query.as_bytes());
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
+    let (policy, direct) = (&*context.forwarding, admitted.direct);
     for (name, value) in &parts.headers {
-        write_field(out, name.as_str().as_bytes(), value.as_bytes());
+        if !(direct && forwarded::gives_way(policy, name)) {
+            write_field(out, name.as_str().as_bytes(), value.as_bytes());
+        }
     }
-    if framing == Some(BodyFraming::Chunked) {
+    if direct {
+        let host = admitted.replaced_host.as_ref();
+        let host = host.or_else(|| parts.headers.get(header::HOST));
+        record.identify(forwarded::write_direct(out, policy, &context.peer_fields, host));
+    }
+    if chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");
@@ -132,7 +165,8 @@ async fn send(
         let connection = match reused.take() {
             Some(connection) => connection,
             None => {
-                let (connection, leased) = open(&admitted.upstream, lease).await?;
+                let opening = Box::pin(open(&admitted.upstream, lease));
+                let (connection, leased) = opening.await?;
                 lease = leased;
                 connection
             }
@@ -325,14 +359,13 @@ pub fn answer(
     context: &Arc<Context>,
     admitted: &Admitted,
     answered: Answered,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ExchangeBody> {
-    let Answered { head, mut body } = answered;
+    let Answered { head, rest } = answered;
     record.status(head.status);
-    let whole = body.take_whole();
-    let body = match whole {
-        Some(bytes) => ExchangeBody::whole(bytes, record, context.clone()),
-        None => ExchangeBody::upstream(Box::new(body), record, context.clone()),
+    let body = match rest {
+        Rest::Whole(bytes) => ExchangeBody::whole(bytes, record, context.clone()),
+        Rest::Streams(body) => ExchangeBody::upstream(body, record, context.clone()),
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;

@@ -15,6 +15,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::config::{HttpConfig, Scheme};
+use crate::upstream::client::write_field;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -172,6 +173,43 @@ pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<Hea
     }
     policy.append_via(headers, version);
     request_id(headers, policy, peer)
+}
+
+/// Whether [`write_direct`] does all that [`apply`] would: nobody is believed, and neither
+/// `Forwarded` nor `Via` is sent.
+pub fn is_direct(policy: &ForwardingPolicy, peer: &PeerFields) -> bool {
+    !peer.trusted && !policy.forwarded && policy.via.is_none()
+}
+
+/// Whether a client's field gives way to one of ours.
+#[inline]
+pub fn gives_way(policy: &ForwardingPolicy, name: &HeaderName) -> bool {
+    claim(name.as_str().as_bytes()).is_some() || policy.request_id.as_ref() == Some(name)
+}
+
+/// What [`apply`] would put into the map, written straight behind a request's other lines,
+/// from which [`gives_way`] has taken the client's; `host` is the client's Host. Returns the
+/// request id. Only where [`is_direct`].
+pub fn write_direct(
+    out: &mut Vec<u8>,
+    policy: &ForwardingPolicy,
+    peer: &PeerFields,
+    host: Option<&HeaderValue>,
+) -> Option<HeaderValue> {
+    let port = host.and_then(|host| port_of(host.as_bytes()));
+    let port = peer.port_value(port.unwrap_or(peer.scheme.default_port()));
+    write_field(out, b"x-forwarded-port", port.as_bytes());
+    write_field(out, b"x-forwarded-proto", peer.scheme.as_str().as_bytes());
+    if let Some(chain) = &peer.chain {
+        write_field(out, b"x-forwarded-for", chain.as_bytes());
+    }
+    if let Some(host) = host {
+        write_field(out, b"x-forwarded-host", host.as_bytes());
+    }
+    let name = policy.request_id.as_ref()?;
+    let id = new_request_id();
+    write_field(out, name.as_str().as_bytes(), id.as_bytes());
+    Some(id)
 }
 
 /// Removes the client's copies of everything that belongs to us; of a trusted peer only the

@@ -15,7 +15,7 @@ use super::connection::{Context, write_all};
 use super::diagnosis::{self, Diagnosis, Sent};
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, Takeover, refuse};
-use super::forward::{self, Answered, Failed};
+use super::forward::{self, Answered, Failed, Rest};
 use super::handshake::{Accepted, ClientHandshake, encode_101, encode_request, validate_101};
 use super::record::Record;
 use super::{headers, live, tunnel_record};
@@ -29,9 +29,9 @@ use crate::upstream::response::ResponseHead;
 /// Opens the upstream's side; the client's follows when hyper has let go of it.
 pub async fn open(
     context: Arc<Context>,
-    admitted: Admitted,
+    admitted: Box<Admitted>,
     handshake: ClientHandshake,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Answer {
     match attempt(&context, &admitted, &handshake, &mut record).await {
         Ok(Attempt::Tunnel(tunnel)) => {
@@ -83,9 +83,14 @@ async fn attempt(
     };
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         let mut answered = Answered::new(admitted, flight, head, rest, lease);
-        poll_fn(|cx| answered.body.poll_peek(cx)).await;
-        let Answered { head, body } = &answered;
-        let (status, headers, body) = (head.status, &head.headers, body.peek());
+        if let Rest::Streams(body) = &mut answered.rest {
+            poll_fn(|cx| body.poll_peek(cx)).await;
+        }
+        let body = match &answered.rest {
+            Rest::Whole(body) => body,
+            Rest::Streams(body) => body.peek(),
+        };
+        let (status, headers) = (answered.head.status, &answered.head.headers);
         let answer = diagnosis::Answer::Status {
             status,
             headers,

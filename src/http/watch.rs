@@ -124,6 +124,11 @@ impl Watch {
         self.in_exchange.store(running, Relaxed);
         if !running {
             self.upstream.store(UpstreamWait::None as u8, Relaxed);
+            // An upstream's lateness ends with its exchange: the client's connection goes on,
+            // and the next exchange has a clock of its own.
+            if let Verdict::UpstreamHead | Verdict::UpstreamBody = self.verdict() {
+                self.verdict.store(Verdict::None as u8, Relaxed);
+            }
         }
     }
 

@@ -91,19 +91,6 @@ where
         &self.lease
     }
 
-    /// The whole body, if all of it came with the head.
-    pub fn take_whole(&mut self) -> Option<Bytes> {
-        match self.rest {
-            Rest::Length(length) if length == self.ready.len() as u64 => {
-                let whole = std::mem::take(&mut self.ready);
-                self.end();
-                Some(whole)
-            }
-            Rest::Ended => Some(Bytes::new()),
-            _ => None,
-        }
-    }
-
     /// What has been read of the body and not yet handed on.
     pub fn peek(&self) -> &[u8] {
         &self.ready

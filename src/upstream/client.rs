@@ -9,10 +9,10 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, ReadBuf};
 
 use super::response::{HeadError, MAX_RESPONSE_HEAD, ResponseHead};
-use crate::io::Io;
+use crate::io::{Io, with_scratch};
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
 const READ: usize = 32 * 1024;
@@ -61,6 +61,9 @@ pub enum FlightError<E> {
     },
 }
 
+/// The head of an answer with what was read of its body, or why there is none.
+type HeadResult<E> = Result<(ResponseHead, Bytes), FlightError<E>>;
+
 /// A request under way: what is still to be written, and the connection.
 #[derive(Debug)]
 pub struct InFlight<B> {
@@ -101,6 +104,11 @@ where
     /// The head, for sending it again on another connection.
     pub fn into_head(self) -> Vec<u8> {
         self.head
+    }
+
+    /// The connection, once nothing of this request is left on it.
+    pub fn into_connection(self) -> Connection {
+        self.connection
     }
 
     /// Whether the whole request has been written.
@@ -210,25 +218,21 @@ where
     pub fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(ResponseHead, Bytes), FlightError<B::Error>>> {
+    ) -> Poll<HeadResult<B::Error>> {
         if let Poll::Ready(Err(error)) = self.poll_send(cx) {
             return Poll::Ready(Err(FlightError::Body(error)));
         }
-        loop {
-            if !self.read.is_empty() {
-                match ResponseHead::parse(&self.read, MAX_RESPONSE_HEAD) {
-                    Ok(Some((head, end))) => {
-                        self.read.advance(end);
-                        return Poll::Ready(Ok((head, self.read.split().freeze())));
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        let bytes = self.read.split().freeze();
-                        return Poll::Ready(Err(FlightError::Head { error, bytes }));
-                    }
-                }
+        if !self.read.is_empty() {
+            let bytes = self.read.split().freeze();
+            if let Some(done) = self.take_head(&bytes) {
+                return Poll::Ready(done);
             }
-            let read = ready!(poll_read(&mut self.connection.io, cx, &mut self.read, READ));
+        }
+        loop {
+            let (read, done) = ready!(with_scratch(|scratch| self.poll_read_head(cx, scratch)));
+            if let Some(done) = done {
+                return Poll::Ready(done);
+            }
             let error = match (read, self.write_failed.take()) {
                 (Ok(n), _) if n > 0 => continue,
                 (_, Some(error)) | (Err(error), None) => error,
@@ -236,6 +240,41 @@ where
             };
             let came = self.read.split().freeze();
             return Poll::Ready(Err(FlightError::Connection { error, came }));
+        }
+    }
+
+    /// Reads once by way of the worker's scratch buffer: a waiting request holds no buffer,
+    /// and a small answer takes no more memory than it needs.
+    fn poll_read_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<(io::Result<usize>, Option<HeadResult<B::Error>>)> {
+        let mut buf = ReadBuf::new(&mut scratch[..READ]);
+        if let Err(error) = ready!(self.connection.io.poll_read(cx, &mut buf)) {
+            return Poll::Ready((Err(error), None));
+        }
+        let came = buf.filled();
+        if self.read.is_empty() {
+            return Poll::Ready((Ok(came.len()), self.take_head(came)));
+        }
+        self.read.extend_from_slice(came);
+        let bytes = self.read.split();
+        Poll::Ready((Ok(came.len()), self.take_head(&bytes)))
+    }
+
+    /// Parses a head off the front of `bytes`; keeps them while it is incomplete.
+    fn take_head(&mut self, bytes: &[u8]) -> Option<HeadResult<B::Error>> {
+        match ResponseHead::parse(bytes, MAX_RESPONSE_HEAD) {
+            Ok(Some((head, end))) => Some(Ok((head, Bytes::copy_from_slice(&bytes[end..])))),
+            Ok(None) => {
+                self.read = BytesMut::from(bytes);
+                None
+            }
+            Err(error) => {
+                let bytes = Bytes::copy_from_slice(bytes);
+                Some(Err(FlightError::Head { error, bytes }))
+            }
         }
     }
 

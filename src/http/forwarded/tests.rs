@@ -254,3 +254,58 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn written_directly_is_what_apply_puts_into_the_map() {
+    let http = HttpConfig::default();
+    let policy = ForwardingPolicy::new(&http);
+    let peer = PeerFields::new(
+        &policy,
+        Some("192.0.2.7:4711".parse().unwrap()),
+        8080,
+        Scheme::Http,
+    );
+    assert!(is_direct(&policy, &peer));
+    let mut request = HeaderMap::new();
+    for (name, value) in [
+        ("host", "app.example.com:8080"),
+        ("accept", "*/*"),
+        ("x-forwarded-for", "1.1.1.1"),
+        ("x_forwarded_proto", "https"),
+        ("forwarded", "for=1.1.1.1"),
+        ("x-request-id", "theirs"),
+    ] {
+        request.append(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_static(value),
+        );
+    }
+    let mut out = Vec::new();
+    for (name, value) in &request {
+        if !gives_way(&policy, name) {
+            write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
+        }
+    }
+    let id = write_direct(&mut out, &policy, &peer, request.get(header::HOST)).unwrap();
+    let forwarding = Forwarding {
+        policy: &policy,
+        peer: &peer,
+        version: Version::HTTP_11,
+    };
+    let mut applied = request.clone();
+    applied.insert("x-request-id", id.clone());
+    apply(&mut applied, &forwarding);
+    applied.insert("x-request-id", id);
+    let mut wanted: Vec<String> = applied
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()))
+        .collect();
+    let mut written: Vec<String> = String::from_utf8(out)
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    wanted.sort();
+    written.sort();
+    assert_eq!(written, wanted);
+}

@@ -73,7 +73,8 @@ impl ClientIo {
                     &bytes[..violation.safe]
                 }
             };
-            watch.read(bytes.len(), self.scanner.phase(), self.scanner.heads());
+            let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
+            watch.read(bytes.len(), phase, heads, self.scanner.body_bytes());
             if self.refused && passed.is_empty() {
                 return Poll::Ready(Err(refused()));
             }

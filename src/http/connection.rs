@@ -2,6 +2,7 @@
 //! hyper cannot do ends its service: a tunnel, a refused head, a time-out.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +10,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
 use tokio::io::AsyncReadExt;
 
 use super::client_io::ClientIo;
 use super::error::{ProxyError, encode_response};
 use super::exchange::Exchanges;
-use super::forwarded::{ForwardingPolicy, PeerFields};
+use super::forwarded::{ForwardingPolicy, PeerFields, client_ip};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
@@ -120,6 +121,16 @@ impl Context {
         self.peer.to_string()
     }
 
+    /// The client's address as a trusted proxy vouches for it; `None` where the peer is the
+    /// client.
+    pub fn behind_proxy(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.peer_fields.is_trusted() {
+            return None;
+        }
+        client_ip(headers, &self.forwarding, &self.peer_fields)
+            .filter(|address| self.peer_fields.address() != Some(*address))
+    }
+
     /// An exchange begins.
     pub fn begin_exchange(&self) {
         self.sent_before.store(self.watch.sent(), Relaxed);
@@ -138,6 +149,11 @@ impl Context {
     fn answer_begun(&self) -> bool {
         let begun = self.watch.sent() > self.sent_before.load(Relaxed);
         (self.watch.in_exchange() && begun) || self.watch.is_write_blocked()
+    }
+
+    /// Whether the client has ended its direction and nothing is left to tell it.
+    fn is_over(&self) -> bool {
+        self.eof.load(Relaxed) && lock(&self.refusal).is_none()
     }
 
     /// The client has ended its direction.
@@ -194,7 +210,10 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         .max_headers(context.http.max_header_lines + 1)
         .max_buf_size((context.http.max_head * 2).max(256 * 1024))
         .half_close(false);
-    let mut connection = hyper.serve_connection(client, Exchanges::new(context.clone()));
+    // Boxed, like the ends below, so that the task itself is small: it is moved when it is
+    // spawned, and most of its life it waits.
+    let service = Exchanges::new(context.clone());
+    let mut connection = Box::new(hyper.serve_connection(client, service));
     let entry = live::watch(&context);
     let mut closing = false;
     let end = poll_fn(|cx| {
@@ -205,19 +224,27 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         }
         if !closing && live::is_draining() {
             closing = true;
-            Pin::new(&mut connection).graceful_shutdown();
+            Pin::new(&mut *connection).graceful_shutdown();
         }
         connection.poll_without_shutdown(cx).map(|_| End::Done)
     })
     .await;
     drop(entry);
-    let parts = connection.into_parts();
-    let io = parts.io.into_io();
+    let (io, from_client) = take_apart(connection);
     let tunnel = lock(&context.tunnel).take();
     match (end, tunnel) {
-        (End::Done, Some(tunnel)) => tunnel.start(io, parts.read_buf, live).await,
-        (end, _) => finish(io, &context, end).await,
+        (End::Done, Some(tunnel)) => {
+            Box::pin(tunnel.start(io, from_client, live)).await;
+        }
+        (End::Done, None) if context.is_over() => {}
+        (end, _) => Box::pin(finish(io, &context, end)).await,
     }
+}
+
+/// The socket, and what was read from it behind the last request.
+fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, Bytes) {
+    let parts = connection.into_parts();
+    (parts.io.into_io(), parts.read_buf)
 }
 
 /// Answers what hyper could not, and closes.
@@ -229,7 +256,6 @@ async fn finish(io: Io, context: &Context, end: End) {
             Some(error) => (error, None),
             None => return,
         },
-        (End::Done, None) if context.eof.load(Relaxed) => return,
         (End::Done, None) => return linger(io).await,
     };
     // Behind the first bytes of an answer a second one would only confuse.

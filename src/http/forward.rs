@@ -16,9 +16,9 @@ use super::body::{ExchangeBody, RequestBody, RequestBodyError};
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, refuse};
-use super::{forwarded, headers};
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
+use super::{forwarded, headers};
 use crate::upstream::body::AnswerBody;
 use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
@@ -140,7 +140,12 @@ fn encode_head(
     if direct {
         let host = admitted.replaced_host.as_ref();
         let host = host.or_else(|| parts.headers.get(header::HOST));
-        record.identify(forwarded::write_direct(out, policy, &context.peer_fields, host));
+        record.identify(forwarded::write_direct(
+            out,
+            policy,
+            &context.peer_fields,
+            host,
+        ));
     }
     if chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -223,6 +228,7 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
                     io,
                     endpoint: endpoint.id(),
                     reused: false,
+                    large: false,
                 };
                 return Ok((connection, lease));
             }

@@ -2,6 +2,7 @@
 //! it is dropped, whatever happened in between.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -28,7 +29,6 @@ pub struct Record {
     endpoint: Option<Arc<str>>,
     status: Option<StatusCode>,
     error: Option<Failure>,
-    received_before: u64,
     sent: u64,
     complete: bool,
     /// The tunnel's own records take over.
@@ -42,6 +42,8 @@ struct Request {
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
+    /// The client's address where a trusted proxy stands in between.
+    behind: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ impl Record {
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
                 host: parts.headers.get(header::HOST).cloned(),
+                behind: context.behind_proxy(&parts.headers),
             })
         });
         Record {
@@ -71,7 +74,6 @@ impl Record {
             endpoint: None,
             status: None,
             error: None,
-            received_before: context.watch.received(),
             sent: 0,
             complete: false,
             silent: false,
@@ -187,13 +189,21 @@ impl Record {
         self.silent = true;
     }
 
+    /// Who asked: behind a trusted proxy the address that it vouches for, else the peer.
+    pub fn client(&self) -> String {
+        match self.request.as_ref().and_then(|request| request.behind) {
+            Some(address) => address.to_string(),
+            None => self.context.client(),
+        }
+    }
+
     fn write(&self) {
         access_log::record("exchange", |line| {
             line.optional(
                 "request_id",
                 self.request_id.as_ref().map(|id| text(Some(id))),
             );
-            line.text("client", &self.context.client());
+            line.text("client", &self.client());
             if let Some(request) = &self.request {
                 line.text("method", request.method.as_str());
                 line.text("host", text(request.host.as_ref()));
@@ -211,10 +221,7 @@ impl Record {
             }
             line.optional("endpoint", self.endpoint.as_deref());
             line.millis("duration_ms", self.started.elapsed());
-            line.number(
-                "bytes_in",
-                self.context.watch.received() - self.received_before,
-            );
+            line.number("bytes_in", self.context.watch.body());
             line.number("bytes_out", self.sent);
             if let Some(failure) = &self.error {
                 line.text("error", failure.kind);

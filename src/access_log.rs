@@ -11,13 +11,15 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::{AccessLog as Target, LogConfig};
 
 /// A buffer this full, in bytes, is handed on at once.
 const FULL: usize = 32 * 1024;
+/// How often a flush looks for room in the writer's queue.
+const FULL_QUEUE: Duration = Duration::from_millis(5);
 /// Buffers that may wait for the writer.
 const WAITING: usize = 256;
 
@@ -118,12 +120,21 @@ impl AccessLog {
     /// Waits, at most `limit`, until all that was handed on has been written.
     pub fn flush(&self, limit: Duration) {
         self.tick();
-        if let Some(writer) = &self.writer {
-            let (sender, receiver) = sync_channel(1);
-            if writer.send(Message::Flush(sender)).is_ok() {
-                let _ = receiver.recv_timeout(limit);
+        let Some(writer) = &self.writer else {
+            return;
+        };
+        let until = Instant::now() + limit;
+        let (sender, receiver) = sync_channel(1);
+        let mut message = Message::Flush(sender);
+        // Not `send`: a log that nobody reads would hold up the end for ever.
+        while let Err(TrySendError::Full(back)) = writer.try_send(message) {
+            if Instant::now() >= until {
+                return;
             }
+            message = back;
+            std::thread::sleep(FULL_QUEUE);
         }
+        let _ = receiver.recv_timeout(until.saturating_duration_since(Instant::now()));
     }
 
     fn hand_on(&self, buffer: &mut Buffer) {

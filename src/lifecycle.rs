@@ -61,10 +61,14 @@ pub async fn run(mut signals: Signals, site: &mut Site, shared: &Shared) -> Exit
     let signal = signals.end().await;
     let drain = shared.snapshot.load().drain.clone();
     let open = shared.connections.load(Relaxed);
-    tracing::info!(signal, open, over = ?drain.over, deadline = ?drain.deadline, "draining");
-    site.stop_accepting();
-    site.tell(|| Command::Drain(drain.clone()));
     let deadline = Instant::now() + drain.deadline;
+    site.stop_accepting().await;
+    // Once every worker has let go of its share, no connection can be added any more.
+    let (heard, mut all_heard) = tokio::sync::mpsc::channel(1);
+    site.tell(|| Command::Drain(drain.clone(), heard.clone()));
+    drop(heard);
+    let _ = all_heard.recv().await;
+    tracing::info!(signal, open, over = ?drain.over, deadline = ?drain.deadline, "draining");
     let mut cut = 0;
     while shared.connections.load(Relaxed) > 0 {
         let reason = tokio::select! {

@@ -145,7 +145,7 @@ async fn first_snapshot(config: Arc<Config>, registry: &Arc<Registry>) -> (Snaps
 #[derive(Debug)]
 pub struct Site {
     workers: Arc<Vec<Worker>>,
-    accepting: Vec<tokio::task::AbortHandle>,
+    accepting: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Site {
@@ -173,20 +173,24 @@ impl Site {
                     worker.serve(&shared, accepted, front);
                 }
             };
-            tokio::spawn(worker::accept(listener, hand_out)).abort_handle()
+            tokio::spawn(worker::accept(listener, hand_out))
         });
         let accepting = accepting.collect();
         Ok(Site { workers, accepting })
     }
 
-    /// Stops accepting; connections that wait in the kernel's queue are refused by it.
-    pub fn stop_accepting(&mut self) {
-        self.accepting.drain(..).for_each(|task| task.abort());
+    /// Stops accepting; connections that wait in the kernel's queue are refused by it. No
+    /// accept task is left when this returns, nor its share of the workers.
+    pub async fn stop_accepting(&mut self) {
+        for task in self.accepting.drain(..) {
+            task.abort();
+            let _ = task.await;
+        }
     }
 
     /// Waits for the workers' threads, which have been told to stop.
     pub fn join(&mut self) {
-        // The accept tasks held the other shares; they were aborted before.
+        // The accept tasks held the other shares; they were waited for.
         if let Some(workers) = Arc::get_mut(&mut self.workers) {
             workers.iter_mut().for_each(Worker::join);
         }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::AbortHandle;
+use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::JoinHandle as TaskHandle;
 
 use crate::config::DrainConfig;
 use crate::http::connection::{self, Context};
@@ -26,8 +26,8 @@ pub const TICK: Duration = Duration::from_millis(250);
 pub enum Command {
     /// Serve this client.
     Serve(Accepted, Front, live::Guard),
-    /// Stop accepting and begin to close.
-    Drain(Arc<DrainConfig>),
+    /// Stop accepting and begin to close; the sender is dropped when nothing more can come.
+    Drain(Arc<DrainConfig>, Sender<()>),
     /// End every tunnel at once.
     Cut,
     /// Leave the thread.
@@ -65,7 +65,12 @@ impl Worker {
         };
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || runtime.block_on(state.run(receiver, listeners)))?;
+            .spawn(move || {
+                runtime.block_on(state.run(receiver, listeners));
+                // What still runs is cut here, and leaves its records.
+                drop(runtime);
+                access_log::tick();
+            })?;
         Ok(Worker {
             commands,
             live,
@@ -103,7 +108,7 @@ impl Worker {
 struct State {
     shared: Arc<Shared>,
     live: Arc<AtomicUsize>,
-    accepting: Vec<AbortHandle>,
+    accepting: Vec<TaskHandle<()>>,
 }
 
 impl State {
@@ -121,15 +126,18 @@ impl State {
                     serve(&shared, accepted, front, guard);
                 }
             }));
-            self.accepting.push(task.abort_handle());
+            self.accepting.push(task);
         }
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Serve(accepted, front, guard) => {
                     serve(&self.shared, accepted, front, guard);
                 }
-                Command::Drain(config) => {
-                    self.accepting.drain(..).for_each(|task| task.abort());
+                Command::Drain(config, _heard) => {
+                    for task in self.accepting.drain(..) {
+                        task.abort();
+                        let _ = task.await;
+                    }
                     live::drain();
                     pool::clear();
                     tunnel::registry::drain(&config, Instant::now());
@@ -140,7 +148,6 @@ impl State {
                 Command::Stop => break,
             }
         }
-        access_log::tick();
     }
 }
 

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::connection::Context;
 use super::record::Record;
-use super::watch::Verdict;
+use super::watch::{UpstreamWait, Verdict};
 use crate::upstream::body::{AnswerBody, AnswerError};
 
 /// Why the client's body could not be sent on.
@@ -92,20 +92,20 @@ pub struct ExchangeBody {
     source: Source,
     record: Box<Record>,
     context: Arc<Context>,
+    /// Bytes of the request that had been sent when last looked at.
+    request_sent: u64,
 }
 
 impl ExchangeBody {
     /// An answer that is here as a whole.
-    pub fn whole(bytes: Bytes, mut record: Box<Record>, context: Arc<Context>) -> Self {
-        if bytes.is_empty() {
-            // hyper drops a body without bytes unasked.
-            record.complete();
+    pub fn whole(bytes: Bytes, record: Box<Record>, context: Arc<Context>) -> Self {
+        let unasked = bytes.is_empty() || record.is_head_only();
+        let mut body = ExchangeBody::of(Source::Whole(bytes), record, context);
+        if unasked {
+            // hyper drops such a body without asking for its bytes.
+            body.complete();
         }
-        ExchangeBody {
-            source: Source::Whole(bytes),
-            record,
-            context,
-        }
+        body
     }
 
     /// An answer that streams.
@@ -114,18 +114,50 @@ impl ExchangeBody {
         record: Box<Record>,
         context: Arc<Context>,
     ) -> Self {
+        let unasked = body.is_end_stream();
+        let mut body = ExchangeBody::of(Source::Upstream(body), record, context);
+        if unasked {
+            body.complete();
+        }
+        body
+    }
+
+    fn of(source: Source, record: Box<Record>, context: Arc<Context>) -> Self {
+        context.answer_begins();
         ExchangeBody {
-            source: Source::Upstream(body),
+            source,
             record,
             context,
+            request_sent: 0,
         }
     }
-}
 
-impl ExchangeBody {
+    fn complete(&mut self) {
+        self.record.complete();
+        self.context.answer_ends();
+    }
+
     fn break_off(&mut self, detail: &'static str) {
         self.record.fail(detail);
         self.source = Source::Broken;
+    }
+
+    /// The upstream's clock runs while it is its turn: to answer, or to take more of the
+    /// request. A client that is slow to bring its body has clocks of its own.
+    fn watch_upload(&mut self) {
+        let Source::Upstream(body) = &self.source else {
+            return;
+        };
+        let (sent, watch) = (body.request_sent(), &self.context.watch);
+        if sent != self.request_sent {
+            self.request_sent = sent;
+            watch.upstream_moved();
+        }
+        if body.awaits_upstream() {
+            watch.resume_upstream(UpstreamWait::Body);
+        } else {
+            watch.pause_upstream();
+        }
     }
 }
 
@@ -148,22 +180,26 @@ impl Body for ExchangeBody {
             Source::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 this.record.sent(bytes.len());
-                this.record.complete();
+                this.complete();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
             Source::Upstream(body) => body,
             Source::Broken => return Poll::Ready(Some(Err(BrokenAnswer))),
         };
-        match ready!(Pin::new(&mut **body).poll_frame(cx)) {
+        let Poll::Ready(polled) = Pin::new(&mut **body).poll_frame(cx) else {
+            this.watch_upload();
+            return Poll::Pending;
+        };
+        match polled {
             None => {
-                this.record.complete();
+                this.complete();
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
                 this.context.watch.upstream_moved();
                 this.record.sent(frame.data_ref().map_or(0, Bytes::len));
                 if body.is_end_stream() {
-                    this.record.complete();
+                    this.complete();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

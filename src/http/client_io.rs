@@ -53,45 +53,67 @@ impl ClientIo {
         cx: &mut Context<'_>,
         cursor: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let watch = &self.context.watch;
-        with_scratch(|scratch| {
+        let passed = ready!(with_scratch(|scratch| {
             let room = cursor.remaining().min(scratch.len());
             let mut buf = ReadBuf::new(&mut scratch[..room]);
             ready!(self.io.poll_read(cx, &mut buf))?;
             let bytes = buf.filled();
             if bytes.is_empty() {
                 self.context.saw_eof();
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(io::Result::Ok(true));
             }
             let passed = match self.scanner.feed(bytes) {
                 Ok(()) => bytes,
                 Err(violation) => {
                     self.refused = true;
                     self.in_body = self.scanner.phase() == Phase::Body;
-                    self.context
-                        .refuse(violation.refusal, accept_of(&bytes[violation.safe..]));
+                    let accept = accept_of(&bytes[violation.safe..]);
+                    self.context.refuse(violation.refusal, accept, self.in_body);
                     &bytes[..violation.safe]
                 }
             };
             let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
-            watch.read(bytes.len(), phase, heads, self.scanner.body_bytes());
-            if self.refused && passed.is_empty() {
-                return Poll::Ready(Err(refused()));
-            }
+            let body = self.scanner.body_bytes();
+            self.context.watch.read(bytes.len(), phase, heads, body);
             cursor.put_slice(passed);
-            Poll::Ready(Ok(()))
-        })
+            Poll::Ready(Ok(!passed.is_empty()))
+        }))?;
+        match passed {
+            true => Poll::Ready(Ok(())),
+            false => self.poll_refused(),
+        }
     }
 
-    /// Writes pending interim answers; `Ready` when there are none left.
+    /// Ends hyper's reading. An earlier, pipelined request still gets all of its answer:
+    /// until then this is pending, and the end of its exchange or the flush wakes the task.
+    fn poll_refused(&self) -> Poll<io::Result<()>> {
+        let waits = self.context.watch.in_exchange() || self.context.awaits_flush();
+        if waits && !self.in_body {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(refused()))
+    }
+
+    /// Writes pending interim answers; `Ready` when there are none left. They are queued
+    /// only when hyper holds no bytes back, so whatever it writes next stands behind them.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.context.has_interim() {
             return Poll::Ready(Ok(()));
         }
         let mut interim = self.context.interim();
         while !interim.is_empty() {
-            let n = ready!(self.io.poll_write(cx, &interim))?;
-            interim.drain(..n);
+            let offered = interim.len();
+            match self.io.poll_write(cx, &interim) {
+                Poll::Ready(Ok(n)) => {
+                    self.context.watch.wrote(n, n == offered);
+                    interim.drain(..n);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.context.watch.write_blocked();
+                    return Poll::Pending;
+                }
+            }
         }
         drop(interim);
         self.context.interim_sent();
@@ -129,14 +151,10 @@ impl hyper::rt::Read for ClientIo {
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
         if self.refused {
-            // An earlier, pipelined request still gets its answer; its end wakes the task.
-            return match self.context.watch.in_exchange() && !self.in_body {
-                true => Poll::Pending,
-                false => Poll::Ready(Err(refused())),
-            };
+            return self.poll_refused();
         }
         let result = self.read(cx, &mut cursor);
-        if result.is_pending() {
+        if result.is_pending() && !self.refused {
             self.context.watch.read_blocked();
         }
         result

@@ -48,14 +48,29 @@ pub struct Context {
     pub forwarding: Arc<ForwardingPolicy>,
     /// The process.
     pub shared: Arc<Shared>,
-    refusal: Mutex<Option<(Refusal, Option<HeaderValue>)>>,
+    refusal: Mutex<Option<Refused>>,
     tunnel: Mutex<Option<Box<PendingTunnel>>>,
     interim: Mutex<Vec<u8>>,
     has_interim: AtomicBool,
-    takeover_waits: AtomicBool,
-    /// Bytes that the client had been sent when the exchange began.
-    sent_before: AtomicU64,
+    /// Somebody is to be woken when nothing is left to be flushed.
+    flush_awaited: AtomicBool,
+    /// Exchanges begun so far.
+    exchanges: AtomicU64,
+    /// An answer was handed to hyper, and its end was not.
+    mid_answer: AtomicBool,
+    /// That answer ends with the connection, so that only a reset tells a break from its end.
+    ends_by_close: AtomicBool,
     eof: AtomicBool,
+}
+
+/// What the scanner refused.
+#[derive(Debug)]
+struct Refused {
+    refusal: Refusal,
+    /// `Accept` of the refused head.
+    accept: Option<HeaderValue>,
+    /// It was the body of a request whose exchange has begun or will; that answers.
+    in_body: bool,
 }
 
 impl Context {
@@ -79,15 +94,29 @@ impl Context {
             tunnel: Mutex::default(),
             interim: Mutex::default(),
             has_interim: AtomicBool::new(false),
-            takeover_waits: AtomicBool::new(false),
-            sent_before: AtomicU64::new(0),
+            flush_awaited: AtomicBool::new(false),
+            exchanges: AtomicU64::new(0),
+            mid_answer: AtomicBool::new(false),
+            ends_by_close: AtomicBool::new(false),
             eof: AtomicBool::new(false),
         }
     }
 
-    /// The scanner found what must not be repaired, in a request with this `Accept`.
-    pub fn refuse(&self, refusal: Refusal, accept: Option<HeaderValue>) {
-        *lock(&self.refusal) = Some((refusal, accept));
+    /// The scanner found what must not be repaired, in a request with this `Accept` or in
+    /// the body of one.
+    pub fn refuse(&self, refusal: Refusal, accept: Option<HeaderValue>, in_body: bool) {
+        *lock(&self.refusal) = Some(Refused {
+            refusal,
+            accept,
+            in_body,
+        });
+    }
+
+    /// What was wrong with the body of the request under way, if something was.
+    pub fn body_refusal(&self) -> Option<Refusal> {
+        let refused = lock(&self.refusal);
+        let refused = refused.as_ref().filter(|refused| refused.in_body)?;
+        Some(refused.refusal)
     }
 
     /// A validated tunnel waits for hyper to let go of the socket.
@@ -133,8 +162,30 @@ impl Context {
 
     /// An exchange begins.
     pub fn begin_exchange(&self) {
-        self.sent_before.store(self.watch.sent(), Relaxed);
+        self.exchanges
+            .store(self.exchanges.load(Relaxed) + 1, Relaxed);
         self.watch.exchange(true);
+    }
+
+    /// Whether the bytes behind this exchange's request were not scanned: its head asks for
+    /// WebSocket. The connection then ends with the exchange, whoever answers it.
+    pub fn is_last_exchange(&self) -> bool {
+        self.watch.is_unscanned() && self.watch.heads() == self.exchanges.load(Relaxed)
+    }
+
+    /// hyper is given an answer.
+    pub fn answer_begins(&self) {
+        self.mid_answer.store(true, Relaxed);
+    }
+
+    /// The answer ends with the connection.
+    pub fn answer_ends_by_close(&self) {
+        self.ends_by_close.store(true, Relaxed);
+    }
+
+    /// hyper has all of the answer.
+    pub fn answer_ends(&self) {
+        self.mid_answer.store(false, Relaxed);
     }
 
     /// An exchange has ended; a refused request behind it can be answered now.
@@ -145,10 +196,9 @@ impl Context {
         }
     }
 
-    /// Whether the client has seen part of an answer that is not complete.
+    /// Whether the client may have seen part of an answer that is not complete.
     fn answer_begun(&self) -> bool {
-        let begun = self.watch.sent() > self.sent_before.load(Relaxed);
-        (self.watch.in_exchange() && begun) || self.watch.is_write_blocked()
+        self.mid_answer.load(Relaxed) || self.watch.is_write_blocked()
     }
 
     /// Whether the client has ended its direction and nothing is left to tell it.
@@ -166,19 +216,26 @@ impl Context {
         if self.watch.is_write_blocked() {
             self.watch.wrote(0, true);
         }
-        if self.takeover_waits.swap(false, Relaxed) {
+        if self.flush_awaited.swap(false, Relaxed) {
             self.watch.wake();
         }
     }
 
+    /// Whether bytes for the client wait here or in hyper. If so, the connection's task is
+    /// woken once they are gone.
+    pub fn awaits_flush(&self) -> bool {
+        let waits = self.watch.is_write_blocked() || self.has_interim();
+        if waits {
+            self.flush_awaited.store(true, Relaxed);
+        }
+        waits
+    }
+
     /// Waits until no answer of an earlier, pipelined request is left in hyper's buffer.
     pub async fn wait_flushed(&self) {
-        poll_fn(|_| {
-            if self.watch.is_write_blocked() || self.has_interim() {
-                self.takeover_waits.store(true, Relaxed);
-                return Poll::Pending;
-            }
-            Poll::Ready(())
+        poll_fn(|_| match self.awaits_flush() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
         })
         .await;
     }
@@ -230,6 +287,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
     })
     .await;
     drop(entry);
+    // Whatever still runs of an exchange ends here.
     let (io, from_client) = take_apart(connection);
     let tunnel = lock(&context.tunnel).take();
     match (end, tunnel) {
@@ -249,19 +307,21 @@ fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, B
 
 /// Answers what hyper could not, and closes.
 async fn finish(io: Io, context: &Context, end: End) {
-    let refusal = lock(&context.refusal).take();
-    let (error, accept) = match (end, refusal) {
-        (_, Some((refusal, accept))) => (ProxyError::from(refusal), accept),
-        (End::Verdict(verdict), None) => match timed_out(context, verdict) {
+    // Behind the first bytes of an answer a second one would only confuse.
+    if context.answer_begun() {
+        return abandon(&io, context);
+    }
+    let refused = lock(&context.refusal).take();
+    let (error, accept) = match (end, refused) {
+        (End::Verdict(verdict), _) => match timed_out(context, verdict) {
             Some(error) => (error, None),
             None => return,
         },
-        (End::Done, None) => return linger(io).await,
+        (End::Done, Some(refused)) if !refused.in_body => {
+            (ProxyError::from(refused.refusal), refused.accept)
+        }
+        (End::Done, _) => return linger(io).await,
     };
-    // Behind the first bytes of an answer a second one would only confuse.
-    if context.answer_begun() {
-        return;
-    }
     let id = record::fresh_id();
     let mut response: Response<Bytes> = error.to_response(accept.as_ref(), &id);
     if let Some(name) = context.http.request_id.clone()
@@ -272,6 +332,16 @@ async fn finish(io: Io, context: &Context, end: End) {
     record::refused(context, &error, &id);
     if write_all(&io, &encode_response(&response)).await.is_ok() {
         linger(io).await;
+    }
+}
+
+/// Closes behind an answer that is not complete. Where its end is the connection's end, an
+/// orderly close would pass the part off as the whole (RFC 9112 section 8).
+fn abandon(io: &Io, context: &Context) {
+    if context.ends_by_close.load(Relaxed)
+        && let Err(error) = socket2::SockRef::from(io).set_linger(Some(Duration::ZERO))
+    {
+        tracing::debug!(%error, "a connection cannot be reset");
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -102,6 +102,14 @@ enum Plan {
     Answer(Response<Bytes>),
 }
 
+/// What the client sent behind a handshake that became no tunnel must not become its next
+/// request, whoever answers: the scanner has not looked at it.
+pub fn close_behind_handshake(context: &Context, fields: &mut HeaderMap) {
+    if context.is_last_exchange() {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
 /// Sends an answer of our own.
 fn own_answer(
     context: &Arc<Context>,
@@ -113,6 +121,7 @@ fn own_answer(
     if let Some((name, value)) = record.request_id_field() {
         parts.headers.insert(name, value);
     }
+    close_behind_handshake(context, &mut parts.headers);
     Response::from_parts(parts, ExchangeBody::whole(body, record, context.clone()))
 }
 

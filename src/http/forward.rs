@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use super::body::{ExchangeBody, RequestBody, RequestBodyError};
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
-use super::exchange::{Admitted, Answer, refuse};
+use super::exchange::{Admitted, Answer, close_behind_handshake, refuse};
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
 use super::{forwarded, headers};
@@ -188,12 +188,10 @@ async fn send(
             Err(error) => error,
         };
         match error {
-            Failed::Flight(FlightError::Connection { ref came, .. })
-                if again && came.is_empty() =>
-            {
+            Failed::Flight(FlightError::Connection { .. }) if again && !flight.has_heard() => {
                 head = flight.into_head();
             }
-            error => return Err(error.into_proxy_error(&lease)),
+            error => return Err(error.into_proxy_error(context, &lease)),
         }
     }
 }
@@ -273,7 +271,7 @@ pub enum Failed {
 
 impl Failed {
     /// The answer that says so.
-    pub fn into_proxy_error(self, lease: &Lease) -> ProxyError {
+    pub fn into_proxy_error(self, context: &Context, lease: &Lease) -> ProxyError {
         let endpoint = lease.endpoint().name();
         match self {
             Failed::Slow => ProxyError::upstream(
@@ -302,29 +300,35 @@ impl Failed {
                 "the request body is larger than this route allows",
             ),
             Failed::Flight(FlightError::Body(RequestBodyError::Client(_))) => {
-                ProxyError::client(StatusCode::BAD_REQUEST, "the request body broke off")
+                match context.body_refusal() {
+                    Some(refusal) => refusal.into(),
+                    None => {
+                        ProxyError::client(StatusCode::BAD_REQUEST, "the request body broke off")
+                    }
+                }
             }
         }
     }
 }
 
-/// Waits for the final head of the answer, at most `limit` from when the request is out;
-/// interim heads go to the client on the way.
+/// Waits for the final head of the answer, at most `limit` from when the request is out or
+/// the upstream stopped taking it; interim heads go to the client on the way.
 pub async fn head_of_answer(
     context: &Context,
     admitted: &Admitted,
     flight: &mut InFlight<RequestBody>,
     limit: Duration,
 ) -> Result<(ResponseHead, Bytes), Failed> {
+    let mut sent = 0;
     loop {
         let (head, rest) = poll_fn(|cx| {
             if context.watch.verdict() == Verdict::UpstreamHead {
                 return Poll::Ready(Err(Failed::Slow));
             }
             let polled = flight.poll_head(cx);
-            // The clock for the answer runs once the request is out.
-            if polled.is_pending() && flight.is_sent() && !context.watch.waits_upstream() {
-                context.watch.wait_upstream(UpstreamWait::Head, limit);
+            if polled.is_pending() {
+                let moved = std::mem::replace(&mut sent, flight.sent()) != flight.sent();
+                watch_upstream(context, flight.awaits_upstream(), moved, limit);
             }
             polled.map_err(Failed::Flight)
         })
@@ -334,8 +338,22 @@ pub async fn head_of_answer(
             context.watch.wait_upstream(UpstreamWait::Body, idle);
             return Ok((head, rest));
         }
+        // Not into the middle of an earlier, pipelined answer; and a client that does not
+        // take them must not make them pile up.
+        context.wait_flushed().await;
         pass_interim(context, admitted, &head);
         flight.unread(rest);
+    }
+}
+
+/// The clock for the answer runs while it is the upstream's turn: the request is out, or the
+/// socket does not take more of it.
+fn watch_upstream(context: &Context, its_turn: bool, moved: bool, limit: Duration) {
+    let watch = &context.watch;
+    if !its_turn {
+        watch.pause_upstream();
+    } else if moved || !watch.waits_upstream() {
+        watch.wait_upstream(UpstreamWait::Head, limit);
     }
 }
 
@@ -371,7 +389,13 @@ pub fn answer(
     record.status(head.status);
     let body = match rest {
         Rest::Whole(bytes) => ExchangeBody::whole(bytes, record, context.clone()),
-        Rest::Streams(body) => ExchangeBody::upstream(body, record, context.clone()),
+        Rest::Streams(body) => {
+            let known = body.size_hint().exact().is_some();
+            if admitted.parts.version == http::Version::HTTP_10 && !known {
+                context.answer_ends_by_close();
+            }
+            ExchangeBody::upstream(body, record, context.clone())
+        }
     };
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
@@ -379,12 +403,6 @@ pub fn answer(
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
-    if admitted.is_handshake {
-        // What the client sent behind its handshake must not become its next request.
-        fields.insert(
-            header::CONNECTION,
-            header::HeaderValue::from_static("close"),
-        );
-    }
+    close_behind_handshake(context, fields);
     response
 }

@@ -13,6 +13,7 @@ use http::{Method, StatusCode, Uri};
 use super::connection::Context;
 use super::diagnosis::Diagnosis;
 use super::error::ProxyError;
+use super::watch::Verdict;
 use crate::snapshot::Route;
 use crate::{access_log, metrics};
 
@@ -24,6 +25,8 @@ pub struct Record {
     /// Kept only for the access log.
     request: Option<Box<Request>>,
     accept: Option<HeaderValue>,
+    /// Only the head of the answer is sent.
+    head_only: bool,
     request_id: Option<HeaderValue>,
     route: Option<Arc<Route>>,
     endpoint: Option<Arc<str>>,
@@ -69,6 +72,7 @@ impl Record {
             started: Instant::now(),
             request,
             accept: parts.headers.get(header::ACCEPT).cloned(),
+            head_only: parts.method == Method::HEAD,
             request_id: None,
             route: None,
             endpoint: None,
@@ -124,6 +128,11 @@ impl Record {
     /// What the client accepts, for the form of an error.
     pub fn accept(&self) -> Option<&HeaderValue> {
         self.accept.as_ref()
+    }
+
+    /// Whether only the head of the answer is sent: the request was a HEAD.
+    pub fn is_head_only(&self) -> bool {
+        self.head_only
     }
 
     /// The answer is an error of our own.
@@ -197,6 +206,15 @@ impl Record {
         }
     }
 
+    /// Who ended an exchange that nobody called an error.
+    fn ended_by(&self) -> &'static str {
+        match self.context.watch.verdict() {
+            Verdict::BodyIdle | Verdict::BodyRate => "request_timeout",
+            Verdict::Write => "write_timeout",
+            _ => "client_closed",
+        }
+    }
+
     fn write(&self) {
         access_log::record("exchange", |line| {
             line.optional(
@@ -233,7 +251,7 @@ impl Record {
                     line.text("upstream_said", &self.quote);
                 }
             } else if !self.complete {
-                line.text("error", "client_closed");
+                line.text("error", self.ended_by());
             }
         });
     }

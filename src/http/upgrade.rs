@@ -26,6 +26,9 @@ use crate::upstream::Lease;
 use crate::upstream::client::{FlightError, InFlight};
 use crate::upstream::response::ResponseHead;
 
+/// How long the first words of a refusal are waited for, for the log.
+const PEEK: Duration = Duration::from_secs(1);
+
 /// Opens the upstream's side; the client's follows when hyper has let go of it.
 pub async fn open(
     context: Arc<Context>,
@@ -78,13 +81,15 @@ async fn attempt(
         Ok(answer) => answer,
         Err(failed) => {
             record.diagnosed(diagnose_failure(admitted, &failed, limit));
-            return Err(failed.into_proxy_error(&lease));
+            return Err(failed.into_proxy_error(context, &lease));
         }
     };
     if head.status != StatusCode::SWITCHING_PROTOCOLS {
         let mut answered = Answered::new(admitted, flight, head, rest, lease);
         if let Rest::Streams(body) = &mut answered.rest {
-            poll_fn(|cx| body.poll_peek(cx)).await;
+            // An upstream that keeps the rest to itself must not hold up the head for long.
+            let peek = poll_fn(|cx| body.poll_peek(cx));
+            let _ = tokio::time::timeout(PEEK, peek).await;
         }
         let body = match &answered.rest {
             Rest::Whole(body) => body,

@@ -91,6 +91,16 @@ impl Watch {
         self.read_pending.store(false, Relaxed);
     }
 
+    /// Whether the scanner has stopped looking: the last head asked for WebSocket.
+    pub fn is_unscanned(&self) -> bool {
+        self.phase.load(Relaxed) == Phase::Upgrade as u8
+    }
+
+    /// Heads that the scanner has seen the end of.
+    pub fn heads(&self) -> u64 {
+        self.heads.load(Relaxed)
+    }
+
     /// A read found nothing.
     pub fn read_blocked(&self) {
         self.read_pending.store(true, Relaxed);
@@ -105,11 +115,6 @@ impl Watch {
     /// The client's socket is full.
     pub fn write_blocked(&self) {
         self.write_pending.store(true, Relaxed);
-    }
-
-    /// Bytes sent to the client so far.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Relaxed)
     }
 
     /// Bytes received from the client so far.
@@ -132,8 +137,7 @@ impl Watch {
         self.in_exchange.store(running, Relaxed);
         if !running {
             self.upstream.store(UpstreamWait::None as u8, Relaxed);
-            // An upstream's lateness ends with its exchange: the client's connection goes on,
-            // and the next exchange has a clock of its own.
+            // An upstream that was slow once is not held against the next exchange.
             if let Verdict::UpstreamHead | Verdict::UpstreamBody = self.verdict() {
                 self.verdict.store(Verdict::None as u8, Relaxed);
             }
@@ -151,6 +155,16 @@ impl Watch {
         self.upstream_limit.store(millis, Relaxed);
         self.upstream.store(wait as u8, Relaxed);
         self.upstream_moved();
+    }
+
+    /// It is the client's turn: the upstream's clock stands still until `resume_upstream`.
+    pub fn pause_upstream(&self) {
+        self.upstream.store(UpstreamWait::None as u8, Relaxed);
+    }
+
+    /// The wait goes on, with the limit that it had.
+    pub fn resume_upstream(&self, wait: UpstreamWait) {
+        self.upstream.store(wait as u8, Relaxed);
     }
 
     /// Whether this clock limits a wait for the upstream.
@@ -206,7 +220,8 @@ impl Watch {
             (Some(http.head_timeout), Verdict::Head)
         } else if body {
             (Some(http.body_timeout), Verdict::BodyIdle)
-        } else if phase == Phase::Idle as u8 && !self.in_exchange() {
+        } else if phase == Phase::Idle as u8 && !self.in_exchange() && !self.is_write_blocked() {
+            // While an answer is still being taken, the client is slow, not idle.
             match heads {
                 0 => (Some(http.head_timeout), Verdict::Head),
                 _ => (Some(http.keepalive_timeout), Verdict::KeepAlive),
@@ -356,6 +371,34 @@ mod tests {
         let watch = Watch::default();
         watch.read(1, Phase::Body, 1, 0);
         let (verdict, _) = run(&watch, &HttpConfig::default(), |_| ());
+        assert_eq!(verdict, Verdict::None);
+    }
+
+    #[test]
+    fn a_slow_upstream_is_not_held_against_the_next_exchange() {
+        let watch = Watch::default();
+        let http = HttpConfig::default();
+        watch.exchange(true);
+        watch.wait_upstream(UpstreamWait::Head, SECOND);
+        assert_eq!(run(&watch, &http, |_| ()).0, Verdict::UpstreamHead);
+        watch.exchange(false);
+        assert_eq!(watch.verdict(), Verdict::None);
+        watch.read(1, Phase::Head, 1);
+        watch.read_blocked();
+        assert_eq!(
+            run(&watch, &http, |_| ()).0,
+            Verdict::Head,
+            "the clocks go on"
+        );
+    }
+
+    #[test]
+    fn a_client_that_still_takes_its_answer_is_not_idle() {
+        let watch = Watch::default();
+        watch.read(1, Phase::Idle, 1);
+        watch.read_blocked();
+        let http = HttpConfig::default();
+        let (verdict, _) = run(&watch, &http, |_| watch.wrote(1, false));
         assert_eq!(verdict, Verdict::None);
     }
 

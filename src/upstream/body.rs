@@ -48,6 +48,8 @@ pub struct AnswerBody<B> {
     lease: Lease,
     /// How many idle connections the pool may keep, and how long.
     idle: (usize, Duration),
+    /// The socket failed while somebody peeked.
+    failed: Option<io::Error>,
 }
 
 impl<B> AnswerBody<B>
@@ -79,6 +81,7 @@ where
             keep_alive,
             lease,
             idle,
+            failed: None,
         };
         if body.is_end_stream() {
             body.end();
@@ -98,12 +101,23 @@ where
 
     /// Reads on until something of the body is there, for a look at its first words.
     pub fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let (true, Some(flight)) = (self.ready.is_empty(), &mut self.flight)
-            && let Ok(bytes) = ready!(flight.poll_more(cx, 0))
-        {
-            self.ready = bytes;
+        if let (true, Some(flight)) = (self.ready.is_empty(), &mut self.flight) {
+            match ready!(flight.poll_more(cx, 0)) {
+                Ok(bytes) => self.ready = bytes,
+                Err(error) => self.failed = Some(error),
+            }
         }
         Poll::Ready(())
+    }
+
+    /// Whether it is the upstream's turn; else the client's, to bring more of its request.
+    pub fn awaits_upstream(&self) -> bool {
+        self.flight.as_ref().is_none_or(InFlight::awaits_upstream)
+    }
+
+    /// Bytes of the request that have been sent.
+    pub fn request_sent(&self) -> u64 {
+        self.flight.as_ref().map_or(0, InFlight::sent)
     }
 
     /// The answer has ended: the connection serves the next request if nothing is left on
@@ -185,6 +199,10 @@ where
             let Some(flight) = &mut this.flight else {
                 return Poll::Ready(None);
             };
+            if let Some(error) = this.failed.take() {
+                this.flight = None;
+                return Poll::Ready(Some(Err(AnswerError::Io(error))));
+            }
             if let Poll::Ready(Err(error)) = flight.poll_send(cx) {
                 this.flight = None;
                 return Poll::Ready(Some(Err(AnswerError::Request(error))));

@@ -84,6 +84,12 @@ pub struct InFlight<B> {
     read: BytesMut,
     /// The socket refused to take more; an answer may still be there to be read.
     write_failed: Option<io::Error>,
+    /// Bytes written so far.
+    sent: u64,
+    /// The socket is full: the upstream does not take the request as fast as it comes.
+    blocked: bool,
+    /// Something has come of an answer.
+    heard: bool,
 }
 
 impl<B> InFlight<B>
@@ -102,6 +108,9 @@ where
             suffix: b"",
             read: BytesMut::new(),
             write_failed: None,
+            sent: 0,
+            blocked: false,
+            heard: false,
         }
     }
 
@@ -120,6 +129,22 @@ where
         self.written == self.head.len() && self.body.is_none() && !self.has_piece()
     }
 
+    /// Whether it is the upstream's turn, to answer or to take more of the request; else the
+    /// client's, to bring more of it.
+    pub fn awaits_upstream(&self) -> bool {
+        self.blocked || self.write_failed.is_some() || self.is_sent()
+    }
+
+    /// Bytes of the request that the socket has taken, chunk framing included.
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Whether anything of an answer has come, interim ones included.
+    pub fn has_heard(&self) -> bool {
+        self.heard
+    }
+
     fn has_piece(&self) -> bool {
         !self.prefix.is_empty() || !self.data.is_empty() || !self.suffix.is_empty()
     }
@@ -133,6 +158,7 @@ where
         if self.write_failed.is_some() || self.is_sent() {
             return Poll::Ready(Ok(()));
         }
+        self.blocked = true;
         while self.written < self.head.len() {
             match ready!(
                 self.connection
@@ -140,7 +166,10 @@ where
                     .poll_write(cx, &self.head[self.written..])
             ) {
                 Ok(0) => return self.fail_write(io::ErrorKind::WriteZero.into()),
-                Ok(n) => self.written += n,
+                Ok(n) => {
+                    self.written += n;
+                    self.sent += n as u64;
+                }
                 Err(error) => return self.fail_write(error),
             }
         }
@@ -157,19 +186,23 @@ where
                     Err(error) => return self.fail_write(error),
                 }
             }
+            self.blocked = false;
             if !ready!(self.poll_piece(cx))? {
                 return Poll::Ready(Ok(()));
             }
+            self.blocked = true;
         }
     }
 
     fn fail_write(&mut self, error: io::Error) -> Poll<Result<(), B::Error>> {
         self.write_failed = Some(error);
+        self.blocked = false;
         self.body = None;
         Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, mut n: usize) {
+        self.sent += n as u64;
         let prefix = n.min(self.prefix.len());
         self.prefix.drain(..prefix);
         n -= prefix;
@@ -261,6 +294,7 @@ where
         }
         let came = buf.filled();
         self.connection.large = came.len() > LARGE;
+        self.heard |= !came.is_empty();
         if self.read.is_empty() {
             return Poll::Ready((Ok(came.len()), self.take_head(came)));
         }
@@ -282,6 +316,7 @@ where
                 return Poll::Pending;
             }
         };
+        self.heard |= !came.is_empty();
         self.connection.large = came.len() > LARGE;
         if let (Ok(1..), Ok(Some((head, end)))) =
             (&read, ResponseHead::parse(&came, MAX_RESPONSE_HEAD))
@@ -316,7 +351,11 @@ where
 
     /// Reads more of the answer; `expect` is how much is known to be missing, in bytes.
     pub fn poll_more(&mut self, cx: &mut Context<'_>, expect: u64) -> Poll<io::Result<Bytes>> {
-        let room = expect.clamp(READ as u64, READ_LARGE as u64) as usize;
+        // One byte more than is missing, so that the last read comes back short: that tells
+        // the reactor, without another call, that nothing is left on the socket.
+        let room = expect
+            .saturating_add(1)
+            .clamp(READ as u64, READ_LARGE as u64) as usize;
         let mut buf = BytesMut::new();
         ready!(poll_read(&mut self.connection.io, cx, &mut buf, room))?;
         Poll::Ready(Ok(buf.freeze()))

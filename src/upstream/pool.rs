@@ -3,9 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::future::{Future, poll_fn};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
+
+use tokio::task::unconstrained;
 
 use super::client::Connection;
 
@@ -112,5 +116,7 @@ pub fn counts() -> (u64, u64) {
 /// call is spent on asking.
 fn is_quiet(connection: &Connection) -> bool {
     let mut cx = Context::from_waker(Waker::noop());
-    connection.io.poll_read_ready(&mut cx).is_pending()
+    // A task that has used up its turn would be told that everything is quiet.
+    let ready = unconstrained(poll_fn(|cx| connection.io.poll_read_ready(cx)));
+    pin!(ready).poll(&mut cx).is_pending()
 }

@@ -1,5 +1,6 @@
 //! The real binary, started with a configuration on free ports.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -170,6 +171,27 @@ impl Proxy {
     /// Whether the process has ended.
     pub fn has_exited(&mut self) -> bool {
         self.process.has_exited()
+    }
+
+    /// How many descriptors it has open.
+    pub fn open_files(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.process.id());
+        let files = std::fs::read_dir(path).expect("our own child's descriptors");
+        files.count()
+    }
+
+    /// For each of its reactors, by descriptor, how many descriptors that one watches.
+    pub fn watched_by_each(&self) -> BTreeMap<String, usize> {
+        let path = format!("/proc/{}/fdinfo", self.process.id());
+        let files = std::fs::read_dir(path).expect("our own child's descriptors");
+        let watched = files.filter_map(|file| {
+            let path = file.ok()?.path();
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            let text = std::fs::read_to_string(path).ok()?;
+            let watched = text.lines().filter(|line| line.starts_with("tfd:"));
+            Some((name, watched.count()))
+        });
+        watched.filter(|(_, watched)| *watched > 0).collect()
     }
 
     /// Forgets the highest resident size so far.

@@ -73,7 +73,8 @@ impl ClientIo {
                 }
             };
             let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
-            self.context.watch.read(bytes.len(), phase, heads);
+            let body = self.scanner.body_bytes();
+            self.context.watch.read(bytes.len(), phase, heads, body);
             cursor.put_slice(passed);
             Poll::Ready(Ok(!passed.is_empty()))
         }))?;

@@ -2,6 +2,7 @@
 //! hyper cannot do ends its service: a tunnel, a refused head, a time-out.
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,14 +10,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
 use tokio::io::AsyncReadExt;
 
 use super::client_io::ClientIo;
 use super::error::{ProxyError, encode_response};
 use super::exchange::Exchanges;
-use super::forwarded::{ForwardingPolicy, PeerFields};
+use super::forwarded::{ForwardingPolicy, PeerFields, client_ip};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
@@ -149,6 +150,16 @@ impl Context {
         self.peer.to_string()
     }
 
+    /// The client's address as a trusted proxy vouches for it; `None` where the peer is the
+    /// client.
+    pub fn behind_proxy(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.peer_fields.is_trusted() {
+            return None;
+        }
+        client_ip(headers, &self.forwarding, &self.peer_fields)
+            .filter(|address| self.peer_fields.address() != Some(*address))
+    }
+
     /// An exchange begins.
     pub fn begin_exchange(&self) {
         self.exchanges
@@ -188,6 +199,11 @@ impl Context {
     /// Whether the client may have seen part of an answer that is not complete.
     fn answer_begun(&self) -> bool {
         self.mid_answer.load(Relaxed) || self.watch.is_write_blocked()
+    }
+
+    /// Whether the client has ended its direction and nothing is left to tell it.
+    fn is_over(&self) -> bool {
+        self.eof.load(Relaxed) && lock(&self.refusal).is_none()
     }
 
     /// The client has ended its direction.
@@ -251,7 +267,10 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         .max_headers(context.http.max_header_lines + 1)
         .max_buf_size((context.http.max_head * 2).max(256 * 1024))
         .half_close(false);
-    let mut connection = hyper.serve_connection(client, Exchanges::new(context.clone()));
+    // Boxed, like the ends below, so that the task itself is small: it is moved when it is
+    // spawned, and most of its life it waits.
+    let service = Exchanges::new(context.clone());
+    let mut connection = Box::new(hyper.serve_connection(client, service));
     let entry = live::watch(&context);
     let mut closing = false;
     let end = poll_fn(|cx| {
@@ -262,20 +281,28 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         }
         if !closing && live::is_draining() {
             closing = true;
-            Pin::new(&mut connection).graceful_shutdown();
+            Pin::new(&mut *connection).graceful_shutdown();
         }
         connection.poll_without_shutdown(cx).map(|_| End::Done)
     })
     .await;
     drop(entry);
     // Whatever still runs of an exchange ends here.
-    let parts = connection.into_parts();
-    let io = parts.io.into_io();
+    let (io, from_client) = take_apart(connection);
     let tunnel = lock(&context.tunnel).take();
     match (end, tunnel) {
-        (End::Done, Some(tunnel)) => tunnel.start(io, parts.read_buf, live).await,
-        (end, _) => finish(io, &context, end).await,
+        (End::Done, Some(tunnel)) => {
+            Box::pin(tunnel.start(io, from_client, live)).await;
+        }
+        (End::Done, None) if context.is_over() => {}
+        (end, _) => Box::pin(finish(io, &context, end)).await,
     }
+}
+
+/// The socket, and what was read from it behind the last request.
+fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, Bytes) {
+    let parts = connection.into_parts();
+    (parts.io.into_io(), parts.read_buf)
 }
 
 /// Answers what hyper could not, and closes.
@@ -293,7 +320,6 @@ async fn finish(io: Io, context: &Context, end: End) {
         (End::Done, Some(refused)) if !refused.in_body => {
             (ProxyError::from(refused.refusal), refused.accept)
         }
-        (End::Done, _) if context.eof.load(Relaxed) => return,
         (End::Done, _) => return linger(io).await,
     };
     let id = record::fresh_id();

@@ -226,6 +226,7 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
                     io,
                     endpoint: endpoint.id(),
                     reused: false,
+                    large: false,
                 };
                 return Ok((connection, lease));
             }

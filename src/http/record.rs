@@ -2,6 +2,7 @@
 //! it is dropped, whatever happened in between.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,7 +32,6 @@ pub struct Record {
     endpoint: Option<Arc<str>>,
     status: Option<StatusCode>,
     error: Option<Failure>,
-    received_before: u64,
     sent: u64,
     complete: bool,
     /// The tunnel's own records take over.
@@ -45,6 +45,8 @@ struct Request {
     method: Method,
     uri: Uri,
     host: Option<HeaderValue>,
+    /// The client's address where a trusted proxy stands in between.
+    behind: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Record {
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
                 host: parts.headers.get(header::HOST).cloned(),
+                behind: context.behind_proxy(&parts.headers),
             })
         });
         Record {
@@ -75,7 +78,6 @@ impl Record {
             endpoint: None,
             status: None,
             error: None,
-            received_before: context.watch.received(),
             sent: 0,
             complete: false,
             silent: false,
@@ -196,6 +198,14 @@ impl Record {
         self.silent = true;
     }
 
+    /// Who asked: behind a trusted proxy the address that it vouches for, else the peer.
+    pub fn client(&self) -> String {
+        match self.request.as_ref().and_then(|request| request.behind) {
+            Some(address) => address.to_string(),
+            None => self.context.client(),
+        }
+    }
+
     /// Who ended an exchange that nobody called an error.
     fn ended_by(&self) -> &'static str {
         match self.context.watch.verdict() {
@@ -211,7 +221,7 @@ impl Record {
                 "request_id",
                 self.request_id.as_ref().map(|id| text(Some(id))),
             );
-            line.text("client", &self.context.client());
+            line.text("client", &self.client());
             if let Some(request) = &self.request {
                 line.text("method", request.method.as_str());
                 line.text("host", text(request.host.as_ref()));
@@ -229,10 +239,7 @@ impl Record {
             }
             line.optional("endpoint", self.endpoint.as_deref());
             line.millis("duration_ms", self.started.elapsed());
-            line.number(
-                "bytes_in",
-                self.context.watch.received() - self.received_before,
-            );
+            line.number("bytes_in", self.context.watch.body());
             line.number("bytes_out", self.sent);
             if let Some(failure) = &self.error {
                 line.text("error", failure.kind);

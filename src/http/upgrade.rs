@@ -114,7 +114,7 @@ async fn attempt(
         upstream: flight.connection.io,
         from_upstream: rest,
         switching,
-        identity: identity(context, admitted, &accepted, record, &lease),
+        identity: identity(admitted, &accepted, record, &lease),
         settings: admitted.route.config.websocket.clone(),
         lease: lease.into_tunnel(),
     })))
@@ -177,7 +177,6 @@ fn diagnose_failure(admitted: &Admitted, failed: &Failed, limit: Duration) -> Di
 }
 
 fn identity(
-    context: &Context,
     admitted: &Admitted,
     accepted: &Accepted,
     record: &mut Record,
@@ -190,7 +189,7 @@ fn identity(
         route: admitted.route.name.clone(),
         upstream: admitted.upstream.name().clone(),
         endpoint: lease.endpoint().name().clone(),
-        client: &context.client(),
+        client: &record.client(),
         host: &text(asked_host),
         path: record.asked_path(),
         subprotocol: accepted.subprotocol.as_ref().map(text).as_deref(),

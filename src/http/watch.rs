@@ -57,6 +57,7 @@ pub struct Watch {
     phase: AtomicU8,
     heads: AtomicU64,
     received: AtomicU64,
+    body: AtomicU64,
     sent: AtomicU64,
     read_pending: AtomicBool,
     write_pending: AtomicBool,
@@ -80,7 +81,9 @@ impl Watch {
     }
 
     /// Bytes came from the client and were scanned.
-    pub fn read(&self, n: usize, phase: Phase, heads: u64) {
+    /// `body`: data bytes of the latest request so far.
+    pub fn read(&self, n: usize, phase: Phase, heads: u64, body: u64) {
+        self.body.store(body, Relaxed);
         self.received
             .store(self.received.load(Relaxed) + n as u64, Relaxed);
         self.phase.store(phase as u8, Relaxed);
@@ -117,6 +120,11 @@ impl Watch {
     /// Bytes received from the client so far.
     pub fn received(&self) -> u64 {
         self.received.load(Relaxed)
+    }
+
+    /// Data bytes of the latest request's body so far.
+    pub fn body(&self) -> u64 {
+        self.body.load(Relaxed)
     }
 
     /// Whether hyper still holds bytes that the socket did not take.
@@ -334,7 +342,7 @@ mod tests {
         let watch = Watch::default();
         let http = HttpConfig::default();
         let (verdict, at) = run(&watch, &http, |_| {
-            watch.read(1, Phase::Head, 0);
+            watch.read(1, Phase::Head, 0, 0);
             watch.read_blocked();
         });
         assert_eq!(verdict, Verdict::Head);
@@ -346,13 +354,13 @@ mod tests {
         let http = HttpConfig::default();
         let slow = Watch::default();
         let (verdict, _) = run(&slow, &http, |_| {
-            slow.read(10, Phase::Body, 1);
+            slow.read(10, Phase::Body, 1, 0);
             slow.read_blocked();
         });
         assert_eq!(verdict, Verdict::BodyRate);
         let fast = Watch::default();
         let (verdict, _) = run(&fast, &http, |_| {
-            fast.read(1000, Phase::Body, 1);
+            fast.read(1000, Phase::Body, 1, 0);
             fast.read_blocked();
         });
         assert_eq!(verdict, Verdict::None);
@@ -361,7 +369,7 @@ mod tests {
     #[test]
     fn a_body_that_nobody_reads_is_not_the_clients_fault() {
         let watch = Watch::default();
-        watch.read(1, Phase::Body, 1);
+        watch.read(1, Phase::Body, 1, 0);
         let (verdict, _) = run(&watch, &HttpConfig::default(), |_| ());
         assert_eq!(verdict, Verdict::None);
     }
@@ -398,7 +406,7 @@ mod tests {
     fn idle_write_and_upstream_waits_have_their_own_limits() {
         let http = HttpConfig::default();
         let idle = Watch::default();
-        idle.read(1, Phase::Idle, 1);
+        idle.read(1, Phase::Idle, 1, 0);
         idle.read_blocked();
         assert_eq!(run(&idle, &http, |_| ()), (Verdict::KeepAlive, 76));
 

@@ -16,6 +16,8 @@ use crate::io::{Io, with_scratch};
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
 const READ: usize = 32 * 1024;
+/// A first read of more than this, in bytes, is not worth copying.
+const LARGE: usize = 4 * 1024;
 /// What one read may bring of a large body, in bytes.
 const READ_LARGE: usize = 256 * 1024;
 
@@ -29,6 +31,8 @@ pub struct Connection {
     /// Whether it served a request before: if so, its end may only mean that the upstream
     /// closed it while idle.
     pub reused: bool,
+    /// Its last answer was large: the next one is read where it can stay.
+    pub large: bool,
 }
 
 /// How a request's body is framed.
@@ -259,7 +263,11 @@ where
             }
         }
         loop {
-            let (read, done) = ready!(with_scratch(|scratch| self.poll_read_head(cx, scratch)));
+            let (read, done) = ready!(if self.connection.large {
+                self.poll_read_large(cx)
+            } else {
+                with_scratch(|scratch| self.poll_read_head(cx, scratch))
+            });
             if let Some(done) = done {
                 return Poll::Ready(done);
             }
@@ -285,6 +293,7 @@ where
             return Poll::Ready((Err(error), None));
         }
         let came = buf.filled();
+        self.connection.large = came.len() > LARGE;
         self.heard |= !came.is_empty();
         if self.read.is_empty() {
             return Poll::Ready((Ok(came.len()), self.take_head(came)));
@@ -292,6 +301,31 @@ where
         self.read.extend_from_slice(came);
         let bytes = self.read.split();
         Poll::Ready((Ok(came.len()), self.take_head(&bytes)))
+    }
+
+    /// The same into a buffer of its own, of which the body becomes a part without a copy.
+    fn poll_read_large(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(io::Result<usize>, Option<HeadResult<B::Error>>)> {
+        let mut came = std::mem::take(&mut self.read);
+        let read = match poll_read(&mut self.connection.io, cx, &mut came, READ) {
+            Poll::Ready(read) => read,
+            Poll::Pending => {
+                self.read = came;
+                return Poll::Pending;
+            }
+        };
+        self.heard |= !came.is_empty();
+        self.connection.large = came.len() > LARGE;
+        if let (Ok(1..), Ok(Some((head, end)))) =
+            (&read, ResponseHead::parse(&came, MAX_RESPONSE_HEAD))
+        {
+            came.advance(end);
+            return Poll::Ready((read, Some(Ok((head, came.freeze())))));
+        }
+        let done = self.take_head(&came);
+        Poll::Ready((read, done))
     }
 
     /// Parses a head off the front of `bytes`; keeps them while it is incomplete.

@@ -213,6 +213,8 @@ fn target_refusal(method: &[u8], target: &[u8]) -> Option<Refusal> {
         _ if !target.is_ascii() && std::str::from_utf8(target).is_err() => {
             Some(Refusal::TargetCharacter)
         }
+        // No URI has these (RFC 3986 section 2), and hyper would refuse them without a word.
+        _ if memchr::memchr3(b'<', b'>', b'`', target).is_some() => Some(Refusal::TargetCharacter),
         [b'/', path @ ..] => match memchr::memchr2(b' ', b'#', path) {
             None => None,
             Some(at) if path[at] == b'#' => Some(Refusal::TargetCharacter),

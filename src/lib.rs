@@ -1,6 +1,7 @@
 //! sluice: a WebSocket-aware HTTP reverse proxy.
 
 pub mod access_log;
+pub mod chunked;
 pub mod cli;
 pub mod config;
 pub mod http;
@@ -9,6 +10,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+pub mod octets;
 pub mod route;
 pub mod server;
 pub mod snapshot;

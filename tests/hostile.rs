@@ -251,9 +251,9 @@ fn many_workers_share_connections_evenly() {
     let shares = || -> Vec<usize> {
         let after = proxy.watched_by_each();
         let grown = before.iter().map(|(epoll, n)| after[epoll] - n);
-        grown.filter(|n| *n > 0).collect()
+        grown.filter(|n| *n > 1).collect()
     };
-    // A reactor holds its epoll descriptor more than once.
+    // A reactor holds its epoll descriptor more than once; one more may be a late listener.
     let even = |shares: Vec<usize>| shares.len() >= 4 && shares.iter().all(|n| *n == 10);
     eventually!(even(shares()), "{:?}", shares());
     drop(wires);

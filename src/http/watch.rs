@@ -383,7 +383,7 @@ mod tests {
         assert_eq!(run(&watch, &http, |_| ()).0, Verdict::UpstreamHead);
         watch.exchange(false);
         assert_eq!(watch.verdict(), Verdict::None);
-        watch.read(1, Phase::Head, 1);
+        watch.read(1, Phase::Head, 1, 0);
         watch.read_blocked();
         assert_eq!(
             run(&watch, &http, |_| ()).0,
@@ -395,7 +395,7 @@ mod tests {
     #[test]
     fn a_client_that_still_takes_its_answer_is_not_idle() {
         let watch = Watch::default();
-        watch.read(1, Phase::Idle, 1);
+        watch.read(1, Phase::Idle, 1, 0);
         watch.read_blocked();
         let http = HttpConfig::default();
         let (verdict, _) = run(&watch, &http, |_| watch.wrote(1, false));

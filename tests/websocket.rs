@@ -8,8 +8,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 
 use support::websocket::{
-    self, ACCEPT, KEY, close_payload, expect_close_frame, frame, handshake, masked_frame, open,
-    read_frame, switching, tunnel_backend,
+    ACCEPT, KEY, frame, handshake, masked_frame, open, read_frame, switching, tunnel_backend,
 };
 use support::{EchoBackend, Head, HttpBackend, Proxy, RawBackend};
 

@@ -97,7 +97,7 @@ impl Arguments {
     pub fn run(self) -> ExitCode {
         let code = match self.command {
             Command::Run(arguments) => run::run(&arguments),
-            Command::Demo { listen } => demo::run(listen, |config| run::serve(config)),
+            Command::Demo { listen } => demo::run(listen, run::serve),
             Command::Check { file } => {
                 check::run(&file, &mut io::stdout(), &mut io::stderr(), colour())
             }

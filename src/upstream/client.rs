@@ -68,6 +68,9 @@ pub enum FlightError<E> {
 /// The head of an answer with what was read of its body, or why there is none.
 type HeadResult<E> = Result<(ResponseHead, Bytes), FlightError<E>>;
 
+/// What one read brought, and the head if that made it complete.
+type HeadRead<E> = (io::Result<usize>, Option<HeadResult<E>>);
+
 /// A request under way: what is still to be written, and the connection.
 #[derive(Debug)]
 pub struct InFlight<B> {
@@ -287,7 +290,7 @@ where
         &mut self,
         cx: &mut Context<'_>,
         scratch: &mut [u8],
-    ) -> Poll<(io::Result<usize>, Option<HeadResult<B::Error>>)> {
+    ) -> Poll<HeadRead<B::Error>> {
         let mut buf = ReadBuf::new(&mut scratch[..READ]);
         if let Err(error) = ready!(self.connection.io.poll_read(cx, &mut buf)) {
             return Poll::Ready((Err(error), None));
@@ -304,10 +307,7 @@ where
     }
 
     /// The same into a buffer of its own, of which the body becomes a part without a copy.
-    fn poll_read_large(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(io::Result<usize>, Option<HeadResult<B::Error>>)> {
+    fn poll_read_large(&mut self, cx: &mut Context<'_>) -> Poll<HeadRead<B::Error>> {
         let mut came = std::mem::take(&mut self.read);
         let read = match poll_read(&mut self.connection.io, cx, &mut came, READ) {
             Poll::Ready(read) => read,

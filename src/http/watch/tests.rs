@@ -1,0 +1,108 @@
+//! The clocks of a client connection, ticked by hand.
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Ticks once a second, calling `between` before each, until a verdict or 100 s.
+fn run(watch: &Watch, http: &HttpConfig, mut between: impl FnMut(u64)) -> (Verdict, u64) {
+    let start = Instant::now();
+    let mut past = Past::new(start);
+    for second in 1..=100 {
+        between(second);
+        watch.tick(&mut past, start + SECOND * second as u32, http);
+        if watch.verdict() != Verdict::None {
+            return (watch.verdict(), second);
+        }
+    }
+    (Verdict::None, 100)
+}
+
+#[test]
+fn a_dripping_head_ends_in_time() {
+    let watch = Watch::default();
+    let http = HttpConfig::default();
+    let (verdict, at) = run(&watch, &http, |_| {
+        watch.read(1, Phase::Head, 0, 0);
+        watch.read_blocked();
+    });
+    assert_eq!(verdict, Verdict::Head);
+    assert!((10..=12).contains(&at), "{at}");
+}
+
+#[test]
+fn a_slow_body_is_cut_by_rate_and_a_fast_one_is_not() {
+    let http = HttpConfig::default();
+    let slow = Watch::default();
+    let (verdict, _) = run(&slow, &http, |_| {
+        slow.read(10, Phase::Body, 1, 0);
+        slow.read_blocked();
+    });
+    assert_eq!(verdict, Verdict::BodyRate);
+    let fast = Watch::default();
+    let (verdict, _) = run(&fast, &http, |_| {
+        fast.read(1000, Phase::Body, 1, 0);
+        fast.read_blocked();
+    });
+    assert_eq!(verdict, Verdict::None);
+}
+
+#[test]
+fn a_body_that_nobody_reads_is_not_the_clients_fault() {
+    let watch = Watch::default();
+    watch.read(1, Phase::Body, 1, 0);
+    let (verdict, _) = run(&watch, &HttpConfig::default(), |_| ());
+    assert_eq!(verdict, Verdict::None);
+}
+
+#[test]
+fn a_slow_upstream_is_not_held_against_the_next_exchange() {
+    let watch = Watch::default();
+    let http = HttpConfig::default();
+    watch.exchange(true);
+    watch.wait_upstream(UpstreamWait::Head, SECOND);
+    assert_eq!(run(&watch, &http, |_| ()).0, Verdict::UpstreamHead);
+    watch.exchange(false);
+    assert_eq!(watch.verdict(), Verdict::None);
+    watch.read(1, Phase::Head, 1, 0);
+    watch.read_blocked();
+    assert_eq!(
+        run(&watch, &http, |_| ()).0,
+        Verdict::Head,
+        "the clocks go on"
+    );
+}
+
+#[test]
+fn a_client_that_still_takes_its_answer_is_not_idle() {
+    let watch = Watch::default();
+    watch.read(1, Phase::Idle, 1, 0);
+    watch.read_blocked();
+    let http = HttpConfig::default();
+    let (verdict, _) = run(&watch, &http, |_| watch.wrote(1, false));
+    assert_eq!(verdict, Verdict::None);
+}
+
+#[test]
+fn idle_write_and_upstream_waits_have_their_own_limits() {
+    let http = HttpConfig::default();
+    let idle = Watch::default();
+    idle.read(1, Phase::Idle, 1, 0);
+    idle.read_blocked();
+    assert_eq!(run(&idle, &http, |_| ()), (Verdict::KeepAlive, 76));
+
+    let stuck = Watch::default();
+    stuck.wrote(5, false);
+    assert_eq!(run(&stuck, &http, |_| ()), (Verdict::Write, 61));
+
+    let waiting = Watch::default();
+    waiting.exchange(true);
+    waiting.wait_upstream(UpstreamWait::Head, SECOND * 7);
+    assert_eq!(run(&waiting, &http, |_| ()), (Verdict::UpstreamHead, 8));
+    let streaming = Watch::default();
+    streaming.wait_upstream(UpstreamWait::Body, SECOND * 7);
+    assert_eq!(
+        run(&streaming, &http, |_| streaming.upstream_moved()),
+        (Verdict::None, 100)
+    );
+}

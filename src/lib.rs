@@ -56,6 +56,7 @@
 //!   `Send` and no lock stands around them.
 
 pub mod access_log;
+pub mod chunked;
 pub mod cli;
 pub mod config;
 pub mod http;
@@ -64,6 +65,7 @@ pub mod lifecycle;
 pub mod listen;
 pub mod logging;
 pub mod metrics;
+pub mod octets;
 pub mod route;
 pub mod server;
 pub mod snapshot;

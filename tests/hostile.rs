@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -72,15 +72,14 @@ fn a_handshake_that_becomes_no_tunnel_ends_its_connection_whoever_answers() {
 fn early_hints_never_land_inside_an_earlier_answer() {
     let (backend, seen, answer) = held();
     let proxy = Proxy::minimal(backend.address());
-    // Somewhere among these sizes all of the first answer is in the proxy and the kernel has
-    // not taken all of it.
-    for size in (1..=24).map(|n| n * 256 * 1024) {
+    // The kernel takes all of the small ones and part of the large ones.
+    for size in [2, 300_000, 3_000_000, 8_000_000] {
         let mut wire = proxy.send([GET, GET].concat());
         seen.recv_timeout(DEADLINE).expect("the first request");
         answer.send(sized(size)).unwrap();
         let hints = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".repeat(3) + OK;
         answer.send(hints.into_bytes()).unwrap();
-        let pipelined = seen.recv_timeout(Duration::from_millis(100)).is_ok();
+        let early = seen.recv_timeout(Duration::from_millis(100)).is_ok();
         let first = wire.read_response();
         assert!(first.complete && first.body.len() == size, "{size}");
         assert!(first.body.iter().all(|byte| *byte == b'x'), "{size}");
@@ -88,7 +87,7 @@ fn early_hints_never_land_inside_an_earlier_answer() {
             assert_eq!(wire.read_head().status(), 103, "{size}");
         }
         assert_eq!(wire.read_response().text(), "ok", "{size}");
-        if !pipelined {
+        if !early {
             seen.recv_timeout(DEADLINE).expect("the second request");
         }
     }
@@ -155,20 +154,26 @@ fn a_bad_chunk_behind_the_beginning_of_an_answer_breaks_it_off() {
 
 #[test]
 fn a_break_is_a_reset_where_the_end_of_the_connection_is_the_end_of_the_answer() {
-    let backend = RawBackend::start(|_, mut wire| {
+    let backend = RawBackend::start(|n, mut wire| {
         wire.read_head();
         wire.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n");
+        if n == 1 {
+            wire.read_until_close();
+        }
     });
     let proxy = Proxy::minimal(backend.address());
-    let mut wire = proxy.send("GET / HTTP/1.0\r\nHost: x\r\n\r\n");
-    let mut rest = Vec::new();
-    let end = wire.read_to_end(&mut rest).map_err(|error| error.kind());
-    assert_eq!(
-        end,
-        Err(ErrorKind::ConnectionReset),
-        "{}",
-        String::from_utf8_lossy(&rest)
-    );
+    // The upstream ends it; the client ends it by half-closing, which is taken for leaving.
+    for half_closing in [false, true] {
+        let mut wire = proxy.send("GET / HTTP/1.0\r\nHost: x\r\n\r\n");
+        if half_closing {
+            wire.read_until(b"first");
+            wire.shutdown_write();
+        }
+        let mut rest = Vec::new();
+        let end = wire.read_to_end(&mut rest).map_err(|error| error.kind());
+        let rest = String::from_utf8_lossy(&rest);
+        assert_eq!(end, Err(ErrorKind::ConnectionReset), "{rest}");
+    }
 }
 
 #[test]
@@ -226,9 +231,9 @@ fn five_thousand_connections_leave_no_descriptor_behind() {
             }
         }
     }
-    // What stays is the pool of upstream connections.
+    // What stays are the workers' pools of upstream connections.
     eventually!(
-        proxy.open_files() <= before + 64,
+        proxy.open_files() <= before + 200,
         "{} of {before}",
         proxy.open_files()
     );
@@ -246,9 +251,9 @@ fn many_workers_share_connections_evenly() {
     let shares = || -> Vec<usize> {
         let after = proxy.watched_by_each();
         let grown = before.iter().map(|(epoll, n)| after[epoll] - n);
-        grown.filter(|n| *n > 0).collect()
+        grown.filter(|n| *n > 1).collect()
     };
-    // A reactor holds its epoll descriptor more than once.
+    // A reactor holds its epoll descriptor more than once; one more may be a late listener.
     let even = |shares: Vec<usize>| shares.len() >= 4 && shares.iter().all(|n| *n == 10);
     eventually!(even(shares()), "{:?}", shares());
     drop(wires);
@@ -302,4 +307,49 @@ fn an_exchange_that_is_cut_leaves_its_record_and_exit_code_3() {
     proxy.terminate();
     assert_eq!(proxy.wait_exit().code(), Some(3));
     eventually!(proxy.access().iter().any(|json| json["path"] == "/cut"));
+}
+
+/// Writes until nothing is taken any more, and says how much was.
+fn push(wire: &mut Wire) -> usize {
+    let stream = wire.second().into_stream();
+    stream
+        .set_write_timeout(Some(Duration::from_secs(1)))
+        .expect("a socket option");
+    let mut pushed = 0;
+    while let Ok(n) = (&stream).write(&[b'x'; 65536]) {
+        pushed += n;
+    }
+    pushed
+}
+
+#[test]
+fn who_does_not_read_holds_the_other_side_back() {
+    const MIB: u64 = 1024 * 1024;
+    let (pushed, download) = mpsc::channel();
+    let pushed = Mutex::new(pushed);
+    let (done, wait) = mpsc::channel::<()>();
+    let wait = Mutex::new(wait);
+    let backend = RawBackend::start(move |_, mut wire| {
+        if wire.read_head().first.starts_with("GET") {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n");
+            pushed.lock().unwrap().send(push(&mut wire)).unwrap();
+        }
+        let _ = wait.lock().unwrap().recv();
+    });
+    let proxy = Proxy::minimal(backend.address());
+    proxy.reset_peak_memory();
+    let before = proxy.peak_memory();
+    let _reader = proxy.send(GET);
+    let download = download.recv_timeout(DEADLINE).expect("the upstream stops");
+    let mut writer =
+        proxy.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000\r\n\r\n");
+    let upload = push(&mut writer);
+    // What the kernel holds for four sockets is not the proxy's.
+    assert!(
+        download < 64 << 20 && upload < 64 << 20,
+        "{download} {upload}"
+    );
+    let grown = proxy.peak_memory() - before;
+    assert!(grown < 16 * MIB, "{grown} bytes");
+    drop(done);
 }

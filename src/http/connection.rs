@@ -203,7 +203,7 @@ impl Context {
 
     /// Whether the client has ended its direction and nothing is left to tell it.
     fn is_over(&self) -> bool {
-        self.eof.load(Relaxed) && lock(&self.refusal).is_none()
+        self.eof.load(Relaxed) && !self.answer_begun() && lock(&self.refusal).is_none()
     }
 
     /// The client has ended its direction.

@@ -117,6 +117,11 @@ impl Wire {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// The same connection once more, so that one thread may send while another reads.
+    pub fn second(&self) -> Wire {
+        Wire::over(self.stream.try_clone().expect("a descriptor"))
+    }
+
     /// Closes with a reset instead of an orderly end.
     pub fn reset(self) {
         let socket = socket2::SockRef::from(&self.stream);

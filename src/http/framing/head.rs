@@ -5,7 +5,7 @@
 use std::net::Ipv6Addr;
 
 use super::Refusal;
-use super::bytes;
+use crate::octets;
 
 /// What the lines of a head said so far.
 #[derive(Debug, Clone, Default)]
@@ -40,7 +40,7 @@ pub(super) enum Line {
 impl Head {
     /// Checks the request line at the front of `bytes`.
     pub(super) fn request_line(&mut self, bytes: &[u8]) -> Line {
-        let method = bytes::token_end(bytes, 0);
+        let method = octets::token_end(bytes, 0);
         if bytes.get(method) != Some(&b' ') || method == 0 {
             return Line::Unclear(match bytes.get(method) {
                 Some(b' ' | b'\t' | b'\r') => Refusal::RequestLine,
@@ -48,7 +48,7 @@ impl Head {
             });
         }
         // The version ends the line, so one look finds the end of everything.
-        let end = bytes::plain_end(bytes, method + 1);
+        let end = octets::plain_end(bytes, method + 1);
         if let Some(refusal) = line_break(bytes, end, Refusal::TargetCharacter) {
             return Line::Unclear(refusal);
         }
@@ -84,11 +84,11 @@ impl Head {
     /// Checks the field line, or the empty line, at the front of `bytes`.
     #[inline]
     pub(super) fn field_line(&mut self, bytes: &[u8]) -> Line {
-        let name = bytes::token_end(bytes, 0);
+        let name = octets::token_end(bytes, 0);
         if bytes.get(name) != Some(&b':') || name == 0 {
             return empty_or_malformed(bytes, name);
         }
-        let end = bytes::text_end(bytes, name + 1);
+        let end = octets::text_end(bytes, name + 1);
         if !matches!(bytes.get(end..end + 2), Some(b"\r\n")) {
             let refusal = line_break(bytes, end, Refusal::FieldValue);
             return Line::Unclear(refusal.unwrap_or(Refusal::FieldValue));
@@ -275,7 +275,7 @@ fn authority(value: &[u8]) -> Result<(), NotAnAuthority> {
     } else {
         value
             .iter()
-            .position(|&byte| !bytes::is_host(byte))
+            .position(|&byte| !octets::is_host(byte))
             .unwrap_or(value.len())
     };
     match &value[end..] {

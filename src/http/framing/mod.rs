@@ -1,15 +1,12 @@
 //! Watches the raw bytes a client sends before hyper parses them, and refuses what hyper
 //! would repair or guess at: RFC 9112 sections 2.2, 3, 5, 6, 7.1 and 11.2. No I/O and no
 //! copies; the bytes go on to hyper as they are. The rules for lines are in `head`, for
-//! chunks in `chunked`; `body` decodes answers that sluice reads by itself.
+//! chunks in `crate::chunked`.
 //!
 //! Every line is judged when its LF has come and before hyper sees that LF, so hyper never
 //! completes a head or a body that was not found good. Only the unfinished line at the end
 //! of a read is kept, and freed with the head it belongs to.
 
-mod body;
-mod bytes;
-mod chunked;
 mod head;
 #[cfg(test)]
 mod properties;
@@ -17,12 +14,13 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-pub use body::{BodyDecoder, Decoded};
 pub use head::names_websocket;
 pub use refusal::Refusal;
 
-use chunked::{Chunks, Piece};
 use head::{Follows, Head, Line};
+
+use crate::chunked::{Chunks, Piece};
+use crate::octets;
 
 /// The sizes a request head may have; see `HttpConfig`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +169,7 @@ impl RequestScanner {
             }
             State::Chunks(chunks) => Ok(match chunks.next(bytes)? {
                 Piece::More => bytes.len(),
+                Piece::Trailers(start) => start,
                 Piece::Data(start, end) => {
                     self.body_bytes += (end - start) as u64;
                     end
@@ -210,7 +209,7 @@ impl RequestScanner {
                     self.leading = true;
                     return Ok(Some(2));
                 }
-                [first, ..] if !bytes::is_token(*first) => Line::Unclear(not_a_request(bytes)?),
+                [first, ..] if !octets::is_token(*first) => Line::Unclear(not_a_request(bytes)?),
                 _ => return self.request_line(bytes),
             },
         };
@@ -297,7 +296,7 @@ impl RequestScanner {
         self.state = match follows {
             Follows::Nothing => State::Start,
             Follows::Length(length) => State::Length(length),
-            Follows::Chunks => State::Chunks(Chunks::new()),
+            Follows::Chunks => State::Chunks(Chunks::default()),
             Follows::Upgrade => State::Upgrade,
         };
         Ok(Some(2))

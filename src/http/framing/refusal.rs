@@ -3,6 +3,8 @@
 
 use http::StatusCode;
 
+use crate::chunked::Broken;
+
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident => $status:ident, $reason:literal;)*) => {
         /// Why a request is refused. The answer closes the connection.
@@ -124,3 +126,16 @@ impl std::fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+impl From<Broken> for Refusal {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Size => Refusal::ChunkSize,
+            Broken::Extension => Refusal::ChunkExtension,
+            Broken::End => Refusal::ChunkEnd,
+            Broken::TrailersTooLarge => Refusal::TrailerTooLarge,
+            Broken::Trailer => Refusal::Trailer,
+            Broken::TrailerField => Refusal::TrailerField,
+        }
+    }
+}

@@ -1,7 +1,8 @@
 //! Fuzz target body: the request scanner and the body decoder over arbitrary bytes with
 //! arbitrary splits. The first two bytes choose the splits, the rest is the client's.
 
-use sluice::http::framing::{BodyDecoder, HeadLimits, RequestScanner};
+use sluice::http::framing::{HeadLimits, RequestScanner};
+use sluice::upstream::chunked::{Decoder, Step};
 
 /// Panics if a split changes the verdict, or on anything that the scanner itself panics on.
 pub fn run(data: &[u8]) {
@@ -46,14 +47,19 @@ pub fn run(data: &[u8]) {
 
 /// The data of a chunked body read in pieces of `size`; `None` if it is malformed.
 fn decode(bytes: &[u8], size: usize) -> Option<Vec<u8>> {
-    let mut decoder = BodyDecoder::chunked();
+    let mut decoder = Decoder::default();
     let mut data = Vec::new();
     for piece in bytes.chunks(size) {
         let mut at = 0;
-        while at < piece.len() && !decoder.is_done() {
-            let found = decoder.feed(&piece[at..]).ok()?;
-            data.extend_from_slice(&piece[at..][found.data]);
-            at += found.consumed;
+        while at < piece.len() {
+            match decoder.step(&piece[at..]).ok()? {
+                Step::More => break,
+                Step::Data { skip, len } => {
+                    data.extend_from_slice(&piece[at + skip..][..len]);
+                    at += skip + len;
+                }
+                Step::End { .. } => return Some(data),
+            }
         }
     }
     Some(data)

@@ -40,26 +40,26 @@ const fn classes() -> [u8; 256] {
 
 /// A token character (tchar).
 #[inline]
-pub(super) fn is_token(byte: u8) -> bool {
+pub fn is_token(byte: u8) -> bool {
     CLASS[byte as usize] & TOKEN != 0
 }
 
 /// A byte that a field value may hold: visible ASCII, space, tab, obs-text.
 #[inline]
-pub(super) fn is_text(byte: u8) -> bool {
+pub fn is_text(byte: u8) -> bool {
     CLASS[byte as usize] & TEXT != 0
 }
 
 /// A byte of a host name: RFC 3986's reg-name without `%` and `,`. No name in the DNS has
 /// these two, and two readers of one Host may disagree on them.
 #[inline]
-pub(super) fn is_host(byte: u8) -> bool {
+pub fn is_host(byte: u8) -> bool {
     CLASS[byte as usize] & HOST != 0
 }
 
 /// Index of the first byte at or behind `at` that is no token character.
 #[inline]
-pub(super) fn token_end(bytes: &[u8], mut at: usize) -> usize {
+pub fn token_end(bytes: &[u8], mut at: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     while let Some(block) = simd::load(bytes, at) {
         let run = simd::name_run(block);
@@ -80,7 +80,7 @@ pub(super) fn token_end(bytes: &[u8], mut at: usize) -> usize {
 /// Index of the first byte at or behind `at` that no field value may hold, tab included.
 /// What is found is a CR, a tab or an offence.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+pub fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
     while let Some(block) = simd::load(bytes, at) {
         let run = simd::plain_run(block);
@@ -100,7 +100,7 @@ pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
 
 /// Index of the first byte at or behind `at` that no field value may hold.
 #[inline]
-pub(super) fn text_end(bytes: &[u8], at: usize) -> usize {
+pub fn text_end(bytes: &[u8], at: usize) -> usize {
     let mut at = plain_end(bytes, at);
     while bytes.get(at) == Some(&b'\t') {
         at = plain_end(bytes, at + 1);

@@ -1,9 +1,9 @@
 //! The chunked coding of RFC 9112 section 7.1, strictly: hexadecimal sizes, CRLF only, no
 //! white space, bounded extensions and trailers. A byte-wise machine, so that any split of
-//! the bytes gives the same result; chunk data is skipped, never looked at.
+//! the bytes gives the same result; chunk data is skipped, never looked at, and nothing is
+//! copied. Requests are watched with it and answers decoded (`upstream::chunked`).
 
-use super::Refusal;
-use super::bytes;
+use crate::octets;
 
 /// Longest extension of one chunk in bytes.
 const MAX_EXTENSION: u16 = 256;
@@ -31,7 +31,7 @@ enum State {
 
 /// Where in a chunked body a stream of bytes stands.
 #[derive(Debug, Clone)]
-pub(super) struct Chunks {
+pub struct Chunks {
     /// Size of the chunk while it is read, then what is left of its data.
     left: u64,
     state: State,
@@ -42,21 +42,43 @@ pub(super) struct Chunks {
     /// The trailer field's name, as far as it can be a forbidden one.
     name: [u8; 17],
     name_len: u8,
+    /// White space behind a size is passed over.
+    padded: bool,
+}
+
+/// Why bytes are not the coding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// A size that is not a hexadecimal number in range.
+    Size,
+    /// An extension that is malformed or too long.
+    Extension,
+    /// A chunk or its size line does not end in CRLF.
+    End,
+    /// The trailer section is too large.
+    TrailersTooLarge,
+    /// A trailer field is malformed.
+    Trailer,
+    /// A trailer field that belongs into the head.
+    TrailerField,
 }
 
 /// What the next bytes of a chunked body are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Piece {
+pub enum Piece {
     /// All of them were framing; more must come.
     More,
+    /// The last chunk is over at this index: what follows up to the end is the trailer
+    /// section and its empty line.
+    Trailers(usize),
     /// Data from the first index to the second; framing stands before it.
     Data(usize, usize),
     /// The body's end; this many bytes belonged to it.
     End(usize),
 }
 
-impl Chunks {
-    pub(super) fn new() -> Self {
+impl Default for Chunks {
+    fn default() -> Self {
         Chunks {
             left: 0,
             state: State::Size,
@@ -66,11 +88,27 @@ impl Chunks {
             trailer: 0,
             name: [0; 17],
             name_len: 0,
+            padded: false,
+        }
+    }
+}
+
+impl Chunks {
+    /// For a body whose sizes may be padded with spaces, as some old servers write them. It
+    /// is decoded and framed anew, so nobody behind can read it differently.
+    pub fn padded() -> Self {
+        Chunks {
+            padded: true,
+            ..Chunks::default()
         }
     }
 
-    /// Advances up to the end of the next piece of data, of the body, or of `bytes`.
-    pub(super) fn next(&mut self, bytes: &[u8]) -> Result<Piece, Refusal> {
+    /// Advances up to the end of the next piece of data, of the last chunk, of the body, or
+    /// of `bytes`.
+    ///
+    /// # Errors
+    /// [`Broken`]; the end of the body is unknown then.
+    pub fn next(&mut self, bytes: &[u8]) -> Result<Piece, Broken> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
             if self.state == State::Data {
@@ -86,15 +124,19 @@ impl Chunks {
                 return if byte == b'\n' {
                     Ok(Piece::End(at))
                 } else {
-                    Err(Refusal::ChunkEnd)
+                    Err(Broken::End)
                 };
             }
+            let before = self.state;
             self.state = self.step(byte)?;
+            if (before, self.state) == (State::SizeLf, State::TrailerStart) {
+                return Ok(Piece::Trailers(at));
+            }
         }
         Ok(Piece::More)
     }
 
-    fn step(&mut self, byte: u8) -> Result<State, Refusal> {
+    fn step(&mut self, byte: u8) -> Result<State, Broken> {
         match self.state {
             State::Size => self.size(byte),
             State::Extension if byte == b'\r' => Ok(State::SizeLf),
@@ -102,10 +144,10 @@ impl Chunks {
                 self.extension += 1;
                 self.extensions += 1;
                 let bounded = self.extension <= MAX_EXTENSION && self.extensions <= MAX_EXTENSIONS;
-                if bounded && bytes::is_text(byte) {
+                if bounded && octets::is_text(byte) {
                     Ok(State::Extension)
                 } else {
-                    Err(Refusal::ChunkExtension)
+                    Err(Broken::Extension)
                 }
             }
             State::SizeLf if byte == b'\n' => {
@@ -119,19 +161,19 @@ impl Chunks {
             }
             State::DataCr if byte == b'\r' => Ok(State::DataLf),
             State::DataLf if byte == b'\n' => Ok(State::Size),
-            State::SizeLf | State::DataCr | State::DataLf => Err(Refusal::ChunkEnd),
+            State::SizeLf | State::DataCr | State::DataLf => Err(Broken::End),
             State::TrailerStart | State::TrailerName | State::TrailerValue | State::TrailerLf => {
                 self.trailer(byte)
             }
             // `next` handles both before it comes here.
-            State::Data | State::EndLf => Err(Refusal::ChunkEnd),
+            State::Data | State::EndLf => Err(Broken::End),
         }
     }
 
-    fn size(&mut self, byte: u8) -> Result<State, Refusal> {
+    fn size(&mut self, byte: u8) -> Result<State, Broken> {
         if let Some(digit) = (byte as char).to_digit(16) {
             if self.digits == MAX_DIGITS {
-                return Err(Refusal::ChunkSize);
+                return Err(Broken::Size);
             }
             self.digits += 1;
             self.left = self.left << 4 | u64::from(digit);
@@ -140,21 +182,22 @@ impl Chunks {
         match byte {
             b'\r' if self.digits > 0 => Ok(State::SizeLf),
             b';' if self.digits > 0 => Ok(State::Extension),
-            b'\n' => Err(Refusal::ChunkEnd),
-            _ => Err(Refusal::ChunkSize),
+            b' ' | b'\t' if self.digits > 0 && self.padded => Ok(State::Extension),
+            b'\n' => Err(Broken::End),
+            _ => Err(Broken::Size),
         }
     }
 
-    fn trailer(&mut self, byte: u8) -> Result<State, Refusal> {
+    fn trailer(&mut self, byte: u8) -> Result<State, Broken> {
         if self.state == State::TrailerStart && byte == b'\r' {
             return Ok(State::EndLf);
         }
         self.trailer += 1;
         if self.trailer > MAX_TRAILER {
-            return Err(Refusal::TrailerTooLarge);
+            return Err(Broken::TrailersTooLarge);
         }
         match self.state {
-            State::TrailerStart | State::TrailerName if bytes::is_token(byte) => {
+            State::TrailerStart | State::TrailerName if octets::is_token(byte) => {
                 if self.state == State::TrailerStart {
                     self.name_len = 0;
                 }
@@ -167,14 +210,14 @@ impl Chunks {
             }
             State::TrailerName if byte == b':' => match self.name.get(..self.name_len.into()) {
                 Some(b"content-length" | b"transfer-encoding" | b"host" | b"trailer") => {
-                    Err(Refusal::TrailerField)
+                    Err(Broken::TrailerField)
                 }
                 _ => Ok(State::TrailerValue),
             },
             State::TrailerValue if byte == b'\r' => Ok(State::TrailerLf),
-            State::TrailerValue if bytes::is_text(byte) => Ok(State::TrailerValue),
+            State::TrailerValue if octets::is_text(byte) => Ok(State::TrailerValue),
             State::TrailerLf if byte == b'\n' => Ok(State::TrailerStart),
-            _ => Err(Refusal::Trailer),
+            _ => Err(Broken::Trailer),
         }
     }
 }

@@ -47,7 +47,11 @@ impl Answered {
         let config = admitted.upstream.config();
         // A connection that carried a handshake is of no further use: whoever refused it may
         // have understood its rest differently.
-        let max_idle = if admitted.is_handshake { 0 } else { config.max_idle };
+        let max_idle = if admitted.is_handshake {
+            0
+        } else {
+            config.max_idle
+        };
         let idle = (max_idle, config.idle_timeout);
         let body = AnswerBody::new(flight, &head, rest, bodiless, lease, idle);
         Answered { head, body }

@@ -555,6 +555,11 @@ impl Direction {
         Poll::Ready(Ok(()))
     }
 
+    /// Whether a Close has gone this way, and nothing that matters can follow it.
+    pub(super) fn is_over(&self) -> bool {
+        self.flushed() && (self.saw_close || (self.close_sent && self.done))
+    }
+
     /// Whether everything that was to be written is.
     pub(super) fn flushed(&self) -> bool {
         self.spill.is_none() && self.pipe.is_none()

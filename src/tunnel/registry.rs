@@ -1,10 +1,11 @@
-//! A worker's live tunnels and their only clock. One call a tick looks at all of them:
-//! silence is seen by comparing byte counters, so no message reads a clock, and no tunnel
-//! owns a timer. An idle tunnel's task is not woken.
+//! A worker's live tunnels and their only clock. Silence is seen by comparing byte counters,
+//! so no message reads a clock, and no tunnel owns a timer. A tick reads four bytes for each
+//! tunnel, and looks closer only where something can be due. An idle tunnel's task is not
+//! woken.
 //!
 //! Decides when something is due; how it is carried out is the tunnel's own matter.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -16,13 +17,22 @@ use crate::config::DrainConfig;
 
 /// How often [`tick`] should be called.
 pub const TICK: Duration = Duration::from_millis(250);
-/// Without anything that ends, only every so many ticks look at the tunnels.
-const SCAN_EVERY: u32 = 4;
-
 /// A moment in tenths of a second since the registry began; enough for 13 years.
 type Moment = u32;
 
 const NEVER: Moment = Moment::MAX;
+
+const SECOND: u32 = 10;
+/// How long a complete closing handshake waits for the upstream to end its stream.
+const GRACE: u32 = 2;
+/// The age at which a tunnel is worth the system calls that TCP keep-alive costs.
+const AGED: u32 = 5 * SECOND;
+/// Bytes are noticed at the next look, so silence counts from up to one look too late: at
+/// most this share of the limit, and never less than a second.
+const IDLE_SHARE: u32 = 64;
+const LONGEST_IDLE_LOOK: u32 = 30 * SECOND;
+const PING_SHARE: u32 = 16;
+const LONGEST_PING_LOOK: u32 = 5 * SECOND;
 
 fn tenths(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(100)).unwrap_or(NEVER)
@@ -53,6 +63,8 @@ struct Entry {
     sides: [Pulse; 2],
     max_age: Moment,
     drain: Moment,
+    /// When TCP keep-alive is to be switched on; [`NEVER`] once it is.
+    aged: Moment,
     deadline: Moment,
     phase: Phase,
 }
@@ -70,19 +82,19 @@ struct Drain {
 struct Registry {
     epoch: Instant,
     entries: Vec<Entry>,
+    /// When each entry must be looked at, at its index: apart from the entries, so that
+    /// thousands of idle ones cost a tick a few cache lines.
+    due: Vec<Moment>,
     drain: Option<Drain>,
-    ticks: u32,
 }
 
 thread_local! {
     static REGISTRY: RefCell<Registry> = RefCell::new(Registry {
         epoch: Instant::now(),
         entries: Vec::new(),
+        due: Vec::new(),
         drain: None,
-        ticks: 0,
     });
-    /// A tunnel's phase may have changed: the next tick looks at all.
-    static ENDING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// How many tunnels live on this thread.
@@ -105,11 +117,7 @@ pub fn handles() -> Vec<Arc<TunnelHandle>> {
 
 /// Serves every deadline of every tunnel of this thread; to be called every [`TICK`].
 pub fn tick(now: Instant) {
-    let ending = ENDING.replace(false);
-    let again = REGISTRY.with_borrow_mut(|registry| registry.tick(now, ending));
-    if again {
-        ENDING.set(true);
-    }
+    REGISTRY.with_borrow_mut(|registry| registry.tick(now));
 }
 
 /// Marks every tunnel of this thread, and those still to come, for a close at a moment
@@ -130,12 +138,12 @@ pub fn drain(config: &DrainConfig, now: Instant) {
             over: tenths(config.over),
             deadline: from.saturating_add(tenths(config.deadline)),
         };
-        for entry in &mut registry.entries {
+        for (entry, due) in registry.entries.iter_mut().zip(&mut registry.due) {
             entry.drain = drain.pick(from);
+            *due = (*due).min(entry.drain).min(drain.deadline);
         }
         registry.drain = Some(drain);
     });
-    ENDING.set(true);
 }
 
 /// Takes a drain back for the tunnels that it has not reached yet.
@@ -179,14 +187,18 @@ pub(super) fn add(handle: &Arc<TunnelHandle>) {
             .as_ref()
             .map_or(NEVER, |drain| drain.pick(now));
         handle.index.store(registry.entries.len() as u32, Relaxed);
-        registry.entries.push(Entry {
+        let entry = Entry {
             handle: handle.clone(),
             sides: [pulse; 2],
             max_age,
             drain,
+            aged: now.saturating_add(AGED),
             deadline: NEVER,
             phase: Phase::Open,
-        });
+        };
+        let due = entry.next_look(now, registry.drain.as_ref());
+        registry.due.push(due);
+        registry.entries.push(entry);
     });
 }
 
@@ -209,13 +221,22 @@ pub(super) fn remove(handle: &Arc<TunnelHandle>) {
             if entries.is_empty() {
                 entries.shrink_to(64);
             }
+            registry.due.swap_remove(index);
         }
     });
 }
 
-/// A tunnel's phase has changed.
-pub(super) fn ending() {
-    let _ = ENDING.try_with(|ending| ending.set(true));
+/// The tunnel's phase has changed: the next tick looks at it.
+pub(super) fn touch(handle: &TunnelHandle) {
+    let _ = REGISTRY.try_with(|registry| {
+        let Ok(mut registry) = registry.try_borrow_mut() else {
+            return;
+        };
+        let index = handle.index.load(Relaxed) as usize;
+        if let Some(due) = registry.due.get_mut(index) {
+            *due = 0;
+        }
+    });
 }
 
 impl Drain {
@@ -232,19 +253,18 @@ impl Registry {
         Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER - 1)
     }
 
-    /// Returns whether the next tick must look at all tunnels too.
-    fn tick(&mut self, now: Instant, ending: bool) -> bool {
-        self.ticks = self.ticks.wrapping_add(1);
-        if !ending && self.drain.is_none() && !self.ticks.is_multiple_of(SCAN_EVERY) {
-            return false;
-        }
+    fn tick(&mut self, now: Instant) {
         let now = self.moment(now);
-        let mut again = false;
-        for entry in &mut self.entries {
-            entry.look(now, self.drain.as_ref());
-            again |= entry.phase != Phase::Open;
+        let drain = self.drain.as_ref();
+        for (index, due) in self.due.iter_mut().enumerate() {
+            if *due > now {
+                continue;
+            }
+            if let Some(entry) = self.entries.get_mut(index) {
+                entry.look(now, drain);
+                *due = entry.next_look(now, drain);
+            }
         }
-        again
     }
 }
 
@@ -264,17 +284,53 @@ impl Entry {
         }
         if now >= self.deadline {
             self.deadline = NEVER;
-            let why = if self.phase == Phase::Half {
-                Cut::HalfClose
-            } else {
-                Cut::Close
-            };
-            self.handle.cut(why);
+            match self.phase {
+                Phase::Closed => self.handle.ask(command::FINISH),
+                Phase::Half => self.handle.cut(Cut::HalfClose),
+                _ => self.handle.cut(Cut::Close),
+            }
             return;
+        }
+        if now >= self.aged {
+            self.aged = NEVER;
+            self.handle.ask(command::KEEP_ALIVE);
         }
         if matches!(self.phase, Phase::Open | Phase::Half) {
             self.serve_limits(now);
         }
+    }
+
+    /// When the tunnel must be looked at again, if its phase stays what it is.
+    fn next_look(&self, now: Moment, drain: Option<&Drain>) -> Moment {
+        if self.phase != Phase::Open {
+            return now;
+        }
+        let settings = &self.handle.settings;
+        let [client, upstream] = &self.sides;
+        let mut next = self.max_age.min(self.drain).min(self.aged);
+        if let Some(drain) = drain {
+            next = next.min(drain.deadline);
+        }
+        let mut serve = |limit: u32, silent_since: Moment, look: u32| {
+            let end = silent_since.saturating_add(limit);
+            next = next.min(end).min(now.saturating_add(look));
+        };
+        if let Some(limit) = settings.idle_timeout.map(tenths) {
+            let look = (limit / IDLE_SHARE).clamp(SECOND, LONGEST_IDLE_LOOK);
+            serve(limit, client.active.max(upstream.active), look);
+        }
+        if let Some(interval) = settings.ping_interval.map(tenths) {
+            let look = (interval / PING_SHARE).clamp(SECOND, LONGEST_PING_LOOK);
+            for pulse in &self.sides {
+                if pulse.asked || pulse.pinged != NEVER {
+                    serve(NEVER, now, SECOND);
+                } else {
+                    serve(interval, pulse.heard, look);
+                }
+            }
+        }
+        // What is overdue already waits for the tunnel to act, which changes its phase.
+        next.max(now + 1)
     }
 
     fn observe_bytes(&mut self, now: Moment) {
@@ -305,6 +361,7 @@ impl Entry {
             Phase::Open => return self.deadline = NEVER,
             Phase::Half | Phase::Border => settings.half_close_timeout,
             Phase::Closing => settings.close_timeout,
+            Phase::Closed => return self.deadline = now + GRACE,
         };
         self.deadline = now.saturating_add(tenths(limit));
     }

@@ -85,9 +85,6 @@ struct Tunnel<G> {
     /// From the upstream to the client.
     down: Direction,
     journal: Journal,
-    /// A close order is being carried out.
-    closing: bool,
-    phase: Phase,
     /// Dropped last.
     _guard: G,
 }
@@ -106,8 +103,6 @@ impl<G> Tunnel<G> {
             up,
             down,
             journal,
-            closing: false,
-            phase: Phase::Open,
             _guard: spec.guard,
         }
     }
@@ -147,7 +142,7 @@ impl<G> Tunnel<G> {
         let Some(order) = self.journal.handle.order().cloned() else {
             return;
         };
-        self.closing = true;
+        self.journal.closing = true;
         if self.up.saw_close || self.down.saw_close {
             let violated = self.up.violated || self.down.violated;
             if !violated && order.by != ClosedBy::Policy {
@@ -167,7 +162,7 @@ impl<G> Tunnel<G> {
             || self.down.done
             || self.up.saw_close
             || self.down.saw_close
-            || self.closing
+            || self.journal.closing
             || self.journal.violation.is_some()
             || self.journal.lost != [false; 2]);
         if quiet { false } else { self.settle_end() }
@@ -233,17 +228,17 @@ impl<G> Tunnel<G> {
         let both = self.up.saw_close && self.down.saw_close;
         let phase = if self.is_over() {
             Phase::Closed
-        } else if self.closing && (self.up.close_due || self.down.close_due) {
+        } else if self.journal.closing && (self.up.close_due || self.down.close_due) {
             Phase::Border
-        } else if self.closing || both {
+        } else if self.journal.closing || both {
             Phase::Closing
         } else if self.up.done || self.down.done || self.up.discarding || self.down.discarding {
             Phase::Half
         } else {
             Phase::Open
         };
-        if phase != self.phase {
-            self.phase = phase;
+        if phase != self.journal.phase {
+            self.journal.phase = phase;
             self.journal.handle.set_phase(phase);
             registry::touch(&self.journal.handle);
         }

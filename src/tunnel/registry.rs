@@ -63,8 +63,8 @@ struct Entry {
     sides: [Pulse; 2],
     max_age: Moment,
     drain: Moment,
-    /// When TCP keep-alive is to be switched on; [`NEVER`] once it is.
-    aged: Moment,
+    /// When a phase other than [`Phase::Open`] has lasted too long. In that one: when TCP
+    /// keep-alive is to be switched on, [`NEVER`] once it is.
     deadline: Moment,
     phase: Phase,
 }
@@ -192,8 +192,7 @@ pub(super) fn add(handle: &Arc<TunnelHandle>) {
             sides: [pulse; 2],
             max_age,
             drain,
-            aged: now.saturating_add(AGED),
-            deadline: NEVER,
+            deadline: now.saturating_add(AGED),
             phase: Phase::Open,
         };
         let due = entry.next_look(now, registry.drain.as_ref());
@@ -285,15 +284,11 @@ impl Entry {
         if now >= self.deadline {
             self.deadline = NEVER;
             match self.phase {
+                Phase::Open => self.handle.ask(command::KEEP_ALIVE),
                 Phase::Closed => self.handle.ask(command::FINISH),
                 Phase::Half => self.handle.cut(Cut::HalfClose),
-                _ => self.handle.cut(Cut::Close),
+                Phase::Border | Phase::Closing => self.handle.cut(Cut::Close),
             }
-            return;
-        }
-        if now >= self.aged {
-            self.aged = NEVER;
-            self.handle.ask(command::KEEP_ALIVE);
         }
         if matches!(self.phase, Phase::Open | Phase::Half) {
             self.serve_limits(now);
@@ -307,7 +302,7 @@ impl Entry {
         }
         let settings = &self.handle.settings;
         let [client, upstream] = &self.sides;
-        let mut next = self.max_age.min(self.drain).min(self.aged);
+        let mut next = self.max_age.min(self.drain).min(self.deadline);
         if let Some(drain) = drain {
             next = next.min(drain.deadline);
         }

@@ -227,7 +227,7 @@ async fn an_idle_tunnel_is_small() {
         size_of::<Direction>(),
     );
     assert!(
-        sizes.0 <= 264 && sizes.1 <= 240 && sizes.2 <= 64,
+        sizes.0 <= 240 && sizes.1 <= 240 && sizes.2 <= 56,
         "{sizes:?}"
     );
 }

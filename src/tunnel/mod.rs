@@ -270,8 +270,12 @@ impl<G: Unpin> Future for Tunnel<G> {
                     journal,
                     ..
                 } = this;
-                up.pump(client, upstream, scratch, cx, journal);
-                down.pump(upstream, client, scratch, cx, journal);
+                if !up.is_idle(client) {
+                    up.pump(client, upstream, scratch, cx, journal);
+                }
+                if !down.is_idle(upstream) {
+                    down.pump(upstream, client, scratch, cx, journal);
+                }
                 if !this.settle() {
                     break;
                 }

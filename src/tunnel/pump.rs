@@ -118,6 +118,7 @@ impl Direction {
 
     /// Asks for a Ping to this direction's sink.
     pub(super) fn ping(&mut self) {
+        self.watch.disarm();
         self.ping_due = !(self.close_due || self.saw_close || self.discarding || self.eof);
     }
 
@@ -127,6 +128,7 @@ impl Direction {
         if self.saw_close || self.eof || self.fin || self.close_sent {
             return;
         }
+        self.watch.disarm();
         self.ping_due = false;
         if self.clean || (self.observing && !self.discarding) {
             self.close_due = true;
@@ -156,6 +158,13 @@ impl Direction {
             // It fails only where the peer is gone already, which reading finds out.
             let _ = to.shutdown_write();
         }
+    }
+
+    /// Whether a [`Direction::pump`] would find nothing to do. Of a tunnel's two directions
+    /// one is, whenever a message wakes it.
+    #[inline]
+    pub(super) fn is_idle(&self, from: &Io) -> bool {
+        self.flushed() && self.watch.is_waiting(from)
     }
 
     /// Moves what can be moved.

@@ -34,7 +34,14 @@ impl Watch {
         }
     }
 
-    /// To be called before anybody else polls or reads the source.
+    /// Whether the waker is there.
+    #[inline]
+    pub(super) fn is_waiting(&self, from: &Io) -> bool {
+        self.armed && from.try_io(Interest::READABLE, |_| Ok(())).is_err()
+    }
+
+    /// To be called before anybody else polls or reads the source, and where there is
+    /// something else to do than to wait for it.
     pub(super) fn disarm(&mut self) {
         self.armed = false;
     }
@@ -88,5 +95,63 @@ pub(super) fn receive(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             done => return Poll::Ready(done),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::ready;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (UnixStream, Io) {
+        let (far, near) = UnixStream::pair().expect("a pair");
+        (far, near.into())
+    }
+
+    #[tokio::test]
+    async fn a_wake_up_is_had_for_every_write() {
+        let (mut far, near) = pair();
+        let mut watch = Watch::new();
+        let mut buffer = [0; 64];
+        for n in 1..64 {
+            let (written, read) = tokio::join!(
+                far.write_all(&[7; 64][..n]),
+                poll_fn(|cx| receive(&near, &mut watch, &mut buffer, cx))
+            );
+            written.expect("write");
+            assert_eq!(read.expect("read"), n);
+            // Twice Pending: registered, and still so.
+            for _ in 0..2 {
+                poll_fn(|cx| {
+                    assert!(receive(&near, &mut watch, &mut buffer, cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                assert!(watch.is_waiting(&near));
+            }
+        }
+        drop(far);
+        let end = poll_fn(|cx| receive(&near, &mut watch, &mut buffer, cx)).await;
+        assert_eq!(end.expect("read"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_out_of_budget_has_left_no_waker() {
+        let (_far, near) = pair();
+        let mut watch = Watch::new();
+        poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                ready!(coop::poll_proceed(cx)).made_progress();
+            }
+            assert!(receive(&near, &mut watch, &mut [0; 8], cx).is_pending());
+            assert!(!watch.armed);
+            Poll::Ready(())
+        })
+        .await;
     }
 }

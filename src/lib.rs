@@ -1,4 +1,59 @@
-//! sluice: a WebSocket-aware HTTP reverse proxy.
+//! sluice: a reverse proxy for HTTP/1.1 and WebSocket, whose tunnels need no configuration
+//! and whose every end has a named cause.
+//!
+//! # The rooms
+//!
+//! Dependencies point downward: nothing imports what stands above it in this list.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`cli`] | one file a subcommand: `run`, `demo`, `check`, `config`, `health` |
+//! | [`lifecycle`] | signals, the drain and its phases, the exit code |
+//! | [`server`] | the composition root, and the control thread: accepting for several workers, names, signals |
+//! | [`worker`] | one core: a thread, its runtime, its tick |
+//! | [`http`] | a client's connection: `connection` → `client_io` (strict bytes, marks) → `exchange` (one request, its phases) → `forward` or `upgrade` |
+//! | [`snapshot`] | routes and upstreams of one configuration, swapped as a whole |
+//! | [`tunnel`] | two sockets relayed and observed: `frame` (no I/O), `pump`, `splice`, `registry` (the only clock) |
+//! | [`route`] | paths, hosts, the route table, the Origin policy: no sockets |
+//! | [`upstream`] | endpoints, balance, names, connecting, pool, and our HTTP/1.1 client |
+//! | [`listen`] | binding and accepting |
+//! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted |
+//! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
+//! | [`io`] | one enum over the stream types, and the worker's scratch buffer |
+//!
+//! # The four flows
+//!
+//! **A plain request.** [`worker`] accepts → [`http::connection`] lets hyper serve the socket
+//! through [`http::client_io`], where [`http::framing`] refuses what must not be repaired →
+//! [`http::exchange`] plans it without waiting (route, policy, header fields) →
+//! [`http::forward`] takes a connection from [`upstream::pool`] or opens one, writes the
+//! request and reads the answer in the same task → [`http::record`] writes its line when it
+//! is dropped, whatever happened.
+//!
+//! **An upgrade and its tunnel.** The same as far as the plan, then [`http::upgrade`]: the
+//! handshake is written upstream by us, its answer judged by [`http::handshake`] and, where it
+//! is a refusal, explained by [`http::diagnosis`]. On a valid 101 the service tells hyper to
+//! let go; the socket and the bytes already read are taken out, we write our own 101, and
+//! [`tunnel::spawn`] starts a task of its own that is a few hundred bytes large.
+//!
+//! **Time.** Nothing arms a timer for a request, message or tunnel. Connections leave marks
+//! ([`http::watch`]), tunnels count bytes; the worker's tick compares them every 250 ms.
+//!
+//! **A drain.** [`lifecycle`] tells every worker: listeners close, keep-alive connections end
+//! behind their exchange, [`tunnel::registry`] closes tunnels at random over the span.
+//!
+//! # Where this differs from the first design
+//!
+//! - Upstream connections are served by our own small HTTP/1.1 client instead of hyper's, so
+//!   that a request needs no task, channel or copy of its head: the head is kept as bytes and
+//!   sent again as it is when a pooled connection turns out to be closed. One strict parser
+//!   serves plain answers and 101s.
+//! - hyper's upgrade machinery is not used on either side. The service ends hyper's work with
+//!   an error that means "the socket is wanted"; hyper's `101` and its boxed `Upgraded` fall
+//!   away, and the 101 has RFC 6455 spelling.
+//! - hyper repairs some framing silently, so a scanner reads every byte before it.
+//! - A worker's pool, registry, tick list and scratch buffer are thread-locals: futures stay
+//!   `Send` and no lock stands around them.
 
 pub mod access_log;
 pub mod chunked;

@@ -3,7 +3,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,7 @@ pub enum Command {
 #[derive(Debug)]
 pub struct Worker {
     commands: UnboundedSender<Command>,
-    live: Arc<AtomicUsize>,
+    live: Arc<live::Load>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -57,7 +56,7 @@ impl Worker {
             .enable_all()
             .build()?;
         let (commands, receiver) = unbounded_channel();
-        let live = Arc::<AtomicUsize>::default();
+        let live = live::Load::new(shared.connections.clone());
         let state = State {
             shared,
             live: live.clone(),
@@ -80,7 +79,7 @@ impl Worker {
 
     /// Connections and tunnels that it has.
     pub fn load(&self) -> usize {
-        self.live.load(Relaxed)
+        self.live.worker()
     }
 
     /// Hands it a client; it is counted at once, so that the next one finds the new load.
@@ -107,7 +106,7 @@ impl Worker {
 
 struct State {
     shared: Arc<Shared>,
-    live: Arc<AtomicUsize>,
+    live: Arc<live::Load>,
     accepting: Vec<TaskHandle<()>>,
 }
 
@@ -169,9 +168,9 @@ pub async fn accept(listener: Listener, mut serve: impl FnMut(Accepted)) {
 }
 
 /// Counts the connection on the worker, or drops it where there are too many.
-fn admit(shared: &Shared, live: &Arc<AtomicUsize>, accepted: &Accepted) -> Option<live::Guard> {
+fn admit(shared: &Shared, load: &Arc<live::Load>, accepted: &Accepted) -> Option<live::Guard> {
     let max = shared.snapshot.load().http.max_connections;
-    let guard = live::Guard::take(live, &shared.connections, max);
+    let guard = live::Guard::take(load, max);
     if guard.is_none() {
         tracing::debug!(peer = %accepted.peer(), "refused: max_connections are open");
     }

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::websocket::{
     self, close_payload, expect_close_frame, frame, masked_frame, open, read_frame, tunnel_backend,
@@ -139,5 +139,56 @@ fn many_tunnels_at_once_keep_their_messages_apart() {
             let message = tokio_tungstenite::tungstenite::Message::text(format!("{round} {n}"));
             websocket::exchange(socket, message);
         }
+    }
+}
+
+#[test]
+fn a_drain_that_both_answer_does_not_wait_for_them_to_hang_up() {
+    let backend = tunnel_backend(|mut wire| {
+        assert_eq!(read_frame(&mut wire).0, 0x88);
+        wire.send(frame(8, &close_payload(1001, "")));
+        wire.read_until_close();
+    });
+    let mut proxy = Proxy::with(
+        backend.address(),
+        "[route.websocket]\nclose_timeout = \"30s\"\n[drain]\nover = \"0s\"\n",
+    );
+    let mut wire = open(&proxy, "/ws");
+    let started = Instant::now();
+    proxy.terminate();
+    expect_close_frame(&mut wire, 1012);
+    wire.send(masked_frame(8, &close_payload(1012, "")));
+    wire.expect_close();
+    assert!(proxy.wait_exit().success());
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+/// Whether each established connection from or to one of the ports has its keep-alive timer
+/// running: the sixth field of a line in `/proc/net/tcp` begins with its kind.
+fn kept_alive(local: u16, remote: u16) -> Vec<bool> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let (local, remote) = (format!(":{local:04X}"), format!(":{remote:04X}"));
+    let rows = table.lines().skip(1).filter_map(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let ours = fields[1].ends_with(&local) || fields[2].ends_with(&remote);
+        (ours && fields[3] == "01").then(|| fields[5].starts_with("02:"))
+    });
+    rows.collect()
+}
+
+#[test]
+fn both_sockets_of_an_aged_tunnel_are_kept_alive() {
+    let backend = tunnel_backend(|mut wire| {
+        wire.read_until_close();
+    });
+    let proxy = Proxy::minimal(backend.address());
+    let _wire = open(&proxy, "/ws");
+    let both = || kept_alive(proxy.address().port(), backend.address().port());
+    let young = both();
+    assert_eq!(young.iter().filter(|kept| **kept).count(), 1, "{young:?}");
+    let deadline = Instant::now() + Duration::from_secs(15);
+    while both() != [true, true] {
+        assert!(Instant::now() < deadline, "{:?}", both());
+        std::thread::sleep(Duration::from_millis(50));
     }
 }

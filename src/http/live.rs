@@ -20,37 +20,49 @@ struct Watched {
     past: Past,
 }
 
-/// A share of a worker's and of the process's load, held from accept to the end of the
-/// connection or of the tunnel it became.
+/// A worker's share of the process's load. One allocation, so that each connection and
+/// each tunnel holds one pointer to it.
 #[derive(Debug)]
-pub struct Guard {
-    worker: Arc<AtomicUsize>,
+pub struct Load {
+    worker: AtomicUsize,
     process: Arc<AtomicUsize>,
 }
 
+impl Load {
+    /// No load yet, within that of the process.
+    pub fn new(process: Arc<AtomicUsize>) -> Arc<Load> {
+        Arc::new(Load {
+            worker: AtomicUsize::new(0),
+            process,
+        })
+    }
+
+    /// Connections and tunnels of the worker.
+    pub fn worker(&self) -> usize {
+        self.worker.load(Relaxed)
+    }
+}
+
+/// One of the [`Load`], from accept to the end of the connection or of the tunnel it became.
+#[derive(Debug)]
+pub struct Guard(Arc<Load>);
+
 impl Guard {
     /// Counts one more; `None` when the process already has `max`.
-    pub fn take(
-        worker: &Arc<AtomicUsize>,
-        process: &Arc<AtomicUsize>,
-        max: Option<usize>,
-    ) -> Option<Self> {
-        if process.fetch_add(1, Relaxed) >= max.unwrap_or(usize::MAX) {
-            process.fetch_sub(1, Relaxed);
+    pub fn take(load: &Arc<Load>, max: Option<usize>) -> Option<Self> {
+        if load.process.fetch_add(1, Relaxed) >= max.unwrap_or(usize::MAX) {
+            load.process.fetch_sub(1, Relaxed);
             return None;
         }
-        worker.fetch_add(1, Relaxed);
-        Some(Guard {
-            worker: worker.clone(),
-            process: process.clone(),
-        })
+        load.worker.fetch_add(1, Relaxed);
+        Some(Guard(load.clone()))
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.worker.fetch_sub(1, Relaxed);
-        self.process.fetch_sub(1, Relaxed);
+        self.0.worker.fetch_sub(1, Relaxed);
+        self.0.process.fetch_sub(1, Relaxed);
     }
 }
 

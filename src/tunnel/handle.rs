@@ -70,8 +70,10 @@ pub enum Phase {
     Half = 1,
     /// Our Close waits for a frame border; bounded by `half_close_timeout`.
     Border = 2,
-    /// The closing handshake is under way or done; bounded by `close_timeout`.
+    /// The closing handshake is under way; bounded by `close_timeout`.
     Closing = 3,
+    /// It is complete with both peers; the upstream has a moment to end its stream first.
+    Closed = 4,
 }
 
 impl Phase {
@@ -80,7 +82,8 @@ impl Phase {
             0 => Phase::Open,
             1 => Phase::Half,
             2 => Phase::Border,
-            _ => Phase::Closing,
+            3 => Phase::Closing,
+            _ => Phase::Closed,
         }
     }
 }
@@ -95,6 +98,10 @@ pub(super) mod command {
     pub(in crate::tunnel) const CLOSE: u8 = 4;
     /// End at once.
     pub(in crate::tunnel) const CUT: u8 = 8;
+    /// End: the closing handshake is complete, and the upstream has had its moment.
+    pub(in crate::tunnel) const FINISH: u8 = 16;
+    /// Switch TCP keep-alive on towards the upstream.
+    pub(in crate::tunnel) const KEEP_ALIVE: u8 = 32;
 }
 
 /// The face of one tunnel.

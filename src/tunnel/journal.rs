@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::encode;
 use super::frame::{Side, Violation};
-use super::handle::TunnelHandle;
+use super::handle::{Phase, TunnelHandle};
 use super::report::{ClosedBy, Closes, PeerClose};
 
 /// Bytes of our Ping's payload: the tunnel's secret, then a sequence number.
@@ -60,6 +60,10 @@ pub(super) struct Journal {
     pub(super) violation: Option<Violation>,
     /// The side's socket failed: nothing can be written to it any more.
     pub(super) lost: [bool; 2],
+    /// A close order is being carried out.
+    pub(super) closing: bool,
+    /// What the handle's phase was set to.
+    pub(super) phase: Phase,
 }
 
 impl Journal {
@@ -70,6 +74,8 @@ impl Journal {
             pings: None,
             violation: None,
             lost: [false; 2],
+            closing: false,
+            phase: Phase::Open,
         }
     }
 

@@ -38,6 +38,7 @@ use self::journal::Journal;
 use self::pump::{Direction, SCRATCH};
 use crate::config::WebSocketConfig;
 use crate::io::Io;
+use crate::listen::socket::keep_alive;
 
 /// Everything a tunnel starts with.
 #[derive(Debug)]
@@ -84,9 +85,6 @@ struct Tunnel<G> {
     /// From the upstream to the client.
     down: Direction,
     journal: Journal,
-    /// A close order is being carried out.
-    closing: bool,
-    phase: Phase,
     /// Dropped last.
     _guard: G,
 }
@@ -105,8 +103,6 @@ impl<G> Tunnel<G> {
             up,
             down,
             journal,
-            closing: false,
-            phase: Phase::Open,
             _guard: spec.guard,
         }
     }
@@ -119,11 +115,20 @@ impl<G> Tunnel<G> {
             self.journal.ended(cut.by(), Some(cut.detail()));
             return true;
         }
+        if commands & command::FINISH != 0 {
+            return true;
+        }
         if commands & command::PING_CLIENT != 0 {
             self.down.ping();
         }
         if commands & command::PING_UPSTREAM != 0 {
             self.up.ping();
+        }
+        if commands & command::KEEP_ALIVE != 0
+            && let Io::Tcp(upstream) = &self.upstream
+        {
+            // A socket that cannot have it still works.
+            let _ = keep_alive(upstream);
         }
         if commands & command::CLOSE != 0 {
             self.start_close();
@@ -137,7 +142,7 @@ impl<G> Tunnel<G> {
         let Some(order) = self.journal.handle.order().cloned() else {
             return;
         };
-        self.closing = true;
+        self.journal.closing = true;
         if self.up.saw_close || self.down.saw_close {
             let violated = self.up.violated || self.down.violated;
             if !violated && order.by != ClosedBy::Policy {
@@ -157,7 +162,7 @@ impl<G> Tunnel<G> {
             || self.down.done
             || self.up.saw_close
             || self.down.saw_close
-            || self.closing
+            || self.journal.closing
             || self.journal.violation.is_some()
             || self.journal.lost != [false; 2]);
         if quiet { false } else { self.settle_end() }
@@ -196,25 +201,46 @@ impl<G> Tunnel<G> {
         if self.up.close_sent && (self.down.violated || self.down.done) {
             self.up.end_stream(&self.upstream);
         }
+        if self.is_over() {
+            self.down.end_stream(&self.client);
+            // Nothing may follow a Close (RFC 6455 section 5.5.1).
+            self.up.discarding = true;
+            self.down.discarding = true;
+        }
         self.set_phase();
         again
     }
 
+    /// Whether the closing handshake is complete with both peers: each was sent a Close,
+    /// ours or the other's, and has sent its own or gone.
+    fn is_over(&self) -> bool {
+        self.up.is_over() && self.down.is_over()
+    }
+
+    /// Whether nothing is left to wait for. Behind a complete closing handshake the client
+    /// is not waited for, since we are its server (RFC 6455 section 7.1.1); the upstream,
+    /// whose client we are, is: until the tick that follows [`Phase::Closed`].
+    fn has_ended(&self) -> bool {
+        self.down.done && (self.up.done || self.is_over())
+    }
+
     fn set_phase(&mut self) {
         let both = self.up.saw_close && self.down.saw_close;
-        let phase = if self.closing && (self.up.close_due || self.down.close_due) {
+        let phase = if self.is_over() {
+            Phase::Closed
+        } else if self.journal.closing && (self.up.close_due || self.down.close_due) {
             Phase::Border
-        } else if self.closing || both {
+        } else if self.journal.closing || both {
             Phase::Closing
         } else if self.up.done || self.down.done || self.up.discarding || self.down.discarding {
             Phase::Half
         } else {
             Phase::Open
         };
-        if phase != self.phase {
-            self.phase = phase;
+        if phase != self.journal.phase {
+            self.journal.phase = phase;
             self.journal.handle.set_phase(phase);
-            registry::ending();
+            registry::touch(&self.journal.handle);
         }
     }
 }
@@ -244,14 +270,18 @@ impl<G: Unpin> Future for Tunnel<G> {
                     journal,
                     ..
                 } = this;
-                up.pump(client, upstream, scratch, cx, journal);
-                down.pump(upstream, client, scratch, cx, journal);
+                if !up.is_idle(client) {
+                    up.pump(client, upstream, scratch, cx, journal);
+                }
+                if !down.is_idle(upstream) {
+                    down.pump(upstream, client, scratch, cx, journal);
+                }
                 if !this.settle() {
                     break;
                 }
             }
         });
-        if this.up.done && this.down.done {
+        if this.has_ended() {
             Poll::Ready(())
         } else {
             Poll::Pending

@@ -5,13 +5,15 @@
 //! Nothing is read while something waits to be written, so memory stays bounded by one
 //! buffer. What Close frames and deadlines mean for the whole tunnel is decided in `mod`.
 
+mod observe;
+mod receive;
+
 use std::io;
 use std::task::{Context, Poll};
 
-use tokio::io::ReadBuf;
-
+use self::receive::{Watch, receive};
 use super::encode;
-use super::frame::{Kind, Opcode, Scanner, Side, Violation};
+use super::frame::{Scanner, Side};
 use super::handle::CloseOrder;
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
@@ -38,9 +40,8 @@ struct Spill {
 pub(super) struct Direction {
     scanner: Scanner,
     spill: Option<Box<Spill>>,
-    pipe: Option<Pipe>,
-    /// Whose bytes these are.
-    from: Side,
+    pipe: Pipe,
+    watch: Watch,
     /// The framing has been valid so far.
     observing: bool,
     /// The scanner's pending bytes, part of a Pong, have not been passed on.
@@ -83,8 +84,8 @@ impl Direction {
         Direction {
             scanner: Scanner::new(from),
             spill: None,
-            pipe: None,
-            from,
+            pipe: Pipe::default(),
+            watch: Watch::new(),
             observing: true,
             holding: false,
             bulk: false,
@@ -117,6 +118,7 @@ impl Direction {
 
     /// Asks for a Ping to this direction's sink.
     pub(super) fn ping(&mut self) {
+        self.watch.disarm();
         self.ping_due = !(self.close_due || self.saw_close || self.discarding || self.eof);
     }
 
@@ -126,6 +128,7 @@ impl Direction {
         if self.saw_close || self.eof || self.fin || self.close_sent {
             return;
         }
+        self.watch.disarm();
         self.ping_due = false;
         if self.clean || (self.observing && !self.discarding) {
             self.close_due = true;
@@ -138,7 +141,7 @@ impl Direction {
     /// The sink is gone: from now on whatever comes is dropped.
     pub(super) fn sink_lost(&mut self) {
         self.spill = None;
-        self.pipe = None;
+        self.pipe = Pipe::default();
         self.discarding = true;
         self.close_due = false;
         self.clean = false;
@@ -157,10 +160,17 @@ impl Direction {
         }
     }
 
+    /// Whether a [`Direction::pump`] would find nothing to do. Of a tunnel's two directions
+    /// one is, whenever a message wakes it.
+    #[inline]
+    pub(super) fn is_idle(&self, from: &Io) -> bool {
+        self.flushed() && self.watch.is_waiting(from)
+    }
+
     /// Moves what can be moved.
     pub(super) fn pump(
         &mut self,
-        from: &mut Io,
+        from: &Io,
         to: &Io,
         scratch: &mut [u8],
         cx: &mut Context<'_>,
@@ -207,7 +217,7 @@ impl Direction {
     /// One read, by splice or through the scratch buffer, and the write that goes with it.
     fn read(
         &mut self,
-        from: &mut Io,
+        from: &Io,
         to: &Io,
         scratch: &mut [u8],
         cx: &mut Context<'_>,
@@ -217,9 +227,10 @@ impl Direction {
             let left = self.scanner.data_left();
             if left >= splice::THRESHOLD || (self.bulk && left > 0) {
                 self.bulk = true;
+                self.watch.disarm();
                 match splice::fill(from, left, &mut self.pipe, cx) {
                     Moved::Bytes(n) => {
-                        let counters = &journal.handle.counters[self.from as usize];
+                        let counters = &journal.handle.counters[self.scanner.sender() as usize];
                         counters.received(n);
                         self.scanner.skip(n as u64, counters);
                         return Read::Some(n);
@@ -227,7 +238,7 @@ impl Direction {
                     Moved::Wait => return Read::Wait,
                     Moved::End => return Read::End,
                     Moved::Failed(error) => {
-                        journal.failed(self.from, &error);
+                        journal.failed(self.scanner.sender(), &error);
                         return Read::End;
                     }
                     Moved::Unable => {}
@@ -246,25 +257,22 @@ impl Direction {
     #[inline]
     fn copy(
         &mut self,
-        from: &mut Io,
+        from: &Io,
         to: &Io,
         scratch: &mut [u8],
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
-        let mut buf = ReadBuf::new(scratch);
-        match from.poll_read(cx, &mut buf) {
+        let n = match receive(from, &mut self.watch, scratch, cx) {
+            Poll::Ready(Ok(0)) => return Read::End,
+            Poll::Ready(Ok(n)) => n,
             Poll::Pending => return Read::Wait,
             Poll::Ready(Err(error)) => {
-                journal.failed(self.from, &error);
+                journal.failed(self.scanner.sender(), &error);
                 return Read::End;
             }
-            Poll::Ready(Ok(())) => {}
-        }
-        let chunk = buf.filled();
-        if chunk.is_empty() {
-            return Read::End;
-        }
+        };
+        let chunk = &scratch[..n];
         let mut edited = None;
         let rest = self.observe(chunk, &mut edited, journal);
         if let Some(mut edited) = edited {
@@ -273,12 +281,12 @@ impl Direction {
         } else {
             self.write(to, &chunk[rest..], journal);
         }
-        Read::Some(chunk.len())
+        Read::Some(n)
     }
 
     /// The source's stream has ended, in order or not.
     fn ended(&mut self, to: &Io, journal: &mut Journal) {
-        journal.ended_by_peer(self.from, None);
+        journal.ended_by_peer(self.scanner.sender(), None);
         self.eof = true;
         self.close_due = false;
         self.ping_due = false;
@@ -298,7 +306,7 @@ impl Direction {
     /// The frame of ours that is due.
     #[cold]
     fn injection(&mut self, journal: &mut Journal) -> Vec<u8> {
-        let to = self.from.other();
+        let to = self.scanner.sender().other();
         self.ping_due &= !self.close_due;
         if self.ping_due {
             self.ping_due = false;
@@ -318,164 +326,6 @@ impl Direction {
         encode::close(to, code, &order.reason)
     }
 
-    /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
-    /// be left out or added, and then `chunk` from the returned index on.
-    #[inline]
-    fn observe(
-        &mut self,
-        chunk: &[u8],
-        edited: &mut Option<Vec<u8>>,
-        journal: &mut Journal,
-    ) -> usize {
-        journal.handle.counters[self.from as usize].received(chunk.len());
-        // `chunk[..passed]` is in `edited` already, or left out.
-        let mut passed = 0;
-        let mut at = 0;
-        while at < chunk.len() && self.observing {
-            let counters = &journal.handle.counters[self.from as usize];
-            let step = self.scanner.step(&chunk[at..], counters);
-            let end = at + step.used;
-            match step.kind {
-                Kind::Data => {}
-                Kind::Control(opcode) => {
-                    passed = self.control(opcode, &chunk[..end], at, passed, edited, journal);
-                }
-                Kind::Invalid(violation) => {
-                    passed = self.invalid(violation, &chunk[..at], passed, edited, journal);
-                }
-            }
-            if (self.close_due || self.ping_due) && self.scanner.at_border() && self.observing {
-                let out = edited.get_or_insert_default();
-                out.extend_from_slice(&chunk[passed..end]);
-                out.extend_from_slice(&self.injection(journal));
-                passed = end;
-            }
-            if self.observing && self.scanner.inside_pong() && journal.pinged(self.from) {
-                passed = self.hold(chunk, at, passed, edited);
-            }
-            at = end;
-        }
-        if self.discarding { chunk.len() } else { passed }
-    }
-
-    /// A Pong has begun at `at` and goes on behind the chunk: it waits until it can be told
-    /// whether it is the answer to a Ping of ours.
-    #[cold]
-    fn hold(
-        &mut self,
-        chunk: &[u8],
-        at: usize,
-        passed: usize,
-        edited: &mut Option<Vec<u8>>,
-    ) -> usize {
-        // Its first part may have been passed on before the first Ping of ours.
-        let begun_here = self.scanner.pending().len() == chunk.len() - at;
-        if !self.holding && !begun_here {
-            return passed;
-        }
-        self.holding = true;
-        self.pass(edited, &chunk[passed..at]);
-        chunk.len()
-    }
-
-    /// Puts bytes among those to be written, unless nothing may follow any more.
-    fn pass(&self, edited: &mut Option<Vec<u8>>, bytes: &[u8]) {
-        if !self.discarding {
-            edited.get_or_insert_default().extend_from_slice(bytes);
-        }
-    }
-
-    /// A control frame is complete; `chunk` ends with it and `at` is where its last step
-    /// began.
-    #[cold]
-    fn control(
-        &mut self,
-        opcode: Opcode,
-        chunk: &[u8],
-        at: usize,
-        passed: usize,
-        edited: &mut Option<Vec<u8>>,
-        journal: &mut Journal,
-    ) -> usize {
-        let (payload, raw) = self.scanner.control(&chunk[at..]);
-        let held = std::mem::take(&mut self.holding);
-        match opcode {
-            Opcode::Ping => journal.ping_passed(self.from.other(), &payload),
-            Opcode::Close => self.peer_close(&payload, journal),
-            _ => {
-                let ours = journal.pong(self.from, &payload);
-                let whole_here = raw.is_none();
-                if ours && (held || whole_here) {
-                    self.pass(edited, &chunk[passed..at]);
-                    return chunk.len();
-                }
-            }
-        }
-        if held && let Some(raw) = raw {
-            // `raw` ends with this step's bytes.
-            self.pass(edited, &raw);
-            return chunk.len();
-        }
-        passed
-    }
-
-    fn peer_close(&mut self, payload: &[u8], journal: &mut Journal) {
-        self.saw_close = true;
-        self.close_due = false;
-        self.ping_due = false;
-        let close = match encode::close_payload(payload) {
-            Ok(close) => close,
-            Err(violation) => {
-                self.strictly(violation, journal);
-                None
-            }
-        };
-        if close
-            .as_ref()
-            .is_some_and(|(code, _)| !encode::sendable(*code))
-        {
-            self.strictly(Violation::CloseCode, journal);
-        }
-        journal.close_seen(self.from, close);
-    }
-
-    fn strictly(&self, violation: Violation, journal: &mut Journal) {
-        if journal.handle.settings.strict {
-            journal.violation.get_or_insert(violation);
-        }
-    }
-
-    /// The bytes behind `before` are not valid framing.
-    #[cold]
-    fn invalid(
-        &mut self,
-        violation: Violation,
-        before: &[u8],
-        passed: usize,
-        edited: &mut Option<Vec<u8>>,
-        journal: &mut Journal,
-    ) -> usize {
-        let clean = self.scanner.at_border() || self.holding;
-        let held = std::mem::take(&mut self.holding);
-        self.bulk = false;
-        if journal.handle.settings.strict {
-            journal.violation.get_or_insert(violation);
-            // What was valid is passed on. With a clean border there, the Close that the
-            // violation leads to can follow; else the stream just ends.
-            self.pass(edited, &before[passed..]);
-            self.violated = true;
-            self.clean = clean && !self.discarding;
-            self.observing = false;
-            self.discarding = true;
-            return before.len();
-        }
-        self.observing = false;
-        if held {
-            self.pass(edited, self.scanner.pending());
-        }
-        passed
-    }
-
     /// Writes, and keeps what the sink does not take.
     #[inline]
     fn write(&mut self, to: &Io, bytes: &[u8], journal: &mut Journal) {
@@ -490,7 +340,7 @@ impl Direction {
             Ok(n) => self.keep(&bytes[n..]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(bytes),
             Err(error) => {
-                journal.failed(self.from.other(), &error);
+                journal.failed(self.scanner.sender().other(), &error);
                 self.sink_lost();
             }
         }
@@ -532,7 +382,7 @@ impl Direction {
             Poll::Pending => false,
             Poll::Ready(Ok(())) => true,
             Poll::Ready(Err(error)) => {
-                journal.failed(self.from.other(), &error);
+                journal.failed(self.scanner.sender().other(), &error);
                 self.sink_lost();
                 true
             }
@@ -553,6 +403,11 @@ impl Direction {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether a Close has gone this way, and nothing that matters can follow it.
+    pub(super) fn is_over(&self) -> bool {
+        self.flushed() && (self.saw_close || (self.close_sent && self.done))
     }
 
     /// Whether everything that was to be written is.

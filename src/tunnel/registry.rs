@@ -1,23 +1,28 @@
-//! A worker's live tunnels and their only clock. One call a tick looks at all of them:
-//! silence is seen by comparing byte counters, so no message reads a clock, and no tunnel
-//! owns a timer. An idle tunnel's task is not woken.
+//! A worker's live tunnels and their only clock. Silence is seen by comparing byte counters,
+//! so no message reads a clock, and no tunnel owns a timer. A tick reads four bytes for each
+//! tunnel, and looks closer only where something can be due. An idle tunnel's task is not
+//! woken.
 //!
 //! Decides when something is due; how it is carried out is the tunnel's own matter.
 
-use std::cell::{Cell, RefCell};
+mod entry;
+
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::frame::Side;
-use super::handle::{CloseOrder, Cut, Phase, TunnelHandle, command};
+use self::entry::Entry;
+use super::handle::{CloseOrder, Cut, TunnelHandle};
 use super::report::ClosedBy;
 use crate::config::DrainConfig;
 
 /// How often [`tick`] should be called.
 pub const TICK: Duration = Duration::from_millis(250);
-/// Without anything that ends, only every so many ticks look at the tunnels.
-const SCAN_EVERY: u32 = 4;
+
+/// A drain's deadline is the process's, which counts what it cuts; here it only stands in
+/// for one that does not come, so it must not be the first.
+const DRAIN_SLACK: Duration = Duration::from_millis(500);
 
 /// A moment in tenths of a second since the registry began; enough for 13 years.
 type Moment = u32;
@@ -26,35 +31,6 @@ const NEVER: Moment = Moment::MAX;
 
 fn tenths(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(100)).unwrap_or(NEVER)
-}
-
-/// What the clock knows of one side.
-#[derive(Debug, Clone, Copy)]
-struct Pulse {
-    /// The byte counter when last looked at, its low half.
-    bytes: u32,
-    /// How many of those answered our Pings.
-    swallowed: u32,
-    /// When bytes were last seen to have come.
-    heard: Moment,
-    /// The same without answers to our Pings: keep-alive must not defeat the idle timeout.
-    active: Moment,
-    /// When our unanswered Ping was seen to have been written; [`NEVER`] without one.
-    pinged: Moment,
-    /// The handle's count of our Pings when last looked at.
-    pings: u8,
-    /// A Ping was asked for and is not written yet.
-    asked: bool,
-}
-
-#[derive(Debug)]
-struct Entry {
-    handle: Arc<TunnelHandle>,
-    sides: [Pulse; 2],
-    max_age: Moment,
-    drain: Moment,
-    deadline: Moment,
-    phase: Phase,
 }
 
 /// A drain under way.
@@ -70,19 +46,19 @@ struct Drain {
 struct Registry {
     epoch: Instant,
     entries: Vec<Entry>,
+    /// When each entry must be looked at, at its index: apart from the entries, so that
+    /// thousands of idle ones cost a tick a few cache lines.
+    due: Vec<Moment>,
     drain: Option<Drain>,
-    ticks: u32,
 }
 
 thread_local! {
     static REGISTRY: RefCell<Registry> = RefCell::new(Registry {
         epoch: Instant::now(),
         entries: Vec::new(),
+        due: Vec::new(),
         drain: None,
-        ticks: 0,
     });
-    /// A tunnel's phase may have changed: the next tick looks at all.
-    static ENDING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// How many tunnels live on this thread.
@@ -105,11 +81,7 @@ pub fn handles() -> Vec<Arc<TunnelHandle>> {
 
 /// Serves every deadline of every tunnel of this thread; to be called every [`TICK`].
 pub fn tick(now: Instant) {
-    let ending = ENDING.replace(false);
-    let again = REGISTRY.with_borrow_mut(|registry| registry.tick(now, ending));
-    if again {
-        ENDING.set(true);
-    }
+    REGISTRY.with_borrow_mut(|registry| registry.tick(now));
 }
 
 /// Marks every tunnel of this thread, and those still to come, for a close at a moment
@@ -128,14 +100,14 @@ pub fn drain(config: &DrainConfig, now: Instant) {
             order,
             from,
             over: tenths(config.over),
-            deadline: from.saturating_add(tenths(config.deadline)),
+            deadline: from.saturating_add(tenths(config.deadline + DRAIN_SLACK)),
         };
-        for entry in &mut registry.entries {
+        for (entry, due) in registry.entries.iter_mut().zip(&mut registry.due) {
             entry.drain = drain.pick(from);
+            *due = (*due).min(entry.drain).min(drain.deadline);
         }
         registry.drain = Some(drain);
     });
-    ENDING.set(true);
 }
 
 /// Takes a drain back for the tunnels that it has not reached yet.
@@ -165,28 +137,15 @@ pub(super) fn add(handle: &Arc<TunnelHandle>) {
             let share = settings.max_age_jitter.clamp(0.0, 1.0) * fastrand::f64();
             now.saturating_add(tenths(age.mul_f64(1.0 - share)))
         });
-        let pulse = Pulse {
-            bytes: 0,
-            swallowed: 0,
-            heard: now,
-            active: now,
-            pinged: NEVER,
-            pings: 0,
-            asked: false,
-        };
         let drain = registry
             .drain
             .as_ref()
             .map_or(NEVER, |drain| drain.pick(now));
         handle.index.store(registry.entries.len() as u32, Relaxed);
-        registry.entries.push(Entry {
-            handle: handle.clone(),
-            sides: [pulse; 2],
-            max_age,
-            drain,
-            deadline: NEVER,
-            phase: Phase::Open,
-        });
+        let entry = Entry::new(handle.clone(), now, max_age, drain);
+        let due = entry.next_look(now, registry.drain.as_ref());
+        registry.due.push(due);
+        registry.entries.push(entry);
     });
 }
 
@@ -209,13 +168,22 @@ pub(super) fn remove(handle: &Arc<TunnelHandle>) {
             if entries.is_empty() {
                 entries.shrink_to(64);
             }
+            registry.due.swap_remove(index);
         }
     });
 }
 
-/// A tunnel's phase has changed.
-pub(super) fn ending() {
-    let _ = ENDING.try_with(|ending| ending.set(true));
+/// The tunnel's phase has changed: the next tick looks at it.
+pub(super) fn touch(handle: &TunnelHandle) {
+    let _ = REGISTRY.try_with(|registry| {
+        let Ok(mut registry) = registry.try_borrow_mut() else {
+            return;
+        };
+        let index = handle.index.load(Relaxed) as usize;
+        if let Some(due) = registry.due.get_mut(index) {
+            *due = 0;
+        }
+    });
 }
 
 impl Drain {
@@ -232,145 +200,17 @@ impl Registry {
         Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER - 1)
     }
 
-    /// Returns whether the next tick must look at all tunnels too.
-    fn tick(&mut self, now: Instant, ending: bool) -> bool {
-        self.ticks = self.ticks.wrapping_add(1);
-        if !ending && self.drain.is_none() && !self.ticks.is_multiple_of(SCAN_EVERY) {
-            return false;
-        }
+    fn tick(&mut self, now: Instant) {
         let now = self.moment(now);
-        let mut again = false;
-        for entry in &mut self.entries {
-            entry.look(now, self.drain.as_ref());
-            again |= entry.phase != Phase::Open;
-        }
-        again
-    }
-}
-
-impl Entry {
-    fn look(&mut self, now: Moment, drain: Option<&Drain>) {
-        self.observe_bytes(now);
-        self.observe_phase(now);
-        if let Some(drain) = drain {
-            if now >= drain.deadline {
-                self.handle.cut(Cut::Drain);
-                return;
-            }
-            if now >= self.drain {
-                self.drain = NEVER;
-                self.handle.close(drain.order.clone());
-            }
-        }
-        if now >= self.deadline {
-            self.deadline = NEVER;
-            let why = if self.phase == Phase::Half {
-                Cut::HalfClose
-            } else {
-                Cut::Close
-            };
-            self.handle.cut(why);
-            return;
-        }
-        if matches!(self.phase, Phase::Open | Phase::Half) {
-            self.serve_limits(now);
-        }
-    }
-
-    fn observe_bytes(&mut self, now: Moment) {
-        for (i, pulse) in self.sides.iter_mut().enumerate() {
-            let bytes = self.handle.counters[i].bytes() as u32;
-            if bytes == pulse.bytes {
+        let drain = self.drain.as_ref();
+        for (index, due) in self.due.iter_mut().enumerate() {
+            if *due > now {
                 continue;
             }
-            let swallowed = self.handle.swallowed[i].load(Relaxed);
-            if bytes.wrapping_sub(swallowed) != pulse.bytes.wrapping_sub(pulse.swallowed) {
-                pulse.active = now;
-            }
-            pulse.bytes = bytes;
-            pulse.swallowed = swallowed;
-            pulse.heard = now;
-            pulse.pinged = NEVER;
-        }
-    }
-
-    fn observe_phase(&mut self, now: Moment) {
-        let phase = self.handle.phase();
-        if phase == self.phase {
-            return;
-        }
-        self.phase = phase;
-        let settings = &self.handle.settings;
-        let limit = match phase {
-            Phase::Open => return self.deadline = NEVER,
-            Phase::Half | Phase::Border => settings.half_close_timeout,
-            Phase::Closing => settings.close_timeout,
-        };
-        self.deadline = now.saturating_add(tenths(limit));
-    }
-
-    /// Idle timeout, maximum age and keep-alive.
-    fn serve_limits(&mut self, now: Moment) {
-        let [client, upstream] = &self.sides;
-        let settings = self.handle.settings.clone();
-        let silent = now.saturating_sub(client.active.max(upstream.active));
-        if settings
-            .idle_timeout
-            .is_some_and(|limit| silent >= tenths(limit))
-        {
-            self.close(ClosedBy::Idle, "idle timeout");
-        } else if now >= self.max_age {
-            self.max_age = NEVER;
-            self.close(ClosedBy::MaxAge, "maximum age reached");
-        } else if let Some(interval) = settings.ping_interval.filter(|_| self.phase == Phase::Open)
-        {
-            let timeout = tenths(settings.ping_timeout);
-            self.keep_alive(Side::Client, now, tenths(interval), timeout);
-            self.keep_alive(Side::Upstream, now, tenths(interval), timeout);
-        }
-    }
-
-    fn keep_alive(&mut self, side: Side, now: Moment, interval: u32, timeout: u32) {
-        let pulse = &mut self.sides[side as usize];
-        let pings = self.handle.pinged[side as usize].load(Relaxed);
-        if pings != pulse.pings {
-            pulse.pings = pings;
-            pulse.asked = false;
-            // Bytes that came since the last look may be the answer already.
-            if pulse.heard != now {
-                pulse.pinged = now;
+            if let Some(entry) = self.entries.get_mut(index) {
+                entry.look(now, drain);
+                *due = entry.next_look(now, drain);
             }
         }
-        if pulse.pinged != NEVER {
-            if now.saturating_sub(pulse.pinged) >= timeout {
-                pulse.pinged = NEVER;
-                self.close(
-                    ClosedBy::KeepAlive,
-                    match side {
-                        Side::Client => "client did not answer a ping",
-                        Side::Upstream => "upstream did not answer a ping",
-                    },
-                );
-            }
-        } else if !pulse.asked && now.saturating_sub(pulse.heard) >= interval {
-            pulse.asked = true;
-            self.handle.ask(match side {
-                Side::Client => command::PING_CLIENT,
-                Side::Upstream => command::PING_UPSTREAM,
-            });
-        }
-    }
-
-    fn close(&self, by: ClosedBy, why: &'static str) {
-        self.handle.close(Arc::new(CloseOrder {
-            by,
-            detail: (by == ClosedBy::KeepAlive).then_some(why),
-            client_code: GOING_AWAY,
-            upstream_code: GOING_AWAY,
-            reason: why.into(),
-        }));
     }
 }
-
-/// RFC 6455 section 7.4.1.
-const GOING_AWAY: u16 = 1001;

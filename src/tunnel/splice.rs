@@ -39,18 +39,15 @@ struct Ends {
     filled: usize,
 }
 
-/// A pipe on loan from the worker; one pointer, for idle tunnels hold the place for it.
-#[derive(Debug)]
-pub(super) struct Pipe {
-    /// `None` only while it is being dropped.
-    ends: Option<Box<Ends>>,
-}
+/// The place for a pipe on loan from the worker; one pointer, for idle tunnels hold it too.
+#[derive(Debug, Default)]
+pub(super) struct Pipe(Option<Box<Ends>>);
 
 impl Pipe {
-    /// A pooled pipe or a new one; `None` where there is none to be had.
-    fn borrow() -> Option<Pipe> {
+    /// A pooled pipe or a new one; empty where there is none to be had.
+    fn borrow() -> Pipe {
         if UNSUPPORTED.get() || LENT.get() >= MOST {
-            return None;
+            return Pipe(None);
         }
         let pooled = POOL.with_borrow_mut(Vec::pop);
         let ends = pooled.or_else(|| {
@@ -63,17 +60,27 @@ impl Pipe {
                 write,
                 filled: 0,
             }))
-        })?;
-        LENT.set(LENT.get() + 1);
-        Some(Pipe { ends: Some(ends) })
+        });
+        if ends.is_some() {
+            LENT.set(LENT.get() + 1);
+        }
+        Pipe(ends)
+    }
+
+    /// Whether no pipe is here.
+    pub(super) fn is_none(&self) -> bool {
+        self.0.is_none()
     }
 }
 
 impl Drop for Pipe {
     fn drop(&mut self) {
+        let Some(ends) = self.0.take() else {
+            return;
+        };
         // Only an empty pipe may serve another tunnel. The thread's end may come first.
         let _ = LENT.try_with(|lent| lent.set(lent.get().saturating_sub(1)));
-        if let Some(ends) = self.ends.take().filter(|ends| ends.filled == 0) {
+        if ends.filled == 0 {
             let _ = POOL.try_with(|pool| {
                 let mut pool = pool.borrow_mut();
                 if pool.len() < KEPT {
@@ -99,7 +106,7 @@ pub(super) enum Moved {
 }
 
 /// Moves up to `left` bytes from the socket into a pipe, which is left in `slot`.
-pub(super) fn fill(from: &Io, left: u64, slot: &mut Option<Pipe>, cx: &mut Context<'_>) -> Moved {
+pub(super) fn fill(from: &Io, left: u64, slot: &mut Pipe, cx: &mut Context<'_>) -> Moved {
     let most = left.min(CAPACITY as u64) as usize;
     loop {
         match from.poll_read_ready(cx) {
@@ -107,10 +114,8 @@ pub(super) fn fill(from: &Io, left: u64, slot: &mut Option<Pipe>, cx: &mut Conte
             Poll::Ready(Err(error)) => return Moved::Failed(error),
             Poll::Ready(Ok(())) => {}
         }
-        let Some(mut pipe) = Pipe::borrow() else {
-            return Moved::Unable;
-        };
-        let Some(ends) = &mut pipe.ends else {
+        let mut pipe = Pipe::borrow();
+        let Some(ends) = &mut pipe.0 else {
             return Moved::Unable;
         };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
@@ -128,7 +133,7 @@ pub(super) fn fill(from: &Io, left: u64, slot: &mut Option<Pipe>, cx: &mut Conte
             Ok(0) => return Moved::End,
             Ok(n) => {
                 ends.filled = n;
-                *slot = Some(pipe);
+                *slot = pipe;
                 return Moved::Bytes(n);
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -152,11 +157,8 @@ pub(super) enum Drained {
 }
 
 /// Moves the bytes of the pipe in `slot`, if there is one, to the socket.
-pub(super) fn drain(slot: &mut Option<Pipe>, to: &Io, cx: &mut Context<'_>) -> io::Result<Drained> {
-    while let Some(pipe) = slot {
-        let Some(ends) = &mut pipe.ends else {
-            return Ok(Drained::Empty);
-        };
+pub(super) fn drain(slot: &mut Pipe, to: &Io, cx: &mut Context<'_>) -> io::Result<Drained> {
+    while let Some(ends) = &mut slot.0 {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         let moved = to.try_io(Interest::WRITABLE, |fd| {
             Ok(rustix::pipe::splice(
@@ -181,13 +183,13 @@ pub(super) fn drain(slot: &mut Option<Pipe>, to: &Io, cx: &mut Context<'_>) -> i
                 let mut bytes = vec![0; ends.filled];
                 read_all(&ends.read, &mut bytes)?;
                 ends.filled = 0;
-                *slot = None;
+                *slot = Pipe::default();
                 return Ok(Drained::Stranded(bytes));
             }
             Err(error) => return Err(error),
         }
         if ends.filled == 0 {
-            *slot = None;
+            *slot = Pipe::default();
         }
     }
     Ok(Drained::Empty)

@@ -94,7 +94,7 @@ async fn a_peers_close_is_relayed_and_reported() {
         .await
         .expect("write");
     assert_eq!(read(&mut client, 4).await, close_frame(1001, ""));
-    until("the phase", || handle.phase() == Phase::Closing).await;
+    until("the phase", || handle.phase() == Phase::Closed).await;
     drop(upstream);
     assert_eq!(read_to_end(&mut client).await, b"");
     drop(client);
@@ -153,6 +153,68 @@ async fn our_close_goes_both_ways_and_ends_in_order() {
         (ended.closes.sent_client, ended.closes.sent_upstream),
         (Some(1012), Some(1001))
     );
+}
+
+/// Both peers answer our Close, or each other's, and leave their connections open.
+async fn answered(by_us: bool) -> (TcpStream, TcpStream) {
+    let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
+    let bye = client_frame(0x88, b"\x03\xe9");
+    if by_us {
+        handle.close(order(ClosedBy::Drain));
+        let expected = close_frame(1012, "service restart");
+        assert_eq!(read(&mut client, expected.len()).await, expected);
+        read_masked(&mut upstream).await;
+        client.write_all(&bye).await.expect("write");
+    } else {
+        client.write_all(&bye).await.expect("write");
+        assert_eq!(read(&mut upstream, bye.len()).await, bye);
+    }
+    let answer = close_frame(1001, "");
+    upstream.write_all(&answer).await.expect("write");
+    if !by_us {
+        assert_eq!(read(&mut client, answer.len()).await, answer);
+    }
+    // As its server we end the client's stream at once.
+    assert_eq!(read_to_end(&mut client).await, b"");
+    until("the phase", || handle.phase() == Phase::Closed).await;
+    assert_eq!(
+        registry::count(),
+        1,
+        "the upstream may end its stream first"
+    );
+    (client, upstream)
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_behind_the_handshake_ends_the_tunnel() {
+    for by_us in [true, false] {
+        let (client, upstream) = answered(by_us).await;
+        drop(upstream);
+        // Without a tick, and without the client.
+        assert_eq!(ended().await.detail, None);
+        drop(client);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_waited_for_longer_than_a_tick_behind_the_handshake() {
+    for by_us in [true, false] {
+        let (client, mut upstream) = answered(by_us).await;
+        let now = Instant::now();
+        registry::tick(now);
+        tokio::task::yield_now().await;
+        assert_eq!(registry::count(), 1, "its moment has only begun");
+        registry::tick(now + registry::TICK);
+        let by = if by_us {
+            ClosedBy::Drain
+        } else {
+            ClosedBy::Client
+        };
+        let ended = ended().await;
+        assert_eq!((ended.closed_by, ended.detail), (by, None));
+        assert_eq!(read_to_end(&mut upstream).await, b"");
+        drop(client);
+    }
 }
 
 #[tokio::test]

@@ -177,7 +177,7 @@ async fn answers_to_our_pings_do_not_defeat_the_idle_timeout() {
                 .all(|s| handle.counters(*s).tally().pongs == answered)
         })
         .await;
-        tick_at(at * SECOND + SECOND / 2);
+        tick_at(at * SECOND + SECOND);
     }
     assert!(handle.order().is_none());
     tick_at(101 * SECOND);
@@ -190,8 +190,8 @@ async fn no_ping_stands_inside_a_frame() {
     let frame = server_frame(0x82, &noise(1, 5000));
     upstream.write_all(&frame[..2000]).await.expect("write");
     assert_eq!(read(&mut client, 2000).await, frame[..2000]);
-    tick_at(SECOND);
-    tick_at(32 * SECOND);
+    tick_at(2 * SECOND);
+    tick_at(33 * SECOND);
     // The upstream's direction is free: its Ping shows that the tick has been obeyed.
     read(&mut upstream, 18).await;
     let tail = [&frame[2000..], &server_frame(0x81, b"next")].concat();
@@ -263,4 +263,48 @@ async fn a_drain_taken_back_spares_the_rest_and_a_cut_spares_none() {
     let ended = ended().await;
     assert_eq!(ended.closed_by, ClosedBy::Drain);
     assert_eq!(ended.detail.as_deref(), Some("drain deadline"));
+}
+
+#[tokio::test]
+async fn an_aged_tunnels_upstream_has_tcp_keep_alive() {
+    let (_client, near_client) = tcp_pair().await;
+    let (_upstream, near_upstream) = tcp_pair().await;
+    let fd = rustix::io::dup(&near_upstream).expect("dup");
+    let kept_alive = || rustix::net::sockopt::socket_keepalive(&fd).expect("getsockopt");
+    spawn(spec(near_client, near_upstream));
+    tick_at(4 * SECOND);
+    tokio::task::yield_now().await;
+    assert!(!kept_alive(), "a short life is not worth the calls");
+    tick_at(6 * SECOND);
+    until("keep-alive", kept_alive).await;
+    let idle = rustix::net::sockopt::tcp_keepidle(&fd).expect("getsockopt");
+    assert_eq!(idle, crate::listen::socket::KEEPALIVE_IDLE);
+}
+
+#[tokio::test]
+async fn silence_is_measured_closely_enough() {
+    // The look that notices the bytes comes at most a 64th of the limit after them.
+    let limit = 640 * SECOND;
+    let (mut client, mut upstream, handle) = open(WebSocketConfig {
+        idle_timeout: Some(limit),
+        ..WebSocketConfig::default()
+    })
+    .await;
+    let start = Instant::now();
+    let spoken = 305 * SECOND;
+    let mut at = Duration::ZERO;
+    while handle.order().is_none() {
+        at += registry::TICK;
+        if at == spoken {
+            upstream
+                .write_all(&server_frame(0x81, b"x"))
+                .await
+                .expect("write");
+            read(&mut client, 3).await;
+        }
+        registry::tick(start + at);
+        assert!(at < 2 * limit, "never idle");
+    }
+    assert!(at >= spoken + limit, "{at:?}");
+    assert!(at <= spoken + limit + limit / 64 + SECOND, "{at:?}");
 }

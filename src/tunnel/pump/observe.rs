@@ -1,0 +1,168 @@
+//! What passes through one direction is followed here frame by frame (RFC 6455 sections 5
+//! and 7): which bytes are left out, held back or added. Reads and writes nothing.
+
+use super::super::encode;
+use super::super::frame::{Kind, Opcode, Violation};
+use super::super::journal::Journal;
+use super::Direction;
+
+impl Direction {
+    /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
+    /// be left out or added, and then `chunk` from the returned index on.
+    #[inline]
+    pub(super) fn observe(
+        &mut self,
+        chunk: &[u8],
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> usize {
+        journal.handle.counters[self.scanner.sender() as usize].received(chunk.len());
+        // `chunk[..passed]` is in `edited` already, or left out.
+        let mut passed = 0;
+        let mut at = 0;
+        while at < chunk.len() && self.observing {
+            let counters = &journal.handle.counters[self.scanner.sender() as usize];
+            let step = self.scanner.step(&chunk[at..], counters);
+            let end = at + step.used;
+            match step.kind {
+                Kind::Data => {}
+                Kind::Control(opcode) => {
+                    passed = self.control(opcode, &chunk[..end], at, passed, edited, journal);
+                }
+                Kind::Invalid(violation) => {
+                    passed = self.invalid(violation, &chunk[..at], passed, edited, journal);
+                }
+            }
+            if (self.close_due || self.ping_due) && self.scanner.at_border() && self.observing {
+                let out = edited.get_or_insert_default();
+                out.extend_from_slice(&chunk[passed..end]);
+                out.extend_from_slice(&self.injection(journal));
+                passed = end;
+            }
+            if self.observing && self.scanner.inside_pong() && journal.pinged(self.scanner.sender())
+            {
+                passed = self.hold(chunk, at, passed, edited);
+            }
+            at = end;
+        }
+        if self.discarding { chunk.len() } else { passed }
+    }
+
+    /// A Pong has begun at `at` and goes on behind the chunk: it waits until it can be told
+    /// whether it is the answer to a Ping of ours.
+    #[cold]
+    fn hold(
+        &mut self,
+        chunk: &[u8],
+        at: usize,
+        passed: usize,
+        edited: &mut Option<Vec<u8>>,
+    ) -> usize {
+        // Its first part may have been passed on before the first Ping of ours.
+        let begun_here = self.scanner.pending().len() == chunk.len() - at;
+        if !self.holding && !begun_here {
+            return passed;
+        }
+        self.holding = true;
+        self.pass(edited, &chunk[passed..at]);
+        chunk.len()
+    }
+
+    /// Puts bytes among those to be written, unless nothing may follow any more.
+    fn pass(&self, edited: &mut Option<Vec<u8>>, bytes: &[u8]) {
+        if !self.discarding {
+            edited.get_or_insert_default().extend_from_slice(bytes);
+        }
+    }
+
+    /// A control frame is complete; `chunk` ends with it and `at` is where its last step
+    /// began.
+    #[cold]
+    fn control(
+        &mut self,
+        opcode: Opcode,
+        chunk: &[u8],
+        at: usize,
+        passed: usize,
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> usize {
+        let (payload, raw) = self.scanner.control(&chunk[at..]);
+        let held = std::mem::take(&mut self.holding);
+        match opcode {
+            Opcode::Ping => journal.ping_passed(self.scanner.sender().other(), &payload),
+            Opcode::Close => self.peer_close(&payload, journal),
+            _ => {
+                let ours = journal.pong(self.scanner.sender(), &payload);
+                let whole_here = raw.is_none();
+                if ours && (held || whole_here) {
+                    self.pass(edited, &chunk[passed..at]);
+                    return chunk.len();
+                }
+            }
+        }
+        if held && let Some(raw) = raw {
+            // `raw` ends with this step's bytes.
+            self.pass(edited, &raw);
+            return chunk.len();
+        }
+        passed
+    }
+
+    fn peer_close(&mut self, payload: &[u8], journal: &mut Journal) {
+        self.saw_close = true;
+        self.close_due = false;
+        self.ping_due = false;
+        let close = match encode::close_payload(payload) {
+            Ok(close) => close,
+            Err(violation) => {
+                self.strictly(violation, journal);
+                None
+            }
+        };
+        if close
+            .as_ref()
+            .is_some_and(|(code, _)| !encode::sendable(*code))
+        {
+            self.strictly(Violation::CloseCode, journal);
+        }
+        journal.close_seen(self.scanner.sender(), close);
+    }
+
+    fn strictly(&self, violation: Violation, journal: &mut Journal) {
+        if journal.handle.settings.strict {
+            journal.violation.get_or_insert(violation);
+        }
+    }
+
+    /// The bytes behind `before` are not valid framing.
+    #[cold]
+    fn invalid(
+        &mut self,
+        violation: Violation,
+        before: &[u8],
+        passed: usize,
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> usize {
+        let clean = self.scanner.at_border() || self.holding;
+        let held = std::mem::take(&mut self.holding);
+        self.bulk = false;
+        if journal.handle.settings.strict {
+            journal.violation.get_or_insert(violation);
+            // What was valid is passed on. With a clean border there, the Close that the
+            // violation leads to can follow; else the stream just ends.
+            self.pass(edited, &before[passed..]);
+            self.violated = true;
+            self.clean = clean && !self.discarding;
+            self.observing = false;
+            self.discarding = true;
+            return before.len();
+        }
+        self.observing = false;
+        if held {
+            self.pass(edited, self.scanner.pending());
+        }
+        passed
+    }
+}

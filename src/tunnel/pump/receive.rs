@@ -1,0 +1,157 @@
+//! One receive for one wake-up: the waker is registered only where it may not be, and
+//! readiness is given up behind a short read without asking the kernel again.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use rustix::net::{RecvFlags, recv};
+use tokio::io::Interest;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::coop;
+
+use crate::io::Io;
+
+/// Whether the task's waker stands at a source. To ask again, which takes a lock and a copy
+/// of the waker, costs more than all else that a direction does when it has nothing to read.
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// Set when the last poll found nothing, and with that left the waker at the source.
+    /// It stays there until the source is ready; and nobody takes that readiness back
+    /// but [`receive`] and whoever calls [`Watch::disarm`]. So: set, and the source is not
+    /// ready, means that the waker is there.
+    armed: bool,
+    /// Only where readiness and wake-up come in one piece, seen from the task, is that true:
+    /// where the thread that runs the tasks also waits for events.
+    may_arm: bool,
+}
+
+impl Watch {
+    pub(super) fn new() -> Watch {
+        let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
+        Watch {
+            armed: false,
+            may_arm: matches!(flavor, Ok(RuntimeFlavor::CurrentThread)),
+        }
+    }
+
+    /// Whether the waker is there.
+    #[inline]
+    pub(super) fn is_waiting(&self, from: &Io) -> bool {
+        self.armed && from.try_io(Interest::READABLE, |_| Ok(())).is_err()
+    }
+
+    /// To be called before anybody else polls or reads the source, and where there is
+    /// something else to do than to wait for it.
+    pub(super) fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+/// Reads once, as `AsyncRead` does: 0 is the end of the stream. `Pending` leaves the waker
+/// at the source.
+#[inline]
+pub(super) fn receive(
+    from: &Io,
+    watch: &mut Watch,
+    buffer: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        if !watch.armed {
+            // Without budget it is not the source that says `Pending`.
+            let asked = coop::has_budget_remaining();
+            match from.poll_read_ready(cx) {
+                Poll::Pending => {
+                    watch.armed = asked && watch.may_arm;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => {}
+            }
+        }
+        let mut tried = false;
+        let mut short = 0;
+        let result = from.try_io(Interest::READABLE, |fd| {
+            tried = true;
+            let (n, _) = recv(fd, &mut *buffer, RecvFlags::empty())?;
+            if n > 0 && n < buffer.len() {
+                // The socket is empty: the next bytes are a new event of the kernel's, and
+                // an end that has come already keeps its own readiness.
+                short = n;
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            Ok(n)
+        });
+        if tried {
+            watch.armed = false;
+        }
+        match result {
+            _ if short > 0 => return Poll::Ready(Ok(short)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if watch.armed {
+                    return Poll::Pending;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::task::ready;
+
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (UnixStream, Io) {
+        let (far, near) = UnixStream::pair().expect("a pair");
+        (far, near.into())
+    }
+
+    #[tokio::test]
+    async fn a_wake_up_is_had_for_every_write() {
+        let (mut far, near) = pair();
+        let mut watch = Watch::new();
+        let mut buffer = [0; 64];
+        for n in 1..64 {
+            let (written, read) = tokio::join!(
+                far.write_all(&[7; 64][..n]),
+                poll_fn(|cx| receive(&near, &mut watch, &mut buffer, cx))
+            );
+            written.expect("write");
+            assert_eq!(read.expect("read"), n);
+            // Twice Pending: registered, and still so.
+            for _ in 0..2 {
+                poll_fn(|cx| {
+                    assert!(receive(&near, &mut watch, &mut buffer, cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+                assert!(watch.is_waiting(&near));
+            }
+        }
+        drop(far);
+        let end = poll_fn(|cx| receive(&near, &mut watch, &mut buffer, cx)).await;
+        assert_eq!(end.expect("read"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_task_out_of_budget_has_left_no_waker() {
+        let (_far, near) = pair();
+        let mut watch = Watch::new();
+        poll_fn(|cx| {
+            while coop::has_budget_remaining() {
+                ready!(coop::poll_proceed(cx)).made_progress();
+            }
+            assert!(receive(&near, &mut watch, &mut [0; 8], cx).is_pending());
+            assert!(!watch.armed);
+            Poll::Ready(())
+        })
+        .await;
+    }
+}

@@ -145,6 +145,7 @@ fn plan(
     record: &mut Record,
 ) -> Result<Plan, ProxyError> {
     let authority = take_authority(&mut parts)?;
+    record.asked_of(&authority);
     if let Some(answer) = answer_by_hop_count(&mut parts) {
         return Ok(Plan::Answer(answer));
     }

@@ -164,7 +164,7 @@ pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<Hea
         if let Some(chain) = &peer.chain {
             headers.insert(&FOR, chain.clone());
         }
-        if let Some(host) = &host {
+        if let Some(host) = host.as_ref().filter(|host| !host.is_empty()) {
             headers.insert(&HOST, host.clone());
         }
     }
@@ -203,7 +203,7 @@ pub fn write_direct(
     if let Some(chain) = &peer.chain {
         write_field(out, b"x-forwarded-for", chain.as_bytes());
     }
-    if let Some(host) = host {
+    if let Some(host) = host.filter(|host| !host.is_empty()) {
         write_field(out, b"x-forwarded-host", host.as_bytes());
     }
     let name = policy.request_id.as_ref()?;

@@ -63,7 +63,7 @@ impl Record {
             Box::new(Request {
                 method: parts.method.clone(),
                 uri: parts.uri.clone(),
-                host: parts.headers.get(header::HOST).cloned(),
+                host: None,
                 behind: context.behind_proxy(&parts.headers),
             })
         });
@@ -88,6 +88,13 @@ impl Record {
     /// When the exchange began.
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// The authority it is for, which an absolute-form target names instead of Host.
+    pub fn asked_of(&mut self, authority: &HeaderValue) {
+        if let Some(request) = &mut self.request {
+            request.host = Some(authority.clone());
+        }
     }
 
     /// The route it took.
@@ -149,6 +156,16 @@ impl Record {
     /// A handshake failed, and this is why.
     pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
         metrics::handshake_refused(diagnosis.cause);
+        if !access_log::is_on() {
+            // Otherwise the access record says so.
+            tracing::warn!(
+                route = self.route.as_ref().map(|route| &*route.name),
+                cause = diagnosis.cause,
+                likely = &*diagnosis.likely,
+                mend = &*diagnosis.mend,
+                "a WebSocket handshake was refused"
+            );
+        }
         let failure = self.error.get_or_insert(Failure {
             kind: "http_upgrade_failed",
             detail: Cow::Borrowed("the handshake was refused"),

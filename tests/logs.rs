@@ -182,3 +182,20 @@ fn values_from_outside_cannot_forge_a_line() {
     let forged = |json: &Value| json["kind"] == "forged";
     assert!(!proxy.access().iter().any(forged));
 }
+
+#[test]
+fn behind_a_trusted_proxy_the_client_is_whom_it_vouches_for() {
+    let backend = HttpBackend::start();
+    let trusting = "[http]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    let chain = "GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 1.1.1.1, 203.0.113.9\r\n\r\n";
+    let proxy = Proxy::with(backend.address(), trusting);
+    proxy.send(chain).read_response();
+    assert_eq!(exchange(&proxy)["client"], "203.0.113.9");
+    let proxy = Proxy::minimal(backend.address());
+    proxy.send(chain).read_response();
+    let record = exchange(&proxy);
+    assert!(
+        record["client"].as_str().unwrap().starts_with("127.0.0.1:"),
+        "{record}"
+    );
+}

@@ -24,8 +24,8 @@ const MOST: usize = 64;
 /// Empty pipes that a worker keeps.
 const KEPT: usize = 4;
 
-// Boxed as they are lent, so that lending allocates nothing.
 thread_local! {
+    #[allow(clippy::vec_box, reason = "boxed as they are lent: lending allocates nothing")]
     static POOL: RefCell<Vec<Box<Ends>>> = const { RefCell::new(Vec::new()) };
     static LENT: Cell<usize> = const { Cell::new(0) };
     static UNSUPPORTED: Cell<bool> = const { Cell::new(false) };

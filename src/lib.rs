@@ -1,6 +1,7 @@
 //! sluice: a WebSocket-aware HTTP reverse proxy.
 
 pub mod access_log;
+pub mod allocator;
 pub mod cli;
 pub mod config;
 pub mod http;

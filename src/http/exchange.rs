@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use super::body::ExchangeBody;
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
-use super::forwarded::{self, Forwarding};
+use super::forwarded::{self, Forwarding, RequestId};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
 use super::{diagnosis, forward, headers, live, upgrade};
@@ -195,8 +195,7 @@ fn plan(
     };
     let is_handshake = handshake.is_some();
     // With nothing else to change, our fields need not go through the map.
-    let direct = !is_handshake
-        && route.config.request_headers == HeaderEdits::default()
+    let direct = route.config.request_headers == HeaderEdits::default()
         && forwarded::is_direct(&context.forwarding, &context.peer_fields);
     let replaced_host = rewrite(context, &mut parts, &route, authority, direct, record)?;
     let admitted = Box::new(Admitted {
@@ -395,7 +394,7 @@ fn rewrite(
             peer: &context.peer_fields,
             version: parts.version,
         };
-        record.identify(forwarded::apply(fields, &forwarding));
+        record.identify(forwarded::apply(fields, &forwarding).map(RequestId::Field));
     }
     if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
         (&route.config.rewrite, &route.config.matches.path)

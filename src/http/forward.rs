@@ -145,6 +145,7 @@ fn encode_head(
             policy,
             &context.peer_fields,
             host,
+            write_field,
         ));
     }
     if chunked {

@@ -13,6 +13,7 @@ use http::{Method, StatusCode, Uri};
 use super::connection::Context;
 use super::diagnosis::Diagnosis;
 use super::error::ProxyError;
+use super::forwarded::RequestId;
 use super::watch::Verdict;
 use crate::snapshot::Route;
 use crate::{access_log, metrics};
@@ -27,7 +28,7 @@ pub struct Record {
     accept: Option<HeaderValue>,
     /// Only the head of the answer is sent.
     head_only: bool,
-    request_id: Option<HeaderValue>,
+    request_id: Option<RequestId>,
     route: Option<Arc<Route>>,
     endpoint: Option<Arc<str>>,
     status: Option<StatusCode>,
@@ -96,23 +97,23 @@ impl Record {
     }
 
     /// The request's id, as the upstream is told.
-    pub fn identify(&mut self, id: Option<HeaderValue>) {
+    pub fn identify(&mut self, id: Option<RequestId>) {
         self.request_id = id;
     }
 
     /// The request's id; one is made when an answer of our own needs it first.
     pub fn request_id(&mut self) -> &str {
         if self.request_id.is_none() && self.context.http.request_id.is_some() {
-            self.request_id = HeaderValue::try_from(fresh_id()).ok();
+            self.request_id = HeaderValue::try_from(fresh_id()).ok().map(RequestId::Field);
         }
-        text(self.request_id.as_ref())
+        self.known_request_id()
     }
 
     /// The id as a header field for an answer of our own.
     pub fn request_id_field(&mut self) -> Option<(HeaderName, HeaderValue)> {
         let name = self.context.http.request_id.clone()?;
         self.request_id();
-        Some((name, self.request_id.clone()?))
+        Some((name, self.request_id.as_ref()?.to_value()))
     }
 
     /// The endpoint it was sent to.
@@ -171,7 +172,7 @@ impl Record {
 
     /// The request's id, if it has one.
     pub fn known_request_id(&self) -> &str {
-        text(self.request_id.as_ref())
+        self.request_id.as_ref().map_or("", RequestId::as_str)
     }
 
     /// The answer broke off.
@@ -219,7 +220,7 @@ impl Record {
         access_log::record("exchange", |line| {
             line.optional(
                 "request_id",
-                self.request_id.as_ref().map(|id| text(Some(id))),
+                self.request_id.as_ref().map(RequestId::as_str),
             );
             line.text("client", &self.client());
             if let Some(request) = &self.request {

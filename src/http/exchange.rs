@@ -160,10 +160,8 @@ fn plan(
     );
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;
-    if parts.headers.get(header::HOST) != Some(&authority) {
-        parts.headers.insert(header::HOST, authority.clone());
-    }
-    let (scheme, host) = forwarded::public_authority(&parts.headers, &context.peer_fields);
+    let (scheme, host) =
+        forwarded::public_authority(&parts.headers, &context.peer_fields, Some(&authority));
     let public = PublicAuthority {
         scheme,
         host: host.unwrap_or(""),
@@ -221,11 +219,16 @@ fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
             .map_err(|_| bad("the target's authority is not valid"))?;
         let target = parts.uri.path_and_query().cloned();
         parts.uri = target.unwrap_or(PathAndQuery::from_static("/")).into();
+        parts.headers.insert(header::HOST, host.clone());
         return Ok(host);
     }
     match parts.headers.get(header::HOST) {
         Some(host) => Ok(host.clone()),
-        None if parts.version == Version::HTTP_10 => Ok(HeaderValue::from_static("")),
+        None if parts.version == Version::HTTP_10 => {
+            let none = HeaderValue::from_static("");
+            parts.headers.insert(header::HOST, none.clone());
+            Ok(none)
+        }
         None => Err(bad("the request has no Host")),
     }
 }

@@ -482,17 +482,14 @@ fn hexadecimal(nibbles: u128) -> u128 {
 }
 
 /// The scheme and the authority (host, and port where one was written) of the URL that the
-/// client used: what a trusted peer says, else the listener's scheme and `Host`. Gives the
+/// client used: what a trusted peer says, else the listener's scheme and `host`. Gives the
 /// same before and after [`apply`]. `None`: HTTP/1.0 without `Host`.
 pub fn public_authority<'a>(
     headers: &'a HeaderMap,
     peer: &PeerFields,
+    host: Option<&'a HeaderValue>,
 ) -> (Scheme, Option<&'a str>) {
-    let host = || {
-        headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-    };
+    let host = || host.and_then(|host| host.to_str().ok());
     if !peer.trusted {
         return (peer.scheme, host());
     }

@@ -22,8 +22,8 @@ use crate::{access_log, metrics};
 #[derive(Debug)]
 pub struct Record {
     context: Arc<Context>,
-    started: Instant,
-    /// Kept only for the access log.
+    /// These two are kept only for the access log.
+    started: Option<Instant>,
     request: Option<Box<Request>>,
     accept: Option<HeaderValue>,
     /// Only the head of the answer is sent.
@@ -70,7 +70,7 @@ impl Record {
         });
         Record {
             context: context.clone(),
-            started: Instant::now(),
+            started: request.is_some().then(Instant::now),
             request,
             accept: parts.headers.get(header::ACCEPT).cloned(),
             head_only: parts.method == Method::HEAD,
@@ -84,11 +84,6 @@ impl Record {
             silent: false,
             quote: String::new(),
         }
-    }
-
-    /// When the exchange began.
-    pub fn started(&self) -> Instant {
-        self.started
     }
 
     /// The route it took.
@@ -239,7 +234,9 @@ impl Record {
                 line.optional("upstream", route.upstream.as_ref().map(|u| &**u.name()));
             }
             line.optional("endpoint", self.endpoint.as_deref());
-            line.millis("duration_ms", self.started.elapsed());
+            if let Some(started) = self.started {
+                line.millis("duration_ms", started.elapsed());
+            }
             line.number("bytes_in", self.context.watch.body());
             line.number("bytes_out", self.sent);
             if let Some(failure) = &self.error {

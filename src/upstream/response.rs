@@ -154,7 +154,8 @@ fn parse_complete(head: &Bytes) -> Result<ResponseHead, HeadError> {
             .map_err(|_| HeadError::Malformed("field name"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| HeadError::Malformed("field value"))?;
-        let ends_here = notes.take(&name, field.value);
+        // Only names of these lengths mean anything here.
+        let ends_here = matches!(field.name.len(), 10 | 14 | 17) && notes.take(&name, field.value);
         if ends_here && status != StatusCode::SWITCHING_PROTOCOLS {
             continue;
         }
@@ -193,7 +194,6 @@ struct Notes<'a> {
 impl<'a> Notes<'a> {
     /// Notes a field. `true`: it says `Connection: keep-alive` and nothing else, which means
     /// nothing to anybody behind us.
-    #[inline]
     fn take(&mut self, name: &HeaderName, value: &'a [u8]) -> bool {
         if *name == CONTENT_LENGTH {
             self.length_repeated |= self.length.replace(value).is_some();

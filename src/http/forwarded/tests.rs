@@ -50,7 +50,7 @@ fn run(config: &HttpConfig, peer: Option<&str>, fields: &[(&str, &str)]) -> Resu
     let peer = PeerFields::new(&policy, peer, 8080, Scheme::Http);
     let mut headers = map(fields);
     let look = |headers: &HeaderMap| {
-        let (scheme, host) = public_authority(headers, &peer);
+        let (scheme, host) = public_authority(headers, &peer, headers.get(header::HOST));
         (
             (scheme, host.map(String::from)),
             client_ip(headers, &policy, &peer),

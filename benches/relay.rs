@@ -19,7 +19,7 @@ use sluice::io::Io;
 use sluice::tunnel::{self, IdentityParts, TunnelIdentity, TunnelReport, TunnelSpec, registry};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: sluice::allocator::Allocator = sluice::allocator::Allocator;
 
 fn main() {
     let args: Vec<String> = std::env::args()

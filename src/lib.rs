@@ -19,7 +19,9 @@
 //! | [`listen`] | binding and accepting |
 //! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted |
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
+//! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
 //! | [`io`] | one enum over the stream types, and the worker's scratch buffer |
+//! | [`allocator`] | mimalloc, called without detours; the one place with `unsafe` besides the SSE2 scan in `http::framing` |
 //!
 //! # The four flows
 //!
@@ -56,6 +58,7 @@
 //!   `Send` and no lock stands around them.
 
 pub mod access_log;
+pub mod allocator;
 pub mod chunked;
 pub mod cli;
 pub mod config;

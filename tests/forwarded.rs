@@ -64,6 +64,29 @@ fn a_stranger_is_described_and_not_believed() {
 }
 
 #[test]
+fn a_handshake_describes_a_stranger_in_the_same_way() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    // This backend refuses it, and says what it saw.
+    let seen = Seen::of(
+        &proxy,
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://app.example.com:8080\r\n\
+         X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+         X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Request-Id: mine\r\n",
+    );
+    seen.has("upgrade", "websocket");
+    seen.has("x-forwarded-for", "127.0.0.1");
+    seen.has("x-forwarded-proto", "http");
+    seen.has("x-forwarded-host", "app.example.com:8080");
+    seen.has("x-forwarded-port", "8080");
+    seen.has("host", "app.example.com:8080");
+    assert_eq!(seen.all("x-request-id").len(), 1);
+    assert_ne!(seen.all("x-request-id"), ["mine"]);
+    assert!(!seen.0.to_string().contains("6.6.6.6"), "{}", seen.0);
+}
+
+#[test]
 fn a_trusted_proxy_is_believed_and_added_to() {
     let backend = HttpBackend::start();
     let proxy = Proxy::with(

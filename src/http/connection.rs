@@ -2,7 +2,7 @@
 //! hyper cannot do ends its service: a tunnel, a refused head, a time-out.
 
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 use super::client_io::ClientIo;
 use super::error::{ProxyError, encode_response};
 use super::exchange::Exchanges;
-use super::forwarded::{ForwardingPolicy, PeerFields, client_ip};
+use super::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
@@ -147,7 +147,16 @@ impl Context {
 
     /// Who connected, for a log.
     pub fn client(&self) -> String {
-        self.peer.to_string()
+        match (self.peer, self.peer_fields.address_text()) {
+            (Peer::Tcp(SocketAddr::V4(peer)), Some(address)) => {
+                let mut text = String::with_capacity(address.len() + 6);
+                text.push_str(address);
+                text.push(':');
+                push_decimal(&mut text, peer.port());
+                text
+            }
+            (peer, _) => peer.to_string(),
+        }
     }
 
     /// The client's address as a trusted proxy vouches for it; `None` where the peer is the

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use super::body::ExchangeBody;
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
-use super::forwarded::{self, Forwarding};
+use super::forwarded::{self, Forwarding, RequestId};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
 use super::{diagnosis, forward, headers, live, upgrade};
@@ -161,10 +161,8 @@ fn plan(
     );
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;
-    if parts.headers.get(header::HOST) != Some(&authority) {
-        parts.headers.insert(header::HOST, authority.clone());
-    }
-    let (scheme, host) = forwarded::public_authority(&parts.headers, &context.peer_fields);
+    let (scheme, host) =
+        forwarded::public_authority(&parts.headers, &context.peer_fields, Some(&authority));
     let public = PublicAuthority {
         scheme,
         host: host.unwrap_or(""),
@@ -196,8 +194,7 @@ fn plan(
     };
     let is_handshake = handshake.is_some();
     // With nothing else to change, our fields need not go through the map.
-    let direct = !is_handshake
-        && route.config.request_headers == HeaderEdits::default()
+    let direct = route.config.request_headers == HeaderEdits::default()
         && forwarded::is_direct(&context.forwarding, &context.peer_fields);
     let replaced_host = rewrite(context, &mut parts, &route, authority, direct, record)?;
     let admitted = Box::new(Admitted {
@@ -223,11 +220,16 @@ fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
             .map_err(|_| bad("the target's authority is not valid"))?;
         let target = parts.uri.path_and_query().cloned();
         parts.uri = target.unwrap_or(PathAndQuery::from_static("/")).into();
+        parts.headers.insert(header::HOST, host.clone());
         return Ok(host);
     }
     match parts.headers.get(header::HOST) {
         Some(host) => Ok(host.clone()),
-        None if parts.version == Version::HTTP_10 => Ok(HeaderValue::from_static("")),
+        None if parts.version == Version::HTTP_10 => {
+            let none = HeaderValue::from_static("");
+            parts.headers.insert(header::HOST, none.clone());
+            Ok(none)
+        }
         None => Err(bad("the request has no Host")),
     }
 }
@@ -396,7 +398,7 @@ fn rewrite(
             peer: &context.peer_fields,
             version: parts.version,
         };
-        record.identify(forwarded::apply(fields, &forwarding));
+        record.identify(forwarded::apply(fields, &forwarding).map(RequestId::Field));
     }
     if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
         (&route.config.rewrite, &route.config.matches.path)

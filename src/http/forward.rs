@@ -132,19 +132,23 @@ fn encode_head(
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let (policy, direct) = (&*context.forwarding, admitted.direct);
+    let mut host = None;
     for (name, value) in &parts.headers {
+        if *name == header::HOST {
+            host = Some(value);
+        }
         if !(direct && forwarded::gives_way(policy, name)) {
             write_field(out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
     if direct {
-        let host = admitted.replaced_host.as_ref();
-        let host = host.or_else(|| parts.headers.get(header::HOST));
+        let host = admitted.replaced_host.as_ref().or(host);
         record.identify(forwarded::write_direct(
             out,
             policy,
             &context.peer_fields,
             host,
+            write_field,
         ));
     }
     if chunked {

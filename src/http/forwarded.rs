@@ -9,13 +9,13 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::OnceLock;
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::config::{HttpConfig, Scheme};
-use crate::upstream::client::write_field;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -78,7 +78,8 @@ pub struct PeerFields {
     /// The peer's address as `X-Forwarded-For` has it.
     chain: Option<HeaderValue>,
     local_port: u16,
-    port: HeaderValue,
+    /// The local port as a value, once it was needed.
+    port: OnceLock<HeaderValue>,
 }
 
 impl PeerFields {
@@ -103,9 +104,14 @@ impl PeerFields {
             trusted,
             scheme,
             // An address is always a valid value.
-            chain: address.and_then(|address| HeaderValue::try_from(address.to_string()).ok()),
+            chain: address.and_then(|address| match address {
+                IpAddr::V4(address) => {
+                    HeaderValue::from_bytes(Ipv4Text::of(address).as_bytes()).ok()
+                }
+                IpAddr::V6(address) => HeaderValue::try_from(address.to_string()).ok(),
+            }),
             local_port,
-            port: HeaderValue::from(local_port),
+            port: OnceLock::new(),
         }
     }
 
@@ -119,13 +125,99 @@ impl PeerFields {
         self.address
     }
 
+    /// The peer's own address as text; `None` on a unix socket.
+    pub fn address_text(&self) -> Option<&str> {
+        self.chain.as_ref()?.to_str().ok()
+    }
+
     /// A value for a port, made without allocation where it is a usual one.
     fn port_value(&self, port: u16) -> HeaderValue {
         match port {
             80 => HeaderValue::from_static("80"),
             443 => HeaderValue::from_static("443"),
-            port if port == self.local_port => self.port.clone(),
+            port if port == self.local_port => {
+                self.port.get_or_init(|| HeaderValue::from(port)).clone()
+            }
             port => HeaderValue::from(port),
+        }
+    }
+}
+
+/// An IPv4 address as text, without the cost of a formatter.
+struct Ipv4Text {
+    text: [u8; 15],
+    len: usize,
+}
+
+impl Ipv4Text {
+    fn of(address: Ipv4Addr) -> Self {
+        let mut this = Ipv4Text {
+            text: [b'.'; 15],
+            len: 0,
+        };
+        for (index, octet) in address.octets().into_iter().enumerate() {
+            // The dot is there already.
+            this.len += usize::from(index > 0);
+            this.len += decimal(octet.into(), &mut this.text[this.len..]);
+        }
+        this
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.text[..self.len]
+    }
+}
+
+/// Writes a number to the front of `out`, which has room for it; returns its length.
+fn decimal(number: u16, out: &mut [u8]) -> usize {
+    let mut digits = [0; 5];
+    let mut at = digits.len();
+    let mut left = number;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (left % 10) as u8;
+        left /= 10;
+        if left == 0 {
+            break;
+        }
+    }
+    let digits = &digits[at..];
+    out[..digits.len()].copy_from_slice(digits);
+    digits.len()
+}
+
+/// Appends a number.
+pub fn push_decimal(out: &mut String, number: u16) {
+    let mut digits = [0; 5];
+    let len = decimal(number, &mut digits);
+    out.push_str(std::str::from_utf8(&digits[..len]).unwrap_or(""));
+}
+
+/// A request's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RequestId {
+    /// Made here. Kept as it is: most ids are needed on the wire only.
+    Made([u8; 32]),
+    /// A field's value.
+    Field(HeaderValue),
+}
+
+impl RequestId {
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        match self {
+            RequestId::Made(text) => std::str::from_utf8(text).unwrap_or(""),
+            RequestId::Field(value) => value.to_str().unwrap_or(""),
+        }
+    }
+
+    /// The id as a field's value.
+    pub fn to_value(&self) -> HeaderValue {
+        match self {
+            RequestId::Made(text) => {
+                HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0"))
+            }
+            RequestId::Field(value) => value.clone(),
         }
     }
 }
@@ -188,28 +280,31 @@ pub fn gives_way(policy: &ForwardingPolicy, name: &HeaderName) -> bool {
 }
 
 /// What [`apply`] would put into the map, written straight behind a request's other lines,
-/// from which [`gives_way`] has taken the client's; `host` is the client's Host. Returns the
-/// request id. Only where [`is_direct`].
+/// from which [`gives_way`] has taken the client's; `host` is the client's Host, and `field`
+/// writes one line, its name given in lower case. Returns the request id. Only where
+/// [`is_direct`].
 pub fn write_direct(
     out: &mut Vec<u8>,
     policy: &ForwardingPolicy,
     peer: &PeerFields,
     host: Option<&HeaderValue>,
-) -> Option<HeaderValue> {
+    field: impl Fn(&mut Vec<u8>, &[u8], &[u8]),
+) -> Option<RequestId> {
     let port = host.and_then(|host| port_of(host.as_bytes()));
-    let port = peer.port_value(port.unwrap_or(peer.scheme.default_port()));
-    write_field(out, b"x-forwarded-port", port.as_bytes());
-    write_field(out, b"x-forwarded-proto", peer.scheme.as_str().as_bytes());
+    let mut digits = [0; 5];
+    let len = decimal(port.unwrap_or(peer.scheme.default_port()), &mut digits);
+    field(out, b"x-forwarded-port", &digits[..len]);
+    field(out, b"x-forwarded-proto", peer.scheme.as_str().as_bytes());
     if let Some(chain) = &peer.chain {
-        write_field(out, b"x-forwarded-for", chain.as_bytes());
+        field(out, b"x-forwarded-for", chain.as_bytes());
     }
     if let Some(host) = host.filter(|host| !host.is_empty()) {
-        write_field(out, b"x-forwarded-host", host.as_bytes());
+        field(out, b"x-forwarded-host", host.as_bytes());
     }
     let name = policy.request_id.as_ref()?;
     let id = new_request_id();
-    write_field(out, name.as_str().as_bytes(), id.as_bytes());
-    Some(id)
+    field(out, name.as_str().as_bytes(), &id);
+    Some(RequestId::Made(id))
 }
 
 /// Removes the client's copies of everything that belongs to us; of a trusted peer only the
@@ -360,36 +455,41 @@ fn request_id(
         headers.insert(name, id.clone());
         return Some(id);
     }
-    let id = new_request_id();
+    let id = RequestId::Made(new_request_id()).to_value();
     headers.insert(name, id.clone());
     Some(id)
 }
 
 /// 128 random bits in hexadecimal: unique, not secret.
-fn new_request_id() -> HeaderValue {
+fn new_request_id() -> [u8; 32] {
+    let bits = fastrand::u128(..);
     let mut text = [0; 32];
-    for (pair, byte) in text
-        .chunks_exact_mut(2)
-        .zip(fastrand::u128(..).to_ne_bytes())
-    {
-        pair[0] = b"0123456789abcdef"[usize::from(byte >> 4)];
-        pair[1] = b"0123456789abcdef"[usize::from(byte & 15)];
-    }
-    HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static("0"))
+    let (low, high) = text.split_at_mut(16);
+    // Which bits stand where does not matter.
+    low.copy_from_slice(&hexadecimal(bits & NIBBLES).to_ne_bytes());
+    high.copy_from_slice(&hexadecimal((bits >> 4) & NIBBLES).to_ne_bytes());
+    text
+}
+
+/// A half of every byte.
+const NIBBLES: u128 = u128::from_ne_bytes([0x0f; 16]);
+
+/// The digits for sixteen bytes below 16, all at once: no byte's sum reaches its neighbour.
+fn hexadecimal(nibbles: u128) -> u128 {
+    let each = |byte: u8| u128::from_ne_bytes([byte; 16]);
+    let letters = ((nibbles + each(6)) >> 4) & each(1);
+    nibbles + each(b'0') + letters * u128::from(b'a' - b'0' - 10)
 }
 
 /// The scheme and the authority (host, and port where one was written) of the URL that the
-/// client used: what a trusted peer says, else the listener's scheme and `Host`. Gives the
+/// client used: what a trusted peer says, else the listener's scheme and `host`. Gives the
 /// same before and after [`apply`]. `None`: HTTP/1.0 without `Host`.
 pub fn public_authority<'a>(
     headers: &'a HeaderMap,
     peer: &PeerFields,
+    host: Option<&'a HeaderValue>,
 ) -> (Scheme, Option<&'a str>) {
-    let host = || {
-        headers
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-    };
+    let host = || host.and_then(|host| host.to_str().ok());
     if !peer.trusted {
         return (peer.scheme, host());
     }

@@ -13,6 +13,7 @@ use http::{Method, StatusCode, Uri};
 use super::connection::Context;
 use super::diagnosis::Diagnosis;
 use super::error::ProxyError;
+use super::forwarded::RequestId;
 use super::watch::Verdict;
 use crate::snapshot::Route;
 use crate::{access_log, metrics};
@@ -21,13 +22,13 @@ use crate::{access_log, metrics};
 #[derive(Debug)]
 pub struct Record {
     context: Arc<Context>,
-    started: Instant,
-    /// Kept only for the access log.
+    /// These two are kept only for the access log.
+    started: Option<Instant>,
     request: Option<Box<Request>>,
     accept: Option<HeaderValue>,
     /// Only the head of the answer is sent.
     head_only: bool,
-    request_id: Option<HeaderValue>,
+    request_id: Option<RequestId>,
     route: Option<Arc<Route>>,
     endpoint: Option<Arc<str>>,
     status: Option<StatusCode>,
@@ -69,7 +70,7 @@ impl Record {
         });
         Record {
             context: context.clone(),
-            started: Instant::now(),
+            started: request.is_some().then(Instant::now),
             request,
             accept: parts.headers.get(header::ACCEPT).cloned(),
             head_only: parts.method == Method::HEAD,
@@ -85,11 +86,6 @@ impl Record {
         }
     }
 
-    /// When the exchange began.
-    pub fn started(&self) -> Instant {
-        self.started
-    }
-
     /// The authority it is for, which an absolute-form target names instead of Host.
     pub fn asked_of(&mut self, authority: &HeaderValue) {
         if let Some(request) = &mut self.request {
@@ -103,23 +99,23 @@ impl Record {
     }
 
     /// The request's id, as the upstream is told.
-    pub fn identify(&mut self, id: Option<HeaderValue>) {
+    pub fn identify(&mut self, id: Option<RequestId>) {
         self.request_id = id;
     }
 
     /// The request's id; one is made when an answer of our own needs it first.
     pub fn request_id(&mut self) -> &str {
         if self.request_id.is_none() && self.context.http.request_id.is_some() {
-            self.request_id = HeaderValue::try_from(fresh_id()).ok();
+            self.request_id = HeaderValue::try_from(fresh_id()).ok().map(RequestId::Field);
         }
-        text(self.request_id.as_ref())
+        self.known_request_id()
     }
 
     /// The id as a header field for an answer of our own.
     pub fn request_id_field(&mut self) -> Option<(HeaderName, HeaderValue)> {
         let name = self.context.http.request_id.clone()?;
         self.request_id();
-        Some((name, self.request_id.clone()?))
+        Some((name, self.request_id.as_ref()?.to_value()))
     }
 
     /// The endpoint it was sent to.
@@ -188,7 +184,7 @@ impl Record {
 
     /// The request's id, if it has one.
     pub fn known_request_id(&self) -> &str {
-        text(self.request_id.as_ref())
+        self.request_id.as_ref().map_or("", RequestId::as_str)
     }
 
     /// The answer broke off.
@@ -236,7 +232,7 @@ impl Record {
         access_log::record("exchange", |line| {
             line.optional(
                 "request_id",
-                self.request_id.as_ref().map(|id| text(Some(id))),
+                self.request_id.as_ref().map(RequestId::as_str),
             );
             line.text("client", &self.client());
             if let Some(request) = &self.request {
@@ -255,7 +251,9 @@ impl Record {
                 line.optional("upstream", route.upstream.as_ref().map(|u| &**u.name()));
             }
             line.optional("endpoint", self.endpoint.as_deref());
-            line.millis("duration_ms", self.started.elapsed());
+            if let Some(started) = self.started {
+                line.millis("duration_ms", started.elapsed());
+            }
             line.number("bytes_in", self.context.watch.body());
             line.number("bytes_out", self.sent);
             if let Some(failure) = &self.error {

@@ -2,8 +2,9 @@
 //! a valid 101 both sockets taken for a tunnel. Until then nothing that the client sent
 //! behind its handshake goes anywhere; on any other answer it never does.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,9 +17,11 @@ use super::diagnosis::{self, Diagnosis, Sent};
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, Takeover, refuse};
 use super::forward::{self, Answered, Failed, Rest};
-use super::handshake::{Accepted, ClientHandshake, encode_101, encode_request, validate_101};
+use super::handshake::{
+    Accepted, ClientHandshake, encode_101, encode_request_with, push_line, validate_101,
+};
 use super::record::Record;
-use super::{headers, live, tunnel_record};
+use super::{forwarded, headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
 use crate::io::Io;
 use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec};
@@ -61,20 +64,10 @@ async fn attempt(
     handshake: &ClientHandshake,
     record: &mut Record,
 ) -> Result<Attempt, ProxyError> {
+    let request = encode_head(context, admitted, handshake, record);
     let lease = forward::pick(&admitted.upstream, &[])?;
     let (connection, lease) = forward::open(&admitted.upstream, lease).await?;
     record.endpoint(lease.endpoint().name());
-    let mut request = Vec::with_capacity(1024);
-    let fields = &admitted.parts.headers;
-    let target = admitted.parts.uri.path_and_query().cloned();
-    let target = target.unwrap_or(PathAndQuery::from_static("/"));
-    encode_request(
-        &mut request,
-        &target,
-        host(admitted),
-        fields,
-        &handshake.key,
-    );
     let mut flight = InFlight::new(connection, request, None);
     let limit = admitted.route.config.websocket.handshake_timeout;
     let (head, rest) = match forward::head_of_answer(context, admitted, &mut flight, limit).await {
@@ -118,6 +111,35 @@ async fn attempt(
         settings: admitted.route.config.websocket.clone(),
         lease: lease.into_tunnel(),
     })))
+}
+
+/// The handshake as it goes on the wire.
+fn encode_head(
+    context: &Context,
+    admitted: &Admitted,
+    handshake: &ClientHandshake,
+    record: &mut Record,
+) -> Vec<u8> {
+    static ROOT: LazyLock<PathAndQuery> = LazyLock::new(|| PathAndQuery::from_static("/"));
+    let mut request = Vec::with_capacity(1024);
+    let (policy, direct) = (&*context.forwarding, admitted.direct);
+    encode_request_with(
+        &mut request,
+        admitted.parts.uri.path_and_query().unwrap_or(&ROOT),
+        host(admitted),
+        &admitted.parts.headers,
+        &handshake.key,
+        |name| direct && forwarded::gives_way(policy, name),
+        |out| {
+            if direct {
+                let host = admitted.replaced_host.as_ref().unwrap_or(host(admitted));
+                let peer = &context.peer_fields;
+                let id = forwarded::write_direct(out, policy, peer, Some(host), push_line);
+                record.identify(id);
+            }
+        },
+    );
+    request
 }
 
 /// Validates a 101, or takes it as it is where the route says so.
@@ -184,7 +206,9 @@ fn identity(
 ) -> Box<TunnelIdentity> {
     let parts = &admitted.parts;
     let asked_host = admitted.replaced_host.as_ref().unwrap_or(host(admitted));
-    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    fn text(value: &HeaderValue) -> Cow<'_, str> {
+        String::from_utf8_lossy(value.as_bytes())
+    }
     TunnelIdentity::new(IdentityParts {
         route: admitted.route.name.clone(),
         upstream: admitted.upstream.name().clone(),

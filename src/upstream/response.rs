@@ -22,10 +22,12 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// All fields, values trimmed, repeated ones in order.
+    /// All fields, values trimmed, repeated ones in order. Only a `Connection: keep-alive`,
+    /// which ends here, is left out, except on a 101.
     pub headers: HeaderMap,
     /// How the content behind the head is delimited, as the answer to a GET.
     pub body: BodyKind,
+    persists: bool,
 }
 
 /// How a response's content ends (RFC 9112 section 6.3).
@@ -97,16 +99,7 @@ impl ResponseHead {
 
     /// Whether the connection persists behind the answer (RFC 9112 section 9.3).
     pub fn persists(&self) -> bool {
-        let named = |option: &[u8]| {
-            let lines = self.headers.get_all(CONNECTION).iter();
-            lines
-                .flat_map(|line| line.as_bytes().split(|b| *b == b','))
-                .any(|element| element.trim_ascii().eq_ignore_ascii_case(option))
-        };
-        match self.version {
-            Version::HTTP_11 => !named(b"close") && self.body != BodyKind::UntilClose,
-            _ => named(b"keep-alive") && self.body != BodyKind::UntilClose,
-        }
+        self.persists
     }
 
     /// A 1xx that is not the answer yet: 100, 102, 103 and the like. Another head follows.
@@ -154,64 +147,107 @@ fn parse_complete(head: &Bytes) -> Result<ResponseHead, HeadError> {
         Some(0) => Version::HTTP_10,
         _ => Version::HTTP_11,
     };
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len() + 4);
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    let mut notes = Notes::default();
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| HeadError::Malformed("field name"))?;
         let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
             .map_err(|_| HeadError::Malformed("field value"))?;
+        // Only names of these lengths mean anything here.
+        let ends_here = matches!(field.name.len(), 10 | 14 | 17) && notes.take(&name, field.value);
+        if ends_here && status != StatusCode::SWITCHING_PROTOCOLS {
+            continue;
+        }
         headers.append(name, value);
     }
-    let body = body_kind(status, version, &headers)?;
+    let body = notes.body_kind(status, version)?;
+    let persists = body != BodyKind::UntilClose
+        && match version {
+            Version::HTTP_11 => !notes.close,
+            _ => notes.keep_alive,
+        };
     Ok(ResponseHead {
         status,
         version,
         headers,
         body,
+        persists,
     })
 }
 
-/// RFC 9112 section 6.3 for the answer to a GET. A repeated Content-Length is refused even
-/// when the copies agree, and so is every transfer coding but a single `chunked`.
-fn body_kind(
-    status: StatusCode,
-    version: Version,
-    headers: &HeaderMap,
-) -> Result<BodyKind, HeadError> {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let length = match lengths.next() {
-        Some(value) => Some(decimal(value.as_bytes()).ok_or(HeadError::Framing("Content-Length"))?),
-        None => None,
-    };
-    if lengths.next().is_some() {
-        return Err(HeadError::Framing("repeated Content-Length"));
+/// What the fields say about the message's end and the connection's, noted as they pass.
+#[derive(Debug, Default)]
+struct Notes<'a> {
+    /// The last Content-Length.
+    length: Option<&'a [u8]>,
+    length_repeated: bool,
+    /// The last Transfer-Encoding.
+    coding: Option<&'a [u8]>,
+    coding_repeated: bool,
+    /// `Connection` has the option `close`.
+    close: bool,
+    /// `Connection` has the option `keep-alive`.
+    keep_alive: bool,
+}
+
+impl<'a> Notes<'a> {
+    /// Notes a field. `true`: it says `Connection: keep-alive` and nothing else, which means
+    /// nothing to anybody behind us.
+    fn take(&mut self, name: &HeaderName, value: &'a [u8]) -> bool {
+        if *name == CONTENT_LENGTH {
+            self.length_repeated |= self.length.replace(value).is_some();
+        } else if *name == TRANSFER_ENCODING {
+            self.coding_repeated |= self.coding.replace(value).is_some();
+        } else if *name == CONNECTION {
+            if value.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+                return true;
+            }
+            for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+                self.close |= option.eq_ignore_ascii_case(b"close");
+                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
+        }
+        false
     }
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let chunked = match codings.next() {
-        Some(_) if length.is_some() => {
-            return Err(HeadError::Framing(
-                "Content-Length beside Transfer-Encoding",
-            ));
+
+    /// RFC 9112 section 6.3 for the answer to a GET. A repeated Content-Length is refused
+    /// even when the copies agree, and so is every transfer coding but a single `chunked`.
+    fn body_kind(&self, status: StatusCode, version: Version) -> Result<BodyKind, HeadError> {
+        let length = match self.length {
+            Some(digits) => Some(decimal(digits).ok_or(HeadError::Framing("Content-Length"))?),
+            None => None,
+        };
+        if self.length_repeated {
+            return Err(HeadError::Framing("repeated Content-Length"));
         }
-        Some(_) if version == Version::HTTP_10 => {
-            return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
+        let chunked = match self.coding {
+            Some(_) if length.is_some() => {
+                return Err(HeadError::Framing(
+                    "Content-Length beside Transfer-Encoding",
+                ));
+            }
+            Some(_) if version == Version::HTTP_10 => {
+                return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
+            }
+            Some(coding) if !coding.eq_ignore_ascii_case(b"chunked") => {
+                return Err(HeadError::Framing("Transfer-Encoding other than chunked"));
+            }
+            Some(_) => true,
+            None => false,
+        };
+        if self.coding_repeated {
+            return Err(HeadError::Framing("repeated Transfer-Encoding"));
         }
-        Some(value) if !value.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            return Err(HeadError::Framing("Transfer-Encoding other than chunked"));
-        }
-        Some(_) => true,
-        None => false,
-    };
-    if codings.next().is_some() {
-        return Err(HeadError::Framing("repeated Transfer-Encoding"));
+        Ok(match (status, length) {
+            (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED, _) => BodyKind::None,
+            _ if status.is_informational() => BodyKind::None,
+            _ if chunked => BodyKind::Chunked,
+            (_, Some(length)) => BodyKind::Length(length),
+            (_, None) => BodyKind::UntilClose,
+        })
     }
-    Ok(match (status, length) {
-        (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED, _) => BodyKind::None,
-        _ if status.is_informational() => BodyKind::None,
-        _ if chunked => BodyKind::Chunked,
-        (_, Some(length)) => BodyKind::Length(length),
-        (_, None) => BodyKind::UntilClose,
-    })
 }
 
 /// Digits only: `str::parse` would take a sign.

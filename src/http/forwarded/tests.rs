@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::upstream::client::write_field;
 
 fn config() -> HttpConfig {
     let nets = ["10.0.0.0/8", "127.0.0.0/8", "fd00::/8"];
@@ -49,7 +50,7 @@ fn run(config: &HttpConfig, peer: Option<&str>, fields: &[(&str, &str)]) -> Resu
     let peer = PeerFields::new(&policy, peer, 8080, Scheme::Http);
     let mut headers = map(fields);
     let look = |headers: &HeaderMap| {
-        let (scheme, host) = public_authority(headers, &peer);
+        let (scheme, host) = public_authority(headers, &peer, headers.get(header::HOST));
         (
             (scheme, host.map(String::from)),
             client_ip(headers, &policy, &peer),
@@ -286,7 +287,9 @@ fn written_directly_is_what_apply_puts_into_the_map() {
             write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
         }
     }
-    let id = write_direct(&mut out, &policy, &peer, request.get(header::HOST)).unwrap();
+    let host = request.get(header::HOST);
+    let id = write_direct(&mut out, &policy, &peer, host, write_field).unwrap();
+    let id = id.to_value();
     let forwarding = Forwarding {
         policy: &policy,
         peer: &peer,
@@ -308,4 +311,87 @@ fn written_directly_is_what_apply_puts_into_the_map() {
     wanted.sort();
     written.sort();
     assert_eq!(written, wanted);
+}
+
+#[test]
+fn numbers_and_addresses_are_written_as_the_formatter_does() {
+    for number in 0..=u16::MAX {
+        let mut text = String::new();
+        push_decimal(&mut text, number);
+        assert_eq!(text, number.to_string());
+    }
+    for address in [
+        Ipv4Addr::UNSPECIFIED,
+        Ipv4Addr::BROADCAST,
+        Ipv4Addr::new(1, 20, 100, 9),
+        Ipv4Addr::LOCALHOST,
+    ] {
+        let text = Ipv4Text::of(address);
+        assert_eq!(text.as_bytes(), address.to_string().as_bytes());
+    }
+}
+
+#[test]
+fn request_ids_are_hexadecimal_and_none_is_like_another() {
+    let every: u128 = u128::from_ne_bytes(std::array::from_fn(|index| index as u8));
+    assert_eq!(hexadecimal(every).to_ne_bytes(), *b"0123456789abcdef");
+    let ids: std::collections::HashSet<[u8; 32]> = (0..1000).map(|_| new_request_id()).collect();
+    assert_eq!(ids.len(), 1000);
+    for id in ids {
+        let id = RequestId::Made(id);
+        assert!(id.as_str().bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert_eq!(id.to_value(), id.as_str());
+    }
+}
+
+#[test]
+fn a_handshake_is_written_as_the_map_would_have_it() {
+    use crate::http::handshake::{encode_request, encode_request_with, push_line};
+    let policy = ForwardingPolicy::new(&HttpConfig::default());
+    let peer = PeerFields::new(
+        &policy,
+        Some("192.0.2.7:4711".parse().unwrap()),
+        8443,
+        Scheme::Https,
+    );
+    let mut fields = HeaderMap::new();
+    fields.append("host", HeaderValue::from_static("app.example.com:8443"));
+    fields.append("x-forwarded-for", HeaderValue::from_static("1.1.1.1"));
+    fields.append(
+        "origin",
+        HeaderValue::from_static("https://app.example.com"),
+    );
+    let host = fields[header::HOST].clone();
+    let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+    let target = "/ws".parse().unwrap();
+    let mut direct = Vec::new();
+    let mut id = None;
+    encode_request_with(
+        &mut direct,
+        &target,
+        &host,
+        &fields,
+        &key,
+        |name| gives_way(&policy, name),
+        |out| id = write_direct(out, &policy, &peer, Some(&host), push_line),
+    );
+    let forwarding = Forwarding {
+        policy: &policy,
+        peer: &peer,
+        version: Version::HTTP_11,
+    };
+    apply(&mut fields, &forwarding);
+    fields.insert("x-request-id", id.unwrap().to_value());
+    let mut mapped = Vec::new();
+    encode_request(&mut mapped, &target, &host, &fields, &key);
+    let lines = |head: Vec<u8>| {
+        let mut lines: Vec<String> = String::from_utf8(head)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(lines(direct), lines(mapped));
 }

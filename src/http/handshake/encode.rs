@@ -10,7 +10,7 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL}
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{Accepted, has_token};
+use super::{Accepted, elements, has_token};
 
 /// Appends the head of the handshake request to `out`.
 ///
@@ -24,6 +24,20 @@ pub fn encode_request(
     host: &HeaderValue,
     headers: &HeaderMap,
     key: &HeaderValue,
+) {
+    encode_request_with(out, target, host, headers, key, |_| false, |_| ());
+}
+
+/// The same without the fields that `gives_way`, and with the lines that `ours` appends in
+/// their place (see [`push_line`]).
+pub fn encode_request_with(
+    out: &mut Vec<u8>,
+    target: &PathAndQuery,
+    host: &HeaderValue,
+    headers: &HeaderMap,
+    key: &HeaderValue,
+    gives_way: impl Fn(&HeaderName) -> bool,
+    ours: impl FnOnce(&mut Vec<u8>),
 ) {
     let target = target.as_str();
     out.reserve(256 + target.len() + headers.len() * 48);
@@ -41,10 +55,11 @@ pub fn encode_request(
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in headers {
-        if !is_connection_field(name) && !is_request_field_of_ours(name) {
+        if !is_connection_field(name) && !is_request_field_of_ours(name) && !gives_way(name) {
             push_field(out, name, value);
         }
     }
+    ours(out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -67,15 +82,20 @@ pub fn encode_101(out: &mut Vec<u8>, headers: &HeaderMap, accepted: &Accepted) {
     for line in &accepted.extensions {
         push_field(out, &SEC_WEBSOCKET_EXTENSIONS, line);
     }
+    let nominates = elements(headers, &CONNECTION).any(|option| !is_upgrade(option));
     for (name, value) in headers {
         let dropped = is_connection_field(name)
             || is_response_field_of_ours(name)
-            || has_token(headers, &CONNECTION, name.as_str());
+            || nominates && has_token(headers, &CONNECTION, name.as_str());
         if !dropped {
             push_field(out, name, value);
         }
     }
     out.extend_from_slice(b"\r\n");
+}
+
+fn is_upgrade(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"upgrade")
 }
 
 /// Fields about one connection or its framing: meaningless behind it on either side.
@@ -114,34 +134,37 @@ fn is_response_field_of_ours(name: &HeaderName) -> bool {
 }
 
 fn push_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    push_line(out, name.as_str().as_bytes(), value.as_bytes());
+}
+
+/// Appends a field; `name` is lower-case.
+pub fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push_name(out, name);
     out.extend_from_slice(b": ");
-    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
 /// The conventional spelling: capitals after hyphens, and the registered exceptions. A
 /// `HeaderName` is lower-case by construction, so the client's own spelling is gone.
-fn push_name(out: &mut Vec<u8>, name: &HeaderName) {
-    let name = name.as_str();
-    let (known, rest) = match name {
-        "dnt" => ("DNT", ""),
-        "etag" => ("ETag", ""),
-        "www-authenticate" => ("WWW-Authenticate", ""),
-        _ => match name.strip_prefix("sec-websocket-") {
-            Some(rest) => ("Sec-WebSocket-", rest),
-            None => ("", name),
-        },
+fn push_name(out: &mut Vec<u8>, name: impl AsRef<[u8]>) {
+    let name = name.as_ref();
+    let known: &[u8] = match name {
+        b"dnt" => b"DNT",
+        b"etag" => b"ETag",
+        b"www-authenticate" => b"WWW-Authenticate",
+        _ if name.starts_with(b"sec-websocket-") => b"Sec-WebSocket-",
+        _ => b"",
     };
-    out.extend_from_slice(known.as_bytes());
+    out.extend_from_slice(known);
+    let start = out.len();
+    out.extend_from_slice(&name[known.len()..]);
     let mut first = true;
-    for byte in rest.bytes() {
-        out.push(if first {
-            byte.to_ascii_uppercase()
-        } else {
-            byte
-        });
-        first = byte == b'-';
+    for byte in &mut out[start..] {
+        if first {
+            byte.make_ascii_uppercase();
+        }
+        first = *byte == b'-';
     }
 }
 

@@ -9,7 +9,7 @@ mod verify;
 
 pub use crate::upstream::response::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
 pub use client::{ClientHandshake, HandshakeProblem, UpgradeRequest, classify};
-pub use encode::{encode_101, encode_request};
+pub use encode::{encode_101, encode_request, encode_request_with, push_line};
 pub use verify::{Accepted, UpstreamProblem, validate_101};
 
 use http::{HeaderMap, HeaderName};
@@ -27,5 +27,13 @@ fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item
 
 /// Whether a comma-separated field contains `token`, on any line and in any case.
 fn has_token(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
-    elements(headers, name).any(|element| element.eq_ignore_ascii_case(token.as_bytes()))
+    let token = token.as_bytes();
+    // Nearly always it is the whole of the line.
+    headers.get_all(name).iter().any(|line| {
+        let line = line.as_bytes();
+        line.eq_ignore_ascii_case(token)
+            || line
+                .split(|b| *b == b',')
+                .any(|element| element.trim_ascii().eq_ignore_ascii_case(token))
+    })
 }

@@ -86,6 +86,42 @@ fn body_kinds() {
 }
 
 #[test]
+fn a_connection_persists_as_its_options_say() {
+    let persists = |status_line: &str, fields: &str| {
+        let head = format!("{status_line}\r\n{fields}\r\n");
+        let (head, _) = parse(head.as_bytes()).unwrap().expect("complete");
+        (head.persists(), head.headers.contains_key("connection"))
+    };
+    let length = "Content-Length: 0\r\n";
+    for (version, option, expected) in [
+        ("1.1", "", (true, false)),
+        ("1.1", "Connection: Keep-Alive\r\n", (true, false)),
+        ("1.1", "Connection: keep-alive, x\r\n", (true, true)),
+        ("1.1", "Connection: x, Close\r\n", (false, true)),
+        (
+            "1.1",
+            "Connection: keep-alive\r\nConnection: close\r\n",
+            (false, true),
+        ),
+        ("1.0", "", (false, false)),
+        ("1.0", "Connection: keep-alive\r\n", (true, false)),
+        ("1.0", "Connection: x , keep-alive\r\n", (true, true)),
+    ] {
+        let status_line = format!("HTTP/{version} 200 OK");
+        let fields = format!("{option}{length}");
+        assert_eq!(
+            persists(&status_line, &fields),
+            expected,
+            "{version} {option}"
+        );
+        // The end of the connection is the end of the answer.
+        assert!(!persists(&status_line, option).0, "{version} {option}");
+    }
+    let switching = persists("HTTP/1.1 101 X", "Connection: keep-alive\r\n");
+    assert_eq!(switching, (true, true), "shown to whoever judges it");
+}
+
+#[test]
 fn unclear_lengths_are_refused() {
     for fields in [
         "Content-Length: 5\r\nContent-Length: 5\r\n",

@@ -21,7 +21,7 @@
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
 //! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
 //! | [`io`] | one enum over the stream types, and the worker's scratch buffer |
-//! | [`allocator`] | mimalloc, called without detours; the one place with `unsafe` besides the SSE2 scan in `http::framing` |
+//! | [`allocator`] | mimalloc, called without detours; the one place with `unsafe` besides the SSE2 scan in `octets` |
 //!
 //! # The four flows
 //!

@@ -147,7 +147,7 @@ pub fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 /// The conventional spelling: capitals after hyphens, and the registered exceptions. A
 /// `HeaderName` is lower-case by construction, so the client's own spelling is gone.
-fn push_name(out: &mut Vec<u8>, name: impl AsRef<[u8]>) {
+fn push_name<N: AsRef<[u8]> + ?Sized>(out: &mut Vec<u8>, name: &N) {
     let name = name.as_ref();
     let known: &[u8] = match name {
         b"dnt" => b"DNT",

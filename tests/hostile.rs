@@ -251,9 +251,10 @@ fn many_workers_share_connections_evenly() {
     let shares = || -> Vec<usize> {
         let after = proxy.watched_by_each();
         let grown = before.iter().map(|(epoll, n)| after[epoll] - n);
-        grown.filter(|n| *n > 1).collect()
+        grown.filter(|n| *n > 4).collect()
     };
-    // A reactor holds its epoll descriptor more than once; one more may be a late listener.
+    // A reactor holds its epoll descriptor more than once; a few more are the control
+    // thread's own, registered late.
     let even = |shares: Vec<usize>| shares.len() >= 4 && shares.iter().all(|n| *n == 10);
     eventually!(even(shares()), "{:?}", shares());
     drop(wires);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use serde::Serialize;
 
 use super::framing::Refusal;
 
@@ -94,6 +95,15 @@ pub struct ProxyError {
     pub field: Option<(HeaderName, HeaderValue)>,
 }
 
+/// The JSON form of an answer of ours.
+#[derive(Serialize)]
+struct Problem<'a> {
+    status: u16,
+    error: &'a str,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
 impl From<Refusal> for ProxyError {
     fn from(refusal: Refusal) -> Self {
         let mut error = ProxyError::client(refusal.status(), refusal.reason());
@@ -175,13 +185,16 @@ impl ProxyError {
     pub fn to_response(&self, accept: Option<&HeaderValue>, request_id: &str) -> Response<Bytes> {
         let json = accept.is_some_and(accepts_json);
         let body = if json {
-            let value = serde_json::json!({
-                "status": self.status.as_u16(),
-                "error": self.kind.as_str(),
-                "detail": self.detail,
-                "request_id": request_id,
-            });
-            format!("{value}\n")
+            let problem = Problem {
+                status: self.status.as_u16(),
+                error: self.kind.as_str(),
+                detail: &self.detail,
+                request_id,
+            };
+            // Texts and numbers cannot fail to serialise.
+            let mut value = serde_json::to_string(&problem).unwrap_or_default();
+            value.push('\n');
+            value
         } else {
             let reason = self.status.canonical_reason().unwrap_or("Error");
             let code = self.status.as_u16();

@@ -8,8 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::StatusCode;
 
-use crate::http::error::ProxyError;
-
 /// One worker's counts.
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -72,7 +70,7 @@ pub fn exchange(status: Option<StatusCode>) {
 }
 
 /// A request got an error of our own.
-pub fn refused(_error: &ProxyError) {
+pub fn refused() {
     mine(|counters| add(&counters.refused));
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle as TaskHandle;
@@ -14,11 +14,9 @@ use crate::http::connection::{self, Context};
 use crate::http::live;
 use crate::listen::{Accepted, Listener};
 use crate::server::{Front, Shared};
+use crate::tunnel::registry::TICK;
 use crate::upstream::pool;
 use crate::{access_log, tunnel};
-
-/// How often everything that lives on a worker is looked at: the resolution of time-outs.
-pub const TICK: Duration = Duration::from_millis(250);
 
 /// What a worker is told.
 #[derive(Debug)]

@@ -4,18 +4,13 @@
 
 mod backend;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{
-    Action, Balance, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
-    ListenAddress, Listener, LogConfig, PathRewrite, ResolverConfig, RouteConfig, RouteMatch,
-    RouteTimeouts, Scheme, UpstreamConfig, WebSocketConfig,
-};
+use crate::config::{Config, DrainConfig, EndpointAddress, ListenAddress};
 use crate::listen;
 
 pub use backend::Backend;
@@ -52,53 +47,23 @@ fn free_address() -> io::Result<SocketAddr> {
 /// What `sluice run --listen LISTEN --to BACKEND` would use, except that one worker is
 /// enough, that tunnels are pinged and that a stop does not take half a minute.
 pub fn config(listen: SocketAddr, backend: SocketAddr) -> Config {
-    let name = "demo".to_owned();
-    let upstream = UpstreamConfig {
-        name: name.clone(),
-        endpoints: vec![EndpointAddress::Host {
-            host: backend.ip().to_string(),
-            port: backend.port(),
-        }],
-        balance: Balance::Least,
-        connect_timeout: Duration::from_secs(5),
-        retry_after: Duration::from_secs(10),
-        max_idle: 64,
-        idle_timeout: Duration::from_secs(55),
+    let endpoint = EndpointAddress::Host {
+        host: backend.ip().to_string(),
+        port: backend.port(),
     };
-    let route = RouteConfig {
-        name: name.clone(),
-        line: 0,
-        matches: RouteMatch::default(),
-        action: Action::Upstream(name.clone()),
-        rewrite: PathRewrite::Keep,
-        host: HostPolicy::Preserve,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        timeouts: RouteTimeouts::default(),
-        max_body: None,
-        websocket: Arc::new(WebSocketConfig {
-            ping_interval: Some(Duration::from_secs(20)),
-            ..WebSocketConfig::default()
-        }),
-    };
-    Config {
-        workers: NonZeroUsize::MIN,
-        listeners: vec![Listener {
-            address: ListenAddress::Tcp(listen),
-            scheme: Scheme::Http,
-        }],
-        routes: vec![Arc::new(route)],
-        upstreams: BTreeMap::from([(name, Arc::new(upstream))]),
-        http: HttpConfig::default(),
-        log: LogConfig::default(),
-        drain: DrainConfig {
-            over: Duration::from_secs(1),
-            deadline: Duration::from_secs(3),
-            reason: "the demo has ended".into(),
-            ..DrainConfig::default()
-        },
-        resolver: ResolverConfig::default(),
+    let mut config = Config::everything_to("demo", ListenAddress::Tcp(listen), endpoint);
+    config.workers = NonZeroUsize::MIN;
+    for route in &mut config.routes {
+        let websocket = &mut Arc::make_mut(route).websocket;
+        Arc::make_mut(websocket).ping_interval = Some(Duration::from_secs(20));
     }
+    config.drain = DrainConfig {
+        over: Duration::from_secs(1),
+        deadline: Duration::from_secs(3),
+        reason: "the demo has ended".into(),
+        ..DrainConfig::default()
+    };
+    config
 }
 
 #[cfg(test)]

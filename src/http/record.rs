@@ -140,7 +140,7 @@ impl Record {
 
     /// The answer is an error of our own.
     pub fn error(&mut self, error: &ProxyError) {
-        metrics::refused(error);
+        metrics::refused();
         let diagnosis = self.error.take().and_then(|failure| failure.diagnosis);
         self.error = Some(Failure {
             kind: error.kind.as_str(),
@@ -287,7 +287,7 @@ impl Drop for Record {
 
 /// Records a request that was refused before it could become an exchange.
 pub fn refused(context: &Context, error: &ProxyError, id: &str) {
-    metrics::refused(error);
+    metrics::refused();
     access_log::record("exchange", |line| {
         line.text("request_id", id);
         line.text("client", &context.client());

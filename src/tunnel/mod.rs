@@ -19,7 +19,6 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
-use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,9 +34,9 @@ pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 
 use self::handle::command;
 use self::journal::Journal;
-use self::pump::{Direction, SCRATCH};
+use self::pump::Direction;
 use crate::config::WebSocketConfig;
-use crate::io::Io;
+use crate::io::{Io, with_scratch};
 use crate::listen::socket::keep_alive;
 
 /// Everything a tunnel starts with.
@@ -69,11 +68,6 @@ pub fn spawn<G: Send + Unpin + 'static>(spec: TunnelSpec<G>) -> Arc<TunnelHandle
     registry::add(&handle);
     tokio::spawn(tunnel);
     handle
-}
-
-thread_local! {
-    /// The worker's buffer, borrowed within one poll only.
-    static SCRATCH_BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
 /// A running tunnel. Kept small: an idle one is hardly more than its sockets.
@@ -260,7 +254,7 @@ impl<G: Unpin> Future for Tunnel<G> {
         if commands != 0 && this.obey(commands) {
             return Poll::Ready(());
         }
-        SCRATCH_BUFFER.with_borrow_mut(|scratch| {
+        with_scratch(|scratch| {
             loop {
                 let Tunnel {
                     client,

@@ -17,10 +17,8 @@ use super::frame::{Scanner, Side};
 use super::handle::CloseOrder;
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
-use crate::io::Io;
+use crate::io::{Io, SCRATCH};
 
-/// Size of a worker's scratch buffer in bytes.
-pub(super) const SCRATCH: usize = 64 * 1024;
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;
 /// While large frames follow each other only about a header is read, so that the rest of

@@ -17,7 +17,8 @@ use super::handle::{CloseOrder, Cut, TunnelHandle};
 use super::report::ClosedBy;
 use crate::config::DrainConfig;
 
-/// How often [`tick`] should be called.
+/// How often [`tick`] is called, and with it everything else that lives on a worker is
+/// looked at: the resolution of time-outs.
 pub const TICK: Duration = Duration::from_millis(250);
 
 /// A drain's deadline is the process's, which counts what it cuts; here it only stands in

@@ -170,46 +170,56 @@ impl Config {
         let bind = Bind::from_text(listen).map_err(|wrong| note(listen_span, "--listen", wrong));
         let endpoint = EndpointAddress::from_text(to).map_err(|wrong| note(to_span, "--to", wrong));
         match (bind, endpoint) {
-            (Ok(bind), Ok(endpoint)) => Ok(everything_to(bind, endpoint)),
+            (Ok(bind), Ok(endpoint)) => {
+                let address = match bind {
+                    Bind::Tcp(address) => ListenAddress::Tcp(address),
+                    Bind::Unix(path) => ListenAddress::Unix {
+                        path,
+                        mode: listen::DEFAULT_MODE,
+                    },
+                };
+                Ok(Config::everything_to("default", address, endpoint))
+            }
             _ => Err(Problems::new("command line", &source, sink.problems)),
         }
     }
 }
 
-fn everything_to(bind: Bind, endpoint: EndpointAddress) -> Config {
-    let name = "default".to_owned();
-    let route = RouteConfig {
-        name: name.clone(),
-        line: 0,
-        matches: RouteMatch::default(),
-        action: Action::Upstream(name.clone()),
-        rewrite: PathRewrite::Keep,
-        host: HostPolicy::Preserve,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        timeouts: RouteTimeouts::default(),
-        max_body: None,
-        websocket: Arc::new(WebSocketConfig::default()),
-    };
-    let address = match bind {
-        Bind::Tcp(address) => ListenAddress::Tcp(address),
-        Bind::Unix(path) => ListenAddress::Unix {
-            path,
-            mode: listen::DEFAULT_MODE,
-        },
-    };
-    let upstream = UpstreamConfig::new(name.clone(), vec![endpoint]);
-    Config {
-        workers: every_cpu(),
-        listeners: vec![Listener {
-            address,
-            scheme: Scheme::Http,
-        }],
-        routes: vec![Arc::new(route)],
-        upstreams: [(name, Arc::new(upstream))].into(),
-        http: HttpConfig::default(),
-        log: LogConfig::default(),
-        drain: DrainConfig::default(),
-        resolver: ResolverConfig::default(),
+impl Config {
+    /// One listener, one upstream, and one route called `name` that takes everything; every
+    /// setting is the default one.
+    pub(crate) fn everything_to(
+        name: &str,
+        address: ListenAddress,
+        endpoint: EndpointAddress,
+    ) -> Config {
+        let name = name.to_owned();
+        let route = RouteConfig {
+            name: name.clone(),
+            line: 0,
+            matches: RouteMatch::default(),
+            action: Action::Upstream(name.clone()),
+            rewrite: PathRewrite::Keep,
+            host: HostPolicy::Preserve,
+            request_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::default(),
+            timeouts: RouteTimeouts::default(),
+            max_body: None,
+            websocket: Arc::new(WebSocketConfig::default()),
+        };
+        let upstream = UpstreamConfig::new(name.clone(), vec![endpoint]);
+        Config {
+            workers: every_cpu(),
+            listeners: vec![Listener {
+                address,
+                scheme: Scheme::Http,
+            }],
+            routes: vec![Arc::new(route)],
+            upstreams: [(name, Arc::new(upstream))].into(),
+            http: HttpConfig::default(),
+            log: LogConfig::default(),
+            drain: DrainConfig::default(),
+            resolver: ResolverConfig::default(),
+        }
     }
 }

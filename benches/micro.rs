@@ -4,13 +4,15 @@
 
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use sluice::config::{
     Action, HeaderEdits, HostPattern, HostPolicy, PathPattern, PathRewrite, RouteConfig,
     RouteMatch, RouteTimeouts, Scheme, WebSocketConfig,
 };
+use sluice::metrics;
 use sluice::route::matcher::{RequestView, RouteTable};
 use sluice::route::origin::{PublicAuthority, check, parse_pattern};
 use sluice::route::path;
@@ -179,5 +181,33 @@ fn origins(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(micro, routing, paths, origins);
+/// All that one plain request adds, but for its two looks at the clock.
+#[inline(never)]
+fn count_exchange(route: &metrics::Slot) {
+    metrics::exchange(&metrics::Exchange {
+        route: Some(route),
+        method: metrics::method_class(black_box(&Method::GET)),
+        status: Some(black_box(StatusCode::OK)),
+        first_byte: Some(black_box(Duration::from_micros(700))),
+        whole: black_box(Duration::from_micros(900)),
+        handshake: false,
+    });
+}
+
+/// What it costs to look at the clock and to keep what it said.
+#[inline(never)]
+fn look_at_clock(started: Instant) -> Duration {
+    started.elapsed()
+}
+
+fn counting(c: &mut Criterion) {
+    let route = metrics::slots::route(&Arc::from("bench"));
+    let started = Instant::now();
+    let mut group = c.benchmark_group("metrics");
+    group.bench_function("exchange", |b| b.iter(|| count_exchange(black_box(&route))));
+    group.bench_function("clock", |b| b.iter(|| look_at_clock(black_box(started))));
+    group.finish();
+}
+
+criterion_group!(micro, routing, paths, origins, counting);
 criterion_main!(micro);

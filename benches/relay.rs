@@ -139,6 +139,7 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
                     path: "/chat/socket",
                     subprotocol: None,
                     origin: Some("https://example.com:8080"),
+                    traceparent: "",
                 }),
                 report: no_report,
                 guard: (),

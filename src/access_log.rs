@@ -15,6 +15,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::{AccessLog as Target, LogConfig};
+use crate::metrics;
 
 /// A buffer this full, in bytes, is handed on at once.
 const FULL: usize = 32 * 1024;
@@ -84,8 +85,9 @@ impl AccessLog {
         })
     }
 
-    /// Makes this the log of the calling thread.
+    /// Makes this the log of the calling thread; what it has gathered goes to the one before.
     pub fn install(&self) {
+        tick();
         LOG.set(Some(self.clone()));
     }
 
@@ -144,6 +146,7 @@ impl AccessLog {
             && writer.try_send(Message::Lines(bytes)).is_err()
         {
             self.dropped.fetch_add(lines, Relaxed);
+            metrics::access_lines_dropped(lines);
         }
     }
 }
@@ -235,6 +238,15 @@ impl Buffer {
         self.stamp.truncate(19);
         let _ = write!(self.stamp, ".{:03}Z", now.subsec_millis());
     }
+}
+
+/// `2026-01-02T03:04:05.678Z` (RFC 3339).
+pub fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let mut spelled = String::new();
+    spell_second(&mut spelled, since.as_secs());
+    let _ = write!(spelled, ".{:03}Z", since.subsec_millis());
+    spelled
 }
 
 /// `2026-01-02T03:04:05`, by the civil calendar.

@@ -5,9 +5,16 @@
 use std::alloc::{GlobalAlloc, Layout};
 
 use libmimalloc_sys::{
-    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
+    mi_collect, mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
     mi_zalloc_aligned,
 };
+
+/// Gives free memory of this thread back to the system, that among it which other threads
+/// have freed. Walks the whole heap: for rare moments, such as the end of a rush.
+pub fn collect() {
+    // SAFETY: it takes no pointer and has no condition; any thread may call it at any time.
+    unsafe { mi_collect(true) }
+}
 
 /// What every block is aligned to, in bytes: a machine word, the unit of mimalloc's sizes.
 const WORD: usize = size_of::<usize>();

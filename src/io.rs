@@ -5,10 +5,12 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use rustix::net::sockopt::socket_type;
+use rustix::net::{AddressFamily, SocketType, getsockname};
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -112,6 +114,39 @@ impl Io {
                 done => return Poll::Ready(done),
             }
         }
+    }
+
+    /// Gives the descriptor up; nothing of this process waits for it any more.
+    pub fn into_fd(self) -> io::Result<OwnedFd> {
+        Ok(match self {
+            Io::Tcp(stream) => stream.into_std()?.into(),
+            Io::Unix(stream) => stream.into_std()?.into(),
+        })
+    }
+
+    /// Takes a connected stream socket, whichever it is, into the current runtime.
+    pub fn from_fd(fd: OwnedFd) -> io::Result<Io> {
+        let family = getsockname(&fd)?.address_family();
+        let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "not a TCP or unix stream");
+        if socket_type(&fd)? != SocketType::STREAM {
+            return Err(unknown());
+        }
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        match family {
+            AddressFamily::INET | AddressFamily::INET6 => {
+                Ok(Io::Tcp(TcpStream::from_std(fd.into())?))
+            }
+            AddressFamily::UNIX => Ok(Io::Unix(UnixStream::from_std(fd.into())?)),
+            _ => Err(unknown()),
+        }
+    }
+
+    /// A second descriptor of the same connection, which stays open until both are closed.
+    ///
+    /// # Errors
+    /// When there are no more descriptors.
+    pub fn second(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
     }
 
     /// Ends the writing direction (`shutdown(SHUT_WR)`); the other goes on.

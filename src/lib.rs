@@ -7,23 +7,29 @@
 //!
 //! | module | owns |
 //! |---|---|
-//! | [`cli`] | one file a subcommand: `run`, `demo`, `check`, `config`, `health` |
-//! | [`lifecycle`] | signals, the drain and its phases, the exit code |
-//! | [`server`] | the composition root, and the control thread: accepting for several workers, names, signals |
+//! | [`cli`] | one file a subcommand: `run`, `demo`, `check`, …, and those that speak to a running sluice through `client` |
+//! | [`server`] | the composition root: binds, builds the first snapshot, starts the workers |
+//! | [`admin`] | questions and orders over HTTP on a listener of its own |
+//! | [`lifecycle`] | the control task: `order`s, `signals`, `reload` and its `review` of live tunnels, `drains`, `upgrade`, `stop` |
+//! | [`handover`] | two processes: `wire`, `protocol`, what is given and what is taken |
+//! | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
+//! | [`site`] | all workers and listeners: who accepts where |
 //! | [`worker`] | one core: a thread, its runtime, its tick |
 //! | [`http`] | a client's connection: `connection` → `client_io` (strict bytes, marks) → `exchange` (one request, its phases) → `forward` or `upgrade` |
 //! | [`snapshot`] | routes and upstreams of one configuration, swapped as a whole |
-//! | [`tunnel`] | two sockets relayed and observed: `frame` (no I/O), `pump`, `splice`, `registry` (the only clock) |
+//! | [`trace`] | W3C trace context, the spans of exchanges and tunnels, their export |
+//! | [`tunnel`] | two sockets relayed and observed: `frame` (no I/O), `pump`, `splice`, `registry` (the only clock), `state` (what travels) |
 //! | [`route`] | paths, hosts, the route table, the Origin policy: no sockets |
 //! | [`upstream`] | endpoints, balance, names, connecting, pool, and our HTTP/1.1 client |
 //! | [`listen`] | binding and accepting |
-//! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted |
+//! | [`events`] | what happens, for those who follow it: noted by workers, kept and told by one ring |
+//! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted; only where it is scraped does `metrics` look upward |
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
 //! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
 //! | [`io`] | one enum over the stream types, and the worker's scratch buffer |
 //! | [`allocator`] | mimalloc, called without detours; the one place with `unsafe` besides the SSE2 scan in `octets` |
 //!
-//! # The four flows
+//! # The flows
 //!
 //! **A plain request.** [`worker`] accepts → [`http::connection`] lets hyper serve the socket
 //! through [`http::client_io`], where [`http::framing`] refuses what must not be repaired →
@@ -41,8 +47,19 @@
 //! **Time.** Nothing arms a timer for a request, message or tunnel. Connections leave marks
 //! ([`http::watch`]), tunnels count bytes; the worker's tick compares them every 250 ms.
 //!
-//! **A drain.** [`lifecycle`] tells every worker: listeners close, keep-alive connections end
-//! behind their exchange, [`tunnel::registry`] closes tunnels at random over the span.
+//! **A reload.** [`lifecycle`] loads the file, binds what is new and resolves names; only then
+//! the [`snapshot`] is swapped (what live tunnels hold of the old one is shared with the new),
+//! listeners are switched in [`site`], and each worker's [`tunnel::registry`] asks the review
+//! what becomes of each tunnel.
+//!
+//! **A drain.** Of an endpoint, a route, everything, or at the end: each worker's registry closes
+//! its share at random over the span, and the order's progress is shared by all of them. At the
+//! end [`lifecycle`] first gives up readiness, then closes the listeners and lets exchanges finish.
+//!
+//! **An upgrade.** The new process is given the listeners and says that it is ready; then
+//! [`handover`] offers every idle connection and tunnel with its state, and lets it go once it is
+//! taken. A tunnel is exported in its own poll, so that nothing is half-done, and resumed by the
+//! other process as it was.
 //!
 //! # Where this differs from the first design
 //!
@@ -58,10 +75,13 @@
 //!   `Send` and no lock stands around them.
 
 pub mod access_log;
+pub mod admin;
 pub mod allocator;
 pub mod chunked;
 pub mod cli;
 pub mod config;
+pub mod events;
+pub mod handover;
 pub mod http;
 pub mod io;
 pub mod lifecycle;
@@ -71,7 +91,10 @@ pub mod metrics;
 pub mod octets;
 pub mod route;
 pub mod server;
+pub mod site;
 pub mod snapshot;
+pub mod supervise;
+pub mod trace;
 pub mod tunnel;
 pub mod upstream;
 pub mod worker;

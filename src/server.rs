@@ -1,24 +1,46 @@
-//! The composition root: binds, builds the first snapshot, starts the workers, and stays as
-//! the control thread that accepts for several workers, resolves names and heeds signals.
+//! The composition root: binds or takes over listeners, builds the first snapshot, starts the
+//! workers, and stays as the control thread that accepts for several workers, resolves names
+//! and obeys orders.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinHandle;
 
 use crate::access_log::AccessLog;
-use crate::config::{Config, ListenAddress, Scheme};
-use crate::lifecycle;
+use crate::admin::{self, Admin};
+use crate::allocator;
+use crate::config::{Config, Scheme};
+use crate::handover::adopt::Adopter;
+use crate::handover::launch::Launch;
+use crate::handover::protocol::Failed;
+use crate::handover::take::{Inherited, Taking};
+use crate::lifecycle::order::{Handle, Order};
+use crate::lifecycle::signals::Signals;
+use crate::lifecycle::state::State;
+use crate::lifecycle::{self, Control};
 use crate::listen::{self, BindError, Listener};
+use crate::site::{Site, Workers};
 use crate::snapshot::Snapshot;
+use crate::supervise::notify;
+use crate::supervise::pid_file::{PidFile, PidFileError};
+use crate::supervise::sockets::{self, ActivationError};
+use crate::supervise::watchdog;
+use crate::trace::Tracer;
+use crate::tunnel;
 use crate::upstream::discover::Discovery;
 use crate::upstream::{Registry, Upstream};
-use crate::worker::{self, Command, Worker};
+
+/// How long a take-over needs to come to rest.
+const SETTLED: Duration = Duration::from_secs(2);
 
 /// What all workers see: nothing else is shared between cores.
 #[derive(Debug)]
@@ -28,7 +50,11 @@ pub struct Shared {
     /// Client connections and tunnels of the whole process.
     pub connections: Arc<AtomicUsize>,
     /// Where access records go.
-    pub access_log: AccessLog,
+    pub access_log: ArcSwap<AccessLog>,
+    /// Where spans go.
+    pub tracer: ArcSwap<Tracer>,
+    /// What the process is doing.
+    pub state: State,
 }
 
 /// What clients of a listener see of it.
@@ -45,6 +71,10 @@ pub struct Front {
 pub enum StartError {
     /// A listener could not be bound.
     Bind(BindError),
+    /// A socket that the service manager passed cannot be used.
+    Activation(ActivationError),
+    /// The PID file cannot be written.
+    PidFile(PidFileError),
     /// A thread, a runtime or the access log could not be made.
     Io(io::Error),
 }
@@ -53,6 +83,8 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Bind(error) => error.fmt(f),
+            StartError::Activation(error) => error.fmt(f),
+            StartError::PidFile(error) => error.fmt(f),
             StartError::Io(error) => error.fmt(f),
         }
     }
@@ -60,65 +92,291 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl From<BindError> for StartError {
+    fn from(error: BindError) -> Self {
+        StartError::Bind(error)
+    }
+}
+
+impl From<ActivationError> for StartError {
+    fn from(error: ActivationError) -> Self {
+        StartError::Activation(error)
+    }
+}
+
+impl From<PidFileError> for StartError {
+    fn from(error: PidFileError) -> Self {
+        StartError::PidFile(error)
+    }
+}
+
 impl From<io::Error> for StartError {
     fn from(error: io::Error) -> Self {
         StartError::Io(error)
     }
 }
 
-/// Runs until a signal ends it. `json`: the form of access records.
+/// What a process starts with.
+#[derive(Debug)]
+pub struct Start {
+    /// The configuration.
+    pub config: Config,
+    /// The file that it came from, which a reload reads again.
+    pub source: Option<PathBuf>,
+    /// Whether access records are JSON.
+    pub json: bool,
+    /// How this process was started; `None`: it cannot be upgraded.
+    pub launch: Option<Launch>,
+    /// The way to the process that this one takes over from, if it does.
+    pub inherited: Option<Inherited>,
+}
+
+/// Runs until a signal ends it.
 ///
 /// # Errors
 /// [`StartError`], before anything was accepted.
-pub fn run(config: Config, json: bool) -> Result<ExitCode, StartError> {
+pub fn run(mut start: Start) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let access_log = AccessLog::open(&config.log, json)?;
-    let config = Arc::new(config);
-    let mut listeners = Vec::new();
-    for listener in &config.listeners {
-        let bound = listen::bind(&listener.address).map_err(StartError::Bind)?;
-        let port = bound.local_addr().map_or(0, |address| address.port());
-        listeners.push((
-            bound,
-            Front {
-                scheme: listener.scheme,
-                port,
-            },
-        ));
-    }
-    let addresses: Vec<String> = listeners.iter().map(|(bound, _)| address(bound)).collect();
     runtime.block_on(async {
-        let signals = lifecycle::Signals::listen()?;
-        let registry = Arc::<Registry>::default();
-        let (snapshot, discovery) = first_snapshot(config.clone(), &registry).await;
-        let shared = Arc::new(Shared {
-            snapshot: ArcSwap::from_pointee(snapshot),
-            connections: Arc::default(),
-            access_log,
-        });
-        let mut site = Site::start(&config, shared.clone(), listeners)?;
-        for address in &addresses {
-            tracing::info!(address, "listening");
+        let mut taking = match start.inherited.take() {
+            Some(inherited) => Some(Taking::begin(inherited).await?),
+            None => None,
+        };
+        match begin(start, taking.as_mut()).await {
+            Ok(begun) => {
+                let Begun {
+                    mut control,
+                    signals,
+                    handle,
+                    orders,
+                    service,
+                } = begun;
+                let _service = match taking {
+                    Some(taking) => {
+                        control.taking = Some(take(taking, &control, service));
+                        None
+                    }
+                    None => Some(service),
+                };
+                Ok(control.run(signals, handle, orders).await)
+            }
+            Err(error) => {
+                if let Some(taking) = taking {
+                    let reason = error.to_string();
+                    let details = String::new();
+                    taking.fail(Failed { reason, details }).await;
+                }
+                Err(error)
+            }
         }
-        tracing::info!(
-            workers = config.workers,
-            routes = config.routes.len(),
-            "ready"
-        );
-        let code = lifecycle::run(signals, &mut site, &shared).await;
-        drop(discovery);
-        Ok(code)
     })
 }
 
-fn address(listener: &Listener) -> String {
-    match (listener.local_addr(), listener.address()) {
-        (Some(address), _) => address.to_string(),
-        (None, ListenAddress::Unix { path, .. }) => format!("unix:{}", path.display()),
-        (None, ListenAddress::Tcp(address)) => address.to_string(),
+/// Starts everything; when this returns, clients are served.
+async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, StartError> {
+    let Start {
+        config,
+        source,
+        json,
+        launch,
+        inherited: _,
+    } = start;
+    // Before anything else opens descriptors.
+    let activated = sockets::Inherited::take_all()?;
+    let access_log = AccessLog::open(&config.log, json)?;
+    let tracer = Tracer::start(&config.trace)?;
+    let token = admin::Token::configured(&config.admin)?;
+    let config = Arc::new(config);
+    let (listeners, admin) = bind(&config, activated, taking.as_deref_mut())?;
+    let mut pid_file = config
+        .pid_file
+        .as_deref()
+        .map(PidFile::prepare)
+        .transpose()?;
+    let signals = Signals::listen()?;
+    let registry = Arc::<Registry>::default();
+    let (mut snapshot, discovery) = first_snapshot(config.clone(), &registry).await;
+    if let Some(taking) = &taking {
+        let hello = taking.hello();
+        snapshot.generation = hello.generation.saturating_add(1);
+        tunnel::reserve_ids(hello.next_tunnel_id);
     }
+    let shared = Arc::new(Shared {
+        snapshot: ArcSwap::from_pointee(snapshot),
+        connections: Arc::default(),
+        access_log: ArcSwap::from_pointee(access_log),
+        tracer: ArcSwap::from_pointee(tracer),
+        state: State::default(),
+    });
+    let workers = Workers::start(config.workers.get(), &shared)?;
+    if taking.is_none()
+        && let Some(pid_file) = &mut pid_file
+    {
+        pid_file.publish()?;
+    }
+    let mut control = Control {
+        site: Site::new(shared.clone(), workers),
+        shared,
+        registry,
+        discovery,
+        source,
+        json,
+        admin: None,
+        launch,
+        taking: None,
+    };
+    if let Some(taking) = &taking {
+        control.continue_drains(&taking.hello().drains).await;
+    }
+    for Bound {
+        listener,
+        front,
+        activated,
+    } in listeners
+    {
+        let activated = activated.then_some(true);
+        tracing::info!(address = %listener, activated, "listening");
+        control.site.listen(listener, front);
+    }
+    let takes_over = taking.is_some();
+    if let Some(taking) = taking {
+        taking.ready().await?;
+    }
+    let (handle, orders) = Handle::new();
+    control.admin = admin.map(|listener| {
+        tracing::info!(address = %listener, "admin interface listening");
+        let context = admin::Context {
+            shared: control.shared.clone(),
+            workers: control.site.workers().clone(),
+            orders: handle.clone(),
+            source: control.source.clone(),
+            token,
+        };
+        Admin::start(listener, context)
+    });
+    tracing::info!(
+        workers = config.workers,
+        routes = config.routes.len(),
+        "ready"
+    );
+    let mut service = Service {
+        workers: control.site.workers().clone(),
+        generation: control.shared.snapshot.load().generation,
+        pid_file,
+    };
+    if !takes_over {
+        service.announce();
+    }
+    Ok(Begun {
+        control,
+        signals,
+        handle,
+        orders,
+        service,
+    })
+}
+
+/// Everything at work.
+struct Begun {
+    control: Control,
+    signals: Signals,
+    handle: Handle,
+    orders: UnboundedReceiver<Order>,
+    service: Service,
+}
+
+/// This process as its service manager knows it.
+#[derive(Debug)]
+struct Service {
+    workers: Workers,
+    generation: u64,
+    pid_file: Option<PidFile>,
+}
+
+impl Service {
+    /// Tells the manager, and whoever reads the PID file, that this process is the service.
+    fn announce(&mut self) {
+        if let Some(pid_file) = &mut self.pid_file
+            && let Err(error) = pid_file.publish()
+        {
+            tracing::error!(%error, "the PID file still names the process before");
+        }
+        watchdog::start(self.workers.clone());
+        notify::ready(&format!("Serving configuration {}", self.generation));
+    }
+}
+
+/// Takes what the old process gives, beside everything else. The service is kept: its PID
+/// file is removed with the task that this starts, at the end of the process.
+fn take(taking: Taking, control: &Control, mut service: Service) -> JoinHandle<Option<PidFile>> {
+    let (shared, registry) = (control.shared.clone(), control.registry.clone());
+    let adopter = Adopter::new(shared, registry, control.site.workers().clone());
+    tokio::spawn(async move {
+        taking.take(&adopter).await;
+        lifecycle::review_adopted(adopter.shared(), adopter.workers()).await;
+        service.announce();
+        tokio::spawn(async {
+            // What was only needed on the way has been freed by the workers by then.
+            tokio::time::sleep(SETTLED).await;
+            allocator::collect();
+        });
+        service.pid_file
+    })
+}
+
+/// A listener that nobody accepts from yet.
+struct Bound {
+    listener: Arc<Listener>,
+    front: Front,
+    /// The service manager opened it.
+    activated: bool,
+}
+
+/// Takes the listeners and that of the admin interface from the old process or from what
+/// the service manager opened, and binds the others.
+fn bind(
+    config: &Config,
+    mut activated: sockets::Inherited,
+    mut taking: Option<&mut Taking>,
+) -> Result<(Vec<Bound>, Option<Arc<Listener>>), StartError> {
+    let mut all = Vec::with_capacity(config.listeners.len());
+    for wanted in &config.listeners {
+        let address = &wanted.address;
+        let from_manager = activated.take(address)?;
+        let is_activated = from_manager.is_some();
+        let taken = match &mut taking {
+            Some(taking) => taking.listener(address)?,
+            None => from_manager.map(Arc::new),
+        };
+        let listener = match taken {
+            Some(taken) => taken,
+            None => Arc::new(listen::bind(address)?),
+        };
+        let front = Front {
+            scheme: wanted.scheme,
+            port: listener.local_addr().map_or(0, |address| address.port()),
+        };
+        all.push(Bound {
+            listener,
+            front,
+            activated: is_activated,
+        });
+    }
+    let admin = admin::address(&config.admin);
+    let taken = match (&admin, taking) {
+        (Some(address), Some(taking)) => taking.admin(address)?,
+        (Some(address), None) => activated.take(address)?.map(Arc::new),
+        (None, _) => None,
+    };
+    let wanted = config.listeners.iter().map(|one| &one.address);
+    activated.finish(wanted.chain(&admin))?;
+    let admin = match taken {
+        Some(taken) => Some(taken),
+        None => admin::bind(&config.admin)?.map(Arc::new),
+    };
+    Ok((all, admin))
 }
 
 /// Builds upstreams and routes, and asks for every name once.
@@ -138,68 +396,5 @@ async fn first_snapshot(config: Arc<Config>, registry: &Arc<Registry>) -> (Snaps
     discovery
         .settled(config.resolver.timeout.min(Duration::from_secs(5)))
         .await;
-    (Snapshot::new(1, config, upstreams), discovery)
-}
-
-/// The workers, and with several of them the tasks that accept on their behalf.
-#[derive(Debug)]
-pub struct Site {
-    workers: Arc<Vec<Worker>>,
-    accepting: Vec<tokio::task::JoinHandle<()>>,
-}
-
-impl Site {
-    fn start(
-        config: &Config,
-        shared: Arc<Shared>,
-        listeners: Vec<(Listener, Front)>,
-    ) -> io::Result<Site> {
-        if config.workers.get() == 1 {
-            let worker = Worker::start(0, shared, listeners)?;
-            return Ok(Site {
-                workers: Arc::new(vec![worker]),
-                accepting: Vec::new(),
-            });
-        }
-        let workers = (0..config.workers.get())
-            .map(|index| Worker::start(index, shared.clone(), Vec::new()))
-            .collect::<io::Result<Vec<Worker>>>()?;
-        let workers = Arc::new(workers);
-        let accepting = listeners.into_iter().map(|(listener, front)| {
-            let (workers, shared) = (workers.clone(), shared.clone());
-            let hand_out = move |accepted| {
-                // Not hashing: long-lived connections would stay as uneven as they fell.
-                if let Some(worker) = workers.iter().min_by_key(|worker| worker.load()) {
-                    worker.serve(&shared, accepted, front);
-                }
-            };
-            tokio::spawn(worker::accept(listener, hand_out))
-        });
-        let accepting = accepting.collect();
-        Ok(Site { workers, accepting })
-    }
-
-    /// Stops accepting; connections that wait in the kernel's queue are refused by it. No
-    /// accept task is left when this returns, nor its share of the workers.
-    pub async fn stop_accepting(&mut self) {
-        for task in self.accepting.drain(..) {
-            task.abort();
-            let _ = task.await;
-        }
-    }
-
-    /// Waits for the workers' threads, which have been told to stop.
-    pub fn join(&mut self) {
-        // The accept tasks held the other shares; they were waited for.
-        if let Some(workers) = Arc::get_mut(&mut self.workers) {
-            workers.iter_mut().for_each(Worker::join);
-        }
-    }
-
-    /// Tells every worker.
-    pub fn tell(&self, command: impl Fn() -> Command) {
-        self.workers
-            .iter()
-            .for_each(|worker| worker.tell(command()));
-    }
+    (Snapshot::new(config, upstreams), discovery)
 }

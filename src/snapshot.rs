@@ -2,11 +2,14 @@
 //! swapped as a whole. A request takes its `Arc<Route>` and lets go of the snapshot before
 //! it first waits, so an old one is freed while its tunnels live on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::SystemTime;
 
 use crate::config::{Action, Config, DrainConfig, HttpConfig, RouteConfig};
 use crate::http::forwarded::ForwardingPolicy;
+use crate::metrics;
 use crate::route::matcher::RouteTable;
 use crate::upstream::Upstream;
 
@@ -15,6 +18,8 @@ use crate::upstream::Upstream;
 pub struct Snapshot {
     /// Counts the configurations that were in force, from 1.
     pub generation: u64,
+    /// When this one was made, to be put in force at once.
+    pub since: SystemTime,
     /// The configuration itself.
     pub config: Arc<Config>,
     /// Finds the index of a request's route.
@@ -34,36 +39,77 @@ pub struct Snapshot {
 /// A route in force.
 #[derive(Debug)]
 pub struct Route {
+    /// The generation of its snapshot.
+    pub generation: u64,
     /// Its name.
     pub name: Arc<str>,
     /// Its settings.
     pub config: Arc<RouteConfig>,
     /// Where it leads, unless it answers by itself.
     pub upstream: Option<Arc<Upstream>>,
+    /// New handshakes are refused by an operator's command; shared by all routes of the name.
+    pub draining: Arc<AtomicBool>,
+    /// Where it is counted.
+    pub slot: Arc<metrics::Slot>,
 }
 
 impl Snapshot {
-    /// Puts a configuration in force; `upstreams` holds one for each of its names.
-    pub fn new(
-        generation: u64,
+    /// The first configuration in force; `upstreams` holds one for each of its names.
+    pub fn new(config: Arc<Config>, upstreams: BTreeMap<String, Arc<Upstream>>) -> Self {
+        Snapshot::behind(None, config, upstreams)
+    }
+
+    /// The configuration behind this one. What live tunnels hold (names, settings) is shared
+    /// with it where it has not changed, so that no old one is kept alive by them.
+    pub fn next(&self, config: Arc<Config>, upstreams: BTreeMap<String, Arc<Upstream>>) -> Self {
+        Snapshot::behind(Some(self), config, upstreams)
+    }
+
+    /// The route of this name.
+    pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
+        self.routes.iter().find(|route| &*route.name == name)
+    }
+
+    fn behind(
+        old: Option<&Snapshot>,
         config: Arc<Config>,
         upstreams: BTreeMap<String, Arc<Upstream>>,
     ) -> Self {
+        let generation = old.map_or(1, |old| old.generation + 1);
+        let before: HashMap<&str, &Arc<Route>> = old
+            .iter()
+            .flat_map(|old| &old.routes)
+            .map(|route| (&*route.name, route))
+            .collect();
         let route = |config: &Arc<RouteConfig>| {
             let upstream = match &config.action {
                 Action::Upstream(name) => upstreams.get(name).cloned(),
                 Action::Respond { .. } | Action::Redirect { .. } => None,
             };
+            let before = before.get(config.name.as_str());
+            let mut config = config.clone();
+            if let Some(before) = before
+                && before.config.websocket == config.websocket
+            {
+                Arc::make_mut(&mut config).websocket = before.config.websocket.clone();
+            }
+            let name = before.map_or_else(|| config.name.as_str().into(), |old| old.name.clone());
             Arc::new(Route {
-                name: config.name.as_str().into(),
-                config: config.clone(),
+                generation,
+                slot: metrics::slots::route(&name),
+                name,
+                config,
                 upstream,
+                draining: before.map_or_else(Arc::default, |old| old.draining.clone()),
             })
         };
+        let routes = config.routes.iter().map(route).collect();
+        metrics::slots::publish();
         Snapshot {
             generation,
+            since: SystemTime::now(),
             table: RouteTable::new(&config.routes),
-            routes: config.routes.iter().map(route).collect(),
+            routes,
             drain: Arc::new(config.drain.clone()),
             http: Arc::new(config.http.clone()),
             forwarding: Arc::new(ForwardingPolicy::new(&config.http)),

@@ -1,34 +1,51 @@
 //! One core: a thread with a runtime of its own, on which its connections, tunnels, pool and
 //! clock live. Nothing that belongs to a worker is seen by another.
 
+use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle as TaskHandle;
 
-use crate::config::DrainConfig;
 use crate::http::connection::{self, Context};
 use crate::http::live;
 use crate::listen::{Accepted, Listener};
 use crate::server::{Front, Shared};
-use crate::tunnel::registry::TICK;
+use crate::tunnel::registry::{FINE_TICK, TICK};
 use crate::upstream::pool;
-use crate::{access_log, tunnel};
+use crate::{access_log, allocator, events, metrics, tunnel};
+
+/// A tick that comes this much too late is counted: something held the worker up.
+const LATE: Duration = Duration::from_millis(125);
 
 /// What a worker is told.
-#[derive(Debug)]
 pub enum Command {
     /// Serve this client.
     Serve(Accepted, Front, live::Guard),
-    /// Stop accepting and begin to close; the sender is dropped when nothing more can come.
-    Drain(Arc<DrainConfig>, Sender<()>),
-    /// End every tunnel at once.
-    Cut,
+    /// Accept from this listener, until told to stop by its number.
+    Accept(u64, Arc<Listener>, Front),
+    /// Accept from this listener no more; the sender is dropped when that is so.
+    StopAccepting(u64, Sender<()>),
+    /// Do this on the worker's thread, inside its runtime.
+    Do(Box<dyn FnOnce() + Send>),
     /// Leave the thread.
     Stop,
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Command::Serve(..) => "Serve",
+            Command::Accept(..) => "Accept",
+            Command::StopAccepting(..) => "StopAccepting",
+            Command::Do(_) => "Do",
+            Command::Stop => "Stop",
+        })
+    }
 }
 
 /// A handle on a running worker.
@@ -36,34 +53,32 @@ pub enum Command {
 pub struct Worker {
     commands: UnboundedSender<Command>,
     live: Arc<live::Load>,
-    thread: Option<JoinHandle<()>>,
+    pulse: Arc<Pulse>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Worker {
-    /// Starts a worker that accepts from `listeners` by itself; with several workers the
-    /// control thread accepts, and they are given none.
+    /// Starts a worker that accepts nothing yet.
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub fn start(
-        index: usize,
-        shared: Arc<Shared>,
-        listeners: Vec<(Listener, Front)>,
-    ) -> io::Result<Worker> {
+    pub fn start(index: usize, shared: Arc<Shared>) -> io::Result<Worker> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let (commands, receiver) = unbounded_channel();
         let live = live::Load::new(shared.connections.clone());
+        let pulse = Arc::new(Pulse::new(Instant::now()));
         let state = State {
             shared,
             live: live.clone(),
+            pulse: pulse.clone(),
             accepting: Vec::new(),
         };
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                runtime.block_on(state.run(receiver, listeners));
+                runtime.block_on(state.run(receiver));
                 // What still runs is cut here, and leaves its records.
                 drop(runtime);
                 access_log::tick();
@@ -71,13 +86,24 @@ impl Worker {
         Ok(Worker {
             commands,
             live,
-            thread: Some(thread),
+            pulse,
+            thread: Mutex::new(Some(thread)),
         })
     }
 
     /// Connections and tunnels that it has.
     pub fn load(&self) -> usize {
         self.live.worker()
+    }
+
+    /// How long ago its clock ticked.
+    pub fn silence(&self, now: Instant) -> Duration {
+        self.pulse.silence(now)
+    }
+
+    /// Counts one more connection on it, whatever `max_connections` says.
+    pub fn admit(&self) -> Option<live::Guard> {
+        live::Guard::take(&self.live, None)
     }
 
     /// Hands it a client; it is counted at once, so that the next one finds the new load.
@@ -93,8 +119,10 @@ impl Worker {
     }
 
     /// Waits for the thread; to be called behind [`Command::Stop`].
-    pub fn join(&mut self) {
-        if let Some(thread) = self.thread.take()
+    pub fn join(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = { thread }.take();
+        if let Some(thread) = thread
             && thread.join().is_err()
         {
             tracing::error!("a worker thread panicked");
@@ -102,46 +130,66 @@ impl Worker {
     }
 }
 
+/// When a worker's clock last ticked, for those who watch that it does.
+#[derive(Debug)]
+struct Pulse {
+    started: Instant,
+    /// Milliseconds from `started` to the last tick.
+    beat: AtomicU64,
+}
+
+impl Pulse {
+    fn new(started: Instant) -> Pulse {
+        Pulse {
+            started,
+            beat: AtomicU64::new(0),
+        }
+    }
+
+    fn beat(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.started);
+        self.beat.store(since.as_millis() as u64, Relaxed);
+    }
+
+    fn silence(&self, now: Instant) -> Duration {
+        let beat = self.started + Duration::from_millis(self.beat.load(Relaxed));
+        now.saturating_duration_since(beat)
+    }
+}
+
 struct State {
     shared: Arc<Shared>,
     live: Arc<live::Load>,
-    accepting: Vec<TaskHandle<()>>,
+    pulse: Arc<Pulse>,
+    accepting: Vec<(u64, TaskHandle<()>)>,
 }
 
 impl State {
-    async fn run(
-        mut self,
-        mut commands: UnboundedReceiver<Command>,
-        listeners: Vec<(Listener, Front)>,
-    ) {
-        self.shared.access_log.install();
-        tokio::spawn(tick());
-        for (listener, front) in listeners {
-            let (shared, live) = (self.shared.clone(), self.live.clone());
-            let task = tokio::spawn(accept(listener, move |accepted| {
-                if let Some(guard) = admit(&shared, &live, &accepted) {
-                    serve(&shared, accepted, front, guard);
-                }
-            }));
-            self.accepting.push(task);
-        }
+    async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
+        self.shared.access_log.load().install();
+        self.shared.tracer.load().install();
+        tokio::spawn(tick(self.pulse.clone(), self.live.clone()));
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Serve(accepted, front, guard) => {
                     serve(&self.shared, accepted, front, guard);
                 }
-                Command::Drain(config, _heard) => {
-                    for task in self.accepting.drain(..) {
+                Command::Accept(number, listener, front) => {
+                    let (shared, live) = (self.shared.clone(), self.live.clone());
+                    let task = tokio::spawn(accept(listener, move |accepted| {
+                        if let Some(guard) = admit(&shared, &live, &accepted) {
+                            serve(&shared, accepted, front, guard);
+                        }
+                    }));
+                    self.accepting.push((number, task));
+                }
+                Command::StopAccepting(number, _stopped) => {
+                    for (_, task) in self.accepting.extract_if(.., |(own, _)| *own == number) {
                         task.abort();
                         let _ = task.await;
                     }
-                    live::drain();
-                    pool::clear();
-                    tunnel::registry::drain(&config, Instant::now());
                 }
-                Command::Cut => {
-                    tunnel::registry::cut_all(tunnel::Cut::Drain);
-                }
+                Command::Do(what) => what(),
                 Command::Stop => break,
             }
         }
@@ -149,7 +197,7 @@ impl State {
 }
 
 /// Accepts for ever; ends when the listener is broken.
-pub async fn accept(listener: Listener, mut serve: impl FnMut(Accepted)) {
+pub async fn accept(listener: Arc<Listener>, mut serve: impl FnMut(Accepted)) {
     let mut acceptor = match listener.start() {
         Ok(acceptor) => acceptor,
         Err(error) => return tracing::error!(%error, "a listener cannot be served"),
@@ -170,6 +218,7 @@ fn admit(shared: &Shared, load: &Arc<live::Load>, accepted: &Accepted) -> Option
     let max = shared.snapshot.load().http.max_connections;
     let guard = live::Guard::take(load, max);
     if guard.is_none() {
+        metrics::over_limit();
         tracing::debug!(peer = %accepted.peer(), "refused: max_connections are open");
     }
     guard
@@ -179,6 +228,7 @@ fn serve(shared: &Arc<Shared>, accepted: Accepted, front: Front, guard: live::Gu
     let peer = accepted.peer();
     match accepted.into_io() {
         Ok(io) => {
+            metrics::accepted();
             let context = Arc::new(Context::new(peer, front, shared.clone()));
             tokio::spawn(connection::serve(io, context, guard));
         }
@@ -186,15 +236,43 @@ fn serve(shared: &Arc<Shared>, accepted: Accepted, front: Front, guard: live::Gu
     }
 }
 
+/// Gives memory back when a rush of connections is over.
+struct Ebb {
+    /// The most connections since it last did.
+    peak: usize,
+}
+
+impl Ebb {
+    /// Fewer connections are no rush: what they leave behind is not worth the walk.
+    const RUSH: usize = 256;
+
+    fn tick(&mut self, load: usize) {
+        self.peak = self.peak.max(load);
+        if self.peak >= Self::RUSH && load <= self.peak / 4 {
+            self.peak = load;
+            allocator::collect();
+        }
+    }
+}
+
 /// The worker's clock.
-async fn tick() {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+async fn tick(pulse: Arc<Pulse>, load: Arc<live::Load>) {
+    let mut ebb = Ebb { peak: 0 };
     loop {
-        let now = interval.tick().await.into_std();
+        let pause = match tunnel::registry::is_draining() {
+            true => FINE_TICK,
+            false => TICK,
+        };
+        let due = Instant::now() + pause;
+        tokio::time::sleep(pause).await;
+        let now = Instant::now();
+        metrics::ticked(now.saturating_duration_since(due) > LATE);
         live::tick(now);
         tunnel::registry::tick(now);
         pool::tick(now);
         access_log::tick();
+        events::tick();
+        ebb.tick(load.worker());
+        pulse.beat(Instant::now());
     }
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use sluice::config::{
-    self, Config, DrainConfig, EndpointAddress, HttpConfig, ListenAddress, LogConfig,
-    ResolverConfig, RouteTimeouts, Scheme, UpstreamConfig, WebSocketConfig,
+    self, AdminConfig, Config, DrainConfig, EndpointAddress, HttpConfig, ListenAddress, LogConfig,
+    ReloadConfig, ResolverConfig, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig,
+    UpstreamConfig, WebSocketConfig,
 };
 
 const REFERENCE: &str = include_str!("../config/reference.toml");
@@ -56,6 +57,11 @@ fn the_reference_names_the_real_defaults() {
     assert_eq!(reference.log, LogConfig::default());
     assert_eq!(reference.drain, DrainConfig::default());
     assert_eq!(reference.resolver, ResolverConfig::default());
+    assert_eq!(reference.admin, AdminConfig::default());
+    assert_eq!(reference.reload, ReloadConfig::default());
+    assert_eq!(reference.upgrade, UpgradeConfig::default());
+    assert_eq!(reference.trace, TraceConfig::default());
+    assert_eq!(reference.pid_file, None);
     assert_eq!(reference.listeners[0].scheme, Scheme::default());
     let ListenAddress::Unix { mode, .. } = reference.listeners[1].address else {
         panic!("the second listener is a unix socket");
@@ -282,8 +288,8 @@ fn two_addresses_make_a_configuration() {
 /// the same name.
 #[test]
 fn every_setting_lands_in_its_own_field() {
-    // A condition of the socket, a status, a share: `what_is_written_is_what_is_meant`.
-    const OTHERS: [&str; 3] = ["mode", "status", "max_age_jitter"];
+    // A condition of the socket, a status, shares: `what_is_written_is_what_is_meant`.
+    const OTHERS: [&str; 4] = ["mode", "status", "max_age_jitter", "sample"];
     const TIMES: [&str; 2] = ["max_age", "ping_interval"];
     const NUMBERS: [&str; 4] = ["max_connections", "max_body", "max_head", "max_target"];
 
@@ -331,8 +337,8 @@ fn every_setting_lands_in_its_own_field() {
 fn what_is_written_is_what_is_meant() {
     use http::StatusCode;
     use sluice::config::{
-        AccessLog, Action, HostPattern, MissingOrigin, OriginPattern, OriginRule, PathPattern,
-        PathRewrite,
+        AccessLog, Action, HostPattern, MissingOrigin, OriginPattern, OriginRule, ParentRule,
+        PathPattern, PathRewrite,
     };
     use std::time::Duration;
     let config = parse(
@@ -364,6 +370,11 @@ fn what_is_written_is_what_is_meant() {
         websocket = { match = true, origin = ["null", "same-origin"], missing_origin = "deny", idle_timeout = "off", max_age = "1h30m", ping_interval = "30s" }
         [[route]]
         redirect = "https://{host}{path}{query}"
+        [trace]
+        endpoint = "http://collector:4318/otlp"
+        sample = 0.25
+        parent = "trusted"
+        service_name = "edge"
         "#,
     );
     assert_eq!(config.workers.get(), 3);
@@ -378,6 +389,14 @@ fn what_is_written_is_what_is_meant() {
         config.resolver.nameservers,
         ["192.0.2.53:53".parse().unwrap()]
     );
+
+    let trace = TraceConfig {
+        endpoint: Some("http://collector:4318/otlp".into()),
+        sample: 0.25,
+        parent: ParentRule::Trusted,
+        service_name: "edge".into(),
+    };
+    assert_eq!(config.trace, trace);
 
     let route = &config.routes[0];
     assert_eq!(route.line, 17);

@@ -11,12 +11,16 @@ mod config;
 mod frame;
 #[path = "fuzz/bodies/framing.rs"]
 mod framing;
+#[path = "fuzz/bodies/handover.rs"]
+mod handover;
 #[path = "fuzz/bodies/handshake.rs"]
 mod handshake;
 #[path = "fuzz/bodies/origin.rs"]
 mod origin;
 #[path = "fuzz/bodies/path.rs"]
 mod path;
+#[path = "fuzz/bodies/trace.rs"]
+mod trace;
 
 /// Mutations of each seed; bounded so that all targets together stay below a few seconds.
 const MUTATIONS: usize = 500;
@@ -93,4 +97,14 @@ fn handshake_corpus() {
 #[test]
 fn frame_corpus() {
     replay("frame", frame::run);
+}
+
+#[test]
+fn trace_corpus() {
+    replay("trace", trace::run);
+}
+
+#[test]
+fn handover_corpus() {
+    replay("handover", handover::run);
 }

@@ -5,12 +5,9 @@
 
 mod support;
 
-use std::process::Command;
-
 use serde_json::Value;
 use support::foreign::{self, LIBRARIES};
-use support::process::Process;
-use support::{EchoBackend, Foreign, HttpBackend, Proxy, Tool, websocket};
+use support::{Browser, EchoBackend, Foreign, HttpBackend, Proxy, websocket};
 use tokio_tungstenite::tungstenite::{Error, Message, protocol::CloseFrame};
 
 #[test]
@@ -119,13 +116,16 @@ fn exercise(proxy: &Proxy) {
 
 #[test]
 fn a_page_in_chromium_talks_through_the_port_it_came_from() {
-    if !Tool::require("chromium") || !["go", "node"].into_iter().all(foreign::require) {
+    if !["go", "node"].into_iter().all(foreign::require) {
         return;
     }
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     for server in ["go", "node"] {
         let backend = Foreign::server(server);
         let proxy = Proxy::minimal(backend.address());
-        let _browser = browse(&format!("{}/", proxy.origin()));
+        let _page = browser.open(&format!("{}/", proxy.origin()));
         let report = &backend.wait_for("report")["body"];
         assert_eq!(report["outcome"], "ok", "{server}: {report}");
         assert_eq!(report["subprotocol"], "chat", "{server}");
@@ -137,44 +137,22 @@ fn a_page_in_chromium_talks_through_the_port_it_came_from() {
 
 #[test]
 fn a_page_of_another_origin_in_chromium_is_refused() {
-    if !Tool::require("chromium") || !["go"].into_iter().all(foreign::require) {
+    if !foreign::require("go") {
         return;
     }
+    let Some(browser) = Browser::start() else {
+        return;
+    };
     // The page comes straight from one server and wants the tunnel of another.
     let page = Foreign::server("go");
     let backend = HttpBackend::start();
     let proxy = Proxy::minimal(backend.address());
     let url = format!("http://{}/?ws={}", page.address(), proxy.ws_url("/ws"));
-    let _browser = browse(&url);
+    let _page = browser.open(&url);
     let report = &page.wait_for("report")["body"];
     assert_eq!(report["opened"], false, "{report}");
     assert_eq!(report["close_code"], 1006, "{report}");
     assert_eq!(backend.requests(), Vec::<Value>::new());
     let refused = proxy.wait_for_access("the refusal", |json| json["status"] == 403);
     assert_eq!(refused["kind"], "exchange");
-}
-
-/// A browser on a page; it ends with the value, its profile with it.
-struct Browser {
-    _process: Process,
-    _profile: tempfile::TempDir,
-}
-
-fn browse(url: &str) -> Browser {
-    let profile = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new("chromium");
-    command
-        .args(["--headless=new", "--no-sandbox", "--disable-gpu"])
-        .args(["--disable-dev-shm-usage", "--no-first-run", "--mute-audio"])
-        .args([
-            "--disable-background-networking",
-            "--disable-component-update",
-        ])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .arg("--remote-debugging-port=0")
-        .arg(url);
-    Browser {
-        _process: Process::spawn("chromium", &mut command),
-        _profile: profile,
-    }
 }

@@ -5,10 +5,18 @@
 //! a command line that was not understood.
 
 pub mod check;
+pub mod client;
 pub mod config;
 pub mod demo;
+pub mod drain;
 pub mod health;
+pub mod log;
+pub mod reload;
 pub mod run;
+pub mod status;
+pub mod top;
+pub mod tunnels;
+pub mod upgrade;
 
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -16,6 +24,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+
+use self::client::AdminArguments;
+use self::drain::{DrainArguments, UndrainArguments};
+use self::log::LogArguments;
+use self::status::StatusArguments;
+use self::top::TopArguments;
+use self::tunnels::TunnelsArguments;
+use self::upgrade::UpgradeArguments;
 
 /// Where `run` and `health` look for a configuration, in this order.
 pub const DEFAULT_FILES: [&str; 2] = ["./sluice.toml", "/etc/sluice/sluice.toml"];
@@ -57,6 +73,22 @@ pub enum Command {
     },
     /// Ask a running proxy whether it is well: the health check of a container
     Health(HealthArguments),
+    /// Have the running proxy read its configuration again, and print what has changed
+    Reload(AdminArguments),
+    /// Have tunnels closed over a span while the proxy goes on, and watch
+    Drain(DrainArguments),
+    /// Take drains back: tunnels that were not reached yet live on
+    Undrain(UndrainArguments),
+    /// Replace the running proxy by a new process that takes its tunnels over
+    Upgrade(UpgradeArguments),
+    /// Print what the running proxy is doing
+    Status(StatusArguments),
+    /// Watch the running proxy: rates, tunnels, and why handshakes fail and tunnels end
+    Top(TopArguments),
+    /// List the open tunnels, or close some
+    Tunnels(Box<TunnelsArguments>),
+    /// Follow what happens: tunnels that open and end, refused handshakes, reloads, drains
+    Log(LogArguments),
 }
 
 /// What `run` starts.
@@ -95,21 +127,30 @@ pub enum ConfigCommand {
 impl Arguments {
     /// Does what was asked for.
     pub fn run(self) -> ExitCode {
+        let (out, err) = (&mut io::stdout(), &mut io::stderr());
         let code = match self.command {
             Command::Run(arguments) => run::run(&arguments),
             Command::Demo { listen } => demo::run(listen, run::serve),
-            Command::Check { file } => {
-                check::run(&file, &mut io::stdout(), &mut io::stderr(), colour())
-            }
+            Command::Check { file } => check::run(&file, out, err, colour()),
             Command::Config {
                 command: ConfigCommand::Schema,
-            } => config::schema(&mut io::stdout()),
+            } => config::schema(out),
             Command::Health(arguments) => run::health(&arguments),
+            Command::Reload(arguments) => reload::run(&arguments, out, err),
+            Command::Drain(arguments) => drain::run(&arguments, out, err),
+            Command::Undrain(arguments) => drain::undo_run(&arguments, out, err),
+            Command::Upgrade(arguments) => upgrade::run(&arguments, out, err),
+            Command::Status(arguments) => status::run(&arguments, out, err),
+            Command::Top(arguments) => top::run(&arguments, out),
+            Command::Tunnels(arguments) => tunnels::run(&arguments, out, err),
+            Command::Log(arguments) => log::run(&arguments, out, err),
         };
         code.unwrap_or_else(|error| {
             // Whoever read our output has gone; there is nobody left to tell.
             if error.kind() != io::ErrorKind::BrokenPipe {
-                let _ = writeln!(io::stderr(), "sluice: {error}");
+                // One write, or lines of another process come in between.
+                let line = format!("sluice: {error}\n");
+                let _ = io::stderr().write_all(line.as_bytes());
             }
             ExitCode::FAILURE
         })
@@ -118,6 +159,10 @@ impl Arguments {
 
 /// Whether problems are printed with colours: on a terminal, unless `NO_COLOR` is set.
 pub fn colour() -> bool {
-    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !no_colour
+    io::stderr().is_terminal() && !plain()
+}
+
+/// Whether `NO_COLOR` asks for none.
+pub fn plain() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }

@@ -7,6 +7,9 @@ use std::process::ExitCode;
 
 use super::{DEFAULT_FILES, HealthArguments, RunArguments, health};
 use crate::config::{self, Config, Problems};
+use crate::handover::launch::Launch;
+use crate::handover::protocol::Failed;
+use crate::handover::take::Inherited;
 use crate::{logging, server};
 
 /// Runs the proxy until it is told to stop.
@@ -14,13 +17,29 @@ use crate::{logging, server};
 /// # Errors
 /// Why the server could not start or did not end cleanly.
 pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
-    match configuration(arguments)? {
-        Ok(config) => serve(config),
-        Err(problems) => {
+    let launch = Launch::capture()?;
+    let inherited = Inherited::from_environment()?;
+    let failed = match configuration(arguments) {
+        Ok(Ok((config, source))) => return start(config, source, Some(launch), inherited),
+        Ok(Err(problems)) => {
             io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
-            Ok(ExitCode::FAILURE)
+            Ok(Failed {
+                reason: problems.summary(),
+                details: problems.render(false),
+            })
         }
+        Err(error) => Err(error),
+    };
+    if let Some(inherited) = inherited {
+        inherited.fail(match &failed {
+            Ok(failed) => failed.clone(),
+            Err(error) => Failed {
+                reason: error.to_string(),
+                ..Failed::default()
+            },
+        });
     }
+    failed.map(|_| ExitCode::FAILURE)
 }
 
 /// Runs this configuration until a signal ends it.
@@ -28,8 +47,25 @@ pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
 /// # Errors
 /// Why the server could not start.
 pub fn serve(config: Config) -> io::Result<ExitCode> {
+    start(config, None, None, None)
+}
+
+/// A reload reads `source` again.
+fn start(
+    config: Config,
+    source: Option<PathBuf>,
+    launch: Option<Launch>,
+    inherited: Option<Inherited>,
+) -> io::Result<ExitCode> {
     let json = logging::start(&config.log);
-    server::run(config, json).map_err(io::Error::other)
+    let start = server::Start {
+        config,
+        source,
+        json,
+        launch,
+        inherited,
+    };
+    server::run(start).map_err(io::Error::other)
 }
 
 /// Asks a running proxy whether it is well.
@@ -51,13 +87,15 @@ pub fn health(arguments: &HealthArguments) -> io::Result<ExitCode> {
     Ok(health::run(&target, health::TIMEOUT))
 }
 
-/// The configuration that the arguments mean.
-fn configuration(arguments: &RunArguments) -> io::Result<Result<Config, Problems>> {
+/// The configuration that the arguments mean, and its file.
+fn configuration(
+    arguments: &RunArguments,
+) -> io::Result<Result<(Config, Option<PathBuf>), Problems>> {
     if let (Some(listen), Some(to)) = (&arguments.listen, &arguments.to) {
-        return Ok(Config::from_listen_to(listen, to));
+        return Ok(Config::from_listen_to(listen, to).map(|config| (config, None)));
     }
     let file = file(arguments.config.as_deref())?;
-    Ok(config::load(&file))
+    Ok(config::load(&file).map(|config| (config, Some(file))))
 }
 
 /// The file that was named, or the first default one that exists.

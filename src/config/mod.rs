@@ -8,7 +8,7 @@ pub mod file;
 pub mod problem;
 pub mod schema;
 
-pub use file::{load, parse};
+pub use file::{admin_of, load, parse, parse_duration, write_duration};
 pub use problem::{Problem, Problems};
 
 use std::collections::BTreeMap;
@@ -40,6 +40,16 @@ pub struct Config {
     pub drain: DrainConfig,
     /// How upstream names are resolved.
     pub resolver: ResolverConfig,
+    /// Where the admin interface listens.
+    pub admin: AdminConfig,
+    /// How a changed file is noticed.
+    pub reload: ReloadConfig,
+    /// How the binary is replaced.
+    pub upgrade: UpgradeConfig,
+    /// Which traces sluice takes part in, and where its spans go.
+    pub trace: TraceConfig,
+    /// The file that holds the process id while sluice runs. Default: none.
+    pub pid_file: Option<PathBuf>,
 }
 
 /// One `[[listen]]` block.
@@ -64,6 +74,15 @@ pub enum ListenAddress {
         /// Permission bits, as in `chmod`.
         mode: u32,
     },
+}
+
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ListenAddress::Tcp(address) => address.fmt(f),
+            ListenAddress::Unix { path, .. } => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// The scheme of the public URL.
@@ -119,6 +138,17 @@ pub struct RouteConfig {
     pub max_body: Option<u64>,
     /// Origin policy and tunnel settings.
     pub websocket: Arc<WebSocketConfig>,
+}
+
+impl RouteConfig {
+    /// Whether the other one does the same, wherever it stands in its file.
+    pub fn equals(&self, other: &RouteConfig) -> bool {
+        let moved = RouteConfig {
+            line: self.line,
+            ..other.clone()
+        };
+        *self == moved
+    }
 }
 
 /// The conditions of a route; all of them must hold.
@@ -271,6 +301,23 @@ pub struct WebSocketConfig {
     /// Close with 1002 what is not valid framing instead of relaying it unseen.
     /// Default: false.
     pub strict: bool,
+    /// What happens to live tunnels whose route or endpoint a reload has removed.
+    /// Default: drain.
+    pub on_removed: OnChange,
+    /// What happens to live tunnels that a reload's origin rules would refuse.
+    /// Default: keep.
+    pub on_policy_change: OnChange,
+}
+
+/// What a reload does with a live tunnel that the new configuration would not have opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// It lives on.
+    Keep,
+    /// It is closed at a moment chosen at random within `drain.over`.
+    Drain,
+    /// It is closed at once.
+    Close,
 }
 
 impl Default for WebSocketConfig {
@@ -288,6 +335,8 @@ impl Default for WebSocketConfig {
             half_close_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
             strict: false,
+            on_removed: OnChange::Drain,
+            on_policy_change: OnChange::Keep,
         }
     }
 }
@@ -509,6 +558,9 @@ pub enum AccessLog {
 /// `[drain]`: what a shutdown does with live tunnels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DrainConfig {
+    /// From the signal, when readiness is given up, to the end of accepting: time for a
+    /// balancer to notice. Default: 0 s.
+    pub delay: Duration,
     /// Closes are spread at random over this span. Default: 15 s.
     pub over: Duration,
     /// What has not ended by then is cut. Default: 25 s.
@@ -517,7 +569,8 @@ pub struct DrainConfig {
     pub client_code: u16,
     /// Close code sent to upstreams. Default: 1001 (going away).
     pub upstream_code: u16,
-    /// Close reason, at most 123 bytes. Default: `service restart`.
+    /// Close reason, at most 123 bytes; `{retry_after}` in it stands for the seconds of
+    /// `retry_after`. Default: `service restart`.
     pub reason: String,
     /// `Retry-After` of the 503 that handshakes get meanwhile. Default: 5 s.
     pub retry_after: Duration,
@@ -526,6 +579,7 @@ pub struct DrainConfig {
 impl Default for DrainConfig {
     fn default() -> Self {
         DrainConfig {
+            delay: Duration::ZERO,
             over: Duration::from_secs(15),
             deadline: Duration::from_secs(25),
             client_code: 1012,
@@ -558,4 +612,99 @@ impl Default for ResolverConfig {
             timeout: Duration::from_secs(5),
         }
     }
+}
+
+/// `[admin]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdminConfig {
+    /// Where commands and questions are taken. Default: auto.
+    pub listen: AdminListen,
+    /// Permission bits of its unix socket. Default: 0600.
+    pub mode: u32,
+    /// The file whose first line requests over TCP have to bring as a bearer token.
+    /// Default: none.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        AdminConfig {
+            listen: AdminListen::Auto,
+            mode: 0o600,
+            token_file: None,
+        }
+    }
+}
+
+/// Where the admin interface listens.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum AdminListen {
+    /// A unix socket at the usual place, see `admin::default_socket`; where that cannot be
+    /// had sluice runs without.
+    #[default]
+    Auto,
+    /// Nowhere.
+    Off,
+    /// Here, or sluice does not start.
+    At(ListenAddress),
+}
+
+/// `[reload]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReloadConfig {
+    /// Reload when the file changes. Default: false.
+    pub watch: bool,
+}
+
+/// `[upgrade]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpgradeConfig {
+    /// How long the old process may finish its exchanges after a new one took over; what is
+    /// left then is cut. Default: 10 min.
+    pub deadline: Duration,
+}
+
+impl Default for UpgradeConfig {
+    fn default() -> Self {
+        UpgradeConfig {
+            deadline: Duration::from_secs(600),
+        }
+    }
+}
+
+/// `[trace]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TraceConfig {
+    /// The base URL of an OTLP/HTTP collector, `http://host:port` with or without a path;
+    /// `None` switches tracing off. Default: off.
+    pub endpoint: Option<String>,
+    /// Share of the traces begun here that is recorded, 0 to 1. Default: 0.01.
+    pub sample: f64,
+    /// Whose `traceparent` is believed. Default: continue.
+    pub parent: ParentRule,
+    /// The name under which collectors show sluice. Default: `sluice`.
+    pub service_name: String,
+}
+
+impl Default for TraceConfig {
+    fn default() -> Self {
+        TraceConfig {
+            endpoint: None,
+            sample: 0.01,
+            parent: ParentRule::Continue,
+            service_name: "sluice".into(),
+        }
+    }
+}
+
+/// What a valid `traceparent` of a request means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ParentRule {
+    /// Its trace goes on here, sampled as it says.
+    #[default]
+    Continue,
+    /// The same from `http.trusted_proxies`; anybody else's is linked from a trace of our own.
+    Trusted,
+    /// Nothing: every request begins a trace.
+    Ignore,
 }

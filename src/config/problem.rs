@@ -86,6 +86,23 @@ impl Problems {
         &self.list
     }
 
+    /// One line: the first problem, and how many there are.
+    pub fn summary(&self) -> String {
+        let name = &self.name;
+        match self.list.as_slice() {
+            [] => format!("{name} has errors"),
+            [only] if only.line == 0 => only.message.clone(),
+            [only] => format!("{name}:{}:{}: {}", only.line, only.column, only.message),
+            [first, rest @ ..] => format!(
+                "{name}:{}:{}: {} (and {} more)",
+                first.line,
+                first.column,
+                first.message,
+                rest.len()
+            ),
+        }
+    }
+
     /// Every problem with its source and underline, and a last line that counts them;
     /// with terminal colours or without.
     pub fn render(&self, colour: bool) -> String {

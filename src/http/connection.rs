@@ -21,7 +21,7 @@ use super::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
-use super::{live, record};
+use super::{leave, live, record};
 use crate::config::HttpConfig;
 use crate::io::Io;
 use crate::listen::Peer;
@@ -40,6 +40,8 @@ pub struct Context {
     pub watch: Watch,
     /// Who connected.
     pub peer: Peer,
+    /// Where.
+    pub front: Front,
     /// Header values about the peer, made once.
     pub peer_fields: PeerFields,
     /// Settings that were in force at accept.
@@ -61,6 +63,8 @@ pub struct Context {
     /// That answer ends with the connection, so that only a reset tells a break from its end.
     ends_by_close: AtomicBool,
     eof: AtomicBool,
+    /// The connection was asked to leave for another process.
+    leaving: AtomicBool,
 }
 
 /// What the scanner refused.
@@ -87,6 +91,7 @@ impl Context {
             watch: Watch::default(),
             peer_fields: PeerFields::new(&forwarding, address, front.port, front.scheme),
             peer,
+            front,
             http,
             forwarding,
             shared,
@@ -99,6 +104,7 @@ impl Context {
             mid_answer: AtomicBool::new(false),
             ends_by_close: AtomicBool::new(false),
             eof: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -215,6 +221,27 @@ impl Context {
         self.eof.load(Relaxed) && !self.answer_begun() && lock(&self.refusal).is_none()
     }
 
+    /// Whether the connection stands between two requests: nothing was read of the next one,
+    /// and nothing is left to be written of the last.
+    pub fn is_idle(&self) -> bool {
+        self.watch.is_between_requests()
+            && !self.watch.in_exchange()
+            && self.watch.heads() == self.exchanges.load(Relaxed)
+            && !self.answer_begun()
+            && !self.has_interim()
+            && !self.eof.load(Relaxed)
+            && lock(&self.refusal).is_none()
+    }
+
+    /// Asks the connection to leave, unless it was asked already.
+    pub fn ask_to_leave(&self) -> bool {
+        let first = !self.leaving.swap(true, Relaxed);
+        if first {
+            self.watch.wake();
+        }
+        first
+    }
+
     /// The client has ended its direction.
     pub fn saw_eof(&self) {
         self.eof.store(true, Relaxed);
@@ -260,6 +287,8 @@ enum End {
     Done,
     /// The tick said so.
     Verdict(Verdict),
+    /// It is idle, and goes on in another process.
+    Leaves,
 }
 
 /// Serves one client until its connection ends or becomes a tunnel.
@@ -292,16 +321,29 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
             closing = true;
             Pin::new(&mut *connection).graceful_shutdown();
         }
-        connection.poll_without_shutdown(cx).map(|_| End::Done)
+        if connection.poll_without_shutdown(cx).is_ready() {
+            return Poll::Ready(End::Done);
+        }
+        if context.leaving.swap(false, Relaxed) {
+            if context.is_idle() && !closing {
+                return Poll::Ready(End::Leaves);
+            }
+            leave::stays();
+        }
+        Poll::Pending
     })
     .await;
     drop(entry);
+    if context.leaving.load(Relaxed) {
+        leave::stays();
+    }
     // Whatever still runs of an exchange ends here.
     let (io, from_client) = take_apart(connection);
     let tunnel = lock(&context.tunnel).take();
     match (end, tunnel) {
+        (End::Leaves, _) => leave::left(io, &context, live),
         (End::Done, Some(tunnel)) => {
-            Box::pin(tunnel.start(io, from_client, live)).await;
+            Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
         }
         (End::Done, None) if context.is_over() => {}
         (end, _) => Box::pin(finish(io, &context, end)).await,
@@ -329,7 +371,7 @@ async fn finish(io: Io, context: &Context, end: End) {
         (End::Done, Some(refused)) if !refused.in_body => {
             (ProxyError::from(refused.refusal), refused.accept)
         }
-        (End::Done, _) => return linger(io).await,
+        (End::Done | End::Leaves, _) => return linger(io).await,
     };
     let id = record::fresh_id();
     let mut response: Response<Bytes> = error.to_response(accept.as_ref(), &id);
@@ -386,7 +428,7 @@ pub async fn write_all(io: &Io, mut bytes: &[u8]) -> std::io::Result<()> {
 
 /// Ends our direction and reads what the client still sends, within bounds, so that its
 /// kernel does not answer our last bytes with a reset (RFC 9112 section 9.6).
-async fn linger(mut io: Io) {
+pub async fn linger(mut io: Io) {
     if io.shutdown_write().is_err() {
         return;
     }

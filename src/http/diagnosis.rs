@@ -41,6 +41,26 @@ impl Diagnosis {
     }
 }
 
+/// What to change where a handshake was refused for a reason that needs no diagnosis; empty
+/// where nothing need be.
+pub fn mend(cause: &str) -> &'static str {
+    match cause {
+        "origin-not-allowed" => {
+            "add the page's origin to `websocket.origin` of the route, if the page may connect"
+        }
+        "draining" => "nothing: the client comes back later, or the drain is taken back",
+        "no-route" => "add a route for this host and path, or correct the URL that the page uses",
+        "no-endpoint" => "look at why every endpoint of the upstream is drained or has failed",
+        "dns-error" => "correct the upstream's host name, or see why it does not resolve",
+        "connection-refused" => "start the backend, or correct the upstream's address and port",
+        "connection-timeout" | "unroutable" => {
+            "correct the upstream's address, or let a firewall in between pass the connection"
+        }
+        "local-resources" => "raise the limit of open files, or see what uses up this machine",
+        _ => "",
+    }
+}
+
 /// What of the handshake sent upstream the diagnosis needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent<'a> {

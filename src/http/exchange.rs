@@ -4,6 +4,7 @@
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -159,6 +160,9 @@ fn plan(
         upgrade,
         UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
     );
+    if websocket {
+        record.expect_tunnel(&parts);
+    }
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;
     let (scheme, host) =
@@ -322,13 +326,20 @@ fn admit_handshake(
     parts: &Parts,
     public: &PublicAuthority<'_>,
 ) -> Result<(), ProxyError> {
-    if live::is_draining() {
+    let drained = if live::is_draining() {
+        Some("this proxy is shutting down")
+    } else if route.draining.load(Relaxed) || context.shared.state.drains_all() {
+        Some("new tunnels are refused while this route is drained")
+    } else {
+        None
+    };
+    if let Some(why) = drained {
         let after = context.shared.snapshot.load().drain.retry_after;
-        let error = ProxyError::sluice(
+        let (status, kind) = (
             StatusCode::SERVICE_UNAVAILABLE,
             Kind::DestinationUnavailable,
-            "this proxy is shutting down",
         );
+        let error = ProxyError::sluice(status, kind, why);
         return Err(error.retry_after(after).closing());
     }
     origin::check(&route.config.websocket, &parts.headers, *public)
@@ -400,6 +411,7 @@ fn rewrite(
         };
         record.identify(forwarded::apply(fields, &forwarding).map(RequestId::Field));
     }
+    record.propagate_trace(fields, direct);
     if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
         (&route.config.rewrite, &route.config.matches.path)
         && parts.uri.path() != "*"

@@ -19,6 +19,7 @@ use super::exchange::{Admitted, Answer, close_behind_handshake, refuse};
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
 use super::{forwarded, headers};
+use crate::metrics::{self, Retry};
 use crate::upstream::body::AnswerBody;
 use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
@@ -123,6 +124,7 @@ fn encode_head(
     record: &mut Record,
 ) {
     let parts = &admitted.parts;
+    record.trace_sending(&parts.uri);
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
     out.extend_from_slice(parts.uri.path().as_bytes());
@@ -150,6 +152,7 @@ fn encode_head(
             host,
             write_field,
         ));
+        record.write_trace(out, write_field);
     }
     if chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -169,7 +172,7 @@ async fn send(
 ) -> Result<Answered, ProxyError> {
     let may_repeat = body.is_none() && admitted.parts.method.is_idempotent();
     let mut lease = pick(&admitted.upstream, &[])?;
-    let mut reused = pool::take(lease.endpoint().id());
+    let mut reused = pool::take(lease.endpoint());
     loop {
         let connection = match reused.take() {
             Some(connection) => connection,
@@ -193,6 +196,7 @@ async fn send(
         };
         match error {
             Failed::Flight(FlightError::Connection { .. }) if again && !flight.has_heard() => {
+                metrics::retried(lease.endpoint().slot(), Retry::StaleConnection);
                 head = flight.into_head();
             }
             error => return Err(error.into_proxy_error(context, &lease)),
@@ -225,7 +229,6 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
         let error = match connect(&endpoint, upstream.config().connect_timeout).await {
             Ok(io) => {
                 lease.ok();
-                pool::opened();
                 let connection = Connection {
                     io,
                     endpoint: endpoint.id(),
@@ -242,7 +245,10 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
         lease.failed();
         tried.push(endpoint.id());
         match upstream.pick(&tried) {
-            Some(next) => lease = next,
+            Some(next) => {
+                metrics::retried(endpoint.slot(), Retry::ConnectFailed);
+                lease = next;
+            }
             None => return Err(connect_error(&error)),
         }
     }

@@ -95,6 +95,15 @@ pub fn watch(context: &Arc<Context>) -> Entry {
     })
 }
 
+/// Looks at every connection of this thread that is still HTTP.
+pub fn for_each(mut look: impl FnMut(&Arc<Context>)) {
+    WATCHED.with_borrow(|all| {
+        all.iter()
+            .flatten()
+            .for_each(|watched| look(&watched.context));
+    });
+}
+
 /// Compares every connection's marks with its limits.
 pub fn tick(now: Instant) {
     WATCHED.with_borrow_mut(|all| {

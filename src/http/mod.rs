@@ -14,6 +14,7 @@ pub mod forwarded;
 pub mod framing;
 pub mod handshake;
 pub mod headers;
+pub mod leave;
 pub mod live;
 pub mod record;
 pub mod tunnel_record;

@@ -1,29 +1,39 @@
 //! The record of one exchange: begun with the request, filled on the way, and written when
 //! it is dropped, whatever happened in between.
 
+mod trace;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 
 use super::connection::Context;
-use super::diagnosis::Diagnosis;
-use super::error::ProxyError;
+use super::diagnosis::{self, Diagnosis};
+use super::error::{Kind, ProxyError, Side};
 use super::forwarded::RequestId;
 use super::watch::Verdict;
 use crate::snapshot::Route;
-use crate::{access_log, metrics};
+use crate::trace::Trace;
+use crate::{access_log, events, metrics};
 
 /// What is known of an exchange.
 #[derive(Debug)]
 pub struct Record {
     context: Arc<Context>,
-    /// These two are kept only for the access log.
-    started: Option<Instant>,
+    trace: Option<Trace>,
+    started: Instant,
+    /// When the head of the answer was there.
+    answered: Option<Instant>,
+    method: u8,
+    /// It asks for a WebSocket.
+    handshake: bool,
+    /// Kept for the access log, for sampled traces, and of handshakes, which lists and events
+    /// name.
     request: Option<Box<Request>>,
     accept: Option<HeaderValue>,
     /// Only the head of the answer is sent.
@@ -53,24 +63,36 @@ struct Request {
 #[derive(Debug)]
 struct Failure {
     kind: &'static str,
+    /// Why a handshake was refused that nobody has diagnosed.
+    cause: &'static str,
     detail: Cow<'static, str>,
     diagnosis: Option<Box<Diagnosis>>,
+}
+
+impl Request {
+    fn of(context: &Context, parts: &Parts) -> Box<Request> {
+        Box::new(Request {
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            host: None,
+            behind: context.behind_proxy(&parts.headers),
+        })
+    }
 }
 
 impl Record {
     /// A request has come.
     pub fn begin(context: &Arc<Context>, parts: &Parts) -> Self {
-        let request = access_log::is_on().then(|| {
-            Box::new(Request {
-                method: parts.method.clone(),
-                uri: parts.uri.clone(),
-                host: None,
-                behind: context.behind_proxy(&parts.headers),
-            })
-        });
+        let trace = crate::trace::begin(parts, context.peer_fields.is_trusted());
+        let is_kept = access_log::is_on() || trace.as_ref().is_some_and(Trace::is_sampled);
+        let request = is_kept.then(|| Request::of(context, parts));
         Record {
             context: context.clone(),
-            started: request.is_some().then(Instant::now),
+            trace,
+            started: Instant::now(),
+            answered: None,
+            method: metrics::method_class(&parts.method),
+            handshake: false,
             request,
             accept: parts.headers.get(header::ACCEPT).cloned(),
             head_only: parts.method == Method::HEAD,
@@ -90,6 +112,16 @@ impl Record {
     pub fn asked_of(&mut self, authority: &HeaderValue) {
         if let Some(request) = &mut self.request {
             request.host = Some(authority.clone());
+        }
+    }
+
+    /// It is a WebSocket handshake, good or bad.
+    pub fn expect_tunnel(&mut self, parts: &Parts) {
+        self.handshake = true;
+        if self.request.is_none() {
+            let mut request = Request::of(&self.context, parts);
+            request.host = parts.headers.get(header::HOST).cloned();
+            self.request = Some(request);
         }
     }
 
@@ -126,6 +158,8 @@ impl Record {
     /// The status of the answer.
     pub fn status(&mut self, status: StatusCode) {
         self.status = Some(status);
+        self.answered = Some(Instant::now());
+        self.trace_answered();
     }
 
     /// What the client accepts, for the form of an error.
@@ -140,10 +174,16 @@ impl Record {
 
     /// The answer is an error of our own.
     pub fn error(&mut self, error: &ProxyError) {
-        metrics::refused();
+        metrics::error(error.kind.as_str());
+        self.trace_refused();
         let diagnosis = self.error.take().and_then(|failure| failure.diagnosis);
+        let cause = self.cause(error);
+        if self.handshake && diagnosis.is_none() {
+            metrics::handshake_refused(self.slot(), cause);
+        }
         self.error = Some(Failure {
             kind: error.kind.as_str(),
+            cause,
             detail: error.detail.clone(),
             diagnosis,
         });
@@ -151,7 +191,7 @@ impl Record {
 
     /// A handshake failed, and this is why.
     pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
-        metrics::handshake_refused(diagnosis.cause);
+        metrics::handshake_refused(self.slot(), diagnosis.cause);
         if !access_log::is_on() {
             // Otherwise the access record says so.
             tracing::warn!(
@@ -164,6 +204,7 @@ impl Record {
         }
         let failure = self.error.get_or_insert(Failure {
             kind: "http_upgrade_failed",
+            cause: "other",
             detail: Cow::Borrowed("the handshake was refused"),
             diagnosis: None,
         });
@@ -191,6 +232,7 @@ impl Record {
     pub fn fail(&mut self, detail: &'static str) {
         self.error = Some(Failure {
             kind: "http_response_incomplete",
+            cause: "other",
             detail: detail.into(),
             diagnosis: None,
         });
@@ -208,6 +250,7 @@ impl Record {
 
     /// The exchange became a tunnel, which has records of its own.
     pub fn silence(&mut self) {
+        self.status(StatusCode::SWITCHING_PROTOCOLS);
         self.silent = true;
     }
 
@@ -228,12 +271,75 @@ impl Record {
         }
     }
 
-    fn write(&self) {
+    fn slot(&self) -> Option<&metrics::Slot> {
+        self.route.as_ref().map(|route| &*route.slot)
+    }
+
+    /// The cause of a refused handshake that nobody has diagnosed.
+    fn cause(&self, error: &ProxyError) -> &'static str {
+        match error.kind {
+            Kind::RequestDenied => "origin-not-allowed",
+            Kind::RequestError => "request-invalid",
+            Kind::DestinationUnavailable => match (error.side, &self.route) {
+                (Side::Upstream, _) => "no-endpoint",
+                (_, Some(_)) => "draining",
+                (_, None) => "no-route",
+            },
+            Kind::DnsError => "dns-error",
+            Kind::ConnectionRefused => "connection-refused",
+            Kind::ConnectionTimeout => "connection-timeout",
+            Kind::DestinationUnroutable => "unroutable",
+            Kind::Internal => "local-resources",
+            _ => "other",
+        }
+    }
+
+    /// What became of a handshake, for those who follow.
+    fn refusal(&self) -> events::Refused {
+        let host = self.request.as_ref().and_then(|one| one.host.as_ref());
+        let failure = self.error.as_ref();
+        let diagnosis = failure.and_then(|failure| failure.diagnosis.as_deref());
+        let cause = failure.map_or("other", |failure| failure.cause);
+        let (cause, likely, mend) = match diagnosis {
+            Some(said) => (said.cause, &*said.likely, &*said.mend),
+            None => {
+                let detail = failure.map_or("", |failure| &*failure.detail);
+                (cause, detail, diagnosis::mend(cause))
+            }
+        };
+        events::Refused {
+            time: events::now(),
+            request_id: self.known_request_id().to_owned(),
+            route: self.route.as_ref().map(|route| route.name.clone()),
+            client: self.client(),
+            host: text(host).to_owned(),
+            path: self.asked_path().to_owned(),
+            status: self.status.map(|status| status.as_u16()),
+            cause: cause.to_owned(),
+            likely: likely.to_owned(),
+            mend: mend.to_owned(),
+        }
+    }
+
+    fn count(&self, whole: Duration) {
+        let answered = self.answered;
+        metrics::exchange(&metrics::Exchange {
+            route: self.slot(),
+            method: self.method,
+            status: self.status,
+            first_byte: answered.map(|at| at.saturating_duration_since(self.started)),
+            whole,
+            handshake: self.handshake,
+        });
+    }
+
+    fn write(&self, whole: Duration) {
         access_log::record("exchange", |line| {
             line.optional(
                 "request_id",
                 self.request_id.as_ref().map(RequestId::as_str),
             );
+            self.write_trace_id(line);
             line.text("client", &self.client());
             if let Some(request) = &self.request {
                 line.text("method", request.method.as_str());
@@ -251,9 +357,7 @@ impl Record {
                 line.optional("upstream", route.upstream.as_ref().map(|u| &**u.name()));
             }
             line.optional("endpoint", self.endpoint.as_deref());
-            if let Some(started) = self.started {
-                line.millis("duration_ms", started.elapsed());
-            }
+            line.millis("duration_ms", whole);
             line.number("bytes_in", self.context.watch.body());
             line.number("bytes_out", self.sent);
             if let Some(failure) = &self.error {
@@ -275,19 +379,22 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.context.end_exchange();
-        if self.silent {
-            return;
+        self.end_trace();
+        let whole = self.started.elapsed();
+        self.count(whole);
+        if !self.silent && access_log::is_on() {
+            self.write(whole);
         }
-        metrics::exchange(self.status);
-        if access_log::is_on() {
-            self.write();
+        if self.handshake && self.error.is_some() {
+            events::refused(|| self.refusal());
         }
     }
 }
 
 /// Records a request that was refused before it could become an exchange.
 pub fn refused(context: &Context, error: &ProxyError, id: &str) {
-    metrics::refused();
+    metrics::error(error.kind.as_str());
+    metrics::head_refused(error.status);
     access_log::record("exchange", |line| {
         line.text("request_id", id);
         line.text("client", &context.client());

@@ -1,18 +1,23 @@
 //! The two records of a tunnel: one when it opens, one when it has ended and why.
 
 use crate::access_log;
+use crate::events;
 use crate::metrics;
+use crate::trace;
 use crate::tunnel::{PeerClose, TunnelIdentity, TunnelReport};
 
 /// A tunnel has opened.
-pub fn opened(identity: &TunnelIdentity) {
-    metrics::tunnel_opened();
+pub fn opened(identity: &TunnelIdentity, route: &metrics::Slot) {
+    metrics::tunnel_opened(route);
+    events::opened(identity);
     access_log::record("tunnel_open", |line| about(line, identity));
 }
 
 /// A tunnel has ended.
 pub fn closed(report: &TunnelReport<'_>) {
-    metrics::tunnel_closed();
+    metrics::tunnel_closed(report);
+    trace::tunnel_ended(report);
+    events::closed(report);
     access_log::record("tunnel_close", |line| {
         about(line, report.identity);
         line.number("tunnel", report.id);
@@ -62,6 +67,7 @@ fn close(line: &mut access_log::Line<'_>, name: &str, close: Option<&PeerClose>)
 
 fn about(line: &mut access_log::Line<'_>, identity: &TunnelIdentity) {
     line.text("request_id", identity.request_id());
+    line.optional("trace_id", identity.trace_id());
     line.text("client", identity.client());
     line.text("host", identity.host());
     line.text("path", identity.path());

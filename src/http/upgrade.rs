@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::future::poll_fn;
 use std::sync::{Arc, LazyLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -24,7 +24,9 @@ use super::record::Record;
 use super::{forwarded, headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
 use crate::io::Io;
-use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec};
+use crate::metrics;
+use crate::server::Shared;
+use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
 use crate::upstream::Lease;
 use crate::upstream::client::{FlightError, InFlight};
 use crate::upstream::response::ResponseHead;
@@ -109,6 +111,8 @@ async fn attempt(
         switching,
         identity: identity(admitted, &accepted, record, &lease),
         settings: admitted.route.config.websocket.clone(),
+        generation: admitted.route.generation,
+        slot: admitted.route.slot.clone(),
         lease: lease.into_tunnel(),
     })))
 }
@@ -121,6 +125,7 @@ fn encode_head(
     record: &mut Record,
 ) -> Vec<u8> {
     static ROOT: LazyLock<PathAndQuery> = LazyLock::new(|| PathAndQuery::from_static("/"));
+    record.trace_sending(&admitted.parts.uri);
     let mut request = Vec::with_capacity(1024);
     let (policy, direct) = (&*context.forwarding, admitted.direct);
     encode_request_with(
@@ -136,6 +141,7 @@ fn encode_head(
                 let peer = &context.peer_fields;
                 let id = forwarded::write_direct(out, policy, peer, Some(host), push_line);
                 record.identify(id);
+                record.write_trace(out, push_line);
             }
         },
     );
@@ -219,6 +225,7 @@ fn identity(
         subprotocol: accepted.subprotocol.as_ref().map(text).as_deref(),
         origin: parts.headers.get(header::ORIGIN).map(text).as_deref(),
         request_id: record.known_request_id(),
+        traceparent: record.traceparent().as_deref().unwrap_or_default(),
     })
 }
 
@@ -231,27 +238,37 @@ pub struct PendingTunnel {
     switching: Vec<u8>,
     identity: Box<TunnelIdentity>,
     settings: Arc<WebSocketConfig>,
+    /// Of the configuration that it was admitted by.
+    generation: u64,
+    /// Held by the tunnel, so that it is counted as its route's to its end.
+    slot: Arc<metrics::Slot>,
     lease: Lease,
 }
 
 impl PendingTunnel {
     /// Answers the client with the 101 and lets the tunnel run as a task of its own.
     /// `from_client` is what came behind the handshake.
-    pub async fn start(self, client: Io, from_client: Bytes, live: live::Guard) {
+    pub async fn start(self, client: Io, from_client: Bytes, live: live::Guard, shared: &Shared) {
         if let Err(error) = write_all(&client, &self.switching).await {
             tracing::debug!(%error, "the client left before its 101");
             return;
         }
-        tunnel_record::opened(&self.identity);
-        tunnel::spawn(TunnelSpec {
+        tunnel_record::opened(&self.identity, &self.slot);
+        let handle = tunnel::spawn(TunnelSpec {
             client,
             upstream: self.upstream,
             from_client,
             from_upstream: self.from_upstream,
             settings: self.settings,
             identity: self.identity,
-            guard: (self.lease, live),
+            guard: (self.lease, live, self.slot),
             report: tunnel_record::closed,
         });
+        // The reload that came during the handshake has not seen this tunnel.
+        if shared.snapshot.load().generation != self.generation
+            && let Some(reviewer) = shared.state.reviewer()
+        {
+            registry::apply(&handle, reviewer.judge(&handle), Instant::now());
+        }
     }
 }

@@ -96,6 +96,11 @@ impl Watch {
         self.phase.load(Relaxed) == Phase::Upgrade as u8
     }
 
+    /// Whether a read found nothing, with all heads and bodies so far complete.
+    pub fn is_between_requests(&self) -> bool {
+        self.read_pending.load(Relaxed) && self.phase.load(Relaxed) == Phase::Idle as u8
+    }
+
     /// Heads that the scanner has seen the end of.
     pub fn heads(&self) -> u64 {
         self.heads.load(Relaxed)

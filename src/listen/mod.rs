@@ -7,7 +7,8 @@ pub mod socket;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -18,6 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::ListenAddress;
 use crate::io::Io;
+use crate::metrics::{self, AcceptError};
 
 pub use socket::BindError;
 
@@ -47,7 +49,7 @@ pub fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
         fd,
         address: address.clone(),
         local,
-        _file: file,
+        file,
     })
 }
 
@@ -57,7 +59,7 @@ pub struct Listener {
     fd: OwnedFd,
     address: ListenAddress,
     local: Option<SocketAddr>,
-    _file: Option<socket::SocketFile>,
+    file: Option<socket::SocketFile>,
 }
 
 impl Listener {
@@ -77,7 +79,7 @@ impl Listener {
         reason = "its replacement is unsafe: the caller must promise that the descriptor stays \
                   the same and open. It does here: `fd` is owned and private"
     )]
-    pub fn start(self) -> io::Result<Acceptor> {
+    pub fn start(self: Arc<Self>) -> io::Result<Acceptor> {
         let tcp = self.local.is_some();
         let listener = AsyncFd::with_interest(self, Interest::READABLE)?;
         Ok(Acceptor {
@@ -85,6 +87,73 @@ impl Listener {
             tcp,
             logged: None,
         })
+    }
+}
+
+impl Listener {
+    /// A socket that listens already, bound to `address` by another process, which may have
+    /// left the removal of a unix socket's file to us.
+    ///
+    /// # Errors
+    /// When it is no listening socket, or has no address.
+    pub fn adopt(fd: OwnedFd, address: &ListenAddress, owns_file: bool) -> io::Result<Listener> {
+        if !rustix::net::sockopt::socket_acceptconn(&fd)? {
+            let message = "the descriptor is no listening socket";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC)?;
+        let (local, file) = match address {
+            ListenAddress::Tcp(_) => {
+                let local = SocketAddr::try_from(rustix::net::getsockname(&fd)?)?;
+                (Some(local), None)
+            }
+            ListenAddress::Unix { path, .. } if owns_file => {
+                (None, Some(socket::SocketFile::at(path)?))
+            }
+            ListenAddress::Unix { .. } => (None, None),
+        };
+        Ok(Listener {
+            fd,
+            address: address.clone(),
+            local,
+            file,
+        })
+    }
+
+    /// Leaves a unix socket's file to another process.
+    pub fn leave_file(&self) {
+        if let Some(file) = &self.file {
+            file.leave();
+        }
+    }
+
+    /// Takes a file back that was left, if there is one.
+    pub fn take_file(&self) {
+        if let Some(file) = &self.file {
+            file.take();
+        }
+    }
+
+    /// Whether a unix socket's file is to be removed when this is dropped.
+    pub fn owns_file(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| !file.is_left())
+    }
+}
+
+impl std::fmt::Display for Listener {
+    /// The real address: with the port that the system chose, if it did.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.local {
+            Some(local) => local.fmt(f),
+            None => self.address.fmt(f),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 
@@ -97,7 +166,7 @@ impl AsRawFd for Listener {
 /// A listener at work. Dropping it closes the socket and removes a unix socket's file.
 #[derive(Debug)]
 pub struct Acceptor {
-    listener: AsyncFd<Listener>,
+    listener: AsyncFd<Arc<Listener>>,
     tcp: bool,
     /// When a shortage was last logged.
     logged: Option<Instant>,
@@ -142,7 +211,13 @@ impl Acceptor {
     }
 
     async fn outlast(&mut self, error: io::Error) -> io::Result<()> {
-        match error.raw_os_error().map(Errno::from_raw_os_error) {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        metrics::accept_failed(match errno {
+            Some(Errno::MFILE | Errno::NFILE) => AcceptError::Descriptors,
+            Some(Errno::NOBUFS | Errno::NOMEM) => AcceptError::Memory,
+            _ => AcceptError::Other,
+        });
+        match errno {
             Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                 let now = Instant::now();
                 if self.logged.is_none_or(|last| now - last >= EXHAUSTED_LOG) {
@@ -205,6 +280,11 @@ pub struct Accepted {
 }
 
 impl Accepted {
+    /// A connection that was accepted elsewhere.
+    pub fn from_parts(fd: OwnedFd, peer: Peer) -> Accepted {
+        Accepted { fd, peer }
+    }
+
     /// Who connected.
     pub fn peer(&self) -> Peer {
         self.peer
@@ -216,6 +296,12 @@ impl Accepted {
             Peer::Tcp(_) => Io::Tcp(TcpStream::from_std(self.fd.into())?),
             Peer::Unix => Io::Unix(UnixStream::from_std(self.fd.into())?),
         })
+    }
+}
+
+impl AsFd for Accepted {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 }
 

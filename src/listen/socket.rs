@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -103,22 +104,38 @@ pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
+    /// Somebody else removes it.
+    left: AtomicBool,
 }
 
 impl SocketFile {
-    fn at(path: &Path) -> io::Result<SocketFile> {
+    pub(super) fn at(path: &Path) -> io::Result<SocketFile> {
         let found = std::fs::symlink_metadata(path)?;
         Ok(SocketFile {
             path: path.to_owned(),
             device: found.dev(),
             inode: found.ino(),
+            left: AtomicBool::new(false),
         })
+    }
+
+    pub(super) fn leave(&self) {
+        self.left.store(true, Relaxed);
+    }
+
+    pub(super) fn take(&self) {
+        self.left.store(false, Relaxed);
+    }
+
+    pub(super) fn is_left(&self) -> bool {
+        self.left.load(Relaxed)
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Ok(found) = std::fs::symlink_metadata(&self.path)
+        if !self.is_left()
+            && let Ok(found) = std::fs::symlink_metadata(&self.path)
             && (found.dev(), found.ino()) == (self.device, self.inode)
         {
             // Nothing to do about a failure: the next start finds the file stale.

@@ -26,7 +26,7 @@ fn refusal(address: &ListenAddress) -> String {
 async fn accepted_sockets_inherit_what_the_listener_set() {
     let listener = bind(&tcp("127.0.0.1:0")).unwrap();
     let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let accepted = listener.start().unwrap().accept().await.unwrap();
+    let accepted = Arc::new(listener).start().unwrap().accept().await.unwrap();
     assert_eq!(accepted.peer(), Peer::Tcp(client.local_addr().unwrap()));
     let io = accepted.into_io().unwrap();
     let socket = io.as_fd();
@@ -46,7 +46,7 @@ async fn accepted_sockets_inherit_what_the_listener_set() {
 async fn any_ipv6_takes_ipv4_and_shows_it_as_such() {
     let listener = bind(&tcp("[::]:0")).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let mut acceptor = listener.start().unwrap();
+    let mut acceptor = Arc::new(listener).start().unwrap();
     for (host, ip) in [("127.0.0.1", "127.0.0.1"), ("::1", "::1")] {
         let _client = std::net::TcpStream::connect((host, port)).unwrap();
         let peer = acceptor.accept().await.unwrap().peer();
@@ -58,7 +58,7 @@ async fn any_ipv6_takes_ipv4_and_shows_it_as_such() {
 async fn an_accepted_socket_works_in_another_runtime() {
     let listener = bind(&tcp("127.0.0.1:0")).unwrap();
     let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    let accepted = listener.start().unwrap().accept().await.unwrap();
+    let accepted = Arc::new(listener).start().unwrap().accept().await.unwrap();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -119,7 +119,7 @@ fn a_port_can_be_bound_again_at_once() {
 async fn unix_sockets_have_their_mode_and_end_with_the_listener() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("sluice.sock");
-    let mut acceptor = bind(&unix(&path)).unwrap().start().unwrap();
+    let mut acceptor = Arc::new(bind(&unix(&path)).unwrap()).start().unwrap();
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o7777, 0o660);
     let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
@@ -199,7 +199,7 @@ fn accepting_outlasts_a_shortage_of_descriptors() {
     runtime.block_on(async {
         let listener = bind(&tcp("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let mut acceptor = listener.start().unwrap();
+        let mut acceptor = Arc::new(listener).start().unwrap();
         let client = std::net::TcpStream::connect(address).unwrap();
         let mut hoard = Vec::new();
         let limit = rustix::process::Rlimit {

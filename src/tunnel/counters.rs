@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use serde::{Deserialize, Serialize};
+
 /// The live counters of one direction.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -19,7 +21,7 @@ pub struct Counters {
 }
 
 /// The counters of one direction at one moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Bytes received from the side, frame headers and swallowed Pongs included.
     pub bytes: u64,
@@ -68,6 +70,20 @@ impl Counters {
             binary_bytes: self.binary_bytes.load(Relaxed),
             pings: self.pings.load(Relaxed),
             pongs: self.pongs.load(Relaxed),
+        }
+    }
+
+    /// Counters that go on from `tally`.
+    pub(super) fn resume(tally: &Tally) -> Counters {
+        Counters {
+            bytes: tally.bytes.into(),
+            frames: tally.frames.into(),
+            text: tally.text.into(),
+            binary: tally.binary.into(),
+            text_bytes: tally.text_bytes.into(),
+            binary_bytes: tally.binary_bytes.into(),
+            pings: tally.pings.into(),
+            pongs: tally.pongs.into(),
         }
     }
 

@@ -5,8 +5,11 @@
 //! Our own frames are built in `encode`; what a frame means for the tunnel is `pump`'s.
 
 mod header;
+mod restore;
 #[cfg(test)]
 mod tests;
+
+use serde::{Deserialize, Serialize};
 
 use self::header::Header;
 pub use self::header::{Opcode, Violation};
@@ -18,7 +21,8 @@ pub const MAX_HEADER: usize = 14;
 pub const MAX_CONTROL: usize = 125;
 
 /// One end of a tunnel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Side {
     /// Who opened the connection to us; its frames are masked.

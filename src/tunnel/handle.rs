@@ -7,10 +7,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+
 use super::counters::Counters;
 use super::frame::Side;
 use super::identity::TunnelIdentity;
 use super::report::{ClosedBy, TunnelReport};
+use super::state::TunnelState;
 use crate::config::WebSocketConfig;
 
 /// Why and with what a tunnel is to be closed by sluice.
@@ -102,6 +105,8 @@ pub(super) mod command {
     pub(in crate::tunnel) const FINISH: u8 = 16;
     /// Switch TCP keep-alive on towards the upstream.
     pub(in crate::tunnel) const KEEP_ALIVE: u8 = 32;
+    /// Leave this process, or say why not.
+    pub(in crate::tunnel) const EXPORT: u8 = 64;
 }
 
 /// The face of one tunnel.
@@ -113,7 +118,8 @@ pub struct TunnelHandle {
     pub identity: Box<TunnelIdentity>,
     /// When it was opened.
     pub opened: Instant,
-    pub(super) settings: Arc<WebSocketConfig>,
+    /// Those in force; the registry replaces them.
+    pub(super) settings: ArcSwap<WebSocketConfig>,
     /// Called at the end; it stands here because the allocation has room for it.
     pub(super) report: fn(&TunnelReport<'_>),
     pub(super) counters: [Counters; 2],
@@ -134,17 +140,44 @@ pub struct TunnelHandle {
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
+/// The number that the next tunnel of this process gets.
+pub fn next_id() -> u64 {
+    NEXT_ID.load(Ordering::Relaxed)
+}
+
+/// Keeps the numbers of another process, whose [`next_id`] is `from`, for the tunnels that
+/// come from it; also those that it gives out until it accepts no more connections, of which
+/// a million are expected at most. To be called before this process opens a tunnel.
+pub fn reserve_ids(from: u64) {
+    let first = from.min(MOST_RESERVED).saturating_add(RESERVE);
+    NEXT_ID.fetch_max(first, Ordering::Relaxed);
+}
+
+const RESERVE: u64 = 1_000_000;
+/// Far from the end of the numbers, whoever asks.
+const MOST_RESERVED: u64 = 1 << 53;
+
 impl TunnelHandle {
     pub(super) fn new(
         identity: Box<TunnelIdentity>,
         settings: Arc<WebSocketConfig>,
         report: fn(&TunnelReport<'_>),
     ) -> Self {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Self::with_id(id, identity, settings, report)
+    }
+
+    fn with_id(
+        id: u64,
+        identity: Box<TunnelIdentity>,
+        settings: Arc<WebSocketConfig>,
+        report: fn(&TunnelReport<'_>),
+    ) -> Self {
         TunnelHandle {
-            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            id,
             identity,
             opened: Instant::now(),
-            settings,
+            settings: ArcSwap::new(settings),
             report,
             counters: Default::default(),
             rtt: Default::default(),
@@ -159,9 +192,36 @@ impl TunnelHandle {
         }
     }
 
+    /// The face of a tunnel that goes on where `state` says; that has been checked.
+    pub(super) fn restore(
+        state: &TunnelState,
+        identity: Box<TunnelIdentity>,
+        settings: Arc<WebSocketConfig>,
+        report: fn(&TunnelReport<'_>),
+    ) -> Self {
+        let now = Instant::now();
+        let age = Duration::from_micros(state.age) + state.under_way();
+        let sides = [&state.client, &state.upstream];
+        let half = sides.iter().any(|side| side.flow.done);
+        TunnelHandle {
+            opened: now.checked_sub(age).unwrap_or(now),
+            counters: sides.map(|side| Counters::resume(&side.counters)),
+            rtt: sides.map(|side| side.pings.rtt.into()),
+            phase: AtomicU8::new(if half { Phase::Half } else { Phase::Open } as u8),
+            pinged: sides.map(|side| side.pings.sent.into()),
+            swallowed: sides.map(|side| side.pings.swallowed.into()),
+            ..TunnelHandle::with_id(state.id, identity, settings, report)
+        }
+    }
+
     /// What came from `side` so far.
     pub fn counters(&self, side: Side) -> &Counters {
         &self.counters[side as usize]
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<WebSocketConfig> {
+        self.settings.load_full()
     }
 
     /// The last round trip of a Ping to `side`, whoever sent it.
@@ -185,6 +245,11 @@ impl TunnelHandle {
             self.ask(command::CLOSE);
         }
         first
+    }
+
+    /// Whether a close was asked for.
+    pub fn is_closing(&self) -> bool {
+        self.order.get().is_some()
     }
 
     /// Asks for an end at once, without a Close.

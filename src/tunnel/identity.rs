@@ -25,6 +25,8 @@ pub struct IdentityParts<'a> {
     pub subprotocol: Option<&'a str>,
     /// The handshake's Origin.
     pub origin: Option<&'a str>,
+    /// The span of its handshake, as a `traceparent`; empty where it is not traced.
+    pub traceparent: &'a str,
 }
 
 /// Index of each text in the packed string.
@@ -34,10 +36,11 @@ const HOST: usize = 2;
 const PATH: usize = 3;
 const SUBPROTOCOL: usize = 4;
 const ORIGIN: usize = 5;
-const TEXTS: usize = 6;
+const TRACEPARENT: usize = 6;
+const TEXTS: usize = 7;
 
 /// The identity of one tunnel.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct TunnelIdentity {
     route: Arc<str>,
     upstream: Arc<str>,
@@ -59,6 +62,7 @@ impl TunnelIdentity {
             parts.path,
             parts.subprotocol.unwrap_or_default(),
             parts.origin.unwrap_or_default(),
+            parts.traceparent,
         ];
         let whole: usize = texts.iter().map(|text| text.len()).sum();
         let mut packed = String::with_capacity(whole.min(usize::from(u16::MAX)));
@@ -128,6 +132,16 @@ impl TunnelIdentity {
     pub fn origin(&self) -> Option<&str> {
         self.has_origin.then(|| self.text(ORIGIN))
     }
+
+    /// The span of its handshake, as a `traceparent`; empty where it is not traced.
+    pub fn traceparent(&self) -> &str {
+        self.text(TRACEPARENT)
+    }
+
+    /// The id of its handshake's trace, if there is one.
+    pub fn trace_id(&self) -> Option<&str> {
+        self.traceparent().get(3..35)
+    }
 }
 
 #[cfg(test)]
@@ -145,6 +159,7 @@ mod tests {
             path,
             subprotocol: None,
             origin,
+            traceparent: "",
         }
     }
 

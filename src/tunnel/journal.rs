@@ -7,7 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::encode;
 use super::frame::{Side, Violation};
 use super::handle::{Phase, TunnelHandle};
-use super::report::{ClosedBy, Closes, PeerClose};
+use super::report::{ClosedBy, Closes, PeerClose, TunnelReport};
+use super::state::{CloseState, PingState, SideState, TunnelState};
+use crate::metrics;
 
 /// Bytes of our Ping's payload: the tunnel's secret, then a sequence number.
 const PING_PAYLOAD: usize = 12;
@@ -88,11 +90,7 @@ impl Journal {
 
     /// Records that `side` sent a Close or ended its stream.
     pub(super) fn ended_by_peer(&mut self, side: Side, detail: Option<&'static str>) {
-        let by = match side {
-            Side::Client => ClosedBy::Client,
-            Side::Upstream => ClosedBy::Upstream,
-        };
-        self.ended(by, detail);
+        self.ended(by(side), detail);
     }
 
     /// Records that the socket of `side` failed.
@@ -164,6 +162,7 @@ impl Journal {
         if mark.hash != 0 && mark.hash == fnv(payload) {
             let micros = self.handle.micros().wrapping_sub(mark.at).max(1);
             self.handle.rtt[from as usize].store(micros, Relaxed);
+            metrics::round_trip(from, micros);
             mark.hash = 0;
         }
         // Answers to older Pings of ours count too: a peer may answer late.
@@ -176,14 +175,130 @@ impl Journal {
         ours
     }
 
-    /// Gives up what the report needs.
-    pub(super) fn outcome(&mut self) -> (ClosedBy, Option<&'static str>, Closes) {
+    /// Writes the record of the tunnel, which has ended.
+    pub(super) fn report(&mut self) {
         let Outcome { closes, by, detail } = *self.outcome.take().unwrap_or_default();
-        match by {
-            Some(by) => (by, detail, closes),
-            None => (ClosedBy::Error, Some("worker stopped"), closes),
+        let (closed_by, detail) = match by {
+            Some(by) => (by, detail),
+            None => (ClosedBy::Error, Some("worker stopped")),
+        };
+        let handle = &self.handle;
+        (handle.report)(&TunnelReport {
+            id: handle.id,
+            identity: &handle.identity,
+            closed_by,
+            detail,
+            closes: &closes,
+            duration: handle.opened.elapsed(),
+            from_client: handle.counters(Side::Client).tally(),
+            from_upstream: handle.counters(Side::Upstream).tally(),
+            client_rtt: handle.rtt(Side::Client),
+            upstream_rtt: handle.rtt(Side::Upstream),
+        });
+    }
+
+    /// Whether something stands here that only a tunnel on its way to its end has.
+    pub(super) fn is_ending(&self) -> bool {
+        let outcome = self.outcome.as_deref();
+        !matches!(self.phase, Phase::Open | Phase::Half)
+            || self.violation.is_some()
+            || self.lost != [false; 2]
+            || outcome.is_some_and(|outcome| outcome.detail.is_some())
+    }
+
+    /// Who was the first to send a Close or to end its stream.
+    pub(super) fn ended_by_side(&self) -> Option<Side> {
+        match self.outcome.as_ref()?.by? {
+            ClosedBy::Client => Some(Side::Client),
+            ClosedBy::Upstream => Some(Side::Upstream),
+            _ => None,
         }
     }
+
+    /// The Close that `side` has sent.
+    pub(super) fn close_of(&self, side: Side) -> Option<CloseState> {
+        let closes = &self.outcome.as_ref()?.closes;
+        let close = match side {
+            Side::Client => &closes.client,
+            Side::Upstream => &closes.upstream,
+        };
+        Some(match close.as_ref()? {
+            None => CloseState::default(),
+            Some((code, reason)) => CloseState {
+                code: Some(*code),
+                reason: reason.to_string(),
+            },
+        })
+    }
+
+    /// What begins the payload of our Pings, once there was one.
+    pub(super) fn secret(&self) -> Option<u64> {
+        Some(self.pings.as_ref()?.secret)
+    }
+
+    /// The Pings to `side`.
+    pub(super) fn pings(&self, side: Side) -> PingState {
+        let (handle, index) = (&self.handle, side as usize);
+        let (mut sequence, mut mark) = Default::default();
+        if let Some(pings) = &self.pings {
+            (sequence, mark) = (pings.sequence[index], pings.marks[index]);
+        }
+        PingState {
+            sequence,
+            hash: mark.hash,
+            age: handle.micros().wrapping_sub(mark.at),
+            sent: handle.pinged[index].load(Relaxed),
+            swallowed: handle.swallowed[index].load(Relaxed),
+            rtt: handle.rtt[index].load(Relaxed),
+        }
+    }
+
+    /// The journal of a tunnel that goes on; the handle is restored already.
+    pub(super) fn restore(handle: Arc<TunnelHandle>, state: &TunnelState) -> Journal {
+        let sides = [&state.client, &state.upstream];
+        let way = state.under_way().as_micros() as u32;
+        let pings = state.secret.map(|secret| {
+            let now = handle.micros().wrapping_sub(way);
+            Box::new(Pings {
+                secret,
+                sequence: sides.map(|side| side.pings.sequence),
+                marks: sides.map(|side| Mark {
+                    hash: side.pings.hash,
+                    at: now.wrapping_sub(side.pings.age),
+                }),
+            })
+        });
+        let outcome = state.ended_by.map(|side| {
+            let [client, upstream] = sides.map(seen);
+            Box::new(Outcome {
+                closes: Closes {
+                    client,
+                    upstream,
+                    ..Closes::default()
+                },
+                by: Some(by(side)),
+                detail: None,
+            })
+        });
+        Journal {
+            phase: handle.phase(),
+            pings,
+            outcome,
+            ..Journal::new(handle)
+        }
+    }
+}
+
+fn by(side: Side) -> ClosedBy {
+    match side {
+        Side::Client => ClosedBy::Client,
+        Side::Upstream => ClosedBy::Upstream,
+    }
+}
+
+fn seen(side: &SideState) -> Option<PeerClose> {
+    let close = side.close.as_ref()?;
+    Some(close.code.map(|code| (code, close.reason.as_str().into())))
 }
 
 /// FNV-1a, never 0: it tells Pings apart, no more.

@@ -3,10 +3,13 @@
 //! knows nothing of how they came to be.
 //!
 //! `frame` follows framing, `pump` moves bytes, `registry` keeps time; `journal` and
-//! `report` say what happened.
+//! `report` say what happened. `export` and `resume` carry a live tunnel from one process
+//! to the next, as the descriptors and the `state` that it consists of.
 
 pub mod counters;
+pub mod drain;
 pub mod encode;
+mod export;
 pub mod frame;
 pub mod handle;
 pub mod identity;
@@ -14,7 +17,9 @@ mod journal;
 mod pump;
 pub mod registry;
 pub mod report;
+mod resume;
 mod splice;
+pub mod state;
 
 #[cfg(test)]
 mod tests;
@@ -27,10 +32,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 pub use self::counters::Tally;
+pub use self::drain::{DrainOrder, Selection};
+pub use self::export::{Export, Guard, Parcel};
 pub use self::frame::Side;
-pub use self::handle::{CloseOrder, Cut, Phase, TunnelHandle};
+pub use self::handle::{CloseOrder, Cut, Phase, TunnelHandle, next_id, reserve_ids};
 pub use self::identity::{IdentityParts, TunnelIdentity};
 pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
+pub use self::resume::{Resume, resume};
+pub use self::state::TunnelState;
 
 use self::handle::command;
 use self::journal::Journal;
@@ -66,9 +75,12 @@ pub fn spawn<G: Send + Unpin + 'static>(spec: TunnelSpec<G>) -> Arc<TunnelHandle
     let tunnel = Tunnel::new(spec);
     let handle = tunnel.journal.handle.clone();
     registry::add(&handle);
-    tokio::spawn(tunnel);
+    tokio::spawn(Task(Some(tunnel)));
     handle
 }
+
+/// The tunnel as a task; empty once the tunnel has left for another process.
+struct Task<G>(Option<Tunnel<G>>);
 
 /// A running tunnel. Kept small: an idle one is hardly more than its sockets.
 struct Tunnel<G> {
@@ -80,7 +92,7 @@ struct Tunnel<G> {
     down: Direction,
     journal: Journal,
     /// Dropped last.
-    _guard: G,
+    guard: G,
 }
 
 impl<G> Tunnel<G> {
@@ -97,7 +109,7 @@ impl<G> Tunnel<G> {
             up,
             down,
             journal,
-            _guard: spec.guard,
+            guard: spec.guard,
         }
     }
 
@@ -242,18 +254,10 @@ impl<G> Tunnel<G> {
 /// RFC 6455 section 7.4.1.
 const PROTOCOL_ERROR: u16 = 1002;
 
-impl<G: Unpin> Future for Tunnel<G> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        if !this.journal.handle.has_waker() {
-            this.journal.handle.set_waker(cx.waker());
-        }
-        let commands = this.journal.handle.take_commands();
-        if commands != 0 && this.obey(commands) {
-            return Poll::Ready(());
-        }
+impl<G> Tunnel<G> {
+    /// Moves what can be moved. Returns whether the tunnel has ended.
+    #[inline]
+    fn run(&mut self, cx: &mut Context<'_>) -> bool {
         with_scratch(|scratch| {
             loop {
                 let Tunnel {
@@ -263,19 +267,65 @@ impl<G: Unpin> Future for Tunnel<G> {
                     down,
                     journal,
                     ..
-                } = this;
+                } = self;
                 if !up.is_idle(client) {
                     up.pump(client, upstream, scratch, cx, journal);
                 }
                 if !down.is_idle(upstream) {
                     down.pump(upstream, client, scratch, cx, journal);
                 }
-                if !this.settle() {
+                if !self.settle() {
                     break;
                 }
             }
         });
-        if this.has_ended() {
+        self.has_ended()
+    }
+}
+
+impl<G: Send + Unpin + 'static> Task<G> {
+    /// Carries out what was asked for. Returns whether nothing is left to do.
+    #[cold]
+    fn obey(&mut self, commands: u8) -> bool {
+        let Some(tunnel) = &mut self.0 else {
+            return true;
+        };
+        let ends = tunnel.obey(commands);
+        if commands & command::EXPORT == 0 {
+            return ends;
+        }
+        let why = if ends {
+            Some("it has ended")
+        } else {
+            tunnel.must_stay()
+        };
+        match why {
+            Some(why) => export::stays(tunnel.journal.handle.id, why),
+            None => self.0.take().into_iter().for_each(Tunnel::leave),
+        }
+        ends
+    }
+}
+
+impl<G: Send + Unpin + 'static> Future for Task<G> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let task = self.get_mut();
+        let Some(tunnel) = &mut task.0 else {
+            return Poll::Ready(());
+        };
+        if !tunnel.journal.handle.has_waker() {
+            tunnel.journal.handle.set_waker(cx.waker());
+        }
+        let commands = tunnel.journal.handle.take_commands();
+        if commands != 0 && task.obey(commands) {
+            return Poll::Ready(());
+        }
+        let Some(tunnel) = &mut task.0 else {
+            return Poll::Ready(());
+        };
+        if tunnel.run(cx) {
             Poll::Ready(())
         } else {
             Poll::Pending
@@ -283,22 +333,16 @@ impl<G: Unpin> Future for Tunnel<G> {
     }
 }
 
-impl<G> Drop for Tunnel<G> {
+impl<G> Drop for Task<G> {
     fn drop(&mut self) {
-        let handle = self.journal.handle.clone();
+        let Some(tunnel) = &mut self.0 else {
+            return;
+        };
+        let handle = tunnel.journal.handle.clone();
         registry::remove(&handle);
-        let (closed_by, detail, closes) = self.journal.outcome();
-        (handle.report)(&TunnelReport {
-            id: handle.id,
-            identity: &handle.identity,
-            closed_by,
-            detail,
-            closes: &closes,
-            duration: handle.opened.elapsed(),
-            from_client: handle.counters(Side::Client).tally(),
-            from_upstream: handle.counters(Side::Upstream).tally(),
-            client_rtt: handle.rtt(Side::Client),
-            upstream_rtt: handle.rtt(Side::Upstream),
-        });
+        if handle.take_commands() & command::EXPORT != 0 {
+            export::stays(handle.id, "it has ended");
+        }
+        tunnel.journal.report();
     }
 }

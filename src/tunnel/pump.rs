@@ -7,6 +7,7 @@
 
 mod observe;
 mod receive;
+mod restore;
 
 use std::io;
 use std::task::{Context, Poll};

@@ -1,46 +1,69 @@
 //! A worker's live tunnels and their only clock. Silence is seen by comparing byte counters,
 //! so no message reads a clock, and no tunnel owns a timer. A tick reads four bytes for each
 //! tunnel, and looks closer only where something can be due. An idle tunnel's task is not
-//! woken.
+//! woken. Drains and new settings reach the tunnels of a worker through here too.
 //!
 //! Decides when something is due; how it is carried out is the tunnel's own matter.
 
+pub(super) mod claim;
 mod entry;
+mod handover;
+mod observe;
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use self::claim::Drain;
 use self::entry::Entry;
+pub(super) use self::handover::{adopt, leave};
+pub use self::handover::{end_export, export};
+use self::observe::Seen;
+pub use self::observe::{TunnelSnapshot, find, observe, snapshots};
+use super::drain::{DrainOrder, Selection};
 use super::handle::{CloseOrder, Cut, TunnelHandle};
-use super::report::ClosedBy;
-use crate::config::DrainConfig;
+use super::identity::TunnelIdentity;
+use crate::config::WebSocketConfig;
 
 /// How often [`tick`] is called, and with it everything else that lives on a worker is
 /// looked at: the resolution of time-outs.
 pub const TICK: Duration = Duration::from_millis(250);
 
-/// A drain's deadline is the process's, which counts what it cuts; here it only stands in
-/// for one that does not come, so it must not be the first.
+/// The same while closes are spread over a drain's span: half of the resolution of a moment.
+pub const FINE_TICK: Duration = Duration::from_millis(50);
+
+/// At a shutdown the deadline is the process's, which counts what it cuts; here it only
+/// stands in for one that does not come, so it must not be the first. In other drains it is
+/// the moment that tunnels closed last have for their handshake.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
 
-/// A moment in tenths of a second since the registry began; enough for 13 years.
-type Moment = u32;
+/// A moment in tenths of a second since a year before the registry began, so that what
+/// came to pass in the life of another process has one too; enough for 12 years.
+pub(super) type Moment = u32;
 
+const BEGIN: Moment = 365 * 24 * 3600 * 10;
 const NEVER: Moment = Moment::MAX;
 
 fn tenths(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(100)).unwrap_or(NEVER)
 }
 
-/// A drain under way.
+/// What a review says about one tunnel.
 #[derive(Debug, Clone)]
-struct Drain {
-    order: Arc<CloseOrder>,
-    from: Moment,
-    over: u32,
-    deadline: Moment,
+pub enum Review {
+    /// It goes on as it is.
+    Keep,
+    /// It goes on under these settings: limits, time-outs, keep-alive and strictness. What
+    /// they make overdue, an age or a silence, is not closed at once but at a moment chosen
+    /// at random within 30 s, or within the limit where that is shorter. A deadline that is
+    /// running already is not changed.
+    Settings(Arc<WebSocketConfig>),
+    /// It is closed within the order's span, unless it stays in another drain: see [`drain`].
+    Drain(Arc<DrainOrder>),
+    /// It is closed now.
+    Close(Arc<CloseOrder>),
 }
 
 #[derive(Debug)]
@@ -50,7 +73,10 @@ struct Registry {
     /// When each entry must be looked at, at its index: apart from the entries, so that
     /// thousands of idle ones cost a tick a few cache lines.
     due: Vec<Moment>,
-    drain: Option<Drain>,
+    /// What was seen of each, at its index, for those who ask.
+    seen: Vec<Seen>,
+    /// Those in force, the oldest first.
+    drains: Vec<Rc<Drain>>,
 }
 
 thread_local! {
@@ -58,7 +84,8 @@ thread_local! {
         epoch: Instant::now(),
         entries: Vec::new(),
         due: Vec::new(),
-        drain: None,
+        seen: Vec::new(),
+        drains: Vec::new(),
     });
 }
 
@@ -85,40 +112,75 @@ pub fn tick(now: Instant) {
     REGISTRY.with_borrow_mut(|registry| registry.tick(now));
 }
 
-/// Marks every tunnel of this thread, and those still to come, for a close at a moment
-/// chosen at random over `drain.over`; what is left at `drain.deadline` is cut.
-pub fn drain(config: &DrainConfig, now: Instant) {
-    let order = Arc::new(CloseOrder {
-        by: ClosedBy::Drain,
-        detail: None,
-        client_code: config.client_code,
-        upstream_code: config.upstream_code,
-        reason: config.reason.as_str().into(),
-    });
-    REGISTRY.with_borrow_mut(|registry| {
-        let from = registry.moment(now);
-        let drain = Drain {
-            order,
-            from,
-            over: tenths(config.over),
-            deadline: from.saturating_add(tenths(config.deadline + DRAIN_SLACK)),
-        };
-        for (entry, due) in registry.entries.iter_mut().zip(&mut registry.due) {
-            entry.drain = drain.pick(from);
-            *due = (*due).min(entry.drain).min(drain.deadline);
+/// Asks `judge` about every tunnel of this thread.
+pub fn review(now: Instant, judge: &dyn Fn(&TunnelHandle) -> Review) {
+    // Nothing is borrowed while it judges: it may ask this module too.
+    for handle in handles() {
+        apply(&handle, judge(&handle), now);
+    }
+}
+
+/// Carries out what a review says about a tunnel of this thread.
+pub fn apply(handle: &Arc<TunnelHandle>, review: Review, now: Instant) {
+    match review {
+        Review::Keep => {}
+        Review::Settings(settings) => REGISTRY.with_borrow_mut(|registry| {
+            registry.set(handle, &settings, now);
+        }),
+        Review::Drain(order) => REGISTRY.with_borrow_mut(|registry| {
+            let drain = registry.in_force(&order);
+            registry.claim(handle, &drain, now);
+        }),
+        Review::Close(order) => {
+            handle.close(order);
         }
-        registry.drain = Some(drain);
+    }
+}
+
+/// Puts a drain in force for this thread: the tunnels that it selects, and those still to
+/// come, are closed at moments chosen at random over its span, and what is left at its
+/// deadline is cut. It stays in force until it is taken back.
+///
+/// A tunnel is in one drain, the first that selects it; but one for all tunnels takes over
+/// those of others, and comes first where tunnels are opened later.
+pub fn drain(order: &Arc<DrainOrder>, now: Instant) {
+    REGISTRY.with_borrow_mut(|registry| {
+        let drain = registry.in_force(order);
+        let now = registry.moment(now);
+        for (entry, due) in registry.entries.iter_mut().zip(&mut registry.due) {
+            if order.select.takes(&entry.handle.identity) {
+                entry.claim(&drain, now);
+                *due = (*due).min(entry.next_turn());
+            }
+        }
     });
 }
 
-/// Takes a drain back for the tunnels that it has not reached yet.
-pub fn undrain() {
+/// Whether closes of a drain may still be due on this thread: then [`tick`] is to be called
+/// every [`FINE_TICK`], so that they are even over a short span too.
+pub fn is_draining() -> bool {
+    REGISTRY.with_borrow(|registry| {
+        let now = registry.moment(Instant::now());
+        registry.drains.iter().any(|drain| now <= drain.end)
+    })
+}
+
+/// Takes a drain back for the tunnels of this thread that it has not reached yet, and
+/// returns how many those are. Where another drain in force selects such a tunnel, it comes
+/// to that one.
+pub fn undrain(id: u64) -> usize {
     REGISTRY.with_borrow_mut(|registry| {
-        registry.drain = None;
-        for entry in &mut registry.entries {
-            entry.drain = NEVER;
+        registry.drains.retain(|drain| drain.order.id != id);
+        let now = registry.moment(Instant::now());
+        let mut spared = 0;
+        for index in 0..registry.entries.len() {
+            if registry.entries[index].spare(id) {
+                spared += 1;
+                registry.offer(index, now);
+            }
         }
-    });
+        spared
+    })
 }
 
 /// Ends every tunnel of this thread at once. Returns how many there were.
@@ -133,43 +195,18 @@ pub fn cut_all(why: Cut) -> usize {
 pub(super) fn add(handle: &Arc<TunnelHandle>) {
     REGISTRY.with_borrow_mut(|registry| {
         let now = registry.moment(handle.opened);
-        let settings = &handle.settings;
-        let max_age = settings.max_age.map_or(NEVER, |age| {
-            let share = settings.max_age_jitter.clamp(0.0, 1.0) * fastrand::f64();
-            now.saturating_add(tenths(age.mul_f64(1.0 - share)))
-        });
-        let drain = registry
-            .drain
-            .as_ref()
-            .map_or(NEVER, |drain| drain.pick(now));
-        handle.index.store(registry.entries.len() as u32, Relaxed);
-        let entry = Entry::new(handle.clone(), now, max_age, drain);
-        let due = entry.next_look(now, registry.drain.as_ref());
-        registry.due.push(due);
-        registry.entries.push(entry);
+        let entry = Entry::new(handle.clone(), now, 0);
+        registry.insert(entry, now);
     });
 }
 
 pub(super) fn remove(handle: &Arc<TunnelHandle>) {
     // The thread's end may come first, and a task may be dropped on another thread.
     let _ = REGISTRY.try_with(|registry| {
-        let Ok(mut registry) = registry.try_borrow_mut() else {
-            return;
-        };
-        let index = handle.index.load(Relaxed) as usize;
-        let entries = &mut registry.entries;
-        if entries
-            .get(index)
-            .is_some_and(|entry| Arc::ptr_eq(&entry.handle, handle))
+        if let Ok(mut registry) = registry.try_borrow_mut()
+            && let Some(entry) = registry.take(handle)
         {
-            entries.swap_remove(index);
-            if let Some(moved) = entries.get(index) {
-                moved.handle.index.store(index as u32, Relaxed);
-            }
-            if entries.is_empty() {
-                entries.shrink_to(64);
-            }
-            registry.due.swap_remove(index);
+            entry.ended();
         }
     });
 }
@@ -187,31 +224,112 @@ pub(super) fn touch(handle: &TunnelHandle) {
     });
 }
 
-impl Drain {
-    /// A moment for one tunnel, uniform over what is left of the span.
-    fn pick(&self, now: Moment) -> Moment {
-        let end = self.from.saturating_add(self.over).max(now);
-        fastrand::u32(now..=end)
-    }
-}
-
 impl Registry {
     fn moment(&self, now: Instant) -> Moment {
         let elapsed = now.saturating_duration_since(self.epoch);
-        Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER - 1)
+        let tenths = Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER);
+        BEGIN.saturating_add(tenths).min(NEVER - 1)
     }
 
     fn tick(&mut self, now: Instant) {
         let now = self.moment(now);
-        let drain = self.drain.as_ref();
         for (index, due) in self.due.iter_mut().enumerate() {
             if *due > now {
                 continue;
             }
             if let Some(entry) = self.entries.get_mut(index) {
-                entry.look(now, drain);
-                *due = entry.next_look(now, drain);
+                entry.look(now);
+                *due = entry.next_look(now);
             }
         }
+    }
+
+    /// Where a tunnel stands, unless it has ended.
+    fn find(&self, handle: &Arc<TunnelHandle>) -> Option<usize> {
+        let index = handle.index.load(Relaxed) as usize;
+        let entry = self.entries.get(index)?;
+        Arc::ptr_eq(&entry.handle, handle).then_some(index)
+    }
+
+    fn insert(&mut self, entry: Entry, now: Moment) {
+        let index = self.entries.len();
+        entry.handle.index.store(index as u32, Relaxed);
+        self.due.push(entry.next_look(now));
+        let age = self.age(Instant::now());
+        self.seen.push(Seen::new(&entry.handle, age));
+        self.entries.push(entry);
+        self.offer(index, now);
+    }
+
+    /// Lets go of a tunnel; whether its drain counts it is left to the caller.
+    fn take(&mut self, handle: &Arc<TunnelHandle>) -> Option<Entry> {
+        let index = self.find(handle)?;
+        let entry = self.entries.swap_remove(index);
+        if let Some(moved) = self.entries.get(index) {
+            moved.handle.index.store(index as u32, Relaxed);
+        }
+        if self.entries.is_empty() {
+            self.entries.shrink_to(64);
+        }
+        self.due.swap_remove(index);
+        self.seen.swap_remove(index);
+        Some(entry)
+    }
+
+    fn set(&mut self, handle: &Arc<TunnelHandle>, settings: &Arc<WebSocketConfig>, now: Instant) {
+        if let Some(index) = self.find(handle) {
+            let age = tenths(now.saturating_duration_since(handle.opened));
+            let now = self.moment(now);
+            self.entries[index].set(settings, now, age);
+            self.due[index] = 0;
+        }
+    }
+
+    /// This thread's view of a drain, which is in force from now on.
+    fn in_force(&mut self, order: &Arc<DrainOrder>) -> Rc<Drain> {
+        // Nobody comes to one of chosen tunnels any more once none is left in it.
+        self.drains
+            .retain(|drain| drain.order.select != Selection::Chosen || Rc::strong_count(drain) > 1);
+        if let Some(drain) = self.drains.iter().find(|d| d.order.id == order.id) {
+            return drain.clone();
+        }
+        let at = |after: Duration| match order.started.checked_add(after) {
+            Some(moment) => self.moment(moment),
+            None => NEVER - 1,
+        };
+        let drain = Rc::new(Drain {
+            end: at(order.over),
+            deadline: at(order.deadline.saturating_add(DRAIN_SLACK)),
+            order: order.clone(),
+        });
+        self.drains.push(drain.clone());
+        drain
+    }
+
+    fn claim(&mut self, handle: &Arc<TunnelHandle>, drain: &Rc<Drain>, now: Instant) {
+        if let Some(index) = self.find(handle) {
+            let now = self.moment(now);
+            self.claim_at(index, drain, now);
+        }
+    }
+
+    fn claim_at(&mut self, index: usize, drain: &Rc<Drain>, now: Moment) {
+        let entry = &mut self.entries[index];
+        entry.claim(drain, now);
+        self.due[index] = self.due[index].min(entry.next_turn());
+    }
+
+    /// Puts a tunnel that is in no drain into the one that it belongs to, if any.
+    fn offer(&mut self, index: usize, now: Moment) {
+        if let Some(drain) = self.drain_for(&self.entries[index].handle.identity) {
+            self.claim_at(index, &drain, now);
+        }
+    }
+
+    fn drain_for(&self, identity: &TunnelIdentity) -> Option<Rc<Drain>> {
+        let mut drains = self.drains.iter();
+        let for_all = drains.clone().rfind(|drain| drain.is_for_all());
+        let drain = for_all.or_else(|| drains.find(|drain| drain.order.select.takes(identity)));
+        drain.cloned()
     }
 }

@@ -23,6 +23,8 @@ pub enum ClosedBy {
     KeepAlive,
     /// A drain.
     Drain,
+    /// A reload that removed its route or endpoint, or whose origin rules refuse it.
+    Reload,
     /// A rule: invalid framing on a strict route, an operator's command.
     Policy,
     /// sluice itself failed, or its worker stopped.
@@ -39,6 +41,7 @@ impl ClosedBy {
             ClosedBy::MaxAge => "max-age",
             ClosedBy::KeepAlive => "keep-alive",
             ClosedBy::Drain => "drain",
+            ClosedBy::Reload => "reload",
             ClosedBy::Policy => "policy",
             ClosedBy::Error => "error",
         }

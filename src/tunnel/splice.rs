@@ -67,6 +67,18 @@ impl Pipe {
         Pipe(ends)
     }
 
+    /// Empties the pipe, if there is one, into memory and gives it back.
+    pub(super) fn take_bytes(&mut self) -> io::Result<Vec<u8>> {
+        let Some(ends) = &mut self.0 else {
+            return Ok(Vec::new());
+        };
+        let mut bytes = vec![0; ends.filled];
+        read_all(&ends.read, &mut bytes)?;
+        ends.filled = 0;
+        *self = Pipe::default();
+        Ok(bytes)
+    }
+
     /// Whether no pipe is here.
     pub(super) fn is_none(&self) -> bool {
         self.0.is_none()
@@ -180,11 +192,7 @@ pub(super) fn drain(slot: &mut Pipe, to: &Io, cx: &mut Context<'_>) -> io::Resul
             }
             Err(error) if unsupported(&error) => {
                 UNSUPPORTED.set(true);
-                let mut bytes = vec![0; ends.filled];
-                read_all(&ends.read, &mut bytes)?;
-                ends.filled = 0;
-                *slot = Pipe::default();
-                return Ok(Drained::Stranded(bytes));
+                return slot.take_bytes().map(Drained::Stranded);
             }
             Err(error) => return Err(error),
         }

@@ -11,8 +11,13 @@ use super::*;
 
 mod bytes;
 mod closing;
+mod drain;
+mod handover;
+mod settings;
 mod time;
 mod websocket;
+
+const SECOND: Duration = Duration::from_secs(1);
 
 /// What a test wants to know of an ended tunnel.
 #[derive(Debug, Clone)]
@@ -43,16 +48,21 @@ fn record(report: &TunnelReport<'_>) {
 }
 
 fn identity() -> Box<TunnelIdentity> {
+    identity_of("chat", "app", "127.0.0.1:9000")
+}
+
+fn identity_of(route: &str, upstream: &str, endpoint: &str) -> Box<TunnelIdentity> {
     TunnelIdentity::new(IdentityParts {
         request_id: "0123456789abcdef",
-        route: "chat".into(),
-        upstream: "app".into(),
-        endpoint: "127.0.0.1:9000".into(),
+        route: route.into(),
+        upstream: upstream.into(),
+        endpoint: endpoint.into(),
         client: "127.0.0.1:50000",
         host: "example.com",
         path: "/ws",
         subprotocol: None,
         origin: None,
+        traceparent: "",
     })
 }
 
@@ -87,6 +97,47 @@ async fn open(settings: WebSocketConfig) -> (TcpStream, TcpStream, Arc<TunnelHan
     spec.settings = Arc::new(settings);
     let handle = spawn(spec);
     (client, upstream, handle)
+}
+
+/// A tunnel between two pairs, and its outer ends, which stay open as long as it is held.
+struct Small {
+    client: UnixStream,
+    upstream: UnixStream,
+    handle: Arc<TunnelHandle>,
+}
+
+fn small(settings: WebSocketConfig, identity: Box<TunnelIdentity>) -> Small {
+    let (client, near_client) = UnixStream::pair().expect("pair");
+    let (upstream, near_upstream) = UnixStream::pair().expect("pair");
+    let mut spec = spec(near_client, near_upstream);
+    spec.settings = Arc::new(settings);
+    spec.identity = identity;
+    Small {
+        client,
+        upstream,
+        handle: spawn(spec),
+    }
+}
+
+/// How many of this thread's tunnels have been told to close.
+fn told() -> usize {
+    let handles = registry::handles();
+    handles.iter().filter(|h| h.order().is_some()).count()
+}
+
+/// Checks that 200 tunnels are told to close evenly over a span.
+fn told_evenly(start: Instant, span: Duration) {
+    let mut before = told();
+    assert_eq!((before, registry::count()), (0, 200));
+    for tenth in 1..=10 {
+        registry::tick(start + tenth * span / 10 + SECOND / 5);
+        let now = told();
+        // 20 are expected in each tenth; six standard deviations are 25.
+        let more = now - before;
+        assert!((1..=45).contains(&more), "{more} in tenth {tenth}");
+        before = now;
+    }
+    assert_eq!(before, 200);
 }
 
 /// Waits for a condition, for at most ten seconds.

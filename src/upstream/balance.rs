@@ -14,7 +14,7 @@ const COMPARE_ALL: usize = 8;
 
 impl Upstream {
     /// A share of the endpoint that is next, none of `exclude` (endpoint ids that this
-    /// request has tried). `None`: nothing is left, or nothing is resolved yet
+    /// request has tried) and none that is being drained. `None`: nothing is left, or nothing is resolved yet
     /// ([`is_unresolved`](Upstream::is_unresolved)).
     ///
     /// Nothing has been sent when a connect fails, so trying the next one is always safe.
@@ -23,7 +23,7 @@ impl Upstream {
         let retry_after = self.config().retry_after;
         for half in [&list.preferred, &list.spare] {
             while let Some(endpoint) = self.choose(half, |endpoint| {
-                endpoint.is_usable() && !exclude.contains(&endpoint.id())
+                endpoint.is_usable() && !endpoint.is_draining() && !exclude.contains(&endpoint.id())
             }) {
                 // Another thread may have taken the trial that was due; then it no longer
                 // counts as usable.
@@ -34,7 +34,11 @@ impl Upstream {
         }
         [&list.preferred, &list.spare]
             .into_iter()
-            .find_map(|half| self.choose(half, |endpoint| !exclude.contains(&endpoint.id())))
+            .find_map(|half| {
+                self.choose(half, |endpoint| {
+                    !endpoint.is_draining() && !exclude.contains(&endpoint.id())
+                })
+            })
             .map(|endpoint| Lease::exchange(endpoint.clone(), retry_after))
     }
 

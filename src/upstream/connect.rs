@@ -14,6 +14,7 @@ use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::io::Io;
+use crate::metrics::{self, Connect};
 
 use super::{Address, Endpoint};
 
@@ -31,7 +32,10 @@ pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, Conne
         }
     };
     let (kind, source) = match tokio::time::timeout(timeout, connected).await {
-        Ok(Ok(io)) => return Ok(io),
+        Ok(Ok(io)) => {
+            metrics::connected(endpoint.slot(), Connect::Ok);
+            return Ok(io);
+        }
         Ok(Err(source)) => (ConnectErrorKind::of(&source), source),
         Err(_) => {
             let words = format!("no answer within {timeout:?}");
@@ -41,6 +45,7 @@ pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, Conne
             )
         }
     };
+    metrics::connected(endpoint.slot(), kind.counted());
     Err(ConnectError {
         kind,
         to: endpoint.name().clone(),
@@ -114,6 +119,16 @@ impl ConnectErrorKind {
                 Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM,
             ) => ConnectErrorKind::Local,
             _ => ConnectErrorKind::Other,
+        }
+    }
+
+    fn counted(self) -> Connect {
+        match self {
+            ConnectErrorKind::Refused => Connect::Refused,
+            ConnectErrorKind::Timeout => Connect::Timeout,
+            ConnectErrorKind::Unreachable => Connect::Unreachable,
+            ConnectErrorKind::Local => Connect::Local,
+            ConnectErrorKind::Dns | ConnectErrorKind::Other => Connect::Other,
         }
     }
 

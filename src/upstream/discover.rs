@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::ResolverConfig;
+use crate::metrics;
 
 use super::{Registry, Upstream};
 
@@ -129,6 +130,7 @@ impl Follower {
     }
 
     fn fail(&mut self, error: &LookupError) -> Duration {
+        metrics::dns_failed();
         self.failures = self.failures.saturating_add(1);
         let min_ttl = self.names.config.min_ttl.max(Duration::from_millis(10));
         let pause = min_ttl.saturating_mul(1 << (self.failures - 1).min(16));

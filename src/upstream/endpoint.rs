@@ -3,13 +3,16 @@
 //!
 //! Connecting, pooling and choosing among endpoints are done elsewhere in `upstream`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use crate::events::{self, HealthState};
+use crate::metrics;
 
 /// What a connect needs: an address with nothing left to resolve.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,24 +40,31 @@ pub struct Endpoint {
     upstream: Arc<str>,
     name: Arc<str>,
     address: Address,
+    /// Where it is counted.
+    slot: Arc<metrics::Slot>,
     in_flight: AtomicU32,
     tunnels: AtomicU32,
     /// 0: in order. Otherwise a connect failed, and until this [`clock_ms`] the endpoint is
     /// a last resort; after it, one trial is due.
     avoid_until: AtomicU64,
+    /// Gets nothing new.
+    draining: AtomicBool,
 }
 
 impl Endpoint {
     fn new(upstream: Arc<str>, address: Address) -> Endpoint {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = address.to_string().into();
         Endpoint {
             id: NEXT.fetch_add(1, Relaxed),
+            slot: metrics::slots::endpoint(&upstream, &name),
             upstream,
-            name: address.to_string().into(),
+            name,
             address,
             in_flight: AtomicU32::new(0),
             tunnels: AtomicU32::new(0),
             avoid_until: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
         }
     }
 
@@ -71,6 +81,11 @@ impl Endpoint {
     /// Name of the upstream that this endpoint belongs to.
     pub fn upstream(&self) -> &Arc<str> {
         &self.upstream
+    }
+
+    /// Where it is counted.
+    pub fn slot(&self) -> &metrics::Slot {
+        &self.slot
     }
 
     /// Where to connect.
@@ -99,6 +114,16 @@ impl Endpoint {
             0 => true,
             until => until <= clock_ms(),
         }
+    }
+
+    /// Whether it gets nothing new, by an operator's command.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Keeps everything new away from it, or no longer.
+    pub fn set_draining(&self, draining: bool) {
+        self.draining.store(draining, Relaxed);
     }
 
     /// Takes the endpoint for use. After a failure only one caller gets the trial, the
@@ -185,6 +210,8 @@ impl Lease {
         let span = u64::from(self.retry_after_ms);
         let before = self.endpoint.avoid_until.swap(clock_ms() + span, Relaxed);
         if before == 0 {
+            let endpoint = &self.endpoint;
+            events::health(&endpoint.upstream, &endpoint.name, HealthState::Avoided);
             tracing::warn!(
                 upstream = %self.endpoint.upstream,
                 endpoint = %self.endpoint.name,
@@ -200,6 +227,8 @@ impl Lease {
         if self.endpoint.avoid_until.load(Relaxed) != 0
             && self.endpoint.avoid_until.swap(0, Relaxed) != 0
         {
+            let endpoint = &self.endpoint;
+            events::health(&endpoint.upstream, &endpoint.name, HealthState::Up);
             tracing::info!(
                 upstream = %self.endpoint.upstream,
                 endpoint = %self.endpoint.name,
@@ -241,6 +270,13 @@ impl Registry {
         endpoint
     }
 
+    /// The endpoint that somebody still holds, by the names that logs show.
+    pub fn living(&self, upstream: &str, name: &str) -> Option<Arc<Endpoint>> {
+        let known = lock(&self.endpoints);
+        let living = known.values().filter_map(Weak::upgrade);
+        { living }.find(|endpoint| &*endpoint.upstream == upstream && &*endpoint.name == name)
+    }
+
     /// Remembers the addresses of `host`; true if they differ from those known before.
     pub fn learn(&self, host: &str, addresses: &[IpAddr]) -> bool {
         let mut sorted = addresses.to_vec();
@@ -258,6 +294,12 @@ impl Registry {
                 true
             }
         }
+    }
+
+    /// Forgets the addresses of every other name.
+    pub fn keep_names<'n>(&self, names: impl Iterator<Item = &'n str>) {
+        let kept: HashSet<&str> = names.collect();
+        lock(&self.answers).retain(|host, _| kept.contains(&**host));
     }
 
     /// The last good addresses of `host`.

@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::unconstrained;
 
+use super::Endpoint;
 use super::client::Connection;
+use crate::metrics;
 
 thread_local! {
     static POOL: RefCell<Pool> = RefCell::new(Pool::default());
@@ -22,8 +24,6 @@ struct Pool {
     idle: HashMap<usize, Vec<Idle>, BuildHasherDefault<NumberHasher>>,
     /// The time of the last tick: idle times need no finer clock.
     now: Option<Instant>,
-    reused: u64,
-    opened: u64,
 }
 
 struct Idle {
@@ -54,22 +54,17 @@ impl Hasher for NumberHasher {
 
 /// Takes the connection to `endpoint` that was used last, passing over those that the
 /// upstream has closed or spoken on since.
-pub fn take(endpoint: usize) -> Option<Connection> {
+pub fn take(endpoint: &Endpoint) -> Option<Connection> {
     POOL.with_borrow_mut(|pool| {
-        let idle = pool.idle.get_mut(&endpoint)?;
+        let idle = pool.idle.get_mut(&endpoint.id())?;
         while let Some(Idle { connection, .. }) = idle.pop() {
             if is_quiet(&connection) {
-                pool.reused += 1;
+                metrics::reused(endpoint.slot());
                 return Some(connection);
             }
         }
         None
     })
-}
-
-/// Notes a connection that had to be opened, for the reuse ratio.
-pub fn opened() {
-    POOL.with_borrow_mut(|pool| pool.opened += 1);
 }
 
 /// Keeps a connection for the next request, unless `max_idle` are kept already.
@@ -105,11 +100,6 @@ pub fn tick(now: Instant) {
 /// Drops every idle connection: a drain has begun.
 pub fn clear() {
     POOL.with_borrow_mut(|pool| pool.idle.clear());
-}
-
-/// Connections reused and opened by this worker so far.
-pub fn counts() -> (u64, u64) {
-    POOL.with_borrow(|pool| (pool.reused, pool.opened))
 }
 
 /// Nothing was read from it and it was not closed, as far as the reactor knows: no system

@@ -1,6 +1,7 @@
 //! What the integration tests stand on: the real binary (`Proxy`), backends to put behind it
-//! (`HttpBackend`, `EchoBackend`, `RawBackend`), a raw-byte peer (`Wire`) and foreign programs
-//! (`Foreign`). No test waits by sleeping: everything waits for a condition with a deadline.
+//! (`HttpBackend`, `EchoBackend`, `RawBackend`), a raw-byte peer (`Wire`), foreign programs
+//! (`Foreign`), a service manager (`Manager`) and a browser (`Browser`). No test waits by
+//! sleeping: everything waits for a condition with a deadline.
 //!
 //! Declare backends before the proxy: values drop in reverse, so that the proxy goes first.
 
@@ -8,19 +9,27 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod backend;
+pub mod browser;
+pub mod exposition;
 pub mod foreign;
 pub mod http_backend;
+pub mod manager;
 pub mod process;
 pub mod proxy;
+pub mod succession;
 pub mod websocket;
 pub mod wire;
 
 use std::time::Duration;
 
 pub use backend::RawBackend;
+pub use browser::{Browser, Page};
+pub use exposition::Scrape;
 pub use foreign::Foreign;
 pub use http_backend::HttpBackend;
+pub use manager::Manager;
 pub use proxy::Proxy;
+pub use succession::Succession;
 pub use websocket::EchoBackend;
 pub use wire::{Head, Response, Wire};
 

@@ -21,6 +21,8 @@ pub enum Stream {
 /// One captured line.
 #[derive(Debug, Clone)]
 pub struct Line {
+    /// When it was read.
+    pub at: Instant,
     pub stream: Stream,
     pub text: String,
     /// The line as JSON; `Null` when it is none.
@@ -73,18 +75,33 @@ impl Process {
 
     /// Waits for the first line that `wanted` accepts, past ones included.
     pub fn wait_for_line(&self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
-        let give_up = Instant::now() + DEADLINE;
+        self.line_behind(0, DEADLINE, wanted)
+            .unwrap_or_else(|| panic!("{} never said: {what}", self.name))
+    }
+
+    /// How many lines were captured so far.
+    pub fn line_count(&self) -> usize {
+        self.captured.lines.lock().unwrap().len()
+    }
+
+    /// Waits for the first line behind the first `count` ones that `wanted` accepts.
+    pub fn line_behind(
+        &self,
+        count: usize,
+        within: Duration,
+        wanted: impl Fn(&Line) -> bool,
+    ) -> Option<Line> {
+        let give_up = Instant::now() + within;
         let mut lines = self.captured.lines.lock().unwrap();
-        let mut looked_at = 0;
+        let mut looked_at = count;
         loop {
             if let Some(line) = lines[looked_at..].iter().find(|line| wanted(line)) {
-                return line.clone();
+                return Some(line.clone());
             }
             looked_at = lines.len();
             let left = give_up.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                drop(lines);
-                panic!("{} never said: {what}", self.name);
+                return None;
             }
             lines = self.captured.more.wait_timeout(lines, left).unwrap().0;
         }
@@ -136,11 +153,13 @@ fn capture(stream: Stream, source: impl Read + Send + 'static, captured: Arc<Cap
         for text in BufReader::new(source).lines() {
             let Ok(text) = text else { return };
             let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-            captured
-                .lines
-                .lock()
-                .unwrap()
-                .push(Line { stream, text, json });
+            let at = Instant::now();
+            captured.lines.lock().unwrap().push(Line {
+                at,
+                stream,
+                text,
+                json,
+            });
             captured.more.notify_all();
         }
     });

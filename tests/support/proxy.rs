@@ -1,10 +1,11 @@
 //! The real binary, started with a configuration on free ports.
 
 use std::collections::BTreeMap;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Output};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -16,14 +17,40 @@ use super::{DEADLINE, Wire};
 pub struct Proxy {
     process: Process,
     addresses: Vec<SocketAddr>,
-    // Removed with the proxy; a reload would read it again.
-    _config: tempfile::NamedTempFile,
+    admin: Option<String>,
+    // Removed with the proxy; a reload reads it again.
+    config: tempfile::NamedTempFile,
+    directory: tempfile::TempDir,
 }
 
 /// The binary under test; `SLUICE_BIN` puts another build in its place, such as the static one.
 pub fn binary() -> PathBuf {
     std::env::var_os("SLUICE_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_sluice").into(), PathBuf::from)
+}
+
+/// The table for an admin socket in this folder, unless the configuration has one. It goes to
+/// the end: top-level keys must stand before any table.
+fn admin_table(toml: &str, folder: &Path) -> String {
+    match toml.lines().any(|line| line.trim() == "[admin]") {
+        true => String::new(),
+        false => format!(
+            "\n[admin]\nlisten = \"unix:{}\"\n",
+            folder.join("admin.sock").display()
+        ),
+    }
+}
+
+fn run_command() -> Command {
+    let mut command = Command::new(binary());
+    command.arg("run").env_remove("RUST_LOG");
+    command
+}
+
+/// Runs a command that ends by itself.
+pub fn run(arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.args(arguments).output().expect("the command runs")
 }
 
 /// A field of a log line, wherever the JSON formatter put it.
@@ -36,20 +63,62 @@ pub fn field<'a>(json: &'a Value, name: &str) -> &'a Value {
 
 impl Proxy {
     /// Starts sluice with this configuration and waits until it is ready. Listeners have
-    /// `address = "127.0.0.1:0"`.
+    /// `address = "127.0.0.1:0"`. Without an `[admin]` table the admin interface gets a socket
+    /// in a folder of its own.
     pub fn start(toml: &str) -> Proxy {
+        Proxy::start_with(toml, |_| {})
+    }
+
+    /// The same, and the command can be changed before it is started.
+    pub fn start_with(toml: &str, change: impl FnOnce(&mut Command)) -> Proxy {
+        let directory = tempfile::tempdir().expect("a temporary folder");
         let mut config = tempfile::Builder::new()
             .prefix("sluice-")
             .suffix(".toml")
             .tempfile()
             .expect("a temporary file");
         config.write_all(toml.as_bytes()).expect("the config file");
-        let mut command = Command::new(binary());
-        command
-            .arg("run")
-            .arg("--config")
-            .arg(config.path())
-            .env_remove("RUST_LOG");
+        let admin = admin_table(toml, directory.path());
+        config.write_all(admin.as_bytes()).expect("the config file");
+        let mut command = run_command();
+        command.arg("--config").arg(config.path());
+        change(&mut command);
+        Proxy::spawn(command, config, directory)
+    }
+
+    /// Starts sluice with a file of the test's own.
+    pub fn start_file(path: &Path) -> Proxy {
+        let mut command = run_command();
+        command.arg("--config").arg(path);
+        Proxy::spawn_plain(command)
+    }
+
+    /// Starts sluice without a file.
+    pub fn start_without_file(arguments: &[&str]) -> Proxy {
+        let mut command = run_command();
+        command.args(arguments);
+        Proxy::spawn_plain(command)
+    }
+
+    /// Starts the binary at this path with a file of the test's own.
+    pub fn start_binary(binary: &Path, config: &Path) -> Proxy {
+        let mut command = Command::new(binary);
+        command.arg("run").env_remove("RUST_LOG");
+        command.arg("--config").arg(config);
+        Proxy::spawn_plain(command)
+    }
+
+    fn spawn_plain(command: Command) -> Proxy {
+        let unused = tempfile::NamedTempFile::new().expect("a temporary file");
+        let directory = tempfile::tempdir().expect("a temporary folder");
+        Proxy::spawn(command, unused, directory)
+    }
+
+    fn spawn(
+        mut command: Command,
+        config: tempfile::NamedTempFile,
+        directory: tempfile::TempDir,
+    ) -> Proxy {
         let process = Process::spawn("sluice", &mut command);
         process.wait_for_line("ready", |line| is_event(line, "ready"));
         let addresses = process
@@ -58,10 +127,17 @@ impl Proxy {
             .filter(|line| is_event(line, "listening"))
             .filter_map(|line| field(&line.json, "address").as_str()?.parse().ok())
             .collect();
+        let lines = process.lines();
+        let admin = lines
+            .iter()
+            .find(|line| is_event(line, "admin interface listening"))
+            .and_then(|line| Some(field(&line.json, "address").as_str()?.to_owned()));
         Proxy {
             process,
             addresses,
-            _config: config,
+            admin,
+            config,
+            directory,
         }
     }
 
@@ -88,6 +164,79 @@ impl Proxy {
     /// The address of the n-th TCP listener.
     pub fn nth_address(&self, n: usize) -> SocketAddr {
         self.addresses[n]
+    }
+
+    /// Whether it has an admin interface.
+    pub fn has_admin(&self) -> bool {
+        self.admin.is_some()
+    }
+
+    /// The address of the admin interface: `unix:/path`, or a TCP address.
+    pub fn admin(&self) -> &str {
+        self.admin.as_deref().expect("it has an admin interface")
+    }
+
+    /// The path of the admin interface's socket.
+    pub fn admin_socket(&self) -> &Path {
+        let path = self.admin().strip_prefix("unix:");
+        Path::new(path.expect("it listens on a unix socket"))
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The configuration file.
+    pub fn config(&self) -> &Path {
+        self.config.path()
+    }
+
+    /// Sends these bytes to the admin interface and reads all that comes back.
+    pub fn raw_admin(&self, bytes: impl AsRef<[u8]>) -> String {
+        fn talk(mut stream: impl Read + Write, bytes: &[u8]) -> String {
+            stream.write_all(bytes).expect("the admin interface reads");
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).expect("an answer in time");
+            String::from_utf8_lossy(&answer).into_owned()
+        }
+        if self.admin().starts_with("unix:") {
+            let stream = UnixStream::connect(self.admin_socket()).expect("it accepts");
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            talk(stream, bytes.as_ref())
+        } else {
+            let stream = TcpStream::connect(self.admin()).expect("it accepts");
+            stream.set_read_timeout(Some(DEADLINE)).unwrap();
+            talk(stream, bytes.as_ref())
+        }
+    }
+
+    /// Asks the admin interface; status and body.
+    pub fn get_admin(&self, path: &str) -> (u16, String) {
+        self.ask_admin("GET", path, "")
+    }
+
+    /// Gives the admin interface an order; status and body.
+    pub fn post_admin(&self, path: &str, json: &Value) -> (u16, String) {
+        let body = json.to_string();
+        let kind = "Content-Type: application/json";
+        let rest = format!("{kind}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        self.ask_admin("POST", path, &rest)
+    }
+
+    fn ask_admin(&self, method: &str, path: &str, rest: &str) -> (u16, String) {
+        let host = self.admin().rsplit('/').next().unwrap();
+        let rest = if rest.is_empty() { "\r\n" } else { rest };
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
+        let answer = self.raw_admin(head + rest);
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (status.expect("a status"), body.to_owned())
+    }
+
+    /// Runs a command of the command line against its admin interface.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        run(&[arguments, &["--admin", self.admin()]].concat())
     }
 
     /// The origin that a browser names on a page served through the proxy.
@@ -163,6 +312,41 @@ impl Proxy {
         self.process.signal(signal);
     }
 
+    /// The file that it was started with.
+    pub fn config_path(&self) -> &Path {
+        self.config.path()
+    }
+
+    /// Puts another configuration into its file, as an editor does: whole, by a rename.
+    pub fn rewrite(&self, toml: &str) {
+        let path = self.config.path();
+        let new = path.with_extension("new");
+        let admin = admin_table(toml, self.directory.path());
+        std::fs::write(&new, format!("{toml}{admin}")).expect("the config file");
+        std::fs::rename(&new, path).expect("the config file");
+    }
+
+    /// Asks for a reload of this configuration by SIGHUP, and gives the event that says how
+    /// it went.
+    pub fn reload(&self, toml: &str) -> Value {
+        self.rewrite(toml);
+        let before = self.reloads().len();
+        self.signal(Signal::HUP);
+        crate::eventually!(self.reloads().len() > before);
+        self.reloads().swap_remove(before)
+    }
+
+    /// What was said of every reload so far.
+    pub fn reloads(&self) -> Vec<Value> {
+        let lines = self.process.lines().into_iter();
+        let reloads = lines.filter(|line| {
+            field(&line.json, "message")
+                .as_str()
+                .is_some_and(|message| message.starts_with("reload"))
+        });
+        reloads.map(|line| line.json).collect()
+    }
+
     /// Waits for the end of the process.
     pub fn wait_exit(&mut self) -> ExitStatus {
         self.process.wait_exit(DEADLINE)
@@ -171,6 +355,11 @@ impl Proxy {
     /// Whether the process has ended.
     pub fn has_exited(&mut self) -> bool {
         self.process.has_exited()
+    }
+
+    /// Everything written so far.
+    pub fn lines(&self) -> Vec<Line> {
+        self.process.lines()
     }
 
     /// How many descriptors it has open.

@@ -56,6 +56,49 @@ impl FromText for Bind {
     }
 }
 
+/// `admin.listen`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum AdminAddress {
+    Auto,
+    Off,
+    At(Bind),
+}
+
+impl FromText for AdminAddress {
+    const EXPECTED: &'static str =
+        "`\"auto\"`, `\"off\"`, or an address such as `\"unix:/run/sluice/admin.sock\"`";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        match text {
+            "auto" => Ok(AdminAddress::Auto),
+            "off" => Ok(AdminAddress::Off),
+            address => Bind::from_text(address).map(AdminAddress::At),
+        }
+    }
+}
+
+/// The path of a file: absolute, or with a `/` in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct FilePath(PathBuf);
+
+impl FromText for FilePath {
+    const EXPECTED: &'static str = "the path of a file";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        if text.contains('/') && !text.ends_with('/') && !text.contains('\0') {
+            return Ok(FilePath(text.into()));
+        }
+        let wrong = Wrong::new(format!("`{text}` is not the path of a file"));
+        Err(wrong.hint("write it with a `/` in it: `\"/run/sluice/sluice.pid\"`"))
+    }
+}
+
+impl Plain<PathBuf> for FilePath {
+    fn plain(&self) -> PathBuf {
+        self.0.clone()
+    }
+}
+
 impl FromText for EndpointAddress {
     const EXPECTED: &'static str =
         "an endpoint such as `\"host:9000\"` or `\"unix:/run/app.sock\"`";

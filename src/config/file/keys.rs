@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
-use super::address::{Bind, FileMode, Nameserver};
+use super::address::{AdminAddress, Bind, FileMode, FilePath, Nameserver};
 use super::field::{EditField, FieldValue, HostValue, MatchField, Pseudonym, RequestIdField};
 use super::list::{Blocks, Entries, List, OneOrMany};
 use super::pattern::{
@@ -18,8 +18,11 @@ use super::read::{Node, Read, Sink, nearest, quoted};
 use super::scalar::{Count, Optional, Share, Workers};
 use super::settings::{AccessTarget, CloseCode, CloseReason, LogLevel};
 use super::table::table;
+use super::trace::{Collector, ServiceName};
 use super::units::{Bytes, Time};
-use crate::config::{Balance, EndpointAddress, HostPattern, LogFormat, MissingOrigin, Scheme};
+use crate::config::{
+    Balance, EndpointAddress, HostPattern, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme,
+};
 
 /// Any size.
 pub(super) type AnySize = Bytes<0, { u64::MAX }>;
@@ -33,12 +36,22 @@ table! {
     struct FileTable in "the top level" {
         /// Number of worker threads; `"auto"` is one for each CPU the process may use.
         workers: Workers = "auto",
+        /// The file that holds the process id while sluice runs; `"off"` for none.
+        pid_file: Optional<FilePath> = "off",
         /// What is logged, and how.
         log: LogTable,
         /// How client connections are treated.
         http: HttpTable,
         /// What a shutdown does with live tunnels.
         drain: DrainTable,
+        /// Where commands such as `sluice reload` are taken.
+        admin: AdminTable,
+        /// How a changed file is noticed.
+        reload: ReloadTable,
+        /// How the binary is replaced.
+        upgrade: UpgradeTable,
+        /// Which traces sluice takes part in, and where its spans go.
+        trace: TraceTable,
         /// How the names of upstream endpoints are resolved.
         resolver: ResolverTable,
         /// Where clients are accepted; one or more `[[listen]]` blocks.
@@ -106,18 +119,73 @@ table! {
 table! {
     /// `[drain]`: what a shutdown does with live tunnels.
     struct DrainTable in "`[drain]`" {
+        /// From the signal, when readiness is given up, to the end of accepting: time for a
+        /// balancer to notice. `over` and `deadline` count from its end.
+        delay: AnyTime = "0s",
         /// Closes are spread at random over this time; `"0s"` closes all at once.
         over: AnyTime = "15s",
-        /// What has not ended by then, counted from the signal, is cut. At least `over`.
+        /// What has not ended by then, counted from the end of accepting, is cut. At least
+        /// `over`.
         deadline: AnyTime = "25s",
         /// WebSocket close code sent to clients; 1012 is "service restart".
         client_code: CloseCode = 1012,
         /// WebSocket close code sent to upstreams; 1001 is "going away".
         upstream_code: CloseCode = 1001,
-        /// The close reason, at most 123 bytes.
+        /// The close reason, at most 123 bytes; `{retry_after}` in it stands for the whole
+        /// seconds of `retry_after`.
         reason: CloseReason = "service restart",
         /// `Retry-After` of the 503 that new handshakes get meanwhile.
         retry_after: AnyTime = "5s",
+    }
+}
+
+table! {
+    /// `[admin]`: where commands such as `sluice reload` are taken.
+    struct AdminTable in "`[admin]`" {
+        /// `auto` (a unix socket in the runtime directory), `off`, `unix:/path`, or a TCP
+        /// address: a loopback one, which every user of the machine reaches, or with
+        /// `token_file` any.
+        listen: AdminAddress = "auto",
+        /// Permission bits of the unix socket, in octal.
+        mode: FileMode = "0600",
+        /// The file whose first line requests over TCP have to bring as a bearer token, 16
+        /// characters or more; `off` for none.
+        token_file: Optional<FilePath> = "off",
+    }
+}
+
+table! {
+    /// `[reload]`: how a changed file is noticed.
+    struct ReloadTable in "`[reload]`" {
+        /// Reload by itself when the file changes, a symlink on its path included.
+        watch: bool = false,
+    }
+}
+
+table! {
+    /// `[upgrade]`: how the binary is replaced.
+    struct UpgradeTable in "`[upgrade]`" {
+        /// How long the old process may finish its exchanges after the new one took over;
+        /// what is left then is cut.
+        deadline: SomeTime = "10m",
+    }
+}
+
+table! {
+    /// `[trace]`: which traces sluice takes part in, and where its spans go.
+    struct TraceTable in "`[trace]`" {
+        /// The base URL of an OTLP/HTTP collector such as `http://127.0.0.1:4318`; spans go to
+        /// `/v1/traces` below it. `"off"`: `traceparent` and `tracestate` pass untouched.
+        endpoint: Optional<Collector> = "off",
+        /// Share of the traces begun here that is recorded, 0 to 1. A trace that is continued
+        /// is recorded where its `traceparent` says so.
+        sample: Share = 0.01,
+        /// A valid `traceparent` of a request: `continue` takes part in its trace; `trusted`
+        /// does so for `http.trusted_proxies`, and begins a trace with a link to it for
+        /// anybody else; `ignore` always begins one.
+        parent: ParentRule = "continue",
+        /// The `service.name` of the spans.
+        service_name: ServiceName = "sluice",
     }
 }
 
@@ -248,6 +316,11 @@ table! {
         close_timeout: SomeTime = "5s",
         /// Close with 1002 what is not valid framing, instead of relaying it unseen.
         strict: bool = false,
+        /// What happens to live tunnels whose route or endpoint a reload has removed:
+        /// `keep`, `drain` (spread over `drain.over`) or `close`.
+        on_removed: OnChange = "drain",
+        /// The same for live tunnels that a reload's origin rules would refuse.
+        on_policy_change: OnChange = "keep",
     }
 }
 
@@ -349,7 +422,11 @@ impl Read for RedirectKey {
     }
 }
 
-const TABLES: [(&str, &[&str]); 13] = [
+const TABLES: [(&str, &[&str]); 17] = [
+    (TraceTable::PLACE, TraceTable::KEYS),
+    (AdminTable::PLACE, AdminTable::KEYS),
+    (ReloadTable::PLACE, ReloadTable::KEYS),
+    (UpgradeTable::PLACE, UpgradeTable::KEYS),
     (FileTable::PLACE, FileTable::KEYS),
     (LogTable::PLACE, LogTable::KEYS),
     (HttpTable::PLACE, HttpTable::KEYS),

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::address::Bind;
+use super::address::{Bind, FileMode};
 use super::keys::{FileTable, ListenTable};
-use super::read::{Located, Sink};
+use super::read::{Key, Located, Sink};
 use crate::config::{ListenAddress, Listener};
 
 /// Permission bits of a unix socket where none are given.
@@ -39,9 +39,21 @@ pub(super) fn listeners(file: &FileTable, sink: &mut Sink) -> Vec<Listener> {
 }
 
 fn listener(table: &ListenTable, bind: &Bind, sink: &mut Sink) -> Listener {
-    let address = match bind {
+    let address = bind_address(bind, &table.mode, DEFAULT_MODE, sink);
+    let scheme = table.scheme.value().copied().unwrap_or_default();
+    Listener { address, scheme }
+}
+
+/// The address with the permission bits of a unix socket.
+pub(super) fn bind_address(
+    bind: &Bind,
+    mode: &Key<FileMode>,
+    default_mode: u32,
+    sink: &mut Sink,
+) -> ListenAddress {
+    match bind {
         Bind::Tcp(address) => {
-            if let Some(mode) = table.mode.given() {
+            if let Some(mode) = mode.given() {
                 sink.at(
                     mode,
                     "`mode` belongs to unix sockets; this is a TCP address",
@@ -51,11 +63,9 @@ fn listener(table: &ListenTable, bind: &Bind, sink: &mut Sink) -> Listener {
         }
         Bind::Unix(path) => ListenAddress::Unix {
             path: path.clone(),
-            mode: table.mode.value().map_or(DEFAULT_MODE, |mode| mode.0),
+            mode: mode.value().map_or(default_mode, |mode| mode.0),
         },
-    };
-    let scheme = table.scheme.value().copied().unwrap_or_default();
-    Listener { address, scheme }
+    }
 }
 
 /// Whether the second of the two could not be bound.

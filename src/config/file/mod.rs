@@ -13,11 +13,12 @@ mod route;
 mod scalar;
 mod settings;
 mod table;
+mod trace;
 mod units;
 mod upstream;
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
@@ -29,10 +30,12 @@ use self::keys::FileTable;
 use self::read::{FromText, Node, Read, Sink, Span};
 use super::problem::Problems;
 use super::{
-    Action, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
-    ListenAddress, Listener, LogConfig, PathRewrite, ResolverConfig, RouteConfig, RouteMatch,
-    RouteTimeouts, Scheme, UpstreamConfig, WebSocketConfig,
+    Action, AdminConfig, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
+    ListenAddress, Listener, LogConfig, PathRewrite, ReloadConfig, ResolverConfig, RouteConfig,
+    RouteMatch, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
+
+pub use self::units::{duration as parse_duration, write_duration};
 
 /// The largest file that is read, in bytes: 16 MiB.
 const LARGEST: u64 = 16 << 20;
@@ -89,6 +92,31 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Problems> {
     }
 }
 
+/// `[admin]` of a configuration file, whatever else may be wrong with it: a file with errors
+/// must not hide the process that is to be told of it.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn admin_of(path: &Path) -> std::io::Result<AdminConfig> {
+    let source = std::fs::read(path).map_err(|error| {
+        std::io::Error::new(
+            error.kind(),
+            format!("can't read {}: {error}", path.display()),
+        )
+    })?;
+    let source = String::from_utf8_lossy(&source);
+    let (document, _) = DeTable::parse_recoverable(&source);
+    let root = DeValue::Table(document.into_inner());
+    let node = Node {
+        value: &root,
+        span: 0..0,
+        key: String::new(),
+    };
+    let mut sink = Sink::default();
+    let file = FileTable::read(&node, &mut sink).unwrap_or_default();
+    Ok(settings::admin(&file, &mut sink))
+}
+
 /// What is reported of a text that isn't TOML: its syntax errors, and the misspelt keys and
 /// values of other lines. What seems to be missing may only not have been understood.
 fn syntax_problems(
@@ -138,7 +166,18 @@ fn assemble(file: &FileTable, source: &str, sink: &mut Sink) -> Config {
         log: settings::log(file),
         drain: settings::drain(file, sink),
         resolver: settings::resolver(file, sink),
+        admin: settings::admin(file, sink),
+        reload: settings::reload(file),
+        upgrade: settings::upgrade(file),
+        trace: trace::trace(file),
+        pid_file: pid_file(file),
     }
+}
+
+fn pid_file(file: &FileTable) -> Option<PathBuf> {
+    let mut path = None;
+    file.pid_file.store(&mut path);
+    path
 }
 
 fn workers(file: &FileTable) -> NonZeroUsize {
@@ -220,6 +259,11 @@ impl Config {
             log: LogConfig::default(),
             drain: DrainConfig::default(),
             resolver: ResolverConfig::default(),
+            admin: AdminConfig::default(),
+            reload: ReloadConfig::default(),
+            upgrade: UpgradeConfig::default(),
+            trace: TraceConfig::default(),
+            pid_file: None,
         }
     }
 }

@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
 use super::read::{FromText, Node, Plain, Read, Sink, Wrong, nearest, quoted};
-use crate::config::{Balance, LogFormat, MissingOrigin, Scheme};
+use crate::config::{Balance, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme};
 
 /// A whole number between `MIN` and `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -205,6 +205,16 @@ words!(LogFormat, "`\"auto\"`, `\"human\"` or `\"json\"`",
 words!(Scheme, "`\"http\"` or `\"https\"`",
     "http" => Scheme::Http,
     "https" => Scheme::Https,
+);
+words!(OnChange, "`\"keep\"`, `\"drain\"` or `\"close\"`",
+    "keep" => OnChange::Keep,
+    "drain" => OnChange::Drain,
+    "close" => OnChange::Close,
+);
+words!(ParentRule, "`\"continue\"`, `\"trusted\"` or `\"ignore\"`",
+    "continue" => ParentRule::Continue,
+    "trusted" => ParentRule::Trusted,
+    "ignore" => ParentRule::Ignore,
 );
 words!(MissingOrigin, "`\"allow\"` or `\"deny\"`",
     "allow" => MissingOrigin::Allow,

@@ -6,11 +6,16 @@ use std::net::SocketAddr;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use tracing_subscriber::EnvFilter;
 
-use super::keys::{DrainTable, FileTable, HttpTable, LogTable, ResolverTable};
-use super::read::{FromText, Node, Plain, Read, Sink, Wrong, nearest};
+use super::address::{AdminAddress, Bind};
+use super::keys::{AdminTable, DrainTable, FileTable, HttpTable, LogTable, ResolverTable};
+use super::listen::bind_address;
+use super::read::{FromText, Key, Node, Plain, Read, Sink, Wrong, nearest};
 use super::scalar::integer;
 use super::units::write_duration;
-use crate::config::{AccessLog, DrainConfig, HttpConfig, LogConfig, ResolverConfig};
+use crate::config::{
+    AccessLog, AdminConfig, AdminListen, DrainConfig, HttpConfig, LogConfig, ReloadConfig,
+    ResolverConfig, UpgradeConfig,
+};
 
 /// `log.level`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -220,6 +225,7 @@ pub(super) fn drain(file: &FileTable, sink: &mut Sink) -> DrainConfig {
     let DrainTable {
         span: _,
         key: _,
+        delay,
         over,
         deadline,
         client_code,
@@ -227,6 +233,7 @@ pub(super) fn drain(file: &FileTable, sink: &mut Sink) -> DrainConfig {
         reason,
         retry_after,
     } = table;
+    delay.store(&mut drain.delay);
     over.store(&mut drain.over);
     deadline.store(&mut drain.deadline);
     client_code.store(&mut drain.client_code);
@@ -246,6 +253,67 @@ pub(super) fn drain(file: &FileTable, sink: &mut Sink) -> DrainConfig {
             .hint("tunnels closed last need time too: let `deadline` be some seconds longer");
     }
     drain
+}
+
+pub(super) fn admin(file: &FileTable, sink: &mut Sink) -> AdminConfig {
+    let mut admin = AdminConfig::default();
+    let Some(AdminTable {
+        span: _,
+        key: _,
+        listen,
+        mode,
+        token_file,
+    }) = file.admin.value()
+    else {
+        return admin;
+    };
+    if let Some(mode) = mode.value() {
+        admin.mode = mode.0;
+    }
+    token_file.store(&mut admin.token_file);
+    match listen.value() {
+        Some(AdminAddress::Off) => admin.listen = AdminListen::Off,
+        Some(AdminAddress::At(bind)) => {
+            // One that is written wrongly was meant to be there.
+            if admin.token_file.is_none() && !token_file.is_invalid() {
+                only_loopback(listen, bind, sink);
+            }
+            admin.listen = AdminListen::At(bind_address(bind, mode, admin.mode, sink));
+        }
+        Some(AdminAddress::Auto) | None => {}
+    }
+    admin
+}
+
+/// Whoever reaches the admin interface over TCP without a token may give orders: nobody but
+/// this machine.
+fn only_loopback(listen: &Key<AdminAddress>, bind: &Bind, sink: &mut Sink) {
+    if let (Bind::Tcp(address), Some(place)) = (bind, listen.given())
+        && !address.ip().to_canonical().is_loopback()
+    {
+        let message = format!("the admin interface can't listen on {address}");
+        sink.at(place, message).hint(format!(
+            "without a token it is open to this machine only: `\"127.0.0.1:{}\"`, or name a \
+             `token_file`",
+            address.port()
+        ));
+    }
+}
+
+pub(super) fn reload(file: &FileTable) -> ReloadConfig {
+    let mut reload = ReloadConfig::default();
+    if let Some(table) = file.reload.value() {
+        table.watch.store(&mut reload.watch);
+    }
+    reload
+}
+
+pub(super) fn upgrade(file: &FileTable) -> UpgradeConfig {
+    let mut upgrade = UpgradeConfig::default();
+    if let Some(table) = file.upgrade.value() {
+        table.deadline.store(&mut upgrade.deadline);
+    }
+    upgrade
 }
 
 pub(super) fn resolver(file: &FileTable, sink: &mut Sink) -> ResolverConfig {

@@ -39,6 +39,17 @@ impl<const MIN: u64> Plain<Duration> for Time<MIN> {
     }
 }
 
+/// A duration as it is written in the file, for the command line.
+///
+/// # Errors
+/// What is wrong with it, and what would be right.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).map_err(|wrong| match wrong.hint {
+        Some(hint) => format!("{}: {}", wrong.message, hint.replace(['`', '"'], "")),
+        None => wrong.message,
+    })
+}
+
 const UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
     ("h", 3_600_000),
@@ -86,7 +97,7 @@ fn parse_duration(text: &str) -> Result<Duration, Wrong> {
 }
 
 /// The duration as it would be written in the file.
-pub(super) fn write_duration(duration: Duration) -> String {
+pub fn write_duration(duration: Duration) -> String {
     let mut rest = duration.as_millis() as u64;
     if rest == 0 {
         return "0s".to_owned();

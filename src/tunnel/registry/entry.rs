@@ -1,12 +1,18 @@
 //! One tunnel as its worker's clock sees it: what is due, and when to look again.
 
+mod restore;
+
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use super::super::frame::Side;
 use super::super::handle::{CloseOrder, Cut, Phase, TunnelHandle, command};
 use super::super::report::ClosedBy;
-use super::{Drain, Moment, NEVER, tenths};
+use super::claim::{Drain, pick};
+use super::{Moment, NEVER, tenths};
+use crate::config::WebSocketConfig;
 
 const SECOND: u32 = 10;
 /// How long a complete closing handshake waits for the upstream to end its stream.
@@ -19,6 +25,9 @@ const IDLE_SHARE: u32 = 64;
 const LONGEST_IDLE_LOOK: u32 = 30 * SECOND;
 const PING_SHARE: u32 = 16;
 const LONGEST_PING_LOOK: u32 = 5 * SECOND;
+/// What new settings make overdue is spread over this, or over the limit where that is
+/// shorter: a change of a limit must not bring all clients back in the same second.
+const SPREAD: u32 = 30 * SECOND;
 
 /// What the clock knows of one side.
 #[derive(Debug, Clone, Copy)]
@@ -44,20 +53,26 @@ pub(super) struct Entry {
     pub(super) handle: Arc<TunnelHandle>,
     sides: [Pulse; 2],
     max_age: Moment,
-    pub(super) drain: Moment,
+    /// The drain that the tunnel is in.
+    pub(super) drain: Option<Rc<Drain>>,
+    /// When that closes it; [`NEVER`] once it was told to.
+    pub(super) close_at: Moment,
     /// When a phase other than [`Phase::Open`] has lasted too long. In that one: when TCP
     /// keep-alive is to be switched on, [`NEVER`] once it is.
     deadline: Moment,
     phase: Phase,
+    /// It came behind the deadline of its drain, which is not for it.
+    pub(super) late: bool,
+    /// It was asked to leave for another process.
+    pub(super) asked: bool,
 }
 
+/// Thousands of idle tunnels hold one each.
+const _: () = assert!(size_of::<Entry>() <= 80);
+
 impl Entry {
-    pub(super) fn new(
-        handle: Arc<TunnelHandle>,
-        now: Moment,
-        max_age: Moment,
-        drain: Moment,
-    ) -> Entry {
+    /// For a tunnel that was opened `age` ago, in tenths of a second.
+    pub(super) fn new(handle: Arc<TunnelHandle>, now: Moment, age: u32) -> Entry {
         let pulse = Pulse {
             bytes: 0,
             swallowed: 0,
@@ -67,29 +82,54 @@ impl Entry {
             pings: 0,
             asked: false,
         };
+        let life = life(&handle.settings.load(), handle.id);
         Entry {
             handle,
             sides: [pulse; 2],
-            max_age,
-            drain,
+            max_age: life.map_or(NEVER, |life| now.saturating_add(life.saturating_sub(age))),
+            drain: None,
+            close_at: NEVER,
             deadline: now.saturating_add(AGED),
             phase: Phase::Open,
+            late: false,
+            asked: false,
+        }
+    }
+
+    /// Goes on under other settings, `age` tenths of a second behind the opening.
+    pub(super) fn set(&mut self, settings: &Arc<WebSocketConfig>, now: Moment, age: u32) {
+        self.observe_bytes(now);
+        let before = self.handle.settings.swap(settings.clone());
+        self.max_age = match life(settings, self.handle.id) {
+            None => NEVER,
+            Some(life) if life > age => now.saturating_add(life - age),
+            Some(life) => self.max_age.min(soon(now, life)),
+        };
+        let [client, upstream] = &mut self.sides;
+        if let Some(limit) = settings.idle_timeout.map(tenths) {
+            let active = client.active.max(upstream.active);
+            client.active = spread(active, limit, before.idle_timeout, now);
+        }
+        let Some(interval) = settings.ping_interval.map(tenths) else {
+            return;
+        };
+        for (side, pulse) in self.sides.iter_mut().enumerate() {
+            if before.ping_interval.is_none() {
+                // Nobody has followed what became of earlier Pings.
+                pulse.pings = self.handle.pinged[side].load(Relaxed);
+                pulse.pinged = NEVER;
+                pulse.asked = false;
+            }
+            pulse.heard = spread(pulse.heard, interval, before.ping_interval, now);
         }
     }
 
     /// Serves what is due.
-    pub(super) fn look(&mut self, now: Moment, drain: Option<&Drain>) {
+    pub(super) fn look(&mut self, now: Moment) {
         self.observe_bytes(now);
         self.observe_phase(now);
-        if let Some(drain) = drain {
-            if now >= drain.deadline {
-                self.handle.cut(Cut::Drain);
-                return;
-            }
-            if now >= self.drain {
-                self.drain = NEVER;
-                self.handle.close(drain.order.clone());
-            }
+        if self.serve_drain(now) {
+            return;
         }
         if now >= self.deadline {
             self.deadline = NEVER;
@@ -106,16 +146,13 @@ impl Entry {
     }
 
     /// When the tunnel must be looked at again, if its phase stays what it is.
-    pub(super) fn next_look(&self, now: Moment, drain: Option<&Drain>) -> Moment {
+    pub(super) fn next_look(&self, now: Moment) -> Moment {
         if self.phase != Phase::Open {
             return now;
         }
-        let settings = &self.handle.settings;
+        let settings = self.handle.settings.load();
         let [client, upstream] = &self.sides;
-        let mut next = self.max_age.min(self.drain).min(self.deadline);
-        if let Some(drain) = drain {
-            next = next.min(drain.deadline);
-        }
+        let mut next = self.max_age.min(self.next_turn()).min(self.deadline);
         let mut serve = |limit: u32, silent_since: Moment, look: u32| {
             let end = silent_since.saturating_add(limit);
             next = next.min(end).min(now.saturating_add(look));
@@ -161,7 +198,7 @@ impl Entry {
             return;
         }
         self.phase = phase;
-        let settings = &self.handle.settings;
+        let settings = self.handle.settings.load();
         let limit = match phase {
             Phase::Open => return self.deadline = NEVER,
             Phase::Half | Phase::Border => settings.half_close_timeout,
@@ -174,7 +211,7 @@ impl Entry {
     /// Idle timeout, maximum age and keep-alive.
     fn serve_limits(&mut self, now: Moment) {
         let [client, upstream] = &self.sides;
-        let settings = self.handle.settings.clone();
+        let settings = self.handle.settings();
         let silent = now.saturating_sub(client.active.max(upstream.active));
         if settings
             .idle_timeout
@@ -231,6 +268,32 @@ impl Entry {
             upstream_code: GOING_AWAY,
             reason: why.into(),
         }));
+    }
+}
+
+/// How long a tunnel may live: `max_age`, shortened by a share that stays the tunnel's own
+/// whatever the settings become, so that a reload does not roll the dice again.
+fn life(settings: &WebSocketConfig, id: u64) -> Option<u32> {
+    settings.max_age.map(|age| {
+        let share = settings.max_age_jitter.clamp(0.0, 1.0) * fastrand::Rng::with_seed(id).f64();
+        tenths(age.mul_f64(1.0 - share))
+    })
+}
+
+/// A moment for what new settings made overdue.
+fn soon(now: Moment, limit: u32) -> Moment {
+    pick(now, now.saturating_add(limit.min(SPREAD)))
+}
+
+/// Since when a silence must be said to last, so that it reaches `limit` [`soon`] where it
+/// is longer already. One that was too long under the limit `before` is not put off.
+fn spread(since: Moment, limit: u32, before: Option<Duration>, now: Moment) -> Moment {
+    let silent = now.saturating_sub(since);
+    let overdue = before.is_some_and(|before| silent >= tenths(before));
+    if silent < limit || overdue {
+        since
+    } else {
+        soon(now, limit).saturating_sub(limit)
     }
 }
 

@@ -230,6 +230,11 @@ async fn an_idle_tunnel_is_small() {
         sizes.0 <= 240 && sizes.1 <= 240 && sizes.2 <= 56,
         "{sizes:?}"
     );
+    assert_eq!(
+        size_of::<Task<()>>(),
+        size_of_val(&tunnel),
+        "a tunnel that has left is told by a value that no socket has"
+    );
 }
 
 #[tokio::test]

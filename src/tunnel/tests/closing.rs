@@ -324,10 +324,10 @@ async fn a_dropped_tunnel_leaves_nothing_behind() {
         identity: spec.identity,
         report: spec.report,
     });
-    assert_eq!(Arc::strong_count(&tunnel._guard.0), 2);
+    assert_eq!(Arc::strong_count(&tunnel.guard.0), 2);
     registry::add(&tunnel.journal.handle);
     assert_eq!(registry::count(), 1);
-    drop(tunnel);
+    drop(Task(Some(tunnel)));
     assert_eq!(Arc::strong_count(&lease), 1);
     let ended = ended().await;
     assert_eq!(

@@ -1,9 +1,6 @@
 //! Deadlines, told by a clock in the test's hand.
 
 use super::*;
-use crate::config::DrainConfig;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn silence_in_both_directions_is_idle() {
@@ -199,68 +196,6 @@ async fn no_ping_stands_inside_a_frame() {
     assert!(seen[..rest] == frame[2000..]);
     assert_eq!(seen[rest..rest + 2], [0x89, 12]);
     assert_eq!(seen[rest + 14..], server_frame(0x81, b"next"));
-}
-
-#[tokio::test]
-async fn a_drain_is_spread_over_its_span() {
-    let mut ends = Vec::new();
-    for _ in 0..200 {
-        let (client, near_client) = UnixStream::pair().expect("pair");
-        let (upstream, near_upstream) = UnixStream::pair().expect("pair");
-        spawn(spec(near_client, near_upstream));
-        ends.push((client, upstream));
-    }
-    let start = Instant::now();
-    let config = DrainConfig {
-        over: 100 * SECOND,
-        deadline: 200 * SECOND,
-        ..DrainConfig::default()
-    };
-    registry::drain(&config, start);
-    let ordered = || {
-        registry::handles()
-            .iter()
-            .filter(|h| h.order().is_some())
-            .count()
-    };
-    let mut before = 0;
-    for tenth in 1..=10 {
-        registry::tick(start + tenth * 10 * SECOND + SECOND / 5);
-        let now = ordered();
-        // 20 are expected in each tenth; five standard deviations are 21.
-        assert!(
-            (1..=41).contains(&(now - before)),
-            "{} in one tenth",
-            now - before
-        );
-        before = now;
-    }
-    assert_eq!(before, 200);
-    registry::tick(start + 201 * SECOND);
-    until("all are cut", || registry::count() == 0).await;
-    let by: Vec<ClosedBy> = ENDED.with_borrow(|ended| ended.iter().map(|e| e.closed_by).collect());
-    assert_eq!(by, vec![ClosedBy::Drain; 200]);
-    drop(ends);
-}
-
-#[tokio::test]
-async fn a_drain_taken_back_spares_the_rest_and_a_cut_spares_none() {
-    let (_client, _upstream, handle) = open(WebSocketConfig::default()).await;
-    let start = Instant::now();
-    registry::drain(
-        &DrainConfig {
-            over: 100 * SECOND,
-            ..DrainConfig::default()
-        },
-        start,
-    );
-    registry::undrain();
-    registry::tick(start + 300 * SECOND);
-    assert!(handle.order().is_none());
-    assert_eq!(registry::cut_all(Cut::Drain), 1);
-    let ended = ended().await;
-    assert_eq!(ended.closed_by, ClosedBy::Drain);
-    assert_eq!(ended.detail.as_deref(), Some("drain deadline"));
 }
 
 #[tokio::test]

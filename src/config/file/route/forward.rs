@@ -122,6 +122,8 @@ pub(super) fn websocket(table: &RouteTable) -> WebSocketConfig {
         half_close_timeout,
         close_timeout,
         strict,
+        on_removed,
+        on_policy_change,
     } = settings.as_ref();
     if let Some(origins) = origin.value() {
         config.origin = origins.0.clone();
@@ -137,6 +139,8 @@ pub(super) fn websocket(table: &RouteTable) -> WebSocketConfig {
     half_close_timeout.store(&mut config.half_close_timeout);
     close_timeout.store(&mut config.close_timeout);
     strict.store(&mut config.strict);
+    on_removed.store(&mut config.on_removed);
+    on_policy_change.store(&mut config.on_policy_change);
     config
 }
 
@@ -193,6 +197,8 @@ impl WebSocketTable {
             half_close_timeout,
             close_timeout,
             strict,
+            on_removed,
+            on_policy_change,
         } = self;
         let spans = [
             origin.span(),
@@ -207,6 +213,8 @@ impl WebSocketTable {
             half_close_timeout.span(),
             close_timeout.span(),
             strict.span(),
+            on_removed.span(),
+            on_policy_change.span(),
         ];
         spans.iter().any(Option::is_some)
     }

@@ -1,0 +1,121 @@
+//! The admin interface's connections: hyper on the control thread, and what a peer may cost
+//! at most.
+
+use std::convert::Infallible;
+use std::os::fd::OwnedFd;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::guard::Door;
+use super::history::History;
+use super::{Context, table};
+use crate::http::connection::linger;
+use crate::io::Io;
+use crate::listen::{Accepted, Listener};
+
+/// Connections at once.
+const CONNECTIONS: u32 = 64;
+
+/// The largest head of a request, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Time for a request's head, the silence before it included.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Server {
+    desk: Desk,
+    permits: Arc<Semaphore>,
+}
+
+/// What answers are made with.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) context: Context,
+    pub(super) door: Door,
+    pub(super) history: Arc<History>,
+    /// True from when no more is to be said than what is under way.
+    pub(super) closing: watch::Sender<bool>,
+}
+
+impl Server {
+    pub(super) fn new(context: Context, listener: &Listener) -> Server {
+        Server {
+            desk: Desk {
+                context,
+                door: Door::of(listener),
+                history: Arc::default(),
+                closing: watch::Sender::new(false),
+            },
+            permits: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+        }
+    }
+
+    /// Follows the counts for ever.
+    pub(super) fn follow(&self) -> impl Future<Output = ()> + use<> {
+        let workers = self.desk.context.workers.clone();
+        self.desk.history.clone().keep(workers)
+    }
+
+    /// Serves a connection in a task of its own; one too many is closed.
+    pub(super) fn serve(self: &Arc<Self>, accepted: Accepted) {
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            return tracing::warn!(limit = CONNECTIONS, "too many admin connections");
+        };
+        // A second descriptor, for what follows behind hyper's end.
+        match accepted.into_io().and_then(|io| Ok((io.second()?, io))) {
+            Ok((second, Io::Tcp(stream))) => {
+                drop(tokio::spawn(self.clone().run(stream, second, permit)));
+            }
+            Ok((second, Io::Unix(stream))) => {
+                drop(tokio::spawn(self.clone().run(stream, second, permit)));
+            }
+            Err(error) => tracing::warn!(%error, "an admin connection cannot be served"),
+        }
+    }
+
+    async fn run<S>(self: Arc<Self>, stream: S, second: OwnedFd, _permit: OwnedSemaphorePermit)
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut closing = self.desk.closing.subscribe();
+        let closed = async move { closing.wait_for(|closing| *closing).await.is_ok() };
+        let service = service_fn(|request| async {
+            Ok::<_, Infallible>(table::answer(request, &self.desk).await)
+        });
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD)
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = pin!(connection);
+        let ended = tokio::select! {
+            ended = &mut connection => ended,
+            _ = closed => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "an admin connection broke");
+        }
+        if let Ok(io) = Io::from_fd(second) {
+            linger(io).await;
+        }
+    }
+
+    /// Waits, at most `limit`, until every connection has ended behind its answer.
+    pub(super) async fn finish(&self, limit: Duration) {
+        self.desk.closing.send_replace(true);
+        let all = self.permits.acquire_many(CONNECTIONS);
+        let _ = tokio::time::timeout(limit, all).await;
+    }
+}

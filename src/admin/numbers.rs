@@ -1,0 +1,27 @@
+//! `/metrics`: asks every worker for what it alone knows, and answers in the form that the
+//! client wants. What is counted, and how it is spelled, is up to `metrics`.
+
+use http::Request;
+use http::header::{ACCEPT, HeaderValue, VARY};
+use hyper::body::Incoming;
+
+use super::Context;
+use super::answer::{Answer, page};
+use crate::metrics;
+
+pub(super) async fn of(request: &Request<Incoming>, context: &Context) -> Answer {
+    let accepts = request.headers().get_all(ACCEPT).into_iter();
+    let accepts: Vec<&str> = accepts.filter_map(|value| value.to_str().ok()).collect();
+    let openmetrics = metrics::wants_openmetrics(&accepts.join(","));
+    let live = context.workers.ask(|| metrics::sample).await;
+    let text = metrics::render(&context.shared, &live, openmetrics);
+    let media_type = match openmetrics {
+        true => metrics::OPENMETRICS,
+        false => metrics::PROMETHEUS,
+    };
+    let mut answer = page(media_type, text);
+    answer
+        .headers_mut()
+        .insert(VARY, HeaderValue::from_static("accept"));
+    answer
+}

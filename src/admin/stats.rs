@@ -1,0 +1,149 @@
+//! `/v1/stats`: what the dashboard and `sluice top` draw. Counts are those of the last look,
+//! which is about a second old; closes and refusals are there with the next tick.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::history::{History, Point};
+use super::upstreams::{self, UpstreamView};
+use crate::events::{self, Entry, Event};
+use crate::metrics::{self, Flow, RouteFigures};
+use crate::server::Shared;
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Stats {
+    /// Milliseconds since the process started.
+    uptime_ms: u64,
+    /// Live tunnels.
+    open: u64,
+    /// By route, since the start; an empty name is for what no route took.
+    routes: Vec<RouteStats>,
+    upstreams: Vec<UpstreamView>,
+    /// Refused handshakes by cause, since the start.
+    refused: BTreeMap<&'static str, u64>,
+    /// Tunnels that have ended by cause, since the start.
+    closed: BTreeMap<&'static str, u64>,
+    /// The last refused handshakes, the newest last.
+    refusals: Vec<Told>,
+    /// The last tunnels that have ended, the newest last.
+    closes: Vec<Told>,
+    process: ProcessStats,
+    workers: Vec<WorkerStats>,
+    /// The last minutes, a point a second, the newest last.
+    history: Vec<Point>,
+}
+
+#[derive(Debug, Serialize)]
+struct RouteStats {
+    name: Arc<str>,
+    /// By class of the status; `none`: without an answer.
+    requests: BTreeMap<&'static str, u64>,
+    opened: u64,
+    open: u64,
+    closed: BTreeMap<&'static str, u64>,
+    refused: BTreeMap<&'static str, u64>,
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ProcessStats {
+    cpu_ms: Option<u64>,
+    resident_bytes: Option<u64>,
+    open_files: Option<u64>,
+    max_files: Option<u64>,
+    threads: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct WorkerStats {
+    name: String,
+    cpu_ms: u64,
+    connections: u64,
+    tunnels: u64,
+}
+
+/// An event without its number.
+#[derive(Debug)]
+struct Told(Arc<Entry>);
+
+impl Serialize for Told {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let event: &Event = &self.0.event;
+        event.serialize(to)
+    }
+}
+
+pub(super) fn of(shared: &Shared, history: &History) -> Stats {
+    let figures = history.figures();
+    let recent = events::recent();
+    let (mut refused, mut closed) = (BTreeMap::new(), BTreeMap::new());
+    for route in figures.routes.values() {
+        add(&mut refused, &route.refused);
+        add(&mut closed, &route.closed);
+    }
+    let process = metrics::process();
+    let workers = figures.workers.iter().map(|worker| WorkerStats {
+        name: worker.worker.clone(),
+        cpu_ms: millis(worker.cpu),
+        connections: worker.connections as u64,
+        tunnels: worker.tunnels as u64,
+    });
+    let routes = figures.routes.iter();
+    Stats {
+        uptime_ms: millis(shared.state.started.elapsed()),
+        open: figures.routes.values().map(|route| route.open).sum(),
+        routes: routes
+            .map(|(name, own)| RouteStats::of(name, own))
+            .collect(),
+        upstreams: upstreams::of(&shared.snapshot.load()),
+        refused,
+        closed,
+        refusals: recent.refusals.into_iter().map(Told).collect(),
+        closes: recent.closes.into_iter().map(Told).collect(),
+        process: ProcessStats {
+            cpu_ms: process.cpu_ms,
+            resident_bytes: process.resident_bytes,
+            open_files: process.open_files,
+            max_files: process.max_files,
+            threads: process.threads,
+        },
+        workers: workers.collect(),
+        history: history.points(),
+    }
+}
+
+impl RouteStats {
+    fn of(name: &Arc<str>, figures: &RouteFigures) -> RouteStats {
+        const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+        let (from_client, from_upstream): (Flow, Flow) =
+            (figures.from_client, figures.from_upstream);
+        RouteStats {
+            name: name.clone(),
+            requests: CLASSES.into_iter().zip(figures.requests).collect(),
+            opened: figures.opened,
+            open: figures.open,
+            closed: figures.closed.clone(),
+            refused: figures.refused.clone(),
+            messages_in: from_client.messages,
+            messages_out: from_upstream.messages,
+            bytes_in: from_client.bytes,
+            bytes_out: from_upstream.bytes,
+        }
+    }
+}
+
+fn add(sums: &mut BTreeMap<&'static str, u64>, counts: &BTreeMap<&'static str, u64>) {
+    for (cause, count) in counts {
+        *sums.entry(cause).or_default() += count;
+    }
+}
+
+fn millis(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

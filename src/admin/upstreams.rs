@@ -1,0 +1,125 @@
+//! `/v1/routes` and `/v1/upstreams`: what is configured, with what is live of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::settings::{self, host, path};
+use crate::config::{Balance, PathPattern};
+use crate::metrics::Figures;
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::Endpoint;
+
+/// An upstream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamView {
+    /// Its name.
+    pub name: String,
+    /// How an endpoint is chosen, as in the configuration.
+    pub balance: String,
+    /// Its endpoints; none while no name of it is resolved.
+    pub endpoints: Vec<EndpointView>,
+}
+
+/// An endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndpointView {
+    /// Its address as logs show it.
+    pub address: String,
+    /// Whether it is used.
+    pub state: EndpointState,
+    /// Exchanges under way.
+    pub in_flight: u32,
+    /// Live tunnels.
+    pub tunnels: u32,
+}
+
+/// Whether an endpoint is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndpointState {
+    /// It is.
+    Up,
+    /// A connect has failed: only when no other is left.
+    Avoided,
+    /// It gets nothing new, by command.
+    Draining,
+}
+
+/// A route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RouteView {
+    /// Its name.
+    pub name: String,
+    /// Where it leads; `None`: it answers by itself.
+    pub upstream: Option<String>,
+    /// The hosts that it takes; none: every host.
+    pub host: Vec<String>,
+    /// The path that it takes, of which `match` says how.
+    pub path: String,
+    /// `prefix` or `exact`.
+    pub r#match: String,
+    /// Live tunnels, as of the last look.
+    pub tunnels: u64,
+    /// Whether new handshakes are refused, by command.
+    pub draining: bool,
+    /// The rules for its tunnels, in the words of the configuration.
+    pub websocket: serde_json::Value,
+}
+
+/// The upstreams in the order of names.
+pub(super) fn of(snapshot: &Snapshot) -> Vec<UpstreamView> {
+    let upstreams = snapshot.upstreams.values().map(|upstream| UpstreamView {
+        name: upstream.name().to_string(),
+        balance: balance(upstream.config().balance).to_owned(),
+        endpoints: upstream.endpoints().iter().map(endpoint).collect(),
+    });
+    upstreams.collect()
+}
+
+/// The routes in the order of the configuration.
+pub(super) fn routes(snapshot: &Snapshot, figures: &Figures) -> Vec<RouteView> {
+    let open: HashMap<&str, u64> = figures
+        .routes
+        .iter()
+        .map(|(name, route)| (&**name, route.open))
+        .collect();
+    let view = |route: &Arc<Route>| RouteView {
+        name: route.name.to_string(),
+        upstream: route.upstream.as_ref().map(|one| one.name().to_string()),
+        host: route.config.matches.hosts.iter().map(host).collect(),
+        path: path(&route.config.matches.path),
+        r#match: match route.config.matches.path {
+            PathPattern::Exact(_) => "exact".to_owned(),
+            PathPattern::Prefix(_) => "prefix".to_owned(),
+        },
+        tunnels: open.get(&*route.name).copied().unwrap_or(0),
+        draining: route.draining.load(std::sync::atomic::Ordering::Relaxed),
+        websocket: settings::websocket(&route.config.websocket),
+    };
+    snapshot.routes.iter().map(view).collect()
+}
+
+/// As the configuration spells it.
+pub(super) fn balance(balance: Balance) -> &'static str {
+    match balance {
+        Balance::Least => "least",
+        Balance::RoundRobin => "round-robin",
+    }
+}
+
+fn endpoint(endpoint: &Arc<Endpoint>) -> EndpointView {
+    EndpointView {
+        address: endpoint.name().to_string(),
+        state: if endpoint.is_draining() {
+            EndpointState::Draining
+        } else if endpoint.is_usable() {
+            EndpointState::Up
+        } else {
+            EndpointState::Avoided
+        },
+        in_flight: endpoint.in_flight(),
+        tunnels: endpoint.tunnels(),
+    }
+}

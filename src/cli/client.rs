@@ -1,0 +1,435 @@
+//! How a command finds the running sluice and speaks to its admin interface: one HTTP/1.1
+//! exchange a connection, over blocking sockets. What is asked stands in the commands.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::DEFAULT_FILES;
+use super::health::Target;
+use crate::admin::{Token, default_socket, place::SYSTEM_SOCKET};
+use crate::config::{self, AdminListen, ListenAddress};
+use crate::lifecycle::order::Refused;
+
+/// Time for a connect over TCP.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Time for an answer that nothing has to be done for.
+pub const QUICK: Duration = Duration::from_secs(10);
+
+/// The largest head of an answer, and the largest refusal behind it, in bytes.
+const MAX_HEAD: u64 = 64 * 1024;
+
+/// The largest answer in bytes.
+const MAX_ANSWER: u64 = 64 << 20;
+
+/// Which sluice a command is for.
+#[derive(Debug, Default, Args)]
+pub struct AdminArguments {
+    /// The admin interface to turn to: unix:/path or 127.0.0.1:PORT
+    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "config")]
+    pub admin: Option<Target>,
+    /// Turn to the one that admin.listen of this file names [default: ./sluice.toml, then
+    /// /etc/sluice/sluice.toml, then the usual places]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Bring the token that is the first line of this file [default: that of
+    /// admin.token_file]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// The address of an admin interface.
+pub(super) fn address(text: &str) -> Result<Target, String> {
+    Target::parse(text)
+        .map_err(|_| "write unix:/path, or an IP address and a port: 127.0.0.1:9180".to_owned())
+}
+
+/// A way to a running sluice.
+#[derive(Debug)]
+pub struct Client {
+    target: Target,
+    token: Option<Token>,
+}
+
+/// A connection over which an answer comes for as long as somebody reads it.
+trait Duplex: Read + Write {}
+
+impl<T: Read + Write> Duplex for T {}
+
+/// What an order or a question came to.
+pub type Outcome<T> = Result<T, Refused>;
+
+impl Client {
+    /// For the sluice that the arguments mean.
+    ///
+    /// # Errors
+    /// When they mean none.
+    pub fn find(admin: Option<&Target>, file: Option<&Path>) -> io::Result<Client> {
+        let (target, token) = match (admin, file) {
+            (Some(target), _) => (target.clone(), None),
+            (None, Some(file)) => of_file(file)?,
+            (None, None) => {
+                let mut files = DEFAULT_FILES.iter().map(Path::new);
+                match files.find(|file| file.exists()) {
+                    Some(file) => of_file(file)?,
+                    None => (usual()?, None),
+                }
+            }
+        };
+        Ok(Client { target, token })
+    }
+
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> io::Result<Outcome<T>> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host());
+        self.exchange(&head, &[], Some(QUICK))
+    }
+
+    /// Asks for an end of something.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn delete<T: DeserializeOwned>(&self, path: &str) -> io::Result<Outcome<T>> {
+        let head = format!(
+            "DELETE {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n",
+            self.host()
+        );
+        self.exchange(&head, &[], Some(QUICK))
+    }
+
+    /// Asks for an answer without an end, and gives what follows its head.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn follow(&self, path: &str, fields: &str) -> io::Result<Outcome<impl BufRead + use<>>> {
+        // HTTP/1.0 knows no chunks: the answer is what comes until the end.
+        let head = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n{fields}", self.host());
+        let mut reader = BufReader::new(self.connect(None)?);
+        let broken = |error: io::Error| {
+            io::Error::other(format!("the sluice at {} broke off: {error}", self.target))
+        };
+        let request = self.with_fields(&head);
+        reader.get_mut().write_all(&request).map_err(broken)?;
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let before = head.len();
+            let limit = MAX_HEAD - before as u64;
+            (&mut reader)
+                .take(limit)
+                .read_until(b'\n', &mut head)
+                .map_err(broken)?;
+            if head.len() == before {
+                return Err(broken(io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+        if head.get(8..13) == Some(b" 200 ") {
+            return Ok(Ok(reader));
+        }
+        let mut body = Vec::new();
+        reader
+            .take(MAX_HEAD)
+            .read_to_end(&mut body)
+            .map_err(broken)?;
+        let why = serde_json::from_slice(&body);
+        why.map(Err).map_err(|error| broken(error.into()))
+    }
+
+    fn connect(&self, limit: Option<Duration>) -> io::Result<Box<dyn Duplex>> {
+        Ok(match &self.target {
+            Target::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, CONNECT)
+                    .map_err(|error| self.nobody(&error))?;
+                stream.set_read_timeout(limit)?;
+                stream.set_write_timeout(Some(QUICK))?;
+                Box::new(stream)
+            }
+            Target::Unix(path) => {
+                let stream = UnixStream::connect(path).map_err(|error| self.nobody(&error))?;
+                stream.set_read_timeout(limit)?;
+                stream.set_write_timeout(Some(QUICK))?;
+                Box::new(stream)
+            }
+        })
+    }
+
+    fn with_fields(&self, head: &str) -> Vec<u8> {
+        let token = match &self.token {
+            Some(token) => format!("Authorization: Bearer {}\r\n", token.as_str()),
+            None => String::new(),
+        };
+        format!("{head}{token}User-Agent: sluice\r\nConnection: close\r\n\r\n").into_bytes()
+    }
+
+    /// Gives an order; `limit`: how long carrying it out may take, `None` is for ever.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        order: &impl Serialize,
+        limit: Option<Duration>,
+    ) -> io::Result<Outcome<T>> {
+        let body = serde_json::to_vec(order)?;
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n",
+            self.host(),
+            body.len()
+        );
+        self.exchange(&head, &body, limit)
+    }
+
+    fn host(&self) -> String {
+        match &self.target {
+            Target::Tcp(address) => address.to_string(),
+            Target::Unix(_) => "localhost".to_owned(),
+        }
+    }
+
+    fn exchange<T: DeserializeOwned>(
+        &self,
+        head: &str,
+        body: &[u8],
+        limit: Option<Duration>,
+    ) -> io::Result<Outcome<T>> {
+        let mut request = self.with_fields(head);
+        request.extend_from_slice(body);
+        let answer = talk(self.connect(limit)?, &request);
+        let broken = |what: &dyn std::fmt::Display| {
+            io::Error::other(format!("the sluice at {} {what}", self.target))
+        };
+        let answer = answer.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                broken(&"has not answered in time; it may still do what it was asked for")
+            }
+            _ => broken(&format_args!("broke off: {error}")),
+        })?;
+        let (status, body) =
+            parse(&answer).ok_or_else(|| broken(&"gave no answer that can be understood"))?;
+        let foreign = |error| {
+            broken(&format_args!(
+                "answered {status} in an unknown form: {error}"
+            ))
+        };
+        if matches!(status, 200 | 202) {
+            serde_json::from_slice(body).map(Ok).map_err(foreign)
+        } else {
+            serde_json::from_slice(body).map(Err).map_err(foreign)
+        }
+    }
+
+    fn nobody(&self, error: &io::Error) -> io::Error {
+        let why = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such socket".to_owned(),
+            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+            _ => error.to_string(),
+        };
+        let message = format!(
+            "no sluice answers at {}: {why}; another one is named by --admin ADDR, or by the \
+             `admin.listen` of --config FILE",
+            self.target
+        );
+        io::Error::new(error.kind(), message)
+    }
+}
+
+impl AdminArguments {
+    /// The options that mean the same sluice to another command, with a space before each.
+    pub fn repeated(&self) -> String {
+        let admin = self
+            .admin
+            .as_ref()
+            .map(|target| format!(" --admin {target}"));
+        let file = self
+            .config
+            .as_deref()
+            .map(|file| format!(" --config {}", file.display()));
+        let token = self
+            .token_file
+            .as_deref()
+            .map(|file| format!(" --token-file {}", file.display()));
+        admin.or(file).unwrap_or_default() + &token.unwrap_or_default()
+    }
+
+    /// The way to the sluice that is meant.
+    ///
+    /// # Errors
+    /// When none is.
+    pub fn client(&self) -> io::Result<Client> {
+        let mut client = Client::find(self.admin.as_ref(), self.config.as_deref())?;
+        if let Some(file) = &self.token_file {
+            client.token = Some(Token::read(file)?);
+        }
+        Ok(client)
+    }
+}
+
+/// Says why an order was refused: all of it, or the one line that there is.
+///
+/// # Errors
+/// When nobody reads it.
+pub fn refused(why: &Refused, err: &mut impl Write) -> io::Result<ExitCode> {
+    match why.details.trim_end() {
+        "" => writeln!(err, "sluice: {}", why.error)?,
+        details => writeln!(err, "{details}")?,
+    }
+    Ok(ExitCode::FAILURE)
+}
+
+/// Where the sluice of this configuration listens.
+fn of_file(file: &Path) -> io::Result<(Target, Option<Token>)> {
+    let admin = config::admin_of(file)?;
+    match &admin.listen {
+        AdminListen::Auto => Ok((usual()?, None)),
+        AdminListen::At(ListenAddress::Tcp(address)) => {
+            let target = Target::Tcp(reachable(*address));
+            Ok((target, Token::configured(&admin)?))
+        }
+        AdminListen::At(ListenAddress::Unix { path, .. }) => Ok((Target::Unix(path.clone()), None)),
+        AdminListen::Off => Err(io::Error::other(format!(
+            "{} switches the admin interface off (`admin.listen`)",
+            file.display()
+        ))),
+    }
+}
+
+/// The usual place; where nothing is there, that of a service of the system.
+fn usual() -> io::Result<Target> {
+    let own = default_socket();
+    let system = PathBuf::from(SYSTEM_SOCKET);
+    let found = own.iter().chain([&system]).find(|path| path.exists());
+    let found = found.or(own.as_ref()).unwrap_or(&system);
+    Ok(Target::Unix(found.clone()))
+}
+
+/// Where it listens on every address, loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+fn talk(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// Status and body; `None`: not all of an answer.
+fn parse(answer: &[u8]) -> Option<(u16, &[u8])> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(length) = head.parse(answer).ok()? else {
+        return None;
+    };
+    let status = head.code?;
+    let declared = head
+        .headers
+        .iter()
+        .find(|field| field.name.eq_ignore_ascii_case("content-length"))?;
+    let declared: usize = std::str::from_utf8(declared.value).ok()?.parse().ok()?;
+    let body = answer.get(length..)?.get(..declared)?;
+    Some((status, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    fn answering(answer: &'static str) -> Client {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let target = Target::Tcp(listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            let mut byte = [0];
+            while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).unwrap() == 1 {
+                request.push(byte[0]);
+            }
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        Client {
+            target,
+            token: None,
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_whole_or_not_at_all() {
+        let client = answering("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n[1, 2]");
+        assert_eq!(client.get::<Vec<u8>>("/").unwrap(), Ok(vec![1, 2]));
+        let client =
+            answering("HTTP/1.1 409 Conflict\r\ncontent-length: 14\r\n\r\n{\"error\":\"no\"}");
+        assert_eq!(client.get::<()>("/").unwrap(), Err(Refused::new("no")));
+        for (answer, said) in [
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n[1, 2]",
+                "understood",
+            ),
+            ("SSH-2.0-OpenSSH_9.2\r\n", "understood"),
+            ("", "understood"),
+            (
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
+                "unknown form",
+            ),
+            (
+                "HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+                "404",
+            ),
+        ] {
+            let error = answering(answer).get::<Vec<u8>>("/").unwrap_err();
+            assert!(error.to_string().contains(said), "{answer}: {error}");
+        }
+    }
+
+    #[test]
+    fn nobody_is_named_with_the_way_to_another() {
+        let client = Client {
+            target: Target::Unix("/nowhere/admin.sock".into()),
+            token: None,
+        };
+        let error = client.get::<()>("/").unwrap_err().to_string();
+        assert!(error.contains("unix:/nowhere/admin.sock"), "{error}");
+        assert!(error.contains("--admin"), "{error}");
+    }
+
+    #[test]
+    fn a_file_leads_to_its_sluice_however_wrong_the_rest_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("sluice.toml");
+        let find = |text: &str| {
+            std::fs::write(&file, text).unwrap();
+            Client::find(None, Some(&file)).map(|client| client.target)
+        };
+        let target = find("nonsense = 1\nx = = 3\n[admin]\nlisten = \"unix:/a/b\"\nmod = 1\n");
+        assert_eq!(target.unwrap(), Target::Unix("/a/b".into()));
+        let target = find("[admin]\nlisten = \"127.0.0.1:99\"\n[[route]]\n");
+        assert_eq!(
+            target.unwrap(),
+            Target::Tcp("127.0.0.1:99".parse().unwrap())
+        );
+        let error = find("admin.listen = \"off\"\n").unwrap_err();
+        assert!(error.to_string().contains("off"), "{error}");
+        assert!(matches!(find(""), Ok(Target::Unix(_))));
+        let absent = Client::find(None, Some(&dir.path().join("absent")));
+        assert!(absent.unwrap_err().to_string().contains("absent"));
+    }
+}

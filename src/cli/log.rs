@@ -1,0 +1,186 @@
+//! `sluice log`: follows what happens, a line an event. When sluice is restarted or taken
+//! over by another process, it turns to that one and goes on where it was.
+
+use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::Value;
+
+use super::client::{AdminArguments, Client, refused};
+use super::tunnels::clean;
+
+/// How long nobody may answer before that is said and the command ends.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long to wait between two attempts.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// What is followed of whom.
+#[derive(Debug, Default, Args)]
+pub struct LogArguments {
+    /// Begin with what is kept: the last closes, refusals, reloads, drains and failures
+    #[arg(long)]
+    pub past: bool,
+    /// Print each event as a line of JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Of which sluice
+    #[command(flatten)]
+    pub admin: AdminArguments,
+}
+
+/// Follows until sluice ends and no other takes its place.
+///
+/// # Errors
+/// When no sluice answers.
+pub fn run(
+    arguments: &LogArguments,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<ExitCode> {
+    let client = arguments.admin.client()?;
+    let mut last = arguments.past.then(|| "0".to_owned());
+    let mut lost: Option<Instant> = None;
+    loop {
+        match connect(&client, last.as_deref()) {
+            Ok(Ok(stream)) => {
+                lost = None;
+                follow(stream, &mut last, arguments.json, out)?;
+            }
+            Ok(Err(why)) => return refused(&why, err),
+            // Nobody was there from the beginning, or nobody has come again.
+            Err(error) => match lost {
+                Some(since) if since.elapsed() < PATIENCE => {}
+                Some(_) | None => return Err(error),
+            },
+        }
+        lost.get_or_insert_with(Instant::now);
+        std::thread::sleep(PAUSE);
+    }
+}
+
+fn connect(
+    client: &Client,
+    last: Option<&str>,
+) -> io::Result<super::client::Outcome<impl BufRead + use<>>> {
+    let field = last.map(|id| format!("Last-Event-ID: {id}\r\n"));
+    client.follow("/v1/events", &field.unwrap_or_default())
+}
+
+/// Prints what comes; ends where the stream does. `last` is the number of the last event.
+fn follow(
+    stream: impl BufRead,
+    last: &mut Option<String>,
+    json: bool,
+    out: &mut impl Write,
+) -> io::Result<()> {
+    let mut kind = String::new();
+    for line in stream.lines().map_while(Result::ok) {
+        if let Some(name) = line.strip_prefix("event: ") {
+            name.clone_into(&mut kind);
+        } else if let Some(id) = line.strip_prefix("id: ") {
+            *last = Some(id.to_owned());
+        } else if let Some(data) = line.strip_prefix("data: ")
+            && let Ok(mut event) = serde_json::from_str::<Value>(data)
+        {
+            if json {
+                event["event"] = kind.as_str().into();
+                writeln!(out, "{event}")?;
+            } else {
+                writeln!(out, "{}", sentence(&kind, &event))?;
+            }
+            out.flush()?;
+        }
+    }
+    Ok(())
+}
+
+/// An event for a person.
+fn sentence(kind: &str, event: &Value) -> String {
+    let text = |name: &str| match &event[name] {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let time = text("time");
+    let of = || {
+        let (route, endpoint) = (text("route"), text("endpoint"));
+        let url = text("host") + &text("path");
+        format!("{} -> {route} {endpoint} {url}", text("client"))
+    };
+    let rest = match kind {
+        "opened" => of(),
+        "closed" => {
+            let close = |name: &str, who: &str| match &event[name] {
+                Value::Null => String::new(),
+                close => {
+                    let reason = close["reason"].as_str().unwrap_or_default();
+                    format!(", {who} sent {} {reason}", close["code"])
+                }
+            };
+            let closes = close("client_close", "client") + &close("upstream_close", "upstream");
+            let detail = match &event["detail"] {
+                Value::String(detail) => format!(" ({detail})"),
+                _ => String::new(),
+            };
+            let span = Duration::from_millis(event["duration_ms"].as_f64().unwrap_or(0.0) as u64);
+            let (id, by) = (text("id"), text("closed_by"));
+            format!("#{id} by {by}{detail}{closes}, after {span:?}, {}", of())
+        }
+        "refused" => {
+            let url = text("host") + &text("path");
+            let (status, route, cause) = (text("status"), text("route"), text("cause"));
+            let (client, likely, mend) = (text("client"), text("likely"), text("mend"));
+            let mend = match mend.as_str() {
+                "" => String::new(),
+                mend => format!("; {mend}"),
+            };
+            format!("{status} {client} -> {route} {url}: {cause}: {likely}{mend}")
+        }
+        "reload" => match &event["error"] {
+            Value::String(error) => format!("refused: {error}"),
+            _ => format!("generation {} is in force", text("generation")),
+        },
+        "drain" => {
+            let (target, tunnels) = (text("target"), text("tunnels"));
+            format!(
+                "{target} {}: {tunnels} tunnels",
+                text("state").replace('_', " ")
+            )
+        }
+        "health" => format!(
+            "{}/{} is {}",
+            text("upstream"),
+            text("endpoint"),
+            text("state")
+        ),
+        "lost" => format!("{} events: {}", text("count"), text("why")),
+        // A newer sluice may tell more than this binary knows of.
+        _ => event.to_string(),
+    };
+    clean(&format!("{time} {kind} {rest}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_line_whatever_is_in_it() {
+        let stream = "event: refused\nid: 7\ndata: {\"time\":\"T\",\"route\":null,\"status\":403,\
+            \"client\":\"c\",\"host\":\"h\",\"path\":\"/p\",\"cause\":\"origin-not-allowed\",\
+            \"likely\":\"l\\u001b[2J\",\"mend\":\"m\"}\n\n: \n\nevent: other\ndata: {\"time\":\"T\"}\n\n";
+        let (mut last, mut out) = (None, Vec::new());
+        follow(stream.as_bytes(), &mut last, false, &mut out).unwrap();
+        let out = String::from_utf8(out).unwrap();
+        let lines: Vec<&str> = out.lines().collect();
+        assert_eq!(
+            lines[0],
+            "T refused 403 c -> - h/p: origin-not-allowed: l\u{fffd}[2J; m"
+        );
+        assert_eq!(lines.len(), 2);
+        assert_eq!(last.as_deref(), Some("7"));
+    }
+}

@@ -1,0 +1,154 @@
+//! `sluice status`: what the running sluice is doing, as a table or as JSON.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::client::{AdminArguments, refused};
+use crate::admin::status::{ConfigStatus, Status};
+use crate::config::write_duration;
+
+/// What is shown of whom.
+#[derive(Debug, Default, Args)]
+pub struct StatusArguments {
+    /// Print all of it as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Of which sluice
+    #[command(flatten)]
+    pub admin: AdminArguments,
+}
+
+/// Prints the state of the process.
+///
+/// # Errors
+/// When no sluice answers.
+pub fn run(
+    arguments: &StatusArguments,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<ExitCode> {
+    let client = arguments.admin.client()?;
+    if arguments.json {
+        // As it came: a newer sluice may say more than this binary knows of.
+        return match client.get::<serde_json::Value>("/v1/status")? {
+            Ok(status) => {
+                serde_json::to_writer_pretty(&mut *out, &status)?;
+                writeln!(out)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(why) => refused(&why, err),
+        };
+    }
+    match client.get("/v1/status")? {
+        Ok(status) => print(&status, out).map(|()| ExitCode::SUCCESS),
+        Err(why) => refused(&why, err),
+    }
+}
+
+fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    let phase = status.phase.as_str().replace('_', " ");
+    let ready = if status.ready { "" } else { ", not ready" };
+    writeln!(
+        out,
+        "sluice {}, process {}, up {}, {phase}{ready}",
+        status.version,
+        status.pid,
+        write_duration(seconds(status.uptime_ms)),
+    )?;
+    print_config(&status.config, status.generation, out)?;
+    writeln!(
+        out,
+        "connections: {}, {} of them tunnels",
+        status.connections, status.tunnels.total
+    )?;
+    let mut rows = Vec::new();
+    for (index, worker) in status.workers.iter().enumerate() {
+        let share = vec![worker.connections.to_string(), worker.tunnels.to_string()];
+        rows.push((index.to_string(), share));
+    }
+    table(out, "worker", &["connections", "tunnels"], &rows)?;
+
+    let gone = |configured: bool| if configured { "" } else { " (removed)" };
+    let routes = status.tunnels.routes.iter().map(|route| {
+        let name = format!("{}{}", route.name, gone(route.configured));
+        (name, vec![route.tunnels.to_string()])
+    });
+    table(out, "route", &["tunnels"], &routes.collect::<Vec<_>>())?;
+
+    let mut rows = Vec::new();
+    for upstream in &status.tunnels.upstreams {
+        for endpoint in &upstream.endpoints {
+            let (name, gone) = (&upstream.name, gone(endpoint.configured));
+            let name = format!("{name}/{}{gone}", endpoint.address);
+            rows.push((name, vec![endpoint.tunnels.to_string()]));
+        }
+    }
+    table(out, "endpoint", &["tunnels"], &rows)?;
+
+    let drains = status.drains.iter().map(|drain| {
+        let undone = if drain.undone { " (taken back)" } else { "" };
+        let elapsed = write_duration(seconds(drain.elapsed_ms));
+        let numbers = vec![
+            drain.left.to_string(),
+            drain.closed.to_string(),
+            drain.cut.to_string(),
+            elapsed,
+            write_duration(Duration::from_millis(drain.over_ms)),
+        ];
+        (format!("{}{undone}", drain.target), numbers)
+    });
+    let columns = ["left", "closed", "cut", "elapsed", "over"];
+    table(out, "drain", &columns, &drains.collect::<Vec<_>>())
+}
+
+fn print_config(config: &ConfigStatus, generation: u64, out: &mut impl Write) -> io::Result<()> {
+    let file = config.file.as_deref().unwrap_or("without a file");
+    writeln!(out, "configuration: {file}, generation {generation}")?;
+    match &config.last_reload {
+        None => Ok(()),
+        Some(last) => match &last.error {
+            None => writeln!(out, "last reload: {}, ok", last.at),
+            Some(error) => writeln!(out, "last reload: {}, refused: {error}", last.at),
+        },
+    }
+}
+
+/// A heading and a row for each name; nothing where there is none.
+fn table(
+    out: &mut impl Write,
+    what: &str,
+    columns: &[&str],
+    rows: &[(String, Vec<String>)],
+) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let names = rows.iter().map(|(name, _)| name.chars().count());
+    let first = names.chain([what.len()]).max().unwrap_or(0);
+    let widths = columns.iter().enumerate().map(|(index, column)| {
+        let cells = rows.iter().map(|(_, cells)| cells[index].len());
+        cells.chain([column.len()]).max().unwrap_or(0)
+    });
+    let widths: Vec<usize> = widths.collect();
+    write!(out, "\n{what:first$}")?;
+    for (column, width) in columns.iter().zip(&widths) {
+        write!(out, "  {column:>width$}")?;
+    }
+    writeln!(out)?;
+    for (name, cells) in rows {
+        write!(out, "{name:first$}")?;
+        for (cell, width) in cells.iter().zip(&widths) {
+            write!(out, "  {cell:>width$}")?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Without the fraction.
+fn seconds(millis: u64) -> Duration {
+    Duration::from_secs(millis / 1000)
+}

@@ -1,0 +1,23 @@
+//! What happens, for those who follow it: tunnels that open and end, refused handshakes,
+//! reloads, drains, endpoints that fail and come back.
+//!
+//! A worker notes what happens in a list of its own (`worker`) and hands
+//! that on at its tick; `ring` keeps the last of them, numbers them, and tells those who
+//! listen. While nobody has switched this on, noting something is one relaxed load; tunnels
+//! that open are noted only while somebody listens. A close or a refusal costs its worker
+//! some ten small allocations, and at most [`CLOSES`] and [`REFUSALS`] of them are noted
+//! between two ticks: what exceeds that is only counted.
+
+mod event;
+mod ring;
+mod worker;
+
+pub use self::event::{
+    Close, Closed, Drain, DrainState, Event, Health, HealthState, Lost, Opened, Refused, Reload,
+    now,
+};
+pub use self::ring::{
+    Entry, LISTENERS, Recent, Subscription, TooMany, is_heard, is_on, publish, recent, subscribe,
+    switch_on,
+};
+pub use self::worker::{CLOSES, REFUSALS, closed, health, opened, refused, tick};

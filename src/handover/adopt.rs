@@ -1,0 +1,204 @@
+//! What came from the old process becomes a tunnel or a connection of this one: checked and
+//! counted when it is offered, brought to life on its worker when it was let go.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::protocol::{ConnectionItem, TunnelItem};
+use crate::http::{live, tunnel_record};
+use crate::listen::Accepted;
+use crate::metrics;
+use crate::server::{Front, Shared};
+use crate::site::Workers;
+use crate::tunnel::{self, Resume, TunnelState};
+use crate::upstream::{Address, Lease, Registry};
+use crate::worker::{Command, Worker};
+
+/// Knows where things go in this process.
+#[derive(Debug)]
+pub struct Adopter {
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    workers: Workers,
+}
+
+/// Something that can come to life; dropping it closes this process's descriptors only.
+#[derive(Debug)]
+pub struct Adoptee {
+    worker: usize,
+    what: What,
+}
+
+/// What a tunnel holds: its share of the endpoint, where that has an address, and of the
+/// process.
+type Shares = (Option<Lease>, live::Guard, Arc<metrics::Slot>);
+
+#[derive(Debug)]
+enum What {
+    Tunnel(Box<Resume<Shares>>),
+    Connection(live::Guard, Accepted, Front),
+}
+
+impl Adoptee {
+    /// Whether it is a tunnel.
+    pub fn is_tunnel(&self) -> bool {
+        matches!(self.what, What::Tunnel(_))
+    }
+}
+
+impl Adopter {
+    /// For this process.
+    pub fn new(shared: Arc<Shared>, registry: Arc<Registry>, workers: Workers) -> Adopter {
+        Adopter {
+            shared,
+            registry,
+            workers,
+        }
+    }
+
+    /// The workers.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
+    }
+
+    /// The process.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// A tunnel that was offered; `bytes` is what it has still to write.
+    ///
+    /// # Errors
+    /// Why it has to stay where it is.
+    pub fn tunnel(
+        &self,
+        item: &TunnelItem,
+        mut bytes: Vec<u8>,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Adoptee, String> {
+        let [client, upstream] = exactly(descriptors)?;
+        if item.from_client > bytes.len() {
+            return Err("its unsent bytes are not complete".to_owned());
+        }
+        let from_upstream = bytes.split_off(item.from_client);
+        let spill = [bytes, from_upstream];
+        let state: TunnelState = serde_json::from_str(item.state.get())
+            .map_err(|error| format!("its state cannot be read: {error}"))?;
+        state.check(&spill).map_err(|error| error.to_string())?;
+        let (worker, guard) = self.admit()?;
+
+        let snapshot = self.shared.snapshot.load();
+        let about = &state.identity;
+        let route = snapshot.route(&about.route);
+        let settings = match route {
+            Some(route) => route.config.websocket.clone(),
+            None => Arc::new(state.settings.settings()),
+        };
+        let (name, retry_after) = match snapshot.upstreams.get(&about.upstream) {
+            Some(upstream) => (upstream.name().clone(), upstream.config().retry_after),
+            None => (about.upstream.as_str().into(), Duration::ZERO),
+        };
+        let lease = address(&about.endpoint).map(|address| {
+            let endpoint = self.registry.endpoint(&name, address);
+            Lease::exchange(endpoint, retry_after).into_tunnel()
+        });
+        let route = route.map_or_else(|| about.route.as_str().into(), |route| route.name.clone());
+        let slot = metrics::slots::route(&route);
+        let identity = about.identity_with(
+            route,
+            name,
+            match &lease {
+                Some(lease) => lease.endpoint().name().clone(),
+                None => about.endpoint.as_str().into(),
+            },
+        );
+        let what = What::Tunnel(Box::new(Resume {
+            client,
+            upstream,
+            state,
+            spill,
+            settings,
+            identity,
+            guard: (lease, guard, slot),
+            report: tunnel_record::closed,
+        }));
+        Ok(Adoptee { worker, what })
+    }
+
+    /// An idle connection that was offered.
+    ///
+    /// # Errors
+    /// Why it has to stay where it is.
+    pub fn connection(
+        &self,
+        item: &ConnectionItem,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<Adoptee, String> {
+        let [client] = exactly(descriptors)?;
+        // A socket that blocks would hold up every other one of its worker.
+        rustix::io::ioctl_fionbio(&client, true).map_err(|error| error.to_string())?;
+        let (worker, guard) = self.admit()?;
+        let accepted = Accepted::from_parts(client, item.peer());
+        Ok(Adoptee {
+            worker,
+            what: What::Connection(guard, accepted, item.front()),
+        })
+    }
+
+    /// Brings it to life: the old process has let it go.
+    pub fn go(&self, adoptee: Adoptee) {
+        let Some(worker) = self.workers.iter().nth(adoptee.worker) else {
+            return;
+        };
+        worker.tell(match adoptee.what {
+            What::Connection(guard, accepted, front) => Command::Serve(accepted, front, guard),
+            What::Tunnel(resume) => Command::Do(Box::new(move || {
+                let id = resume.state.id;
+                if let Err(error) = tunnel::resume(*resume) {
+                    tracing::warn!(tunnel = id, %error, "a tunnel that was taken over is lost");
+                }
+            })),
+        });
+    }
+
+    /// A place on the worker with the fewest connections, whatever `max_connections` says:
+    /// what is open stays open.
+    fn admit(&self) -> Result<(usize, live::Guard), String> {
+        let workers = self.workers.iter().enumerate();
+        let least = workers.min_by_key(|(_, worker)| worker.load());
+        least
+            .and_then(|(index, worker)| Some((index, Worker::admit(worker)?)))
+            .ok_or_else(|| "there is no worker".to_owned())
+    }
+}
+
+/// A process that has no more places for descriptors gets fewer than it was sent.
+fn exactly<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N], String> {
+    descriptors
+        .try_into()
+        .map_err(|_| "the new process has too many open files (ulimit -n, LimitNOFILE)".to_owned())
+}
+
+/// An endpoint's address, as its `Display` writes it.
+fn address(text: &str) -> Option<Address> {
+    match text.strip_prefix("unix:") {
+        Some(path) => Some(Address::Unix(Path::new(path).into())),
+        None => text.parse::<SocketAddr>().ok().map(Address::Tcp),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoints_address_survives_its_spelling() {
+        for text in ["10.0.0.1:80", "[fd00::1]:9000", "unix:/run/app.sock"] {
+            assert_eq!(address(text).expect("an address").to_string(), text);
+        }
+        assert_eq!(address("app.test:80"), None);
+    }
+}

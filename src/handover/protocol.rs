@@ -1,0 +1,338 @@
+//! What two processes say to each other. The old one begins with [`Hello`] and its
+//! listeners, the new one answers [`Ready`] or [`Failed`]; then each tunnel and each idle
+//! connection is offered, taken and let go, and `End` is answered by `Done`.
+//!
+//! Fields are added with defaults, never renamed. A change that an older process would get
+//! wrong raises [`FORMATS`].
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::channel::{Channel, Received};
+use super::wire::Frame;
+use crate::config::{ListenAddress, Scheme};
+use crate::lifecycle::order::DrainRequest;
+use crate::listen::Peer;
+use crate::server::Front;
+
+/// The formats that this version speaks.
+pub const FORMATS: Formats = Formats { from: 1, to: 1 };
+
+/// A range of formats, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Formats {
+    /// The oldest.
+    pub from: u16,
+    /// The newest.
+    pub to: u16,
+}
+
+impl Formats {
+    /// The newest one in both ranges.
+    pub fn common(self, other: Formats) -> Option<u16> {
+        let newest = self.to.min(other.to);
+        (newest >= self.from.max(other.from)).then_some(newest)
+    }
+}
+
+/// The old process introduces itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// What it speaks.
+    pub formats: Formats,
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// The number that its next tunnel would get.
+    #[serde(default)]
+    pub next_tunnel_id: u64,
+    /// The generation of its configuration.
+    #[serde(default)]
+    pub generation: u64,
+    /// The drains that an operator ordered and has not taken back.
+    #[serde(default)]
+    pub drains: Vec<DrainRequest>,
+}
+
+/// A listening socket; one descriptor comes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// What it was bound to, as the configuration spells it: with port 0 where it says so.
+    pub address: Address,
+    /// Whether the file of a unix socket is to be removed by whoever listens last.
+    #[serde(default)]
+    pub owns_file: bool,
+}
+
+/// See [`ListenAddress`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Address {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// A unix socket's path.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether it is this address, whatever its permission bits.
+    pub fn is(&self, address: &ListenAddress) -> bool {
+        *self == Address::from(address)
+    }
+}
+
+impl From<&ListenAddress> for Address {
+    fn from(address: &ListenAddress) -> Address {
+        match address {
+            ListenAddress::Tcp(address) => Address::Tcp(*address),
+            ListenAddress::Unix { path, .. } => Address::Unix(path.clone()),
+        }
+    }
+}
+
+/// The new process accepts from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Its process id, which is not that of the child where a script stands between.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// The format of everything that follows.
+    pub format: u16,
+}
+
+/// The new process gives up.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// Why, in one line.
+    pub reason: String,
+    /// All of it; may be empty.
+    #[serde(default)]
+    pub details: String,
+}
+
+/// A tunnel that could go on elsewhere; the client's descriptor and the upstream's come with
+/// it, and as raw bytes what is still to be written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TunnelItem {
+    /// The number of the item.
+    pub id: u64,
+    /// How many of the raw bytes came from the client; the others came from the upstream.
+    pub from_client: usize,
+    /// The [`TunnelState`](crate::tunnel::TunnelState).
+    pub state: Box<RawValue>,
+}
+
+/// An idle client connection; its descriptor comes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionItem {
+    /// The number of the item.
+    pub id: u64,
+    /// Who connected; none through a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// The public URL has `https`.
+    pub https: bool,
+    /// The port of the listener that it came through.
+    pub port: u16,
+}
+
+impl ConnectionItem {
+    /// Describes a connection.
+    pub fn new(id: u64, peer: Peer, front: Front) -> ConnectionItem {
+        ConnectionItem {
+            id,
+            peer: match peer {
+                Peer::Tcp(address) => Some(address),
+                Peer::Unix => None,
+            },
+            https: front.scheme == Scheme::Https,
+            port: front.port,
+        }
+    }
+
+    /// Who connected.
+    pub fn peer(&self) -> Peer {
+        self.peer.map_or(Peer::Unix, Peer::Tcp)
+    }
+
+    /// Where.
+    pub fn front(&self) -> Front {
+        Front {
+            scheme: match self.https {
+                true => Scheme::Https,
+                false => Scheme::Http,
+            },
+            port: self.port,
+        }
+    }
+}
+
+/// About the item of this number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The number.
+    pub id: u64,
+}
+
+/// An item that the new process cannot take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The item's number.
+    pub id: u64,
+    /// Why, in one line.
+    pub why: String,
+}
+
+/// A message.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// Old to new, first.
+    Hello(Hello),
+    /// Old to new: a listener.
+    Listener(Offer),
+    /// Old to new: the listener of the admin interface.
+    Admin(Offer),
+    /// Old to new: that were all.
+    EndOfListeners,
+    /// New to old: it accepts.
+    Ready(Ready),
+    /// New to old: it gives up.
+    Failed(Failed),
+    /// Old to new: a tunnel, with what is still to be written.
+    Tunnel(TunnelItem, Vec<u8>),
+    /// Old to new: an idle connection.
+    Connection(ConnectionItem),
+    /// New to old: an item can go on there.
+    Taken(About),
+    /// New to old: an item has to stay.
+    Refused(Refusal),
+    /// Old to new: an item is the new one's alone from now on.
+    Go(About),
+    /// Old to new: nothing more comes.
+    End,
+    /// New to old: everything that was let go runs.
+    Done,
+}
+
+/// The kinds on the wire.
+mod kind {
+    pub(super) const HELLO: u8 = 1;
+    pub(super) const LISTENER: u8 = 2;
+    pub(super) const ADMIN: u8 = 3;
+    pub(super) const END_OF_LISTENERS: u8 = 4;
+    pub(super) const READY: u8 = 5;
+    pub(super) const FAILED: u8 = 6;
+    pub(super) const TUNNEL: u8 = 7;
+    pub(super) const CONNECTION: u8 = 8;
+    pub(super) const TAKEN: u8 = 9;
+    pub(super) const REFUSED: u8 = 10;
+    pub(super) const GO: u8 = 11;
+    pub(super) const END: u8 = 12;
+    pub(super) const DONE: u8 = 13;
+}
+
+impl Message {
+    /// The message as it is framed, with so many descriptors.
+    ///
+    /// # Errors
+    /// When a path is not Unicode.
+    pub fn encode(self, descriptors: usize) -> io::Result<Frame> {
+        let mut bytes = Vec::new();
+        let (kind, json) = match self {
+            Message::Hello(hello) => (kind::HELLO, json(&hello)),
+            Message::Listener(offer) => (kind::LISTENER, json(&offer)),
+            Message::Admin(offer) => (kind::ADMIN, json(&offer)),
+            Message::EndOfListeners => (kind::END_OF_LISTENERS, Ok(Vec::new())),
+            Message::Ready(ready) => (kind::READY, json(&ready)),
+            Message::Failed(failed) => (kind::FAILED, json(&failed)),
+            Message::Tunnel(item, spill) => {
+                bytes = spill;
+                (kind::TUNNEL, json(&item))
+            }
+            Message::Connection(item) => (kind::CONNECTION, json(&item)),
+            Message::Taken(about) => (kind::TAKEN, json(&about)),
+            Message::Refused(refusal) => (kind::REFUSED, json(&refusal)),
+            Message::Go(about) => (kind::GO, json(&about)),
+            Message::End => (kind::END, Ok(Vec::new())),
+            Message::Done => (kind::DONE, Ok(Vec::new())),
+        };
+        Ok(Frame {
+            kind,
+            descriptors: u8::try_from(descriptors).unwrap_or(u8::MAX),
+            json: json?,
+            bytes,
+        })
+    }
+
+    /// What a frame says.
+    ///
+    /// # Errors
+    /// When it is of no known kind or lacks a field.
+    pub fn decode(frame: Frame) -> io::Result<Message> {
+        let fields = &frame.json[..];
+        Ok(match frame.kind {
+            kind::HELLO => Message::Hello(parse(fields)?),
+            kind::LISTENER => Message::Listener(parse(fields)?),
+            kind::ADMIN => Message::Admin(parse(fields)?),
+            kind::END_OF_LISTENERS => Message::EndOfListeners,
+            kind::READY => Message::Ready(parse(fields)?),
+            kind::FAILED => Message::Failed(parse(fields)?),
+            kind::TUNNEL => Message::Tunnel(parse(fields)?, frame.bytes),
+            kind::CONNECTION => Message::Connection(parse(fields)?),
+            kind::TAKEN => Message::Taken(parse(fields)?),
+            kind::REFUSED => Message::Refused(parse(fields)?),
+            kind::GO => Message::Go(parse(fields)?),
+            kind::END => Message::End,
+            kind::DONE => Message::Done,
+            other => {
+                let message = format!("a message of an unknown kind, {other}");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+        })
+    }
+}
+
+fn json(fields: &impl Serialize) -> io::Result<Vec<u8>> {
+    serde_json::to_vec(fields).map_err(io::Error::from)
+}
+
+fn parse<T: DeserializeOwned>(fields: &[u8]) -> io::Result<T> {
+    serde_json::from_slice(fields).map_err(io::Error::from)
+}
+
+/// Sends a message with copies of these descriptors.
+///
+/// # Errors
+/// As [`Channel::send`].
+pub async fn send(
+    channel: &Channel,
+    message: Message,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let frame = message.encode(descriptors.len())?;
+    channel.send(&frame, descriptors).await
+}
+
+/// The next message with its descriptors; `None` at the end of the stream. Dropping the
+/// future loses nothing.
+///
+/// # Errors
+/// When the stream broke, or what came is no message.
+pub async fn receive(channel: &mut Channel) -> io::Result<Option<(Message, Vec<OwnedFd>)>> {
+    let Some(Received { frame, descriptors }) = channel.receive().await? else {
+        return Ok(None);
+    };
+    Ok(Some((Message::decode(frame)?, descriptors)))
+}
+
+#[cfg(test)]
+#[path = "protocol_tests.rs"]
+mod tests;

@@ -1,0 +1,322 @@
+//! The new side: takes the listeners before it binds any, says that it is ready, and then
+//! takes tunnels and idle connections until the old process has no more.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType};
+
+use super::ENVIRONMENT;
+use super::adopt::{Adoptee, Adopter};
+use super::channel::Channel;
+use super::protocol::{
+    self, About, Address, FORMATS, Failed, Hello, Message, Offer, Ready, Refusal,
+};
+use crate::config::ListenAddress;
+use crate::listen::Listener;
+
+/// How long the old process may take to introduce itself and its listeners.
+const HELLO: Duration = Duration::from_secs(30);
+
+/// The way to the process that this one takes over from.
+#[derive(Debug)]
+pub struct Inherited(OwnedFd);
+
+impl Inherited {
+    /// What standard input leads to, where this process was started to take over; it is
+    /// replaced by `/dev/null`.
+    ///
+    /// # Errors
+    /// When it leads to no other process.
+    pub fn from_environment() -> io::Result<Option<Inherited>> {
+        if std::env::var_os(ENVIRONMENT).is_none_or(|value| value.is_empty()) {
+            return Ok(None);
+        }
+        let stdin = io::stdin();
+        let is_socket = rustix::net::sockopt::socket_type(&stdin) == Ok(SocketType::STREAM)
+            && rustix::net::getsockname(&stdin)
+                .is_ok_and(|name| name.address_family() == AddressFamily::UNIX);
+        if !is_socket {
+            return Err(io::Error::other(format!(
+                "{ENVIRONMENT} is set, which only a sluice that is being upgraded does for the \
+                 one that it starts; unset it"
+            )));
+        }
+        let socket = stdin.as_fd().try_clone_to_owned()?;
+        rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+        Ok(Some(Inherited(socket)))
+    }
+
+    /// Says why this process does not take over; to be called where no runtime is.
+    pub fn fail(self, failed: Failed) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        if let Ok(runtime) = runtime {
+            runtime.block_on(async {
+                if let Ok(channel) = Channel::new(self.0) {
+                    // Whoever is not there learns it from the end of the stream.
+                    let _ = protocol::send(&channel, Message::Failed(failed), &[]).await;
+                }
+            });
+        }
+    }
+}
+
+/// A listener that came, not adopted yet.
+type Came = (Offer, OwnedFd);
+
+/// A hand-over that this process receives.
+#[derive(Debug)]
+pub struct Taking {
+    channel: Channel,
+    hello: Hello,
+    format: u16,
+    listeners: Vec<Came>,
+    admin: Option<Came>,
+    /// Unix sockets whose files this process removes once the old one is done.
+    files: Vec<Weak<Listener>>,
+    /// Of these, those that nobody listens on any more: removed at once then.
+    unwanted: Vec<Arc<Listener>>,
+}
+
+impl Taking {
+    /// Hears who is there and takes its listeners.
+    ///
+    /// # Errors
+    /// When that is no sluice, or one that this version has no language with; it was told.
+    pub async fn begin(inherited: Inherited) -> io::Result<Taking> {
+        let mut channel = Channel::new(inherited.0)?;
+        let begun = tokio::time::timeout(HELLO, Taking::hear(&mut channel)).await;
+        let begun = begun.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        match begun {
+            Ok((hello, format, listeners, admin)) => Ok(Taking {
+                channel,
+                hello,
+                format,
+                listeners,
+                admin,
+                files: Vec::new(),
+                unwanted: Vec::new(),
+            }),
+            Err(error) => {
+                let error = io::Error::new(error.kind(), format!("the hand-over failed: {error}"));
+                let failed = Failed {
+                    reason: error.to_string(),
+                    ..Failed::default()
+                };
+                let _ = protocol::send(&channel, Message::Failed(failed), &[]).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn hear(channel: &mut Channel) -> io::Result<(Hello, u16, Vec<Came>, Option<Came>)> {
+        let hello = match protocol::receive(channel).await? {
+            Some((Message::Hello(hello), _)) => hello,
+            _ => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        let format = FORMATS.common(hello.formats).ok_or_else(|| {
+            let (ours, theirs) = (FORMATS, hello.formats);
+            io::Error::other(format!(
+                "version {} speaks the formats {} to {}, and the running {} speaks {} to {}",
+                env!("CARGO_PKG_VERSION"),
+                ours.from,
+                ours.to,
+                hello.version,
+                theirs.from,
+                theirs.to
+            ))
+        })?;
+        // The old process ends its child when it goes on itself; a grandchild would be left,
+        // and accept beside it.
+        if std::os::unix::process::parent_id() != hello.pid {
+            return Err(io::Error::other(
+                "what was started is not sluice itself: a script has to `exec` it",
+            ));
+        }
+        let (mut listeners, mut admin) = (Vec::new(), None);
+        loop {
+            let (message, mut descriptors) = protocol::receive(channel)
+                .await?
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            let mut descriptor = || {
+                descriptors
+                    .pop()
+                    .ok_or_else(|| io::Error::other("a listener came without its descriptor"))
+            };
+            match message {
+                Message::Listener(offer) => listeners.push((offer, descriptor()?)),
+                Message::Admin(offer) => admin = Some((offer, descriptor()?)),
+                Message::EndOfListeners => return Ok((hello, format, listeners, admin)),
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    /// The process that hands over.
+    pub fn hello(&self) -> &Hello {
+        &self.hello
+    }
+
+    /// The socket that is bound to this address already, if the old process has one.
+    ///
+    /// # Errors
+    /// When what came is no listening socket.
+    pub fn listener(&mut self, address: &ListenAddress) -> io::Result<Option<Arc<Listener>>> {
+        let found = self
+            .listeners
+            .iter()
+            .position(|(offer, _)| offer.address.is(address));
+        match found {
+            Some(at) => {
+                let came = self.listeners.remove(at);
+                self.adopt(came, address).map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// The same for the listener of the admin interface.
+    ///
+    /// # Errors
+    /// When what came is no listening socket.
+    pub fn admin(&mut self, address: &ListenAddress) -> io::Result<Option<Arc<Listener>>> {
+        match self.admin.take_if(|(offer, _)| offer.address.is(address)) {
+            Some(came) => self.adopt(came, address).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn adopt(&mut self, came: Came, address: &ListenAddress) -> io::Result<Arc<Listener>> {
+        let (offer, socket) = came;
+        let listener = Arc::new(Listener::adopt(socket, address, offer.owns_file)?);
+        if listener.owns_file() {
+            // Until then the old process may have to go on with it.
+            listener.leave_file();
+            self.files.push(Arc::downgrade(&listener));
+        }
+        Ok(listener)
+    }
+
+    /// Says why this process does not take over after all.
+    pub async fn fail(self, failed: Failed) {
+        let _ = protocol::send(&self.channel, Message::Failed(failed), &[]).await;
+    }
+
+    /// Says that this process accepts. Listeners that it did not want are left behind.
+    ///
+    /// # Errors
+    /// When the old process does not hear it: it may have decided to go on.
+    pub async fn ready(&mut self) -> io::Result<()> {
+        let left: Vec<Came> = self.listeners.drain(..).chain(self.admin.take()).collect();
+        for came in left {
+            if let (Address::Unix(path), true) = (&came.0.address, came.0.owns_file) {
+                let (path, mode) = (path.clone(), 0);
+                let listener = self.adopt(came, &ListenAddress::Unix { path, mode })?;
+                self.unwanted.push(listener);
+            }
+        }
+        let ready = Ready {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            format: self.format,
+        };
+        protocol::send(&self.channel, Message::Ready(ready), &[]).await
+    }
+
+    /// Takes what the old process gives until it has no more, or is gone.
+    pub async fn take(mut self, adopter: &Adopter) {
+        let mut taken = Taken::default();
+        let ended = self.serve(adopter, &mut taken).await;
+        for file in self.files.iter().filter_map(Weak::upgrade) {
+            file.take_file();
+        }
+        self.unwanted.clear();
+        let (from, pid) = (self.hello.pid, std::process::id());
+        let Taken {
+            tunnels,
+            connections,
+            refused,
+            ..
+        } = taken;
+        match ended {
+            Ok(()) => {
+                tracing::info!(from, pid, tunnels, connections, refused, "taken over");
+                if let Err(error) = protocol::send(&self.channel, Message::Done, &[]).await {
+                    tracing::warn!(%error, "the old process does not hear that it is done");
+                }
+            }
+            Err(error) => tracing::error!(
+                from, pid, tunnels, connections, refused, %error,
+                "the old process broke off its hand-over; this one serves"
+            ),
+        }
+    }
+
+    async fn serve(&mut self, adopter: &Adopter, taken: &mut Taken) -> io::Result<()> {
+        loop {
+            let (message, descriptors) = protocol::receive(&mut self.channel)
+                .await?
+                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            let (id, offered) = match message {
+                Message::Tunnel(item, bytes) => {
+                    (item.id, adopter.tunnel(&item, bytes, descriptors))
+                }
+                Message::Connection(item) => (item.id, adopter.connection(&item, descriptors)),
+                Message::Go(About { id }) => {
+                    taken.go(adopter, id);
+                    continue;
+                }
+                Message::End => {
+                    // Behind this answer of every worker everything runs.
+                    adopter.workers().ask(|| || ()).await;
+                    return Ok(());
+                }
+                _ => return Err(io::ErrorKind::InvalidData.into()),
+            };
+            let answer = taken.answer(id, offered);
+            protocol::send(&self.channel, answer, &[]).await?;
+        }
+    }
+}
+
+/// What was taken so far.
+#[derive(Debug, Default)]
+struct Taken {
+    tunnels: u64,
+    connections: u64,
+    refused: u64,
+    /// Not let go yet by the old process.
+    waiting: HashMap<u64, Adoptee>,
+}
+
+impl Taken {
+    fn answer(&mut self, id: u64, offered: Result<Adoptee, String>) -> Message {
+        match offered {
+            Ok(adoptee) => {
+                self.waiting.insert(id, adoptee);
+                Message::Taken(About { id })
+            }
+            Err(why) => {
+                self.refused += 1;
+                tracing::warn!(item = id, why, "not taken over");
+                Message::Refused(Refusal { id, why })
+            }
+        }
+    }
+
+    fn go(&mut self, adopter: &Adopter, id: u64) {
+        let Some(adoptee) = self.waiting.remove(&id) else {
+            return;
+        };
+        match adoptee.is_tunnel() {
+            true => self.tunnels += 1,
+            false => self.connections += 1,
+        }
+        adopter.go(adoptee);
+    }
+}

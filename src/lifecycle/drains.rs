@@ -1,0 +1,287 @@
+//! Drains while the process runs on: ordered by an operator for an endpoint, a route or
+//! everything, or begun by a reload for what it removed. What is drained gets nothing new
+//! until the drain is taken back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use super::Control;
+use super::order::{DrainRequest, DrainView, Refused, Target};
+use crate::events::{self, DrainState, Event};
+use crate::tunnel::{DrainOrder, Selection, registry};
+use crate::upstream::Endpoint;
+
+/// Drains that are over and still shown, newest last.
+const SHOWN: usize = 32;
+
+/// All that were ordered.
+#[derive(Debug, Default)]
+pub struct Drains(Vec<Ordered>);
+
+#[derive(Debug)]
+struct Ordered {
+    order: Arc<DrainOrder>,
+    target: Target,
+    gate: Gate,
+    undone: bool,
+}
+
+/// What keeps new tunnels away meanwhile.
+#[derive(Debug)]
+enum Gate {
+    /// The state of the process.
+    All,
+    /// The route's mark, shared by all routes that will have its name.
+    Route(Arc<AtomicBool>),
+    /// The endpoint's mark. Held, so that the endpoint outlives a reload without it.
+    Endpoint(Arc<Endpoint>),
+    /// What is drained is gone already.
+    Removed,
+}
+
+impl Drains {
+    /// Each of them and how far it is.
+    pub fn views(&self) -> Vec<DrainView> {
+        self.0.iter().map(Ordered::view).collect()
+    }
+
+    /// Those that an operator ordered and has not taken back, with what is left of their
+    /// time: for a process that takes over.
+    pub(super) fn in_force(&self) -> Vec<DrainRequest> {
+        let ordered = self.0.iter().filter(|one| !one.undone);
+        let ordered = ordered.filter(|one| !matches!(one.gate, Gate::Removed));
+        ordered
+            .map(|one| {
+                let left =
+                    |span: Duration| millis(span.saturating_sub(one.order.started.elapsed()));
+                DrainRequest {
+                    target: one.target.clone(),
+                    over_ms: Some(left(one.order.over)),
+                    deadline_ms: Some(left(one.order.deadline)),
+                }
+            })
+            .collect()
+    }
+
+    /// Notes a drain that a reload began.
+    pub(super) fn note_reload(&mut self, generation: u64, order: Arc<DrainOrder>) {
+        self.push(Ordered {
+            order,
+            target: Target::Reload(generation),
+            gate: Gate::Removed,
+            undone: false,
+        });
+    }
+
+    fn push(&mut self, ordered: Ordered) {
+        self.0.push(ordered);
+        let over = self.0.iter().filter(|one| one.is_over()).count();
+        if let Some(oldest) = self.0.iter().position(Ordered::is_over)
+            && over > SHOWN
+        {
+            self.0.remove(oldest);
+        }
+    }
+}
+
+impl Ordered {
+    /// Whether nothing can come of it any more.
+    fn is_over(&self) -> bool {
+        self.order.progress.left() == 0 && (self.undone || matches!(self.gate, Gate::Removed))
+    }
+
+    fn view(&self) -> DrainView {
+        let progress = &self.order.progress;
+        // `left` first: what has left meanwhile is then among the others.
+        let left = progress.left();
+        DrainView {
+            id: self.order.id,
+            target: self.target.clone(),
+            elapsed_ms: millis(self.order.started.elapsed()),
+            over_ms: millis(self.order.over),
+            deadline_ms: millis(self.order.deadline),
+            total: progress.total() - progress.moved(),
+            left,
+            closed: progress.closed(),
+            cut: progress.cut(),
+            spared: progress.spared(),
+            undone: self.undone,
+        }
+    }
+}
+
+impl Control {
+    /// Goes on with the drains of the process that this one takes over from; to be called
+    /// before anything is accepted.
+    pub async fn continue_drains(&mut self, drains: &[DrainRequest]) {
+        for request in drains {
+            if let Err(refused) = self.drain(request.clone()).await {
+                let target = &request.target;
+                tracing::warn!(%target, why = refused.error, "a drain ends with the old process");
+            }
+        }
+    }
+
+    /// Begins a drain.
+    ///
+    /// # Errors
+    /// When the target is not known or is drained already.
+    pub(super) async fn drain(&mut self, request: DrainRequest) -> Result<DrainView, Refused> {
+        let DrainRequest {
+            target,
+            over_ms,
+            deadline_ms,
+        } = request;
+        let gate = self.gate(&target)?;
+        if self
+            .shared
+            .state
+            .drains()
+            .0
+            .iter()
+            .any(|one| one.target == target && !one.undone)
+        {
+            return Err(Refused::new(format!(
+                "{target} is drained already; `sluice undrain` takes it back"
+            )));
+        }
+        let config = self.shared.snapshot.load().drain.clone();
+        let over = over_ms.map_or(config.over, Duration::from_millis);
+        let slack = config.deadline.saturating_sub(config.over);
+        let deadline = deadline_ms.map_or(over.saturating_add(slack), Duration::from_millis);
+        if deadline < over {
+            return Err(Refused::new("the deadline is shorter than the span"));
+        }
+        let select = match &target {
+            Target::Route(name) => Selection::Route(name.as_str().into()),
+            Target::Endpoint { upstream, endpoint } => Selection::Endpoint {
+                upstream: upstream.as_str().into(),
+                endpoint: endpoint.as_str().into(),
+            },
+            Target::All | Target::Reload(_) => Selection::All,
+        };
+        self.close_gate(&gate, true);
+        let order = DrainOrder::new(&config, select, Instant::now(), over, deadline);
+        self.site
+            .workers()
+            .ask(|| {
+                let order = order.clone();
+                move || registry::drain(&order, Instant::now())
+            })
+            .await;
+        let ordered = Ordered {
+            order,
+            target,
+            gate,
+            undone: false,
+        };
+        let view = ordered.view();
+        tracing::info!(target = %view.target, tunnels = view.total, ?over, ?deadline, "draining");
+        tell(&view, DrainState::Begun, view.total);
+        self.shared.state.drains().push(ordered);
+        Ok(view)
+    }
+
+    /// Takes drains back: the one of this target, or all. Tunnels that were sent a Close
+    /// already end all the same.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) async fn undrain(
+        &mut self,
+        target: Option<Target>,
+    ) -> Result<Vec<DrainView>, Refused> {
+        let wanted = |one: &Ordered| {
+            !one.undone
+                && match &target {
+                    Some(target) => one.target == *target,
+                    None => !one.is_over(),
+                }
+        };
+        let ids: Vec<u64> = {
+            let mut drains = self.shared.state.drains();
+            let undone = drains.0.iter_mut().filter(|one| wanted(one));
+            undone
+                .map(|one| {
+                    self.close_gate(&one.gate, false);
+                    one.undone = true;
+                    one.order.id
+                })
+                .collect()
+        };
+        if ids.is_empty() {
+            return Err(Refused::new(match target {
+                Some(target) => format!("{target} is not being drained"),
+                None => "nothing is being drained".to_owned(),
+            }));
+        }
+        self.site
+            .workers()
+            .ask(|| {
+                let ids = ids.clone();
+                move || ids.iter().map(|id| registry::undrain(*id)).sum::<usize>()
+            })
+            .await;
+        let mut views = self.shared.state.drains().views();
+        views.retain(|view| ids.contains(&view.id));
+        for view in &views {
+            tracing::info!(target = %view.target, spared = view.spared, "the drain was taken back");
+            tell(view, DrainState::TakenBack, view.spared);
+        }
+        Ok(views)
+    }
+
+    fn gate(&self, target: &Target) -> Result<Gate, Refused> {
+        let snapshot = self.shared.snapshot.load();
+        let unknown = |known: Vec<String>| {
+            Refused::new(format!("there is no {target}; known: {}", known.join(", ")))
+        };
+        match target {
+            Target::All => Ok(Gate::All),
+            Target::Route(name) => match snapshot.route(name) {
+                Some(route) => Ok(Gate::Route(route.draining.clone())),
+                None => {
+                    let names = snapshot.routes.iter().map(|route| route.name.to_string());
+                    Err(unknown(names.collect()))
+                }
+            },
+            Target::Endpoint { upstream, endpoint } => self
+                .registry
+                .living(upstream, endpoint)
+                .map(Gate::Endpoint)
+                .ok_or_else(|| {
+                    let spell = |endpoint: &Arc<Endpoint>| {
+                        format!("{}/{}", endpoint.upstream(), endpoint.name())
+                    };
+                    let lists = snapshot.upstreams.values().map(|one| one.endpoints());
+                    let known = lists.flat_map(|list| list.iter().map(spell).collect::<Vec<_>>());
+                    unknown(known.collect())
+                }),
+            Target::Reload(_) => Err(Refused::new("only a reload begins such a drain")),
+        }
+    }
+
+    fn close_gate(&self, gate: &Gate, closed: bool) {
+        match gate {
+            Gate::All => self.shared.state.set_drains_all(closed),
+            Gate::Route(mark) => mark.store(closed, Relaxed),
+            Gate::Endpoint(endpoint) => endpoint.set_draining(closed),
+            Gate::Removed => {}
+        }
+    }
+}
+
+fn tell(view: &DrainView, state: DrainState, tunnels: u64) {
+    events::publish(Event::Drain(events::Drain {
+        time: events::now(),
+        target: view.target.to_string(),
+        state,
+        tunnels,
+        over_ms: view.over_ms,
+    }));
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,152 @@
+//! The control task: everything that changes the running process passes through here, one
+//! thing after the other. Signals, the admin interface and the file watch ask; `reload`,
+//! `drains`, `upgrade` and `stop` do it; `order` has the words, `state` what is so now.
+
+pub mod drains;
+pub mod order;
+pub mod reload;
+pub mod review;
+pub mod signals;
+pub mod state;
+mod stop;
+mod upgrade;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use rustix::process::{Pid, Signal};
+use tokio::sync::mpsc;
+
+use self::order::{Handle, Order};
+use self::signals::{Signals, Wish};
+use self::state::Phase;
+use self::upgrade::Outcome;
+use crate::admin::Admin;
+use crate::handover::launch::Launch;
+use crate::server::Shared;
+use crate::site::Site;
+use crate::supervise::notify;
+use crate::supervise::pid_file::PidFile;
+use crate::upstream::Registry;
+use crate::upstream::discover::Discovery;
+
+pub use self::stop::EXIT_CUT;
+pub use self::upgrade::review_adopted;
+
+/// Owns what can be changed.
+#[derive(Debug)]
+pub struct Control {
+    /// The workers and the listeners.
+    pub site: Site,
+    /// What everybody sees.
+    pub shared: Arc<Shared>,
+    /// What outlives configurations.
+    pub registry: Arc<Registry>,
+    /// Keeps the names of the configuration in force resolved.
+    pub discovery: Discovery,
+    /// The file that a reload reads; `None`: started without one.
+    pub source: Option<PathBuf>,
+    /// Access records are JSON.
+    pub json: bool,
+    /// The admin interface; `None`: there is none.
+    pub admin: Option<Admin>,
+    /// How this process was started; `None`: it cannot be upgraded.
+    pub launch: Option<Launch>,
+    /// The hand-over that this process receives, if it was started to take over.
+    pub taking: Option<tokio::task::JoinHandle<Option<PidFile>>>,
+}
+
+impl Control {
+    /// Serves until the end and says how it went. `orders` is where `handle` leads.
+    pub async fn run(
+        mut self,
+        mut signals: Signals,
+        handle: Handle,
+        mut orders: mpsc::UnboundedReceiver<Order>,
+    ) -> ExitCode {
+        self.shared.state.enter(Phase::Ready);
+        let _watch = self.source.clone().map(|file| {
+            let watch = watch::watch(file, self.shared.clone(), handle.clone());
+            Background(tokio::spawn(watch))
+        });
+        loop {
+            let order = tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::End(signal) => {
+                        // Who gives an order now learns at once that it comes too late.
+                        drop(orders);
+                        return self.stop(signal, &mut signals).await;
+                    }
+                    Wish::Reload => Order::Reload(nobody()),
+                    Wish::Upgrade => Order::Upgrade(Default::default(), nobody()),
+                },
+                Some(order) = orders.recv() => order,
+            };
+            match order {
+                Order::Reload(answer) => {
+                    notify::reloading();
+                    let outcome = self.reload().await;
+                    notify::ready(&reload::status(&outcome));
+                    let _ = answer.send(outcome);
+                }
+                Order::Drain(request, answer) => {
+                    let _ = answer.send(self.drain(request).await);
+                }
+                Order::Undrain(target, answer) => {
+                    let _ = answer.send(self.undrain(target).await);
+                }
+                Order::Upgrade(request, answer) => {
+                    let outcome = self.upgrade(&request, &mut signals, &mut orders).await;
+                    match outcome {
+                        Outcome::Refused(refused) => {
+                            let _ = answer.send(Err(refused));
+                            if signals.take_missed_reload() {
+                                handle.give(Order::Reload(nobody()));
+                            }
+                        }
+                        Outcome::Interrupted(signal, refused) => {
+                            let _ = answer.send(Err(refused));
+                            return self.stop(signal, &mut signals).await;
+                        }
+                        Outcome::Replaced(upgraded, signal) => {
+                            if signals.take_missed_reload() {
+                                pass_on_reload(upgraded.pid);
+                            }
+                            let _ = answer.send(Ok(upgraded));
+                            drop(orders);
+                            return self.leave(signal, &mut signals).await;
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A reload that was asked for during the hand-over is the new process's to do: it may have
+/// read the file before it was changed.
+fn pass_on_reload(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = rustix::process::kill_process(pid, Signal::HUP)
+    {
+        tracing::warn!(%error, "the new process could not be asked for a reload");
+    }
+}
+
+/// An answer that nobody waits for: what happened is in the log.
+fn nobody<T>() -> order::Answer<T> {
+    tokio::sync::oneshot::channel().0
+}
+
+/// A task that ends with its owner.
+#[derive(Debug)]
+struct Background(tokio::task::JoinHandle<()>);
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,318 @@
+//! A reload: the whole new configuration is checked, its listeners are bound and its names
+//! resolved before anything changes. Then routes are swapped, listeners switched and live
+//! tunnels reviewed. Where anything fails before that, the old configuration stays.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Control;
+use super::order::{Refused, Reloaded};
+use super::review::Reviewer;
+use crate::access_log::AccessLog;
+use crate::config::{self, AccessLog as AccessTarget, Config, ListenAddress};
+use crate::events::{self, Event};
+use crate::listen::{self, Listener};
+use crate::logging;
+use crate::server::Front;
+use crate::site::same;
+use crate::snapshot::Snapshot;
+use crate::trace::Tracer;
+use crate::tunnel::registry;
+use crate::upstream::Upstream;
+use crate::upstream::discover::Discovery;
+
+/// Longest wait for names that were not asked for before.
+const NAMES: Duration = Duration::from_secs(5);
+
+/// Everything that a reload needs, made before anything changes.
+struct Prepared {
+    config: Arc<Config>,
+    bound: Vec<Arc<Listener>>,
+    access_log: Option<AccessLog>,
+    tracer: Option<Tracer>,
+    report: Reloaded,
+}
+
+impl Control {
+    /// Reads the configuration again and puts it in force.
+    ///
+    /// # Errors
+    /// Why the old one stays.
+    pub(super) async fn reload(&mut self) -> Result<Reloaded, Refused> {
+        let prepared = match self.prepare() {
+            Ok(prepared) => prepared,
+            Err(refused) => {
+                tracing::error!(
+                    error = refused.error,
+                    details = refused.details,
+                    generation = self.shared.snapshot.load().generation,
+                    "reload refused: the configuration in force stays"
+                );
+                self.shared.state.reloaded(Some(refused.error.clone()));
+                self.tell_reload(Some(refused.error.clone()));
+                return Err(refused);
+            }
+        };
+        let report = self.put_in_force(prepared).await;
+        self.shared.state.reloaded(None);
+        self.tell_reload(None);
+        tracing::info!(
+            generation = report.generation,
+            changes = ?report.changes,
+            needs_restart = ?report.needs_restart,
+            tunnels_changed = report.tunnels_changed,
+            tunnels_drained = report.tunnels_drained,
+            tunnels_closed = report.tunnels_closed,
+            "reloaded"
+        );
+        Ok(report)
+    }
+
+    fn tell_reload(&self, error: Option<String>) {
+        events::publish(Event::Reload(events::Reload {
+            time: events::now(),
+            generation: self.shared.snapshot.load().generation,
+            ok: error.is_none(),
+            error,
+        }));
+    }
+
+    fn prepare(&self) -> Result<Prepared, Refused> {
+        let file = self.source.as_deref().ok_or_else(|| {
+            Refused::new("sluice was started without a configuration file: nothing to reload")
+        })?;
+        let config = config::load(file).map_err(|problems| Refused {
+            error: problems.summary(),
+            details: problems.render(false),
+        })?;
+        let old = self.shared.snapshot.load().config.clone();
+        let bound = self.bind(&config)?;
+        // Opened even where nothing has changed: somebody may have rotated the file.
+        let reopens = matches!(config.log.access, AccessTarget::File(_));
+        let access_log = if reopens || config.log != old.log {
+            Some(AccessLog::open(&config.log, self.json).map_err(|e| Refused::new(e.to_string()))?)
+        } else {
+            None
+        };
+        let tracer = if config.trace != old.trace {
+            Some(Tracer::start(&config.trace).map_err(|e| Refused::new(e.to_string()))?)
+        } else {
+            None
+        };
+        let report = Reloaded {
+            changes: changes(&old, &config),
+            needs_restart: needs_restart(&old, &config),
+            ..Reloaded::default()
+        };
+        Ok(Prepared {
+            config: Arc::new(config),
+            bound,
+            access_log,
+            tracer,
+            report,
+        })
+    }
+
+    /// Binds the addresses that are not among the present ones.
+    fn bind(&self, config: &Config) -> Result<Vec<Arc<Listener>>, Refused> {
+        let mut present: Vec<&ListenAddress> = self
+            .site
+            .listening()
+            .iter()
+            .map(|listening| listening.listener.address())
+            .collect();
+        let mut bound = Vec::new();
+        for listener in &config.listeners {
+            let found = present.iter().position(|one| same(one, &listener.address));
+            if let Some(at) = found {
+                present.remove(at);
+                continue;
+            }
+            let new = listen::bind(&listener.address).map_err(|error| {
+                let overlap = match self.site.listening().is_empty() {
+                    true => "",
+                    false => {
+                        " (an address of the configuration in force that overlaps is only given \
+                         up behind a reload that succeeds: remove it in one of its own)"
+                    }
+                };
+                Refused::new(format!("{error}{overlap}"))
+            })?;
+            bound.push(Arc::new(new));
+        }
+        Ok(bound)
+    }
+
+    /// Nothing fails from here on.
+    async fn put_in_force(&mut self, prepared: Prepared) -> Reloaded {
+        let Prepared {
+            config,
+            bound,
+            access_log,
+            tracer,
+            mut report,
+        } = prepared;
+        let old = self.shared.snapshot.load_full();
+        let upstreams = self.upstreams(&config, &old);
+        let all: Vec<Arc<Upstream>> = upstreams.values().cloned().collect();
+        self.registry
+            .keep_names(all.iter().flat_map(|upstream| upstream.names()));
+        let discovery = Discovery::start(&all, &self.registry, &config.resolver);
+        if all.iter().any(|upstream| upstream.is_unresolved()) {
+            discovery.settled(config.resolver.timeout.min(NAMES)).await;
+        }
+        let snapshot = Arc::new(old.next(config.clone(), upstreams));
+        report.generation = snapshot.generation;
+        for address in bound.iter().map(|listener| listener.to_string()) {
+            tracing::info!(address, "listening");
+        }
+        self.shared.snapshot.store(snapshot.clone());
+        self.discovery = discovery;
+        let fronts: Vec<(ListenAddress, Front)> = config
+            .listeners
+            .iter()
+            .map(|listener| {
+                let front = Front {
+                    scheme: listener.scheme,
+                    port: 0,
+                };
+                (listener.address.clone(), front)
+            })
+            .collect();
+        self.site.replace(&fronts, bound).await;
+        logging::set_level(&config.log);
+        if let Some(log) = access_log {
+            self.shared.access_log.store(Arc::new(log.clone()));
+            self.site.workers().each(|| {
+                let log = log.clone();
+                move || log.install()
+            });
+        }
+        if let Some(tracer) = tracer {
+            self.shared.tracer.store(Arc::new(tracer.clone()));
+            self.site.workers().each(|| {
+                let tracer = tracer.clone();
+                move || tracer.install()
+            });
+        }
+        self.review(&old, &snapshot, &mut report).await;
+        report
+    }
+
+    /// Tells live tunnels what the new configuration means for them.
+    async fn review(&self, old: &Snapshot, new: &Snapshot, report: &mut Reloaded) {
+        let reviewer = Arc::new(Reviewer::new(Some(old), new));
+        self.shared.state.set_reviewer(reviewer.clone());
+        self.site
+            .workers()
+            .ask(|| {
+                let reviewer = reviewer.clone();
+                move || registry::review(Instant::now(), &|tunnel| reviewer.judge(tunnel))
+            })
+            .await;
+        report.tunnels_changed = reviewer.changed();
+        report.tunnels_closed = reviewer.closed();
+        let mut drains = self.shared.state.drains();
+        for drain in reviewer.drains() {
+            report.tunnels_drained += drain.progress.total();
+            drains.note_reload(new.generation, drain.clone());
+        }
+    }
+
+    /// One for each name; what has not changed is the old one.
+    fn upstreams(&self, config: &Config, old: &Snapshot) -> BTreeMap<String, Arc<Upstream>> {
+        let upstream = |(name, config): (&String, &Arc<config::UpstreamConfig>)| {
+            let same = old.upstreams.get(name).filter(|old| old.config() == config);
+            let upstream = same
+                .cloned()
+                .unwrap_or_else(|| Arc::new(Upstream::new(config.clone(), self.registry.clone())));
+            (name.clone(), upstream)
+        };
+        config.upstreams.iter().map(upstream).collect()
+    }
+}
+
+/// How it went, in a line for the service manager.
+pub(super) fn status(outcome: &Result<Reloaded, Refused>) -> String {
+    match outcome {
+        Ok(report) => format!("Serving configuration {}", report.generation),
+        Err(refused) => {
+            let error = &refused.error;
+            format!("Serving; the last reload was refused, the old configuration stays: {error}")
+        }
+    }
+}
+
+/// What a reload cannot change.
+fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    let settings = [
+        ("workers", old.workers != new.workers),
+        ("log.format", old.log.format != new.log.format),
+        ("admin", old.admin != new.admin),
+        ("pid_file", old.pid_file != new.pid_file),
+    ];
+    let changed = settings.iter().filter(|(_, changed)| *changed);
+    changed.map(|(name, _)| (*name).to_owned()).collect()
+}
+
+/// What has changed, a line each.
+fn changes(old: &Config, new: &Config) -> Vec<String> {
+    let mut changes = Vec::new();
+    compare(
+        &mut changes,
+        "listener",
+        old.listeners
+            .iter()
+            .map(|one| (one.address.to_string(), one)),
+        new.listeners
+            .iter()
+            .map(|one| (one.address.to_string(), one)),
+        |old, new| old == new,
+    );
+    compare(
+        &mut changes,
+        "upstream",
+        old.upstreams.iter().map(|(name, one)| (name.clone(), one)),
+        new.upstreams.iter().map(|(name, one)| (name.clone(), one)),
+        |old, new| old == new,
+    );
+    compare(
+        &mut changes,
+        "route",
+        old.routes.iter().map(|one| (one.name.clone(), one)),
+        new.routes.iter().map(|one| (one.name.clone(), one)),
+        |old, new| old.equals(new),
+    );
+    let tables = [
+        ("[log]", old.log != new.log),
+        ("[trace]", old.trace != new.trace),
+        ("[http]", old.http != new.http),
+        ("[drain]", old.drain != new.drain),
+        ("[resolver]", old.resolver != new.resolver),
+        ("[reload]", old.reload != new.reload),
+        ("[upgrade]", old.upgrade != new.upgrade),
+    ];
+    for (table, _) in tables.iter().filter(|(_, changed)| *changed) {
+        changes.push(format!("{table} changed"));
+    }
+    changes
+}
+
+fn compare<T>(
+    changes: &mut Vec<String>,
+    what: &str,
+    old: impl Iterator<Item = (String, T)>,
+    new: impl Iterator<Item = (String, T)>,
+    equal: impl Fn(&T, &T) -> bool,
+) {
+    let mut old: BTreeMap<String, T> = old.collect();
+    for (name, new) in new {
+        match old.remove(&name) {
+            None => changes.push(format!("{what} {name} added")),
+            Some(old) if !equal(&old, &new) => changes.push(format!("{what} {name} changed")),
+            Some(_) => {}
+        }
+    }
+    changes.extend(old.keys().map(|name| format!("{what} {name} removed")));
+}

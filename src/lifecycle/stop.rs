@@ -1,0 +1,124 @@
+//! The end: readiness is given up, accepting stops, exchanges finish, tunnels are drained,
+//! what is left at the deadline is cut.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Control;
+use super::signals::Signals;
+use super::state::Phase;
+use crate::config::DrainConfig;
+use crate::events::{self, DrainState, Event};
+use crate::http::live;
+use crate::metrics;
+use crate::supervise::notify;
+use crate::tunnel::{self, DrainOrder, Selection};
+use crate::upstream::pool;
+
+/// Exit code when tunnels or exchanges had to be cut.
+pub const EXIT_CUT: u8 = 3;
+
+/// How often a drain looks whether it is done.
+const POLL: Duration = Duration::from_millis(20);
+/// How long cut connections may take to be gone.
+const CUT: Duration = Duration::from_millis(500);
+/// How long answers of the admin interface may take.
+const ANSWERS: Duration = Duration::from_secs(1);
+/// How long the access log may take to be written out, and then the spans to be sent.
+const FLUSH: Duration = Duration::from_secs(2);
+/// What the steps in between may take on a busy machine.
+const MARGIN: Duration = Duration::from_secs(2);
+
+impl Control {
+    /// Drains, and says how it went. A second signal cuts.
+    pub(super) async fn stop(mut self, signal: &str, signals: &mut Signals) -> ExitCode {
+        let drain = self.shared.snapshot.load().drain.clone();
+        self.shared.state.enter(Phase::Draining);
+        let within = drain.delay + drain.deadline + CUT + 2 * FLUSH + MARGIN;
+        notify::stopping("Draining", within);
+        if !drain.delay.is_zero() {
+            tracing::info!(signal, delay = ?drain.delay, "not ready any more; still accepting");
+            tokio::select! {
+                _ = signals.end() => {}
+                () = tokio::time::sleep(drain.delay) => {}
+            }
+        }
+        let open = self.connections();
+        let deadline = Instant::now() + drain.deadline;
+        self.site.close().await;
+        self.drain_workers(&drain).await;
+        tracing::info!(signal, open, over = ?drain.over, deadline = ?drain.deadline, "draining");
+        self.finish(deadline, signals).await
+    }
+
+    /// Connections close behind their exchange, tunnels over the span; new ones are refused.
+    pub(super) async fn drain_workers(&self, drain: &DrainConfig) {
+        let order = DrainOrder::from_config(drain, Selection::All, Instant::now());
+        // Once every worker has answered, no connection can be added any more.
+        self.site
+            .workers()
+            .ask(|| {
+                let order = order.clone();
+                move || {
+                    live::drain();
+                    pool::clear();
+                    tunnel::registry::drain(&order, Instant::now());
+                }
+            })
+            .await;
+        events::publish(Event::Drain(events::Drain {
+            time: events::now(),
+            target: "everything, as sluice ends".to_owned(),
+            state: DrainState::Begun,
+            tunnels: order.progress.total(),
+            over_ms: u64::try_from(drain.over.as_millis()).unwrap_or(u64::MAX),
+        }));
+    }
+
+    /// Waits for the last connection, cuts at the deadline or a signal, and ends the workers.
+    pub(super) async fn finish(mut self, deadline: Instant, signals: &mut Signals) -> ExitCode {
+        let mut cut = 0;
+        while self.connections() > 0 {
+            let reason = tokio::select! {
+                signal = signals.end() => Some(signal),
+                () = tokio::time::sleep(POLL) => (Instant::now() >= deadline).then_some("deadline"),
+            };
+            if let Some(reason) = reason {
+                cut = self.connections();
+                tracing::warn!(reason, cut, "what has not ended is cut");
+                self.site.workers().each(|| {
+                    || {
+                        tunnel::registry::cut_all(tunnel::Cut::Drain);
+                    }
+                });
+                self.wait_for_none().await;
+                break;
+            }
+        }
+        if let Some(admin) = self.admin.take() {
+            admin.close(ANSWERS).await;
+        }
+        self.site.workers().stop();
+        self.shared.access_log.load().flush(FLUSH);
+        self.shared.tracer.load().flush(FLUSH);
+        let totals = metrics::totals();
+        tracing::info!(?totals, cut, "stopped");
+        if cut == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_CUT)
+        }
+    }
+
+    fn connections(&self) -> usize {
+        self.shared.connections.load(Relaxed)
+    }
+
+    async fn wait_for_none(&self) {
+        let until = Instant::now() + CUT;
+        while self.connections() > 0 && Instant::now() < until {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}

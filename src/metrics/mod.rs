@@ -1,0 +1,258 @@
+//! Counts of one process. Every thread counts for itself, with plain stores on lines that no
+//! other core writes, at places that the configuration's names lead to; readers sum them.
+//!
+//! This file is what the rest of sluice calls. `cells` and `thread` are what it counts into,
+//! `slots` leads names to places, `labels` bounds what else a label can say; `sample` and
+//! `scrape` look at the whole process when somebody asks, and `exposition` spells it.
+
+mod cells;
+mod exposition;
+mod families;
+mod figures;
+mod labels;
+mod process;
+mod sample;
+mod scrape;
+pub mod slots;
+mod thread;
+mod totals;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Method, StatusCode};
+
+use self::cells::{LIVES, WAITS};
+use self::thread::{RouteCells, TunnelCells, flow, mine};
+use crate::tunnel::{Side, TunnelHandle, TunnelReport};
+
+pub use self::exposition::{OPENMETRICS, PROMETHEUS, render, wants_openmetrics};
+pub use self::figures::{Figures, Flow, ProcessFigures, RouteFigures, figures, process};
+pub use self::sample::{Sample, sample};
+pub use self::slots::Slot;
+pub use self::totals::{Totals, totals};
+
+/// How an exchange went.
+#[derive(Debug, Clone, Copy)]
+pub struct Exchange<'a> {
+    /// The route it took.
+    pub route: Option<&'a Slot>,
+    /// [`method_class`].
+    pub method: u8,
+    /// Its status; `None`: the client left before one.
+    pub status: Option<StatusCode>,
+    /// From the request's head to the head of the answer.
+    pub first_byte: Option<Duration>,
+    /// From the request's head to the end of the answer.
+    pub whole: Duration,
+    /// It was a WebSocket handshake.
+    pub handshake: bool,
+}
+
+/// The class of a method, for [`Exchange::method`].
+#[inline]
+pub fn method_class(method: &Method) -> u8 {
+    labels::method(method) as u8
+}
+
+/// An exchange has ended.
+pub fn exchange(exchange: &Exchange<'_>) {
+    with_route(exchange.route, |route| {
+        let status = match exchange.status {
+            Some(status) => labels::status(status.as_u16()),
+            None => labels::NO_STATUS,
+        };
+        let method = usize::from(exchange.method).min(labels::NO_METHOD);
+        route.requests[method].made().one(status);
+        let Some(first_byte) = exchange.first_byte else {
+            return;
+        };
+        if exchange.handshake {
+            let refused = exchange.status != Some(StatusCode::SWITCHING_PROTOCOLS);
+            route.handshakes.made()[usize::from(refused)].observe(&WAITS, nanos(first_byte));
+        } else {
+            route.first_byte.observe(&WAITS, nanos(first_byte));
+            route.exchange.observe(&WAITS, nanos(exchange.whole));
+        }
+    });
+}
+
+/// A request was refused before its head was one; `status` is the answer's.
+pub fn head_refused(status: StatusCode) {
+    with_route(None, |route| {
+        let status = labels::status(status.as_u16());
+        route.requests[labels::NO_METHOD].made().one(status);
+    });
+}
+
+/// A request got an error of our own; `kind` is its word in RFC 9209 section 2.3.
+pub fn error(kind: &str) {
+    mine().errors.one(labels::error(kind));
+}
+
+/// A handshake was refused, by us or by the upstream.
+pub fn handshake_refused(route: Option<&Slot>, cause: &str) {
+    with_route(route, |route| {
+        route.refusals.made().one(labels::cause(cause));
+    });
+}
+
+/// A tunnel opened.
+pub fn tunnel_opened(route: &Slot) {
+    with_route(Some(route), |route| route.tunnels.made().opened.one());
+}
+
+/// A tunnel ended. On the thread that it lived on, so that [`sample`] finds its bytes either
+/// here or there.
+pub fn tunnel_closed(report: &TunnelReport<'_>) {
+    with_tunnels(report.identity.route(), |tunnels| {
+        tunnels.closed_by.one(report.closed_by as usize);
+        tunnels.lifetime.observe(&LIVES, nanos(report.duration));
+        let closes = [&report.closes.client, &report.closes.upstream];
+        for ((codes, flow), close) in tunnels.codes.iter().zip(&tunnels.flows).zip(closes) {
+            let code = close
+                .as_ref()
+                .map(|sent| sent.as_ref().map(|(code, _)| *code));
+            codes.one(labels::code(code));
+            flow.add(flow::CLOSE, u64::from(close.is_some()));
+        }
+        tunnels.add_flows(&report.from_client, &report.from_upstream, 1);
+    });
+}
+
+/// A tunnel leaves this process without an end: what it has moved here stays counted.
+pub fn tunnel_left(tunnel: &TunnelHandle) {
+    add_moved(tunnel, 1);
+}
+
+/// A tunnel has come, or come back: what it has moved so far was counted when it left.
+pub fn tunnel_came(tunnel: &TunnelHandle) {
+    add_moved(tunnel, u64::MAX);
+}
+
+fn add_moved(tunnel: &TunnelHandle, times: u64) {
+    let [from_client, from_upstream] =
+        [Side::Client, Side::Upstream].map(|side| tunnel.counters(side).tally());
+    with_tunnels(tunnel.identity.route(), |tunnels| {
+        tunnels.add_flows(&from_client, &from_upstream, times);
+    });
+}
+
+/// A Pong answered a Ping, `micros` behind it.
+pub fn round_trip(with: Side, micros: u32) {
+    mine().round_trips[with as usize].observe(&WAITS, u64::from(micros) * 1000);
+}
+
+/// What came of a connect to an upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Connect {
+    /// A connection.
+    Ok = 0,
+    /// Nobody listens there.
+    Refused = 1,
+    /// No answer in time.
+    Timeout = 2,
+    /// No way to the host or network.
+    Unreachable = 3,
+    /// This machine is out of descriptors, ports or memory.
+    Local = 4,
+    /// Anything else.
+    Other = 5,
+}
+
+/// A connect to an endpoint has ended.
+pub fn connected(endpoint: &Slot, outcome: Connect) {
+    if let Some(cells) = mine().endpoints.made(endpoint.index()) {
+        cells.connects.one(outcome as usize);
+    }
+}
+
+/// A connection to an endpoint is used again.
+pub fn reused(endpoint: &Slot) {
+    if let Some(cells) = mine().endpoints.made(endpoint.index()) {
+        cells.reused.one();
+    }
+}
+
+/// Why another attempt is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Retry {
+    /// The connect to the endpoint failed; another endpoint is tried.
+    ConnectFailed = 0,
+    /// A connection from the pool turned out to be closed; a new one is opened.
+    StaleConnection = 1,
+}
+
+/// Behind a failure with this endpoint another attempt is made.
+pub fn retried(endpoint: &Slot, why: Retry) {
+    if let Some(cells) = mine().endpoints.made(endpoint.index()) {
+        cells.retries.one(why as usize);
+    }
+}
+
+/// A name was not resolved.
+pub fn dns_failed() {
+    mine().dns_failures.one();
+}
+
+/// A client connection was accepted.
+pub fn accepted() {
+    mine().accepted.one();
+}
+
+/// A client connection was closed because there are `max_connections`.
+pub fn over_limit() {
+    mine().over_limit.one();
+}
+
+/// Why a connection was not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AcceptError {
+    /// The process or the system is out of descriptors.
+    Descriptors = 0,
+    /// The system is out of memory.
+    Memory = 1,
+    /// The connection was gone, or the network failed.
+    Other = 2,
+}
+
+/// A connection was not accepted.
+pub fn accept_failed(why: AcceptError) {
+    mine().accept_errors.one(why as usize);
+}
+
+/// A worker's tick; `late`: so late that time-outs become noticeably imprecise.
+pub fn ticked(late: bool) {
+    let thread = mine();
+    thread.ticks.one();
+    thread.ticks_late.add(u64::from(late));
+}
+
+/// Access records were dropped.
+pub fn access_lines_dropped(lines: u64) {
+    mine().access_dropped.add(lines);
+}
+
+/// Saturates after 584 years.
+fn nanos(span: Duration) -> u64 {
+    span.as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(span.subsec_nanos()))
+}
+
+#[inline]
+fn with_route(route: Option<&Slot>, count: impl FnOnce(&RouteCells)) {
+    let slot = route.map_or(slots::UNROUTED, Slot::index);
+    if let Some(cells) = mine().routes.made(slot) {
+        count(cells);
+    }
+}
+
+fn with_tunnels(route: &Arc<str>, count: impl FnOnce(&TunnelCells)) {
+    if let Some(cells) = mine().routes.made(slots::find(route)) {
+        count(cells.tunnels.made());
+    }
+}

@@ -1,0 +1,229 @@
+//! One thread's counts, and where readers find those of all threads. Whatever a thread
+//! counts lies on lines that no other core writes.
+
+use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::cells::{Count, Histogram, Lazy, Row, Table};
+use super::labels::{CAUSES, CODES, ERRORS, METHODS, NO_METHOD, STATUSES};
+use super::slots::UNROUTED;
+use super::totals::Totals;
+use crate::tunnel::Tally;
+
+/// What one thread has counted.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct Thread {
+    pub(super) routes: Table<RouteCells>,
+    pub(super) endpoints: Table<EndpointCells>,
+    /// Answers of our own that were errors, by kind.
+    pub(super) errors: Row<{ ERRORS.len() }>,
+    /// Ping round trips with the client and with the upstream.
+    pub(super) round_trips: [Histogram; 2],
+    pub(super) accepted: Count,
+    pub(super) over_limit: Count,
+    /// Out of descriptors, out of memory, anything else.
+    pub(super) accept_errors: Row<3>,
+    pub(super) ticks: Count,
+    pub(super) ticks_late: Count,
+    pub(super) access_dropped: Count,
+    pub(super) dns_failures: Count,
+}
+
+/// What is counted of a route.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct RouteCells {
+    /// Status by method.
+    pub(super) requests: [Lazy<Row<STATUSES>>; METHODS.len()],
+    pub(super) first_byte: Histogram,
+    pub(super) exchange: Histogram,
+    /// Opened and refused.
+    pub(super) handshakes: Lazy<[Histogram; 2]>,
+    pub(super) refusals: Lazy<Row<{ CAUSES.len() }>>,
+    pub(super) tunnels: Lazy<TunnelCells>,
+}
+
+/// What is counted of a route's tunnels.
+#[derive(Debug, Default)]
+pub(super) struct TunnelCells {
+    pub(super) opened: Count,
+    pub(super) closed_by: Row<9>,
+    /// What the client and the upstream sent as their Close.
+    pub(super) codes: [Row<{ CODES.len() }>; 2],
+    pub(super) lifetime: Histogram,
+    /// What tunnels that have ended moved, from the client and from the upstream.
+    pub(super) flows: [Row<FLOWS>; 2],
+}
+
+/// Places of a flow: complete messages and frames, then bytes.
+pub(super) mod flow {
+    pub(in crate::metrics) const TEXT: usize = 0;
+    pub(in crate::metrics) const BINARY: usize = 1;
+    pub(in crate::metrics) const PING: usize = 2;
+    pub(in crate::metrics) const PONG: usize = 3;
+    pub(in crate::metrics) const CLOSE: usize = 4;
+    pub(in crate::metrics) const TEXT_BYTES: usize = 5;
+    pub(in crate::metrics) const BINARY_BYTES: usize = 6;
+    pub(in crate::metrics) const BYTES: usize = 7;
+}
+
+/// How many of them.
+pub(super) const FLOWS: usize = 8;
+
+/// A tunnel's counters at the places of a flow; Closes are counted at its end.
+pub(super) fn flow_of(tally: &Tally) -> [u64; FLOWS] {
+    let mut flow = [0; FLOWS];
+    flow[flow::TEXT] = tally.text;
+    flow[flow::BINARY] = tally.binary;
+    flow[flow::PING] = u64::from(tally.pings);
+    flow[flow::PONG] = u64::from(tally.pongs);
+    flow[flow::TEXT_BYTES] = tally.text_bytes;
+    flow[flow::BINARY_BYTES] = tally.binary_bytes;
+    flow[flow::BYTES] = tally.bytes;
+    flow
+}
+
+impl TunnelCells {
+    /// Adds both directions, `times` modulo 2^64.
+    pub(super) fn add_flows(&self, from_client: &Tally, from_upstream: &Tally, times: u64) {
+        for (row, tally) in self.flows.iter().zip([from_client, from_upstream]) {
+            for (place, n) in flow_of(tally).into_iter().enumerate() {
+                row.add(place, n.wrapping_mul(times));
+            }
+        }
+    }
+}
+
+/// What is counted of an endpoint.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(super) struct EndpointCells {
+    /// By outcome: [`CONNECTS`].
+    pub(super) connects: Row<{ CONNECTS.len() }>,
+    pub(super) reused: Count,
+    /// By reason: [`RETRIES`].
+    pub(super) retries: Row<{ RETRIES.len() }>,
+}
+
+/// What comes of a connect.
+pub(super) const CONNECTS: [&str; 6] =
+    ["ok", "refused", "timeout", "unreachable", "local", "other"];
+
+/// Why another attempt was made.
+pub(super) const RETRIES: [&str; 2] = ["connect_failed", "stale_connection"];
+
+static THREADS: Mutex<Vec<&'static Thread>> = Mutex::new(Vec::new());
+
+/// What was counted in slots that were given back, for the totals.
+static FORGOTTEN: Mutex<Totals> = Mutex::new(Totals::new());
+
+thread_local! {
+    static MINE: Cell<Option<&'static Thread>> = const { Cell::new(None) };
+}
+
+/// The calling thread's counts. They outlive it: what it has counted stays counted.
+#[inline]
+pub(super) fn mine() -> &'static Thread {
+    MINE.get().unwrap_or_else(begin)
+}
+
+#[cold]
+fn begin() -> &'static Thread {
+    let thread: &'static Thread = Box::leak(Box::default());
+    lock(&THREADS).push(thread);
+    MINE.set(Some(thread));
+    thread
+}
+
+/// Every thread that has counted something.
+pub(super) fn all() -> Vec<&'static Thread> {
+    lock(&THREADS).clone()
+}
+
+/// Makes the places of a slot ready for another name.
+pub(super) fn forget_route(slot: u32) {
+    let mut forgotten = lock(&FORGOTTEN);
+    for route in all().iter().filter_map(|thread| thread.routes.get(slot)) {
+        route.add_to(&mut forgotten);
+        route.clear();
+    }
+}
+
+/// Makes the places of a slot ready for another endpoint.
+pub(super) fn forget_endpoint(slot: u32) {
+    for thread in all() {
+        if let Some(endpoint) = thread.endpoints.get(slot) {
+            endpoint.connects.clear();
+            endpoint.reused.clear();
+            endpoint.retries.clear();
+        }
+    }
+}
+
+/// The sum over all threads.
+pub(super) fn totals() -> Totals {
+    let slots = super::slots::routes();
+    let mut totals = lock(&FORGOTTEN).clone();
+    for thread in all() {
+        let living = slots.iter().map(|slot| slot.index());
+        for route in living
+            .chain([UNROUTED])
+            .filter_map(|slot| thread.routes.get(slot))
+        {
+            route.add_to(&mut totals);
+        }
+        let mut errors = [0; ERRORS.len()];
+        thread.errors.add_to(&mut errors);
+        totals.refused += errors.iter().sum::<u64>();
+    }
+    totals
+}
+
+impl RouteCells {
+    fn add_to(&self, totals: &mut Totals) {
+        for row in self.requests[..NO_METHOD].iter().filter_map(Lazy::get) {
+            let mut statuses = [0; STATUSES];
+            row.add_to(&mut statuses);
+            totals.count_exchanges(&statuses);
+        }
+        if let Some(row) = self.refusals.get() {
+            let mut causes = [0; CAUSES.len()];
+            row.add_to(&mut causes);
+            totals.count_refusals(&causes);
+        }
+        if let Some(tunnels) = self.tunnels.get() {
+            let mut closed_by = [0; 9];
+            tunnels.closed_by.add_to(&mut closed_by);
+            totals.tunnels_opened += tunnels.opened.get();
+            totals.tunnels_closed += closed_by.iter().sum::<u64>();
+        }
+    }
+
+    fn clear(&self) {
+        self.requests
+            .iter()
+            .filter_map(Lazy::get)
+            .for_each(Row::clear);
+        self.first_byte.clear();
+        self.exchange.clear();
+        if let Some(handshakes) = self.handshakes.get() {
+            handshakes.iter().for_each(Histogram::clear);
+        }
+        if let Some(refusals) = self.refusals.get() {
+            refusals.clear();
+        }
+        if let Some(tunnels) = self.tunnels.get() {
+            tunnels.opened.clear();
+            tunnels.closed_by.clear();
+            tunnels.codes.iter().for_each(Row::clear);
+            tunnels.lifetime.clear();
+            tunnels.flows.iter().for_each(Row::clear);
+        }
+    }
+}
+
+/// A panic while one of these locks is held leaves a value that is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

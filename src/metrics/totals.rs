@@ -1,0 +1,55 @@
+//! The sums that are told at the end of a run.
+
+use std::collections::BTreeMap;
+
+use super::labels::{self, CAUSES, STATUSES};
+use super::thread;
+
+/// The sum over all workers.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Totals {
+    /// Exchanges by the first digit of their status; 0: the client left before one. Those
+    /// that became tunnels are not among them.
+    pub exchanges: [u64; 6],
+    /// Answers of our own that were errors.
+    pub refused: u64,
+    /// Tunnels opened.
+    pub tunnels_opened: u64,
+    /// Tunnels that have ended.
+    pub tunnels_closed: u64,
+    /// Refused handshakes by cause.
+    pub handshakes_refused: BTreeMap<&'static str, u64>,
+}
+
+impl Totals {
+    pub(super) const fn new() -> Totals {
+        Totals {
+            exchanges: [0; 6],
+            refused: 0,
+            tunnels_opened: 0,
+            tunnels_closed: 0,
+            handshakes_refused: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn count_exchanges(&mut self, statuses: &[u64; STATUSES]) {
+        for (place, count) in statuses.iter().enumerate() {
+            if place != labels::status(101) {
+                self.exchanges[labels::status_class(place)] += count;
+            }
+        }
+    }
+
+    pub(super) fn count_refusals(&mut self, causes: &[u64; CAUSES.len()]) {
+        for ((cause, _), count) in CAUSES.iter().zip(causes) {
+            if *count > 0 {
+                *self.handshakes_refused.entry(cause).or_default() += count;
+            }
+        }
+    }
+}
+
+/// The sum over all workers.
+pub fn totals() -> Totals {
+    thread::totals()
+}

@@ -1,0 +1,167 @@
+//! The file with our process id: whole at every moment, and left alone once it has another
+//! process's id.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// A file with our process id. Dropping it removes the file, unless another process has
+/// put its own id there.
+#[derive(Debug)]
+pub struct PidFile {
+    path: PathBuf,
+    /// Beside `path`, until [`PidFile::publish`].
+    temporary: Option<PathBuf>,
+}
+
+impl PidFile {
+    /// Writes the id to a temporary file beside `path`, so that what is wrong with the path
+    /// is known before anything begins.
+    ///
+    /// # Errors
+    /// When the directory cannot be written, or `path` is a directory.
+    pub fn prepare(path: &Path) -> Result<PidFile, PidFileError> {
+        // A directory would only be found out by the rename.
+        if path.is_dir() {
+            return Err(PidFileError::new(path, io::ErrorKind::IsADirectory.into()));
+        }
+        let temporary = temporary(path)
+            .ok_or_else(|| PidFileError::new(path, io::ErrorKind::InvalidFilename.into()))?;
+        write(&temporary).map_err(|error| PidFileError::new(path, error))?;
+        Ok(PidFile {
+            path: path.to_owned(),
+            temporary: Some(temporary),
+        })
+    }
+
+    /// Puts the file in its place, over that of the process that ran before.
+    ///
+    /// # Errors
+    /// When that has become impossible.
+    pub fn publish(&mut self) -> Result<(), PidFileError> {
+        if let Some(temporary) = &self.temporary {
+            std::fs::rename(temporary, &self.path)
+                .map_err(|error| PidFileError::new(&self.path, error))?;
+            self.temporary = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // Nothing to do about failures: a file that stays names a process that is gone.
+        if let Some(temporary) = &self.temporary {
+            let _ = std::fs::remove_file(temporary);
+        } else if std::fs::read_to_string(&self.path).is_ok_and(|found| found == content()) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn content() -> String {
+    format!("{}\n", std::process::id())
+}
+
+fn temporary(path: &Path) -> Option<PathBuf> {
+    let mut name = OsString::from(".");
+    name.push(path.file_name()?);
+    name.push(format!(".{}", std::process::id()));
+    Some(path.with_file_name(name))
+}
+
+fn write(path: &Path) -> io::Result<()> {
+    // With our process id in its name it can only be what a process that is gone has left.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file: File = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path)?;
+    file.write_all(content().as_bytes()).inspect_err(|_| {
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+/// A PID file that cannot be written.
+#[derive(Debug)]
+pub struct PidFileError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl PidFileError {
+    fn new(path: &Path, source: io::Error) -> PidFileError {
+        PidFileError {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+impl fmt::Display for PidFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        write!(f, "cannot write pid_file {path}: {}", self.source)?;
+        f.write_str(match self.source.kind() {
+            io::ErrorKind::NotFound => ": create its directory first",
+            io::ErrorKind::PermissionDenied => ": this user must be able to write its directory",
+            io::ErrorKind::IsADirectory => ": name a file in it",
+            _ => "",
+        })
+    }
+}
+
+impl std::error::Error for PidFileError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<OsString> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().file_name()).collect()
+    }
+
+    #[test]
+    fn it_appears_when_published_and_goes_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sluice.pid");
+        std::fs::write(&path, "1\n").unwrap();
+        let mut file = PidFile::prepare(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
+        file.publish().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content());
+        assert_eq!(names(folder.path()), ["sluice.pid"]);
+        drop(file);
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn one_that_was_never_published_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("sluice.pid");
+        std::fs::write(&path, content()).unwrap();
+        drop(PidFile::prepare(&path).unwrap());
+        assert_eq!(names(folder.path()), ["sluice.pid"]);
+    }
+
+    #[test]
+    fn errors_name_the_path() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path().to_owned(), folder.path().join("none/x.pid")] {
+            let error = PidFile::prepare(&path).unwrap_err().to_string();
+            assert!(error.contains(path.to_str().unwrap()), "{error}");
+        }
+    }
+}

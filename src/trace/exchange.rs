@@ -1,0 +1,215 @@
+//! The part of one exchange in a trace: its ids on the way through, and, where it is sampled,
+//! what its two spans will say: the server span for the client's request, and a client span
+//! from the request's head to the head of its answer.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
+
+use super::context::{TraceParent, is_tracestate, new_span_id};
+use super::export::Finished;
+use super::{Running, finish};
+use crate::config::Scheme;
+use crate::snapshot::Route;
+
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+
+/// An exchange's place in its trace.
+#[derive(Debug)]
+pub struct Trace {
+    /// The server span.
+    server: TraceParent,
+    /// The id of the client span, which is the upstream's parent.
+    upstream: [u8; 8],
+    /// The client's `tracestate` belongs to the trace.
+    keeps_state: bool,
+    recording: Option<Box<Recording>>,
+}
+
+/// What a sampled exchange notes on its way.
+#[derive(Debug)]
+pub(super) struct Recording {
+    pub(super) start: SystemTime,
+    pub(super) started: Instant,
+    /// The client's span that this one is a child of.
+    pub(super) parent: Option<[u8; 8]>,
+    /// The client's span, in a trace that was not continued.
+    pub(super) link: Option<TraceParent>,
+    pub(super) version: Version,
+    pub(super) user_agent: Option<HeaderValue>,
+    /// The request as the upstream sees it, and when its head was ready.
+    pub(super) sent: Option<(Uri, Instant)>,
+    /// When the answer's head was there, or an error of ours in its place.
+    pub(super) answered: Option<Instant>,
+    /// The answer is an error of ours.
+    pub(super) refused: bool,
+}
+
+/// What is known of an exchange at its end.
+#[derive(Debug)]
+pub struct Ended {
+    /// The method.
+    pub method: Method,
+    /// The target, as the client sent it.
+    pub uri: Uri,
+    /// Whether its query may be told.
+    pub with_query: bool,
+    /// The scheme of the listener.
+    pub scheme: Scheme,
+    /// The authority that was asked for.
+    pub host: Option<HeaderValue>,
+    /// The client: its address, and its port where it is the peer.
+    pub client: String,
+    /// The peer; `None` on a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// The route taken.
+    pub route: Option<Arc<Route>>,
+    /// The endpoint that was reached.
+    pub endpoint: Option<Arc<str>>,
+    /// The status of the answer; 101 for a tunnel.
+    pub status: Option<StatusCode>,
+    /// What went wrong: a kind, and details.
+    pub error: Option<(&'static str, Cow<'static, str>)>,
+    /// The request's id.
+    pub request_id: String,
+    /// Bytes of the request's body.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body.
+    pub bytes_out: u64,
+}
+
+/// A sampled exchange that has ended.
+#[derive(Debug)]
+pub(super) struct FinishedExchange {
+    pub(super) server: TraceParent,
+    pub(super) upstream: [u8; 8],
+    pub(super) recording: Box<Recording>,
+    pub(super) ended: Instant,
+    pub(super) about: Ended,
+}
+
+impl Trace {
+    pub(super) fn begin(tracer: &Running, parts: &Parts, peer_is_trusted: bool) -> Trace {
+        let theirs = parent_of(&parts.headers);
+        let continued = theirs.filter(|_| tracer.continues(peer_is_trusted));
+        let server = match &continued {
+            Some(parent) => parent.with_span(new_span_id()),
+            None => TraceParent::begin(|id| tracer.is_sampled(id)),
+        };
+        let keeps_state = continued.is_some() && {
+            let lines = parts.headers.get_all(&TRACESTATE);
+            is_tracestate(lines.iter().map(HeaderValue::as_bytes))
+        };
+        let recording = server.is_sampled().then(|| {
+            let links = continued.is_none() && tracer.links();
+            Box::new(Recording {
+                start: SystemTime::now(),
+                started: Instant::now(),
+                parent: continued.map(|parent| parent.span_id),
+                link: theirs.filter(|_| links),
+                version: parts.version,
+                user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+                sent: None,
+                answered: None,
+                refused: false,
+            })
+        });
+        Trace {
+            server,
+            upstream: new_span_id(),
+            keeps_state,
+            recording,
+        }
+    }
+
+    /// Whether its spans are exported.
+    pub fn is_sampled(&self) -> bool {
+        self.recording.is_some()
+    }
+
+    /// The server span, which a tunnel links to.
+    pub fn server(&self) -> TraceParent {
+        self.server
+    }
+
+    /// What the upstream is told: our client span is its parent.
+    fn for_upstream(&self) -> [u8; super::context::LENGTH] {
+        self.server.with_span(self.upstream).to_bytes()
+    }
+
+    /// Takes out of a request's fields what the client said and does not hold for the
+    /// upstream. Unless [`Trace::write`] is to follow, our own parent takes its place.
+    pub fn propagate(&self, fields: &mut HeaderMap, written_later: bool) {
+        fields.remove(&TRACEPARENT);
+        if !self.keeps_state {
+            fields.remove(&TRACESTATE);
+        }
+        if !written_later && let Ok(parent) = HeaderValue::from_bytes(&self.for_upstream()) {
+            fields.insert(&TRACEPARENT, parent);
+        }
+    }
+
+    /// Writes our `traceparent` behind the other lines of a head; `field` writes one line.
+    pub fn write(&self, out: &mut Vec<u8>, field: impl Fn(&mut Vec<u8>, &[u8], &[u8])) {
+        field(out, TRACEPARENT.as_str().as_bytes(), &self.for_upstream());
+    }
+
+    /// The request is about to go to an upstream.
+    pub fn sending(&mut self, uri: &Uri) {
+        if let Some(recording) = &mut self.recording {
+            recording.sent = Some((uri.clone(), Instant::now()));
+        }
+    }
+
+    /// The head of an answer is there, the upstream's or one of ours.
+    pub fn answered(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.answered.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// The answer is going to be an error of ours.
+    pub fn refused(&mut self) {
+        if let Some(recording) = &mut self.recording {
+            recording.refused = true;
+        }
+    }
+
+    /// The exchange has ended. `about` is called only where it was sampled.
+    pub fn end(&mut self, about: impl FnOnce() -> Ended) {
+        let Some(recording) = self.recording.take() else {
+            return;
+        };
+        finish(|| {
+            Finished::Exchange(Box::new(FinishedExchange {
+                server: self.server,
+                upstream: self.upstream,
+                recording,
+                ended: Instant::now(),
+                about: about(),
+            }))
+        });
+    }
+}
+
+impl Running {
+    /// Whether the client's span is linked from a trace that does not continue its own.
+    fn links(&self) -> bool {
+        self.parent != crate::config::ParentRule::Ignore
+    }
+}
+
+/// The client's `traceparent`, if there is exactly one line and it is valid.
+fn parent_of(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut lines = headers.get_all(&TRACEPARENT).iter();
+    match (lines.next(), lines.next()) {
+        (Some(only), None) => TraceParent::parse(only.as_bytes()),
+        _ => None,
+    }
+}

@@ -1,0 +1,219 @@
+//! A live tunnel leaves this process: its task comes to rest, gives up both sockets and
+//! what it knows, and is gone without a word to either peer and without a record. Where the
+//! parcel goes, and how, is decided above; nobody took it: [`Parcel::restore`].
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::fmt;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::resume::{self, Resume};
+use super::state::{IdentityState, SettingsState, SideState, TunnelState, unix_micros};
+use super::{ClosedBy, Side, Tunnel, TunnelHandle, registry};
+use crate::metrics;
+
+thread_local! {
+    static SINK: RefCell<Option<UnboundedSender<Export>>> = const { RefCell::new(None) };
+}
+
+/// What a tunnel holds besides its sockets: leases, permits.
+pub type Guard = Box<dyn Any + Send>;
+
+/// What became of a tunnel that was asked to leave.
+#[derive(Debug)]
+pub enum Export {
+    /// It has left.
+    Parcel(Box<Parcel>),
+    /// The tunnel of this number stays and comes to its end here, for this reason.
+    Stays(u64, &'static str),
+}
+
+/// A tunnel in pieces. Dropping it closes this process's descriptors, which ends the
+/// connections unless another process holds them, and lets the guard go.
+pub struct Parcel {
+    /// The client's connection.
+    pub client: OwnedFd,
+    /// The upstream's connection.
+    pub upstream: OwnedFd,
+    /// Everything else about the tunnel.
+    pub state: TunnelState,
+    /// What was received and not yet written: from the client, and from the upstream. Up to
+    /// a few hundred KiB each.
+    pub spill: [Vec<u8>; 2],
+    handle: Arc<TunnelHandle>,
+    pub(super) guard: Guard,
+}
+
+impl fmt::Debug for Parcel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parcel")
+            .field("client", &self.client)
+            .field("upstream", &self.upstream)
+            .field("state", &self.state)
+            .field("spill", &self.spill.each_ref().map(Vec::len))
+            .finish_non_exhaustive()
+    }
+}
+
+impl Parcel {
+    /// Lets the tunnel go on in this process, on the current thread, as if it had not left.
+    /// It is not asked again before [`registry::end_export`]. When it fails the connections
+    /// are closed, and the record says so.
+    pub fn restore(self) -> io::Result<Arc<TunnelHandle>> {
+        let handle = self.handle;
+        let restored = resume::restore(Resume {
+            client: self.client,
+            upstream: self.upstream,
+            state: self.state,
+            spill: self.spill,
+            settings: handle.settings(),
+            identity: handle.identity.clone(),
+            guard: self.guard,
+            report: handle.report,
+        });
+        if restored.is_err() {
+            report_loss(handle);
+        }
+        restored
+    }
+}
+
+/// Where the tunnels of this thread send themselves from now on.
+pub(super) fn send_to(sink: Option<UnboundedSender<Export>>) {
+    SINK.set(sink);
+}
+
+/// Answers that the tunnel stays.
+pub(super) fn stays(id: u64, why: &'static str) {
+    let _ = SINK.try_with(|sink| {
+        if let Some(sink) = &*sink.borrow() {
+            // Nobody who listens: it stays all the same.
+            let _ = sink.send(Export::Stays(id, why));
+        }
+    });
+}
+
+/// Sends the parcel off; where nobody listens the tunnel goes on.
+fn send(parcel: Box<Parcel>) {
+    let returned = SINK.with_borrow(|sink| match sink {
+        Some(sink) => match sink.send(Export::Parcel(parcel)) {
+            Err(error) => Some(error.0),
+            Ok(()) => None,
+        },
+        None => Some(Export::Parcel(parcel)),
+    });
+    if let Some(Export::Parcel(parcel)) = returned {
+        let id = parcel.state.id;
+        if let Err(error) = parcel.restore() {
+            tracing::warn!(tunnel = id, %error, "a tunnel that was not wanted is lost");
+        }
+    }
+}
+
+/// A tunnel that has left and cannot go on anywhere.
+#[cold]
+fn report_loss(handle: Arc<TunnelHandle>) {
+    // Its end counts what it moved once more.
+    metrics::tunnel_came(&handle);
+    let mut journal = super::Journal::new(handle);
+    journal.ended(ClosedBy::Error, Some("hand-over failed"));
+    journal.report();
+}
+
+impl<G: Send + 'static> Tunnel<G> {
+    /// Why the tunnel cannot leave, if so. Else it is ready to: nothing is in a pipe.
+    pub(super) fn must_stay(&mut self) -> Option<&'static str> {
+        let directions = [&self.up, &self.down];
+        let ordered = self.journal.closing || self.journal.handle.order().is_some();
+        if ordered || directions.iter().any(|direction| direction.is_closing()) {
+            return Some("it is being closed");
+        }
+        if directions.iter().any(|direction| direction.has_lost_sink()) {
+            return Some("one side is gone");
+        }
+        if self.journal.is_ending() {
+            return Some("it is coming to its end");
+        }
+        if self.has_ended() {
+            return Some("it has ended");
+        }
+        for (direction, sink) in [
+            (&mut self.up, Side::Upstream),
+            (&mut self.down, Side::Client),
+        ] {
+            if let Err(error) = direction.leave_pipe() {
+                self.journal.failed(sink, &error);
+                return Some("its pipe cannot be emptied");
+            }
+        }
+        None
+    }
+
+    /// Takes the tunnel apart and sends it off; [`Tunnel::must_stay`] said nothing.
+    pub(super) fn leave(mut self) {
+        let handle = self.journal.handle.clone();
+        let mut state = self.state();
+        if let Some(ages) = registry::leave(&handle) {
+            state.clock = ages.clock;
+            [state.client.pulse, state.upstream.pulse] = ages.pulses;
+        }
+        metrics::tunnel_left(&handle);
+        let spill = [self.up.take_spill(), self.down.take_spill()];
+        let Tunnel {
+            client,
+            upstream,
+            guard,
+            ..
+        } = self;
+        // What is boxed already stays in its box, however often the tunnel moves.
+        let guard: Guard = Box::new(guard);
+        let guard = match guard.downcast::<Guard>() {
+            Ok(guard) => *guard,
+            Err(guard) => guard,
+        };
+        match (client.into_fd(), upstream.into_fd()) {
+            (Ok(client), Ok(upstream)) => send(Box::new(Parcel {
+                client,
+                upstream,
+                state,
+                spill,
+                handle,
+                guard,
+            })),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(tunnel = handle.id, %error, "a socket could not be given up");
+                stays(handle.id, "a socket could not be given up");
+                report_loss(handle);
+            }
+        }
+    }
+
+    fn state(&mut self) -> TunnelState {
+        let journal = &self.journal;
+        let handle = &journal.handle;
+        let side = |direction: &super::Direction, side| SideState {
+            scanner: direction.scanner().state(),
+            flow: direction.flow(),
+            close: journal.close_of(side),
+            counters: handle.counters(side).tally(),
+            pings: journal.pings(side),
+            pulse: Default::default(),
+        };
+        TunnelState {
+            id: handle.id,
+            identity: IdentityState::of(&handle.identity),
+            settings: SettingsState::of(&handle.settings()),
+            age: u64::try_from(handle.opened.elapsed().as_micros()).unwrap_or(0),
+            written: unix_micros(),
+            ended_by: journal.ended_by_side(),
+            secret: journal.secret(),
+            clock: Default::default(),
+            client: side(&self.up, Side::Client),
+            upstream: side(&self.down, Side::Upstream),
+        }
+    }
+}

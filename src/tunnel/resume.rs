@@ -1,0 +1,84 @@
+//! A tunnel goes on where another process, or this one, left it: in the middle of a frame,
+//! of a closing handshake, of our own Ping's answer.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use super::journal::Journal;
+use super::pump::Direction;
+use super::state::TunnelState;
+use super::{Side, Task, Tunnel, TunnelHandle, TunnelIdentity, TunnelReport, registry};
+use crate::config::WebSocketConfig;
+use crate::io::Io;
+use crate::metrics;
+
+/// Everything a tunnel goes on with.
+#[derive(Debug)]
+pub struct Resume<G> {
+    /// The client's connection.
+    pub client: OwnedFd,
+    /// The upstream's connection.
+    pub upstream: OwnedFd,
+    /// Where it stopped.
+    pub state: TunnelState,
+    /// What is still to be written: from the client, and from the upstream.
+    pub spill: [Vec<u8>; 2],
+    /// The route's settings, or those of `state`.
+    pub settings: Arc<WebSocketConfig>,
+    /// Whose tunnel it is, made of what `state` says.
+    pub identity: Box<TunnelIdentity>,
+    /// Dropped behind the report: leases, permits.
+    pub guard: G,
+    /// Called once, on the worker's thread, when the tunnel has ended.
+    pub report: fn(&TunnelReport<'_>),
+}
+
+/// Lets a tunnel go on as a task of the current thread's runtime; must be called inside
+/// that runtime, on the worker's thread. Every clock goes on to run; settings other than the
+/// tunnel has lived under come to it as [`Review::Settings`](registry::Review) do.
+///
+/// Fails where the state contradicts itself, see [`TunnelState::check`], and where a
+/// descriptor is not a stream socket or cannot be waited for. No byte was moved then.
+pub fn resume<G: Send + Unpin + 'static>(parts: Resume<G>) -> io::Result<Arc<TunnelHandle>> {
+    start(parts, false)
+}
+
+/// The same where it was: the registry does not ask it to leave a second time.
+pub(super) fn restore<G: Send + Unpin + 'static>(
+    parts: Resume<G>,
+) -> io::Result<Arc<TunnelHandle>> {
+    start(parts, true)
+}
+
+fn start<G: Send + Unpin + 'static>(
+    parts: Resume<G>,
+    asked: bool,
+) -> io::Result<Arc<TunnelHandle>> {
+    let state = &parts.state;
+    state.check(&parts.spill)?;
+    let [from_client, from_upstream] = parts.spill;
+    let mut up = Direction::restore(Side::Client, state, !from_client.is_empty())?;
+    let mut down = Direction::restore(Side::Upstream, state, !from_upstream.is_empty())?;
+    up.refill(from_client);
+    down.refill(from_upstream);
+    let (client, upstream) = (Io::from_fd(parts.client)?, Io::from_fd(parts.upstream)?);
+    let lived = if state.settings.same(&parts.settings) {
+        parts.settings.clone()
+    } else {
+        Arc::new(state.settings.settings())
+    };
+    let handle = TunnelHandle::restore(state, parts.identity, lived, parts.report);
+    let handle = Arc::new(handle);
+    registry::adopt(&handle, state, &parts.settings, asked);
+    metrics::tunnel_came(&handle);
+    tokio::spawn(Task(Some(Tunnel {
+        client,
+        upstream,
+        up,
+        down,
+        journal: Journal::restore(handle.clone(), state),
+        guard: parts.guard,
+    })));
+    Ok(handle)
+}

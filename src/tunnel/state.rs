@@ -1,0 +1,312 @@
+//! A live tunnel as it travels to another process: plain values that describe themselves,
+//! for JSON. Who fills them in and takes them back stands beside what they describe: the
+//! scanner in `frame`, a direction in `pump`, Pings in `journal`, clocks in `registry`.
+//!
+//! What comes from outside is checked in full before anything is built of it. A field that
+//! a later version adds has a default here; one that this version does not know is passed
+//! over. Flags that can only be set in a tunnel on its way to its end are not here: such a
+//! tunnel stays where it is.
+
+mod check;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+pub use self::check::StateError;
+pub(super) use self::check::require;
+use super::counters::Tally;
+use super::frame::Side;
+use super::identity::{IdentityParts, TunnelIdentity};
+use crate::config::WebSocketConfig;
+
+/// The longest setting in milliseconds, a thousand years.
+const LONGEST: u64 = 1000 * 366 * 24 * 3600 * 1000;
+/// Time under way that is believed: clocks may be set in between.
+const LONGEST_WAY: Duration = Duration::from_secs(60);
+
+/// Everything about a tunnel but its sockets and the bytes still to be written.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TunnelState {
+    /// The tunnel's number, unique in the process.
+    pub id: u64,
+    /// Whose it is.
+    pub identity: IdentityState,
+    /// The settings that it has lived under.
+    pub settings: SettingsState,
+    /// Since its opening, in microseconds.
+    pub(super) age: u64,
+    /// When this was written down, in microseconds since 1970; 0 is unknown.
+    #[serde(default)]
+    pub(super) written: u64,
+    /// Who was the first to send a Close or to end its stream.
+    #[serde(default)]
+    pub(super) ended_by: Option<Side>,
+    /// What the payload of our Pings begins with; none where no Ping has passed.
+    #[serde(default)]
+    pub(super) secret: Option<u64>,
+    pub(super) clock: ClockState,
+    /// What comes from the client, and what is known of it.
+    pub(super) client: SideState,
+    /// The same of the upstream.
+    pub(super) upstream: SideState,
+}
+
+/// Whose tunnel it is, see [`TunnelIdentity`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityState {
+    /// The request id.
+    pub request_id: String,
+    /// The route's name.
+    pub route: String,
+    /// The upstream's name.
+    pub upstream: String,
+    /// The endpoint's address.
+    pub endpoint: String,
+    /// The client's address.
+    pub client: String,
+    /// The host asked for.
+    pub host: String,
+    /// The path asked for.
+    pub path: String,
+    /// The negotiated subprotocol.
+    #[serde(default)]
+    pub subprotocol: Option<String>,
+    /// The handshake's Origin.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// The span of its handshake; empty where it is not traced.
+    #[serde(default)]
+    pub traceparent: String,
+}
+
+/// What a tunnel needs of its route's settings; times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SettingsState {
+    #[serde(default)]
+    idle_timeout: Option<u64>,
+    #[serde(default)]
+    max_age: Option<u64>,
+    max_age_jitter: f64,
+    #[serde(default)]
+    ping_interval: Option<u64>,
+    ping_timeout: u64,
+    half_close_timeout: u64,
+    close_timeout: u64,
+    strict: bool,
+}
+
+/// What is due for the tunnel as a whole, each in tenths of a second from now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ClockState {
+    /// The end of its life.
+    #[serde(default)]
+    pub(super) max_age: Option<u32>,
+    /// TCP keep-alive; none once it is on.
+    #[serde(default)]
+    pub(super) keep_alive: Option<u32>,
+    /// The half-close deadline.
+    #[serde(default)]
+    pub(super) half_close: Option<u32>,
+}
+
+/// One side: the direction that comes from it, and the Pings to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SideState {
+    pub(super) scanner: ScannerState,
+    pub(super) flow: FlowState,
+    /// The Close that it sent.
+    #[serde(default)]
+    pub(super) close: Option<CloseState>,
+    pub(super) counters: Tally,
+    pub(super) pings: PingState,
+    pub(super) pulse: PulseState,
+}
+
+/// Where the frame scanner stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ScannerState {
+    pub(super) left: u64,
+    pub(super) pending: Vec<u8>,
+    pub(super) in_header: bool,
+    pub(super) fin: bool,
+    pub(super) opcode: u8,
+    pub(super) open: bool,
+    pub(super) text: bool,
+}
+
+/// The flags of the direction that comes from a side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct FlowState {
+    pub(super) observing: bool,
+    pub(super) holding: bool,
+    pub(super) bulk: bool,
+    /// A Ping of ours is to be sent to the other side.
+    pub(super) ping_due: bool,
+    pub(super) eof: bool,
+    pub(super) done: bool,
+}
+
+/// A Close frame; an empty one has no code.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct CloseState {
+    #[serde(default)]
+    pub(super) code: Option<u16>,
+    #[serde(default)]
+    pub(super) reason: String,
+}
+
+/// Pings to a side.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PingState {
+    /// The number of our last one.
+    pub(super) sequence: u32,
+    /// Of the last one, anybody's; 0 when it is answered.
+    pub(super) hash: u32,
+    /// Microseconds since that passed.
+    pub(super) age: u32,
+    /// How many of ours were written, modulo 256.
+    pub(super) sent: u8,
+    /// Bytes of the answers to ours, modulo 2^32.
+    pub(super) swallowed: u32,
+    /// The last round trip in microseconds; 0 is unknown.
+    pub(super) rtt: u32,
+}
+
+/// What the clock knows of a side; times in tenths of a second before now.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PulseState {
+    pub(super) heard: u32,
+    pub(super) active: u32,
+    /// When our unanswered Ping was written.
+    #[serde(default)]
+    pub(super) pinged: Option<u32>,
+    /// The count of our Pings when last looked at.
+    pub(super) pings: u8,
+    /// A Ping was asked for and is not written yet.
+    pub(super) asked: bool,
+}
+
+impl TunnelState {
+    pub(super) fn side(&self, side: Side) -> &SideState {
+        match side {
+            Side::Client => &self.client,
+            Side::Upstream => &self.upstream,
+        }
+    }
+
+    /// How long the state has been under way. That time counts for every clock.
+    pub(super) fn under_way(&self) -> Duration {
+        if self.written == 0 {
+            return Duration::ZERO;
+        }
+        Duration::from_micros(unix_micros().saturating_sub(self.written)).min(LONGEST_WAY)
+    }
+
+    /// The same in whole tenths of a second.
+    pub(super) fn tenths_under_way(&self) -> u32 {
+        (self.under_way().as_millis() / 100) as u32
+    }
+}
+
+/// Microseconds since 1970.
+pub(super) fn unix_micros() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros() as u64)
+}
+
+impl IdentityState {
+    pub(super) fn of(identity: &TunnelIdentity) -> IdentityState {
+        IdentityState {
+            request_id: identity.request_id().to_owned(),
+            route: identity.route().to_string(),
+            upstream: identity.upstream().to_string(),
+            endpoint: identity.endpoint().to_string(),
+            client: identity.client().to_owned(),
+            host: identity.host().to_owned(),
+            path: identity.path().to_owned(),
+            subprotocol: identity.subprotocol().map(str::to_owned),
+            origin: identity.origin().map(str::to_owned),
+            traceparent: identity.traceparent().to_owned(),
+        }
+    }
+
+    /// The identity with names of its own.
+    pub fn identity(&self) -> Box<TunnelIdentity> {
+        self.identity_with(
+            self.route.as_str().into(),
+            self.upstream.as_str().into(),
+            self.endpoint.as_str().into(),
+        )
+    }
+
+    /// The identity with the names that the configuration in force shares.
+    pub fn identity_with(
+        &self,
+        route: Arc<str>,
+        upstream: Arc<str>,
+        endpoint: Arc<str>,
+    ) -> Box<TunnelIdentity> {
+        TunnelIdentity::new(IdentityParts {
+            request_id: &self.request_id,
+            route,
+            upstream,
+            endpoint,
+            client: &self.client,
+            host: &self.host,
+            path: &self.path,
+            subprotocol: self.subprotocol.as_deref(),
+            origin: self.origin.as_deref(),
+            traceparent: &self.traceparent,
+        })
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).map_or(LONGEST, |millis| millis.min(LONGEST))
+}
+
+impl SettingsState {
+    pub(super) fn of(settings: &WebSocketConfig) -> SettingsState {
+        SettingsState {
+            idle_timeout: settings.idle_timeout.map(millis),
+            max_age: settings.max_age.map(millis),
+            max_age_jitter: settings.max_age_jitter,
+            ping_interval: settings.ping_interval.map(millis),
+            ping_timeout: millis(settings.ping_timeout),
+            half_close_timeout: millis(settings.half_close_timeout),
+            close_timeout: millis(settings.close_timeout),
+            strict: settings.strict,
+        }
+    }
+
+    /// Settings to go on with where the route is not configured any more; what only matters
+    /// before the 101 has its default.
+    pub fn settings(&self) -> WebSocketConfig {
+        WebSocketConfig {
+            idle_timeout: self.idle_timeout.map(Duration::from_millis),
+            max_age: self.max_age.map(Duration::from_millis),
+            max_age_jitter: self.max_age_jitter,
+            ping_interval: self.ping_interval.map(Duration::from_millis),
+            ping_timeout: Duration::from_millis(self.ping_timeout),
+            half_close_timeout: Duration::from_millis(self.half_close_timeout),
+            close_timeout: Duration::from_millis(self.close_timeout),
+            strict: self.strict,
+            ..WebSocketConfig::default()
+        }
+    }
+
+    /// Whether `settings` say the same.
+    pub(super) fn same(&self, settings: &WebSocketConfig) -> bool {
+        let other = SettingsState::of(settings);
+        // A decimal fraction may not come back to the last bit.
+        let jitter = self.max_age_jitter - other.max_age_jitter;
+        jitter.abs() < 1e-9
+            && SettingsState {
+                max_age_jitter: self.max_age_jitter,
+                ..other
+            } == *self
+    }
+}

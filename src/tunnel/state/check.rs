@@ -1,0 +1,170 @@
+//! What must hold of a state before a tunnel is built of it; the parts say the rest when they
+//! are restored. Every refusal names the field.
+
+use std::fmt;
+
+use super::super::encode::MAX_REASON;
+use super::super::frame::Side;
+use super::super::handle::next_id;
+use super::super::pump::Direction;
+use super::{LONGEST, SettingsState, TunnelState};
+
+/// What any count may be at most: enough for centuries, and what every JSON reader can hold.
+const MOST: u64 = 1 << 53;
+/// One byte that is not UTF-8 becomes three in a reason.
+const LONGEST_REASON: usize = 3 * MAX_REASON;
+
+/// Why a state is not taken: which field contradicts what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateError {
+    /// Of which side's state the field is a part.
+    pub side: Option<Side>,
+    /// The field, by its path.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+impl fmt::Display for StateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let side = match self.side {
+            Some(Side::Client) => "client.",
+            Some(Side::Upstream) => "upstream.",
+            None => "",
+        };
+        write!(
+            f,
+            "the state of a tunnel: {side}{}: {}",
+            self.field, self.problem
+        )
+    }
+}
+
+impl std::error::Error for StateError {}
+
+impl From<StateError> for std::io::Error {
+    fn from(error: StateError) -> Self {
+        std::io::Error::new(std::io::ErrorKind::InvalidData, error)
+    }
+}
+
+/// Fails with the field's name where `valid` is false.
+pub(in crate::tunnel) fn require(
+    valid: bool,
+    side: Option<Side>,
+    field: &'static str,
+    problem: &'static str,
+) -> Result<(), StateError> {
+    if valid {
+        return Ok(());
+    }
+    Err(StateError {
+        side,
+        field,
+        problem,
+    })
+}
+
+impl TunnelState {
+    /// Whether a tunnel can go on from here; `spill` is what belongs to it. Its number must
+    /// have been reserved, see [`reserve_ids`](crate::tunnel::reserve_ids). Nothing that passes
+    /// makes [`resume`](crate::tunnel::resume) fail, but a socket may.
+    pub fn check(&self, spill: &[Vec<u8>; 2]) -> Result<(), StateError> {
+        require(
+            (1..next_id()).contains(&self.id),
+            None,
+            "id",
+            "was not reserved",
+        )?;
+        require(self.age < MOST, None, "age", "is too large")?;
+        self.settings.check()?;
+        for side in [Side::Client, Side::Upstream] {
+            self.check_side(side)?;
+            Direction::restore(side, self, !spill[side as usize].is_empty())?;
+        }
+        let (client, upstream) = (&self.client, &self.upstream);
+        require(
+            !(client.flow.done && upstream.flow.done),
+            None,
+            "flow.done",
+            "both directions have ended",
+        )?;
+        require(
+            client.close.is_none() || upstream.close.is_none(),
+            None,
+            "close",
+            "the closing handshake is complete",
+        )?;
+        let begun = [client, upstream]
+            .iter()
+            .any(|side| side.flow.eof || side.close.is_some());
+        require(
+            begun == self.ended_by.is_some(),
+            None,
+            "ended_by",
+            "does not agree with what the sides have done",
+        )
+    }
+
+    fn check_side(&self, side: Side) -> Result<(), StateError> {
+        let state = self.side(side);
+        let tally = &state.counters;
+        let counts = [
+            tally.bytes,
+            tally.frames,
+            tally.text,
+            tally.binary,
+            tally.text_bytes,
+            tally.binary_bytes,
+        ];
+        require(
+            counts.iter().all(|count| *count < MOST),
+            Some(side),
+            "counters",
+            "a count is too large",
+        )?;
+        let pings = &state.pings;
+        require(
+            self.secret.is_some() || (pings.sequence == 0 && pings.hash == 0),
+            None,
+            "secret",
+            "is missing though Pings have passed",
+        )?;
+        require(
+            state
+                .close
+                .as_ref()
+                .is_none_or(|close| close.reason.len() <= LONGEST_REASON),
+            Some(side),
+            "close.reason",
+            "is too long",
+        )
+    }
+}
+
+impl SettingsState {
+    fn check(&self) -> Result<(), StateError> {
+        let times = [
+            ("settings.idle_timeout", self.idle_timeout),
+            ("settings.max_age", self.max_age),
+            ("settings.ping_interval", self.ping_interval),
+            ("settings.ping_timeout", Some(self.ping_timeout)),
+            ("settings.half_close_timeout", Some(self.half_close_timeout)),
+            ("settings.close_timeout", Some(self.close_timeout)),
+        ];
+        for (field, millis) in times {
+            require(
+                millis.is_none_or(|millis| millis <= LONGEST),
+                None,
+                field,
+                "is too long",
+            )?;
+        }
+        require(
+            (0.0..=1.0).contains(&self.max_age_jitter),
+            None,
+            "settings.max_age_jitter",
+            "is not a share",
+        )
+    }
+}

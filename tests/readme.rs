@@ -8,8 +8,8 @@ use clap::Parser;
 use serde_json::Value as Json;
 use sluice::cli::Arguments;
 use sluice::config::{
-    self, Config, DrainConfig, HttpConfig, ListenAddress, LogConfig, ResolverConfig, RouteTimeouts,
-    Scheme, UpstreamConfig, WebSocketConfig,
+    self, Config, DrainConfig, HttpConfig, ListenAddress, LogConfig, ReloadConfig, ResolverConfig,
+    RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
 
 const README: &str = include_str!("../README.md");
@@ -55,7 +55,10 @@ fn documented() -> BTreeMap<String, Option<&'static str>> {
     let markers = README
         .lines()
         .filter(|line| line.starts_with("<!-- defaults: "));
-    let mut documented = BTreeMap::from([("workers".to_owned(), Some("\"auto\""))]);
+    let mut documented = BTreeMap::from([
+        ("pid_file".to_owned(), Some("\"off\"")),
+        ("workers".to_owned(), Some("\"auto\"")),
+    ]);
     for marker in markers {
         let sections = marker
             .trim_start_matches("<!-- defaults: ")
@@ -105,16 +108,20 @@ fn schema_keys() -> BTreeMap<String, Option<Json>> {
             visit(schema, at, root, keys);
         }
     }
-    const TABLES: [&str; 10] = [
+    const TABLES: [&str; 14] = [
+        "admin",
         "drain",
         "http",
         "listen",
         "log",
+        "reload",
         "resolver",
         "route",
         "route.request_headers",
         "route.response_headers",
         "route.timeouts",
+        "trace",
+        "upgrade",
         "upstream",
     ];
     let schema = config::schema::schema();
@@ -129,6 +136,7 @@ fn schema_keys() -> BTreeMap<String, Option<Json>> {
 #[test]
 fn the_tables_have_every_key_with_its_default() {
     assert!(README.contains("`workers` (default `\"auto\"`"));
+    assert!(README.contains("`pid_file` (default `\"off\"`"));
     let documented = documented();
     let schema = schema_keys();
     let names = |keys: BTreeSet<&String>| keys.into_iter().cloned().collect::<Vec<_>>();
@@ -177,7 +185,9 @@ fn the_tables_written_as_toml_change_nothing() {
     let route = written("route");
     let route: Vec<&str> = route.lines().filter(inapplicable).collect();
     let mut source = "workers = \"auto\"\n".to_owned();
-    for section in ["log", "http", "drain", "resolver"] {
+    for section in [
+        "log", "http", "drain", "resolver", "reload", "upgrade", "trace",
+    ] {
         source.push_str(&format!("[{section}]\n{}", written(section)));
     }
     let listen = written("listen");
@@ -207,6 +217,9 @@ fn the_tables_written_as_toml_change_nothing() {
     assert_eq!(full.log, LogConfig::default());
     assert_eq!(full.drain, DrainConfig::default());
     assert_eq!(full.resolver, ResolverConfig::default());
+    assert_eq!(full.reload, ReloadConfig::default());
+    assert_eq!(full.upgrade, UpgradeConfig::default());
+    assert_eq!(full.trace, TraceConfig::default());
     assert_eq!(full.listeners[0].scheme, Scheme::default());
     let unix = ListenAddress::Unix {
         path: "/x".into(),

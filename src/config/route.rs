@@ -1,0 +1,168 @@
+//! One `[[route]]`: what it takes, what it does with it, and what it changes on the way.
+//! Its rules for tunnels are in `websocket`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, StatusCode};
+
+use super::WebSocketConfig;
+
+/// One `[[route]]` block.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RouteConfig {
+    /// `name`; by default made from what the route matches. Unique.
+    pub name: String,
+    /// The 1-based line of the route's `[[route]]` header in the file; 0 without a file.
+    pub line: usize,
+    /// What a request must look like to take this route.
+    pub matches: RouteMatch,
+    /// What happens to a request that took it.
+    pub action: Action,
+    /// What becomes of the matched path prefix. Default: kept.
+    pub rewrite: PathRewrite,
+    /// The Host that the upstream sees. Default: the client's, with its port.
+    pub host: HostPolicy,
+    /// Changes to the request's header fields, after ours were added.
+    pub request_headers: HeaderEdits,
+    /// Changes to the response's header fields.
+    pub response_headers: HeaderEdits,
+    /// Deadlines of an exchange; none of them outlives a 101.
+    pub timeouts: RouteTimeouts,
+    /// Largest request body in bytes. Default: unlimited.
+    pub max_body: Option<u64>,
+    /// Origin policy and tunnel settings.
+    pub websocket: Arc<WebSocketConfig>,
+}
+
+impl RouteConfig {
+    /// Whether the other one does the same, wherever it stands in its file.
+    pub fn equals(&self, other: &RouteConfig) -> bool {
+        let moved = RouteConfig {
+            line: self.line,
+            ..other.clone()
+        };
+        *self == moved
+    }
+}
+
+/// The conditions of a route; all of them must hold.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RouteMatch {
+    /// Any of these; empty means every host.
+    pub hosts: Vec<HostPattern>,
+    /// Default: the prefix `/`.
+    pub path: PathPattern,
+    /// Any of these; empty means every method.
+    pub methods: Vec<Method>,
+    /// All of these.
+    pub headers: Vec<HeaderMatch>,
+    /// `Some(true)`: only WebSocket handshakes; `Some(false)`: everything else.
+    pub websocket: Option<bool>,
+}
+
+/// A host condition, lower-case, without a port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// Exactly this host.
+    Exact(String),
+    /// `*.example.com`: one or more labels in front of this suffix, held without `*.`.
+    Suffix(String),
+}
+
+/// A path condition, compared with the normalised path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// Exactly this path.
+    Exact(String),
+    /// This path or anything below it on a segment border; held without a trailing slash,
+    /// so `/` is held as the empty string.
+    Prefix(String),
+}
+
+impl Default for PathPattern {
+    fn default() -> Self {
+        PathPattern::Prefix(String::new())
+    }
+}
+
+/// A condition on a request header field.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HeaderMatch {
+    /// The field's name.
+    pub name: HeaderName,
+    /// The exact value of its only line; `None`: present is enough.
+    pub value: Option<HeaderValue>,
+}
+
+/// What a route does with its requests.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Forward to this upstream, a key of [`Config::upstreams`].
+    Upstream(String),
+    /// Answer at once.
+    Respond {
+        /// Status of the answer.
+        status: StatusCode,
+        /// Body, sent as `text/plain; charset=utf-8`.
+        body: String,
+    },
+    /// Redirect to another URL.
+    Redirect {
+        /// 301, 302, 303, 307 or 308. Default: 308.
+        status: StatusCode,
+        /// The target; `{scheme}`, `{host}`, `{path}` and `{query}` stand for the request's
+        /// (`{query}` includes its `?`).
+        to: String,
+    },
+}
+
+/// What becomes of the path prefix that a route matched.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum PathRewrite {
+    /// The path is sent as it was matched, in normal form: see `route::path`.
+    #[default]
+    Keep,
+    /// The matched prefix is replaced; `strip_prefix = true` is the empty replacement.
+    /// Held without a trailing slash.
+    ReplacePrefix(String),
+}
+
+/// The Host that an upstream is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum HostPolicy {
+    /// What the client sent, with its port.
+    #[default]
+    Preserve,
+    /// This value.
+    Set(HeaderValue),
+}
+
+/// Changes to header fields: removed first, then set, then added.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HeaderEdits {
+    /// Names to remove.
+    pub remove: Vec<HeaderName>,
+    /// Fields to replace.
+    pub set: Vec<(HeaderName, HeaderValue)>,
+    /// Lines to append.
+    pub add: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// `[route.timeouts]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RouteTimeouts {
+    /// From the request's last byte sent to the response's head. Default: 60 s.
+    pub response_head: Duration,
+    /// Longest silence inside a response body. Default: 5 min.
+    pub response_idle: Duration,
+}
+
+impl Default for RouteTimeouts {
+    fn default() -> Self {
+        RouteTimeouts {
+            response_head: Duration::from_secs(60),
+            response_idle: Duration::from_secs(300),
+        }
+    }
+}

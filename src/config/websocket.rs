@@ -1,0 +1,112 @@
+//! `[route.websocket]`: who may open a tunnel, and how long it is kept.
+
+use std::time::Duration;
+
+/// `[route.websocket]`: who may open a tunnel and how it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WebSocketConfig {
+    /// Which origins may connect. Default: same-origin.
+    pub origin: OriginRule,
+    /// What happens to a handshake without `Origin`, which no browser sends. Default: allow.
+    pub missing_origin: MissingOrigin,
+    /// From the handshake sent to its answer. Default: 10 s.
+    pub handshake_timeout: Duration,
+    /// Accept a 101 that breaks RFC 6455 section 4.1; each one is logged. Default: false.
+    pub accept_invalid_101: bool,
+    /// Silence in both directions after which the tunnel is closed; noticed up to 1/64 late,
+    /// between 1 s and 30 s. `None`: never. Default: 1 h.
+    pub idle_timeout: Option<Duration>,
+    /// Longest life of a tunnel. Default: unlimited.
+    pub max_age: Option<Duration>,
+    /// Share of `max_age` by which it is shortened at random, 0 to 1. Default: 0.1.
+    pub max_age_jitter: f64,
+    /// Silence of one side after which it is sent a Ping. Default: off.
+    pub ping_interval: Option<Duration>,
+    /// How long that side may stay silent after the Ping. Default: 20 s.
+    pub ping_timeout: Duration,
+    /// After one direction has ended, how long the other may go on. Default: 30 s.
+    pub half_close_timeout: Duration,
+    /// How long a peer may take to answer a Close that sluice sent. Default: 5 s.
+    pub close_timeout: Duration,
+    /// Close with 1002 what is not valid framing instead of relaying it unseen.
+    /// Default: false.
+    pub strict: bool,
+    /// What happens to live tunnels whose route or endpoint a reload has removed.
+    /// Default: drain.
+    pub on_removed: OnChange,
+    /// What happens to live tunnels that a reload's origin rules would refuse.
+    /// Default: keep.
+    pub on_policy_change: OnChange,
+}
+
+/// What a reload does with a live tunnel that the new configuration would not have opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// It lives on.
+    Keep,
+    /// It is closed at a moment chosen at random within `drain.over`.
+    Drain,
+    /// It is closed at once.
+    Close,
+}
+
+impl Default for WebSocketConfig {
+    fn default() -> Self {
+        WebSocketConfig {
+            origin: OriginRule::SameOrigin,
+            missing_origin: MissingOrigin::Allow,
+            handshake_timeout: Duration::from_secs(10),
+            accept_invalid_101: false,
+            idle_timeout: Some(Duration::from_secs(3600)),
+            max_age: None,
+            max_age_jitter: 0.1,
+            ping_interval: None,
+            ping_timeout: Duration::from_secs(20),
+            half_close_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(5),
+            strict: false,
+            on_removed: OnChange::Drain,
+            on_policy_change: OnChange::Keep,
+        }
+    }
+}
+
+/// Which `Origin` values may open a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OriginRule {
+    /// `origin = "same-origin"`: host and port of the public authority, see `route::origin`.
+    SameOrigin,
+    /// `origin = "any"`.
+    Any,
+    /// `origin = ["https://app.example.com", "https://*.example.com", "null", "same-origin"]`.
+    List(Vec<OriginPattern>),
+}
+
+/// One entry of an origin list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OriginPattern {
+    /// The public authority itself.
+    SameOrigin,
+    /// The literal `null` origin.
+    Null,
+    /// One exact origin, serialised as in RFC 6454 section 6.2 (default port left out).
+    Exact(String),
+    /// `scheme://*.suffix[:port]`: one or more labels in front of the suffix.
+    Suffix {
+        /// The scheme, lower-case.
+        scheme: String,
+        /// The part behind `*.`, lower-case.
+        suffix: String,
+        /// The port; the scheme's default where none is written.
+        port: u16,
+    },
+}
+
+/// What happens to a handshake that carries no `Origin`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MissingOrigin {
+    /// It may connect.
+    Allow,
+    /// It is refused with 403.
+    Deny,
+}

@@ -7,23 +7,31 @@
 //! loopback (127.0.0.1 or ::1) is. Only the `X-Forwarded-*` fields decide anything here: a
 //! trusted proxy that writes them often passes a client's `Forwarded` on as it came.
 
+mod believe;
+mod peer;
+mod request_id;
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::net::IpAddr;
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
-use crate::config::{HttpConfig, Scheme};
+use self::believe::{believed_host, believed_scheme, first, port_of};
+pub use self::believe::{client_ip, public_authority};
+use self::peer::decimal;
+pub use self::peer::{PeerFields, push_decimal};
+pub use self::request_id::RequestId;
+use self::request_id::{choose, fresh};
+use crate::config::HttpConfig;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-
-/// Longest request id taken from a trusted peer, in bytes.
-const MAX_REQUEST_ID: usize = 128;
 
 /// The configuration's part; made once, shared by all connections.
 #[derive(Debug, Clone)]
@@ -65,159 +73,6 @@ impl ForwardingPolicy {
                 http11
             };
             headers.append(header::VIA, via.clone());
-        }
-    }
-}
-
-/// A connection's part; made once when it is accepted. Its values are cheap to clone.
-#[derive(Debug, Clone)]
-pub struct PeerFields {
-    address: Option<IpAddr>,
-    trusted: bool,
-    scheme: Scheme,
-    /// The peer's address as `X-Forwarded-For` has it.
-    chain: Option<HeaderValue>,
-    local_port: u16,
-    /// The local port as a value, once it was needed.
-    port: OnceLock<HeaderValue>,
-}
-
-impl PeerFields {
-    /// `peer` is the client's address (the one the PROXY protocol tells, where that is in
-    /// use), `None` on a unix socket; `local_port` is the listener's, 0 on a unix socket.
-    pub fn new(
-        policy: &ForwardingPolicy,
-        peer: Option<SocketAddr>,
-        local_port: u16,
-        scheme: Scheme,
-    ) -> Self {
-        let address = peer.map(|peer| peer.ip().to_canonical());
-        let trusted = match address {
-            Some(address) => policy.trusts(address),
-            None => {
-                policy.trusts(Ipv4Addr::LOCALHOST.into())
-                    || policy.trusts(Ipv6Addr::LOCALHOST.into())
-            }
-        };
-        PeerFields {
-            address,
-            trusted,
-            scheme,
-            // An address is always a valid value.
-            chain: address.and_then(|address| match address {
-                IpAddr::V4(address) => {
-                    HeaderValue::from_bytes(Ipv4Text::of(address).as_bytes()).ok()
-                }
-                IpAddr::V6(address) => HeaderValue::try_from(address.to_string()).ok(),
-            }),
-            local_port,
-            port: OnceLock::new(),
-        }
-    }
-
-    /// The peer's forwarded fields are believed.
-    pub fn is_trusted(&self) -> bool {
-        self.trusted
-    }
-
-    /// The peer's own address; `None` on a unix socket.
-    pub fn address(&self) -> Option<IpAddr> {
-        self.address
-    }
-
-    /// The peer's own address as text; `None` on a unix socket.
-    pub fn address_text(&self) -> Option<&str> {
-        self.chain.as_ref()?.to_str().ok()
-    }
-
-    /// A value for a port, made without allocation where it is a usual one.
-    fn port_value(&self, port: u16) -> HeaderValue {
-        match port {
-            80 => HeaderValue::from_static("80"),
-            443 => HeaderValue::from_static("443"),
-            port if port == self.local_port => {
-                self.port.get_or_init(|| HeaderValue::from(port)).clone()
-            }
-            port => HeaderValue::from(port),
-        }
-    }
-}
-
-/// An IPv4 address as text, without the cost of a formatter.
-struct Ipv4Text {
-    text: [u8; 15],
-    len: usize,
-}
-
-impl Ipv4Text {
-    fn of(address: Ipv4Addr) -> Self {
-        let mut this = Ipv4Text {
-            text: [b'.'; 15],
-            len: 0,
-        };
-        for (index, octet) in address.octets().into_iter().enumerate() {
-            // The dot is there already.
-            this.len += usize::from(index > 0);
-            this.len += decimal(octet.into(), &mut this.text[this.len..]);
-        }
-        this
-    }
-
-    fn as_bytes(&self) -> &[u8] {
-        &self.text[..self.len]
-    }
-}
-
-/// Writes a number to the front of `out`, which has room for it; returns its length.
-fn decimal(number: u16, out: &mut [u8]) -> usize {
-    let mut digits = [0; 5];
-    let mut at = digits.len();
-    let mut left = number;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    let digits = &digits[at..];
-    out[..digits.len()].copy_from_slice(digits);
-    digits.len()
-}
-
-/// Appends a number.
-pub fn push_decimal(out: &mut String, number: u16) {
-    let mut digits = [0; 5];
-    let len = decimal(number, &mut digits);
-    out.push_str(std::str::from_utf8(&digits[..len]).unwrap_or(""));
-}
-
-/// A request's id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestId {
-    /// Made here. Kept as it is: most ids are needed on the wire only.
-    Made([u8; 32]),
-    /// A field's value.
-    Field(HeaderValue),
-}
-
-impl RequestId {
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        match self {
-            RequestId::Made(text) => std::str::from_utf8(text).unwrap_or(""),
-            RequestId::Field(value) => value.to_str().unwrap_or(""),
-        }
-    }
-
-    /// The id as a field's value.
-    pub fn to_value(&self) -> HeaderValue {
-        match self {
-            RequestId::Made(text) => {
-                HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static("0"))
-            }
-            RequestId::Field(value) => value.clone(),
         }
     }
 }
@@ -264,7 +119,7 @@ pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<Hea
         add_forwarded(headers, peer, host.as_ref());
     }
     policy.append_via(headers, version);
-    request_id(headers, policy, peer)
+    choose(headers, policy, peer)
 }
 
 /// Whether [`write_direct`] does all that [`apply`] would: nobody is believed, and neither
@@ -302,7 +157,7 @@ pub fn write_direct(
         field(out, b"x-forwarded-host", host.as_bytes());
     }
     let name = policy.request_id.as_ref()?;
-    let id = new_request_id();
+    let id = fresh();
     field(out, name.as_str().as_bytes(), &id);
     Some(RequestId::Made(id))
 }
@@ -438,147 +293,3 @@ fn add_forwarded(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&Heade
         headers.insert(header::FORWARDED, value);
     }
 }
-
-/// Takes a trusted peer's id if it is sane, else makes one of 128 random bits.
-fn request_id(
-    headers: &mut HeaderMap,
-    policy: &ForwardingPolicy,
-    peer: &PeerFields,
-) -> Option<HeaderValue> {
-    let name = policy.request_id.as_ref()?;
-    if peer.trusted
-        && let Some(id) = headers.get(name)
-        && (1..=MAX_REQUEST_ID).contains(&id.len())
-        && id.as_bytes().iter().all(u8::is_ascii_graphic)
-    {
-        let id = id.clone();
-        headers.insert(name, id.clone());
-        return Some(id);
-    }
-    let id = RequestId::Made(new_request_id()).to_value();
-    headers.insert(name, id.clone());
-    Some(id)
-}
-
-/// 128 random bits in hexadecimal: unique, not secret.
-fn new_request_id() -> [u8; 32] {
-    let bits = fastrand::u128(..);
-    let mut text = [0; 32];
-    let (low, high) = text.split_at_mut(16);
-    // Which bits stand where does not matter.
-    low.copy_from_slice(&hexadecimal(bits & NIBBLES).to_ne_bytes());
-    high.copy_from_slice(&hexadecimal((bits >> 4) & NIBBLES).to_ne_bytes());
-    text
-}
-
-/// A half of every byte.
-const NIBBLES: u128 = u128::from_ne_bytes([0x0f; 16]);
-
-/// The digits for sixteen bytes below 16, all at once: no byte's sum reaches its neighbour.
-fn hexadecimal(nibbles: u128) -> u128 {
-    let each = |byte: u8| u128::from_ne_bytes([byte; 16]);
-    let letters = ((nibbles + each(6)) >> 4) & each(1);
-    nibbles + each(b'0') + letters * u128::from(b'a' - b'0' - 10)
-}
-
-/// The scheme and the authority (host, and port where one was written) of the URL that the
-/// client used: what a trusted peer says, else the listener's scheme and `host`. Gives the
-/// same before and after [`apply`]. `None`: HTTP/1.0 without `Host`.
-pub fn public_authority<'a>(
-    headers: &'a HeaderMap,
-    peer: &PeerFields,
-    host: Option<&'a HeaderValue>,
-) -> (Scheme, Option<&'a str>) {
-    let host = || host.and_then(|host| host.to_str().ok());
-    if !peer.trusted {
-        return (peer.scheme, host());
-    }
-    (
-        believed_scheme(headers).unwrap_or(peer.scheme),
-        believed_host(headers).or_else(host),
-    )
-}
-
-/// Lists of schemes and hosts begin at the client by convention, so the first one counts. A
-/// browser cannot be made to send these fields, so forging one helps against no Origin check.
-fn believed_scheme(headers: &HeaderMap) -> Option<Scheme> {
-    let scheme = first(headers.get(&PROTO)?);
-    // Some proxies write the WebSocket schemes here.
-    if ["https", "wss"]
-        .iter()
-        .any(|name| scheme.eq_ignore_ascii_case(name))
-    {
-        Some(Scheme::Https)
-    } else if ["http", "ws"]
-        .iter()
-        .any(|name| scheme.eq_ignore_ascii_case(name))
-    {
-        Some(Scheme::Http)
-    } else {
-        None
-    }
-}
-
-fn believed_host(headers: &HeaderMap) -> Option<&str> {
-    Some(first(headers.get(&HOST)?)).filter(|host| !host.is_empty())
-}
-
-fn first(value: &HeaderValue) -> &str {
-    value
-        .to_str()
-        .unwrap_or("")
-        .split(',')
-        .next()
-        .unwrap_or("")
-        .trim()
-}
-
-/// The port written in an authority; the brackets of an IPv6 address hold none.
-fn port_of(host: &[u8]) -> Option<u16> {
-    let colon = memchr::memrchr(b':', host)?;
-    let port = &host[colon + 1..];
-    std::str::from_utf8(port)
-        .ok()
-        .filter(|_| !port.contains(&b']'))?
-        .parse()
-        .ok()
-}
-
-/// The client's address for logs and limits: the rightmost in the chain that no trusted
-/// proxy has, so that what a client writes in front of it does not count. Gives the same
-/// before and after [`apply`]. `None`: nothing but a unix socket is known.
-pub fn client_ip(
-    headers: &HeaderMap,
-    policy: &ForwardingPolicy,
-    peer: &PeerFields,
-) -> Option<IpAddr> {
-    let mut client = peer.address;
-    if !peer.trusted {
-        return client;
-    }
-    for line in headers.get_all(&FOR).iter().rev() {
-        for element in line.to_str().unwrap_or("?").rsplit(',') {
-            let Some(address) = parse_address(element.trim()) else {
-                return client;
-            };
-            client = Some(address);
-            if !policy.trusts(address) {
-                return client;
-            }
-        }
-    }
-    client
-}
-
-/// An address, bare or in brackets, with or without a port.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let bare = text.parse().ok();
-    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
-    bare.or_else(bracketed)
-        .or_else(with_port)
-        .map(|address| address.to_canonical())
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,8 +1,13 @@
 //! Forwarded fields for untrusted, trusted and unix-socket peers.
 
+use std::net::{Ipv4Addr, SocketAddr};
+
 use proptest::prelude::*;
 
+use super::peer::Ipv4Text;
+use super::request_id::hexadecimal;
 use super::*;
+use crate::config::Scheme;
 use crate::upstream::client::write_field;
 
 fn config() -> HttpConfig {
@@ -335,7 +340,7 @@ fn numbers_and_addresses_are_written_as_the_formatter_does() {
 fn request_ids_are_hexadecimal_and_none_is_like_another() {
     let every: u128 = u128::from_ne_bytes(std::array::from_fn(|index| index as u8));
     assert_eq!(hexadecimal(every).to_ne_bytes(), *b"0123456789abcdef");
-    let ids: std::collections::HashSet<[u8; 32]> = (0..1000).map(|_| new_request_id()).collect();
+    let ids: std::collections::HashSet<[u8; 32]> = (0..1000).map(|_| fresh()).collect();
     assert_eq!(ids.len(), 1000);
     for id in ids {
         let id = RequestId::Made(id);

@@ -118,11 +118,11 @@ impl Giving {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let hurries = hurry.load(Relaxed);
-            if self.under_way() <= WINDOW / 2 && (hurries || !self.ask().await) {
-                let late = hurries || began.elapsed() >= EXCHANGES;
-                if self.under_way() == 0 && (late || self.no_exchange().await) {
-                    break;
-                }
+            let late = hurries || began.elapsed() >= EXCHANGES;
+            // Before anybody is asked: an exchange that ends in between may leave a tunnel.
+            let last = self.under_way() == 0 && (late || self.no_exchange().await);
+            if self.under_way() <= WINDOW / 2 && (hurries || !self.ask().await) && last {
+                break;
             }
             tokio::select! {
                 message = protocol::receive(channel) => self.answer(channel, message?).await?,

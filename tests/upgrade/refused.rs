@@ -196,3 +196,37 @@ fn tunnels_that_are_refused_are_drained_by_the_old_process() {
     wire.read_until_close();
     assert!(succession.proxy.wait_exit().success());
 }
+
+#[test]
+fn nothing_else_is_changed_while_a_new_process_starts() {
+    let backend = EchoBackend::start();
+    let succession = start(backend.address());
+    let mut socket = connect(&succession.proxy, "/ws");
+    succession.install("exec sleep 60");
+    succession.ask();
+    let event = succession.event("a new process was started", 0);
+    let pid = number(&event, "pid") as u32;
+    let admin = succession.admin();
+    for order in [
+        &["upgrade"][..],
+        &["reload"],
+        &["drain", "--all"],
+        &["undrain"],
+    ] {
+        let output = crate::support::proxy::run(&[order, &["--admin", &admin]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{order:?}: {said}");
+        assert!(
+            said.contains("an upgrade is under way"),
+            "{order:?}: {said}"
+        );
+    }
+    succession.ask();
+    succession.event("ignored: sluice is busy ending or being replaced", 0);
+    say(&mut socket, 1);
+    succession.signal(pid, Signal::KILL);
+    succession.event("upgrade refused: this process goes on", 0);
+    succession.install_real();
+    succession.upgrade();
+    say(&mut socket, 2);
+}

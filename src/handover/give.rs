@@ -102,6 +102,15 @@ impl Giving {
         }
     }
 
+    /// The other process can take nothing; `hurry` is to be set when giving to it.
+    pub async fn all_stay(&mut self, why: &str) {
+        let tunnels = self.workers.ask(|| registry::count).await;
+        let tunnels = tunnels.iter().map(|count| *count as u64).sum();
+        if tunnels > 0 {
+            self.given.stay.insert(why.to_owned(), tunnels);
+        }
+    }
+
     /// What the other process has been given so far.
     pub fn given(&self) -> &Given {
         &self.given

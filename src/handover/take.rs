@@ -13,7 +13,7 @@ use super::ENVIRONMENT;
 use super::adopt::{Adoptee, Adopter};
 use super::channel::Channel;
 use super::protocol::{
-    self, About, Address, FORMATS, Failed, Hello, Message, Offer, Ready, Refusal,
+    self, About, Address, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready, Refusal,
 };
 use crate::config::ListenAddress;
 use crate::listen::Listener;
@@ -89,7 +89,7 @@ impl Taking {
     /// Hears who is there and takes its listeners.
     ///
     /// # Errors
-    /// When that is no sluice, or one that this version has no language with; it was told.
+    /// When that is no sluice; it was told.
     pub async fn begin(inherited: Inherited) -> io::Result<Taking> {
         let mut channel = Channel::new(inherited.0)?;
         let begun = tokio::time::timeout(HELLO, Taking::hear(&mut channel)).await;
@@ -121,18 +121,16 @@ impl Taking {
             Some((Message::Hello(hello), _)) => hello,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
-        let format = FORMATS.common(hello.formats).ok_or_else(|| {
-            let (ours, theirs) = (FORMATS, hello.formats);
-            io::Error::other(format!(
-                "version {} speaks the formats {} to {}, and the running {} speaks {} to {}",
-                env!("CARGO_PKG_VERSION"),
-                ours.from,
-                ours.to,
-                hello.version,
-                theirs.from,
-                theirs.to
-            ))
-        })?;
+        let format = FORMATS.common(hello.formats).unwrap_or_else(|| {
+            let (ours, theirs, version) = (FORMATS, hello.formats, &hello.version);
+            tracing::warn!(
+                version,
+                ?ours,
+                ?theirs,
+                "tunnels stay in the old process: no common format"
+            );
+            LISTENERS_ONLY
+        });
         // The old process ends its child when it goes on itself; a grandchild would be left,
         // and accept beside it.
         if std::os::unix::process::parent_id() != hello.pid {

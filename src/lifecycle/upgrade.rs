@@ -20,7 +20,9 @@ use super::state::Phase;
 use crate::handover::channel::Channel;
 use crate::handover::give::{Given, Giving};
 use crate::handover::launch::{NextProcess, Successor};
-use crate::handover::protocol::{self, Address, FORMATS, Hello, Message, Offer, Ready};
+use crate::handover::protocol::{
+    self, Address, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready,
+};
 use crate::server::Shared;
 use crate::site::Workers;
 use crate::supervise::{self, pid_file};
@@ -127,7 +129,13 @@ impl Control {
             admin.pause().await;
         }
         let mut giving = Giving::new(self.site.workers().clone());
-        let hurry = AtomicBool::new(false);
+        let nothing = ready.format == LISTENERS_ONLY;
+        if nothing {
+            giving
+                .all_stay("the new version has another format for tunnels")
+                .await;
+        }
+        let hurry = AtomicBool::new(nothing);
         let mut told = None;
         let ended = {
             let mut give = std::pin::pin!(giving.give(channel, &hurry));

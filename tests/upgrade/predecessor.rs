@@ -12,12 +12,11 @@ use serde_json::value::RawValue;
 use sluice::handover::ENVIRONMENT;
 use sluice::handover::channel::Channel;
 use sluice::handover::protocol::{
-    About, Address, ConnectionItem, FORMATS, Formats, Hello, Message, Offer, TunnelItem, receive,
-    send,
+    About, Address, ConnectionItem, FORMATS, Formats, Hello, LISTENERS_ONLY, Message, Offer,
+    TunnelItem, receive, send,
 };
 use tempfile::TempDir;
 
-use crate::eventually;
 use crate::support::proxy::binary;
 use crate::support::{DEADLINE, HttpBackend, Wire};
 
@@ -162,15 +161,18 @@ fn tunnel(id: u64, state: &str, bytes: usize) -> Message {
 }
 
 #[test]
-fn without_a_common_format_the_new_process_gives_up() {
+fn without_a_common_format_the_new_process_takes_the_listeners_only() {
+    let backend = HttpBackend::start();
     run(async {
-        let mut heir = Heir::start(([127, 0, 0, 1], 1).into());
+        let mut heir = Heir::start(backend.address());
         let answer = heir.introduce(Formats { from: 700, to: 701 }).await;
-        let Some(Message::Failed(failed)) = answer else {
+        let Some(Message::Ready(ready)) = answer else {
             panic!("{answer:?}");
         };
-        assert!(failed.reason.contains("700"), "{failed:?}");
-        eventually!(matches!(heir.child.try_wait(), Ok(Some(status)) if !status.success()));
+        assert_eq!(ready.format, LISTENERS_ONLY);
+        heir.say(Message::End, &[]).await;
+        assert!(matches!(heir.hear().await, Some(Message::Done)));
+        serves(heir.address());
     });
 }
 

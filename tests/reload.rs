@@ -4,6 +4,9 @@
 
 mod support;
 
+#[path = "reload/requests.rs"]
+mod requests;
+
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
 //! An upgrade as the service manager sees it: which process is the service, in what order it
-//! is told, and what the PID file says at every moment.
+//! is told, what the PID file says at every moment, and who obeys a signal in the middle.
 
 use super::*;
 use crate::eventually;
@@ -98,4 +98,42 @@ fn a_new_process_that_fails_behind_the_last_leaves_the_pid_file_as_it_was() {
     eventually!(std::fs::read_to_string(&path).expect("the file") == own);
     succession.end();
     assert!(!path.exists(), "and it removes it");
+}
+
+#[test]
+fn a_reload_that_comes_in_the_middle_is_done_by_the_new_process() {
+    let (arrived, seen) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let both = Mutex::new((arrived, released));
+    // A request under way keeps the hand-over from its end.
+    let backend = RawBackend::start(move |_, mut wire| {
+        wire.read_head();
+        let both = both.lock().unwrap();
+        both.0.send(()).expect("the test goes on");
+        both.1.recv().expect("the test goes on");
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let mut succession = start(backend.address());
+    let mut wire = succession.proxy.send(GET);
+    seen.recv_timeout(DEADLINE).expect("the request arrives");
+    succession.ask();
+    succession.event("handing over", 0);
+    let more = "[[route]]\npath = \"/new\"\nrespond.status = 299\n";
+    succession.configure(&settings(backend.address(), more));
+    succession.signal(succession.proxy.id(), rustix::process::Signal::HUP);
+    release.send(()).expect("the backend waits");
+    assert_eq!(wire.read_response().status(), 200);
+    succession.event("handed over", 0);
+    let event = succession.event("reloaded", 0);
+    assert_eq!(
+        number(&event, "generation"),
+        3,
+        "one behind its first: {event}"
+    );
+    assert!(succession.proxy.wait_exit().success());
+    let response = succession
+        .proxy
+        .send("GET /new HTTP/1.1\r\nHost: x\r\n\r\n")
+        .read_response();
+    assert_eq!(response.status(), 299);
 }

@@ -26,6 +26,7 @@ use crate::handover::take::{Inherited, Taking};
 use crate::lifecycle::order::{Handle, Order};
 use crate::lifecycle::signals::Signals;
 use crate::lifecycle::state::State;
+use crate::lifecycle::watch::Signature;
 use crate::lifecycle::{self, Control};
 use crate::listen::{self, BindError, Listener};
 use crate::site::{Site, Workers};
@@ -139,6 +140,7 @@ pub fn run(mut start: Start) -> Result<ExitCode, StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    let read = start.source.as_deref().and_then(Signature::of);
     runtime.block_on(async {
         let mut taking = match start.inherited.take() {
             Some(inherited) => Some(Taking::begin(inherited).await?),
@@ -153,6 +155,7 @@ pub fn run(mut start: Start) -> Result<ExitCode, StartError> {
                     orders,
                     service,
                 } = begun;
+                control.read = read;
                 let _service = match taking {
                     Some(taking) => {
                         control.taking = Some(take(taking, &control, service));
@@ -222,9 +225,11 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         registry,
         discovery,
         source,
+        read: None,
         json,
         admin: None,
         launch,
+        pid_file: config.pid_file.clone(),
         taking: None,
     };
     if let Some(taking) = &taking {
@@ -261,7 +266,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         routes = config.routes.len(),
         "ready"
     );
-    let mut service = Service {
+    let service = Service {
         workers: control.site.workers().clone(),
         generation: control.shared.snapshot.load().generation,
         pid_file,
@@ -296,13 +301,17 @@ struct Service {
 }
 
 impl Service {
-    /// Tells the manager, and whoever reads the PID file, that this process is the service.
-    fn announce(&mut self) {
+    /// Tells whoever reads the PID file that this process is the service.
+    fn publish(&mut self) {
         if let Some(pid_file) = &mut self.pid_file
             && let Err(error) = pid_file.publish()
         {
             tracing::error!(%error, "the PID file still names the process before");
         }
+    }
+
+    /// Tells the manager.
+    fn announce(&self) {
         watchdog::start(self.workers.clone());
         notify::ready(&format!("Serving configuration {}", self.generation));
     }
@@ -310,12 +319,21 @@ impl Service {
 
 /// Takes what the old process gives, beside everything else. The service is kept: its PID
 /// file is removed with the task that this starts, at the end of the process.
-fn take(taking: Taking, control: &Control, mut service: Service) -> JoinHandle<Option<PidFile>> {
+fn take(
+    mut taking: Taking,
+    control: &Control,
+    mut service: Service,
+) -> JoinHandle<Option<PidFile>> {
     let (shared, registry) = (control.shared.clone(), control.registry.clone());
     let adopter = Adopter::new(shared, registry, control.site.workers().clone());
     tokio::spawn(async move {
-        taking.take(&adopter).await;
+        let complete = taking.take(&adopter).await;
         lifecycle::review_adopted(adopter.shared(), adopter.workers()).await;
+        // The old process removes the file at its end only where it names that one.
+        service.publish();
+        if complete {
+            taking.done().await;
+        }
         service.announce();
         tokio::spawn(async {
             // What was only needed on the way has been freed by the workers by then.

@@ -215,6 +215,7 @@ impl Site {
                 .position(|one| same(one.listener.address(), address))
             {
                 let mut kept = old.remove(at);
+                kept.listener.set_mode(address);
                 let front = Front {
                     port: kept.front.port,
                     ..*front

@@ -121,6 +121,24 @@ fn a_drained_route_refuses_handshakes_and_others_do_not() {
 }
 
 #[test]
+fn a_drained_route_that_was_gone_is_still_drained_when_it_is_back() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let toml = two_endpoints(one.address(), other.address());
+    let proxy = Proxy::start(&toml);
+    order(&proxy, &["drain", "--route", "chat"]);
+    for name in ["gone", "chat", "chat"] {
+        let event = proxy.reload(&toml.replace("\"chat\"", &format!("{name:?}")));
+        assert_eq!(field(&event, "level"), "INFO", "{event}");
+        let drained = refused(&proxy, "/").is_some();
+        assert_eq!(drained, name == "chat", "{name}");
+    }
+    order(&proxy, &["undrain", "--route", "chat"]);
+    exchange(&mut connect(&proxy, "/"), Message::text("back"));
+    proxy.reload(&toml);
+    exchange(&mut connect(&proxy, "/"), Message::text("and stays so"));
+}
+
+#[test]
 fn draining_everything_gives_up_readiness_until_it_is_taken_back() {
     let (one, other) = (EchoBackend::start(), EchoBackend::start());
     let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));

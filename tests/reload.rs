@@ -4,7 +4,11 @@
 
 mod support;
 
+#[path = "reload/requests.rs"]
+mod requests;
+
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -346,6 +350,28 @@ fn what_needs_a_restart_is_named() {
     let event = proxy.reload(&format!("workers = 2\n{LISTEN}{all}"));
     assert!(list(&event, "needs_restart").contains("workers"), "{event}");
     assert_eq!(get(&proxy, "/"), 200);
+}
+
+#[test]
+fn a_kept_unix_listener_gets_its_new_permission_bits() {
+    let backend = HttpBackend::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let with = |mode: &str| {
+        format!(
+            "{LISTEN}[[listen]]\naddress = \"unix:{}\"\nmode = \"{mode}\"\n{}",
+            path.display(),
+            route("a", "/", backend.address(), "")
+        )
+    };
+    let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    let proxy = Proxy::start(&with("0600"));
+    assert_eq!(mode(), 0o600);
+    for (text, bits) in [("0666", 0o666), ("0600", 0o600)] {
+        let event = proxy.reload(&with(text));
+        assert!(list(&event, "changes").contains("in.sock"), "{event}");
+        assert_eq!(mode(), bits);
+    }
 }
 
 #[test]

@@ -168,7 +168,9 @@ fn torture(size: &Size) {
     let reloads = load_reloads(&fleet);
     let after = settled(&fleet, before, size, &tally);
     fleet.wait_for_old();
-    tally.verify(&fleet.lines(), &fleet.access());
+    let access = fleet.access();
+    tally.verify(&fleet.lines(), &access);
+    spared(&access, &backends.addresses);
     println!(
         "{} of {} tunnels survived {reloads} reloads and {} upgrades ({in_flight:?} messages in \
          flight then); {} others: {} closed with 1012, {} left at the end; {} messages sent, {} \
@@ -188,6 +190,24 @@ fn torture(size: &Size) {
     assert!(tally.survivors.get() >= size.survivors as u64);
     assert!(tally.restarted.get() > 0 && tally.requests.get() > 0);
     fleet.stop();
+}
+
+/// Whatever clients saw: the proxy has closed no tunnel of the route and endpoints that stay.
+fn spared(access: &str, addresses: &Addresses) {
+    let staying = addresses.staying.map(|address| address.to_string());
+    let record = |line| serde_json::from_str::<serde_json::Value>(line).expect("JSON");
+    let records = access.lines().map(record);
+    let kept = records.filter(|record| {
+        record["kind"] == "tunnel_close"
+            && record["route"] == "keep"
+            && staying
+                .iter()
+                .any(|address| record["endpoint"] == **address)
+    });
+    let ended: Vec<_> = kept.map(|record| record["closed_by"].clone()).collect();
+    assert!(!ended.is_empty(), "they have records");
+    let by_peers = ended.iter().all(|by| *by == "client" || *by == "upstream");
+    assert!(by_peers, "{ended:?}");
 }
 
 fn load_reloads(fleet: &Fleet) -> usize {

@@ -5,12 +5,19 @@ mod support;
 
 #[path = "upgrade/impostor.rs"]
 mod impostor;
+#[path = "upgrade/killed.rs"]
+mod killed;
+#[path = "upgrade/managed.rs"]
+mod managed;
+#[path = "upgrade/midway.rs"]
+mod midway;
 #[path = "upgrade/predecessor.rs"]
 mod predecessor;
 #[path = "upgrade/refused.rs"]
 mod refused;
 
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, mpsc};
@@ -247,8 +254,16 @@ fn a_unix_listeners_file_stays_until_the_last_process_ends() {
         settings(backend.address(), &listen)
     });
     let path = succession.file("in.sock");
+    let mode = || std::fs::metadata(&path).map(|file| file.permissions().mode() & 0o777);
+    assert_eq!(mode().expect("the file"), 0o660);
+    let listen = format!(
+        "[[listen]]\naddress = \"unix:{}\"\nmode = \"0600\"\n",
+        path.display()
+    );
+    succession.configure(&settings(backend.address(), &listen));
     succession.upgrade();
     assert!(succession.proxy.wait_exit().success());
+    assert_eq!(mode().expect("the file"), 0o600, "as the new one has it");
     drop(UnixStream::connect(&path).expect("it is listened to"));
     succession.end();
     assert!(!path.exists(), "the last one removes it");
@@ -339,7 +354,7 @@ fn the_command_says_who_has_taken_over() {
 }
 
 #[test]
-fn sigterm_shortens_the_wait_for_exchanges() {
+fn sigterm_in_the_middle_ends_both_and_shortens_the_wait_for_exchanges() {
     let (arrived, seen) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();
     let both = Mutex::new((arrived, released));
@@ -363,5 +378,7 @@ fn sigterm_shortens_the_wait_for_exchanges() {
     assert_eq!((response.status(), response.text()), (200, "ok".into()));
     wire.expect_close();
     assert!(succession.proxy.wait_exit().success());
-    drop(TcpStream::connect(succession.proxy.address()).expect("the new one listens"));
+    let serving = succession.serving();
+    eventually!(!succession.runs(serving), "it was the service's end");
+    assert!(TcpStream::connect(succession.proxy.address()).is_err());
 }

@@ -45,7 +45,10 @@ fn print(reloaded: &Reloaded, out: &mut impl Write) -> io::Result<()> {
         writeln!(out, "  {change}")?;
     }
     for setting in &reloaded.needs_restart {
-        writeln!(out, "  {setting} changed, which takes effect at a restart")?;
+        writeln!(
+            out,
+            "  {setting} changed, which takes effect at an upgrade or a restart"
+        )?;
     }
     for (count, what) in [
         (reloaded.tunnels_changed, "new settings"),

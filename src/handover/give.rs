@@ -102,6 +102,15 @@ impl Giving {
         }
     }
 
+    /// The other process can take nothing; `hurry` is to be set when giving to it.
+    pub async fn all_stay(&mut self, why: &str) {
+        let tunnels = self.workers.ask(|| registry::count).await;
+        let tunnels = tunnels.iter().map(|count| *count as u64).sum();
+        if tunnels > 0 {
+            self.given.stay.insert(why.to_owned(), tunnels);
+        }
+    }
+
     /// What the other process has been given so far.
     pub fn given(&self) -> &Given {
         &self.given
@@ -118,11 +127,11 @@ impl Giving {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             let hurries = hurry.load(Relaxed);
-            if self.under_way() <= WINDOW / 2 && (hurries || !self.ask().await) {
-                let late = hurries || began.elapsed() >= EXCHANGES;
-                if self.under_way() == 0 && (late || self.no_exchange().await) {
-                    break;
-                }
+            let late = hurries || began.elapsed() >= EXCHANGES;
+            // Before anybody is asked: an exchange that ends in between may leave a tunnel.
+            let last = self.under_way() == 0 && (late || self.no_exchange().await);
+            if self.under_way() <= WINDOW / 2 && (hurries || !self.ask().await) && last {
+                break;
             }
             tokio::select! {
                 message = protocol::receive(channel) => self.answer(channel, message?).await?,

@@ -2,8 +2,9 @@
 //! listeners, the new one answers [`Ready`] or [`Failed`]; then each tunnel and each idle
 //! connection is offered, taken and let go, and `End` is answered by `Done`.
 //!
-//! Fields are added with defaults, never renamed. A change that an older process would get
-//! wrong raises [`FORMATS`].
+//! Fields are added with defaults, never renamed. A change of what is offered that an older
+//! process would get wrong raises [`FORMATS`]; what comes before and behind the offers stays
+//! as it is, so that any two versions can at least pass on the listeners.
 
 use std::io;
 use std::net::SocketAddr;
@@ -23,6 +24,10 @@ use crate::server::Front;
 
 /// The formats that this version speaks.
 pub const FORMATS: Formats = Formats { from: 1, to: 1 };
+
+/// The format of a [`Ready`] from a process that knows none of the other's: nothing is
+/// offered to it.
+pub const LISTENERS_ONLY: u16 = 0;
 
 /// A range of formats, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

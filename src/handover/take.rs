@@ -13,13 +13,15 @@ use super::ENVIRONMENT;
 use super::adopt::{Adoptee, Adopter};
 use super::channel::Channel;
 use super::protocol::{
-    self, About, Address, FORMATS, Failed, Hello, Message, Offer, Ready, Refusal,
+    self, About, Address, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready, Refusal,
 };
 use crate::config::ListenAddress;
 use crate::listen::Listener;
 
 /// How long the old process may take to introduce itself and its listeners.
 const HELLO: Duration = Duration::from_secs(30);
+/// How long it may take to tell its service manager.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// The way to the process that this one takes over from.
 #[derive(Debug)]
@@ -87,7 +89,7 @@ impl Taking {
     /// Hears who is there and takes its listeners.
     ///
     /// # Errors
-    /// When that is no sluice, or one that this version has no language with; it was told.
+    /// When that is no sluice; it was told.
     pub async fn begin(inherited: Inherited) -> io::Result<Taking> {
         let mut channel = Channel::new(inherited.0)?;
         let begun = tokio::time::timeout(HELLO, Taking::hear(&mut channel)).await;
@@ -119,18 +121,16 @@ impl Taking {
             Some((Message::Hello(hello), _)) => hello,
             _ => return Err(io::ErrorKind::InvalidData.into()),
         };
-        let format = FORMATS.common(hello.formats).ok_or_else(|| {
-            let (ours, theirs) = (FORMATS, hello.formats);
-            io::Error::other(format!(
-                "version {} speaks the formats {} to {}, and the running {} speaks {} to {}",
-                env!("CARGO_PKG_VERSION"),
-                ours.from,
-                ours.to,
-                hello.version,
-                theirs.from,
-                theirs.to
-            ))
-        })?;
+        let format = FORMATS.common(hello.formats).unwrap_or_else(|| {
+            let (ours, theirs, version) = (FORMATS, hello.formats, &hello.version);
+            tracing::warn!(
+                version,
+                ?ours,
+                ?theirs,
+                "tunnels stay in the old process: no common format"
+            );
+            LISTENERS_ONLY
+        });
         // The old process ends its child when it goes on itself; a grandchild would be left,
         // and accept beside it.
         if std::os::unix::process::parent_id() != hello.pid {
@@ -207,7 +207,8 @@ impl Taking {
         let _ = protocol::send(&self.channel, Message::Failed(failed), &[]).await;
     }
 
-    /// Says that this process accepts. Listeners that it did not want are left behind.
+    /// Says that this process accepts. Listeners that it did not want are left behind. An old
+    /// process that is gone is no reason not to: nobody else serves then.
     ///
     /// # Errors
     /// When the old process does not hear it: it may have decided to go on.
@@ -225,15 +226,23 @@ impl Taking {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: self.format,
         };
-        protocol::send(&self.channel, Message::Ready(ready), &[]).await
+        match protocol::send(&self.channel, Message::Ready(ready), &[]).await {
+            Err(error) if is_end(&error) => Ok(()),
+            sent => sent,
+        }
     }
 
-    /// Takes what the old process gives until it has no more, or is gone.
-    pub async fn take(mut self, adopter: &Adopter) {
+    /// Takes what the old process gives until it has no more, or is gone. Returns whether it
+    /// waits to hear that this one is [`done`](Taking::done).
+    pub async fn take(&mut self, adopter: &Adopter) -> bool {
         let mut taken = Taken::default();
         let ended = self.serve(adopter, &mut taken).await;
+        if ended.as_ref().is_err_and(is_end) {
+            taken.all_go(adopter);
+        }
         for file in self.files.iter().filter_map(Weak::upgrade) {
             file.take_file();
+            file.set_mode(file.address());
         }
         self.unwanted.clear();
         let (from, pid) = (self.hello.pid, std::process::id());
@@ -243,17 +252,27 @@ impl Taking {
             refused,
             ..
         } = taken;
-        match ended {
-            Ok(()) => {
-                tracing::info!(from, pid, tunnels, connections, refused, "taken over");
-                if let Err(error) = protocol::send(&self.channel, Message::Done, &[]).await {
-                    tracing::warn!(%error, "the old process does not hear that it is done");
-                }
-            }
+        match &ended {
+            Ok(()) => tracing::info!(from, pid, tunnels, connections, refused, "taken over"),
             Err(error) => tracing::error!(
                 from, pid, tunnels, connections, refused, %error,
                 "the old process broke off its hand-over; this one serves"
             ),
+        }
+        ended.is_ok()
+    }
+
+    /// Says that everything runs here, and waits until the old process has told its service
+    /// manager who goes on: what this one says before that is not heard.
+    pub async fn done(mut self) {
+        match protocol::send(&self.channel, Message::Done, &[]).await {
+            Err(error) => {
+                tracing::warn!(%error, "the old process does not hear that it is done");
+            }
+            Ok(()) => {
+                let end = protocol::receive(&mut self.channel);
+                let _ = tokio::time::timeout(FAREWELL, end).await;
+            }
         }
     }
 
@@ -279,7 +298,11 @@ impl Taking {
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             };
             let answer = taken.answer(id, offered);
-            protocol::send(&self.channel, answer, &[]).await?;
+            match protocol::send(&self.channel, answer, &[]).await {
+                // What it gave before it was gone is still to be read.
+                Err(error) if is_end(&error) => {}
+                sent => sent?,
+            }
         }
     }
 }
@@ -310,13 +333,30 @@ impl Taken {
     }
 
     fn go(&mut self, adopter: &Adopter, id: u64) {
-        let Some(adoptee) = self.waiting.remove(&id) else {
-            return;
-        };
+        if let Some(adoptee) = self.waiting.remove(&id) {
+            self.bring_to_life(adopter, adoptee);
+        }
+    }
+
+    /// Nobody is left who could go on with what was offered.
+    fn all_go(&mut self, adopter: &Adopter) {
+        for (_, adoptee) in std::mem::take(&mut self.waiting) {
+            self.bring_to_life(adopter, adoptee);
+        }
+    }
+
+    fn bring_to_life(&mut self, adopter: &Adopter, adoptee: Adoptee) {
         match adoptee.is_tunnel() {
             true => self.tunnels += 1,
             false => self.connections += 1,
         }
         adopter.go(adoptee);
     }
+}
+
+/// Whether the other end of the stream is closed. An old process that goes on itself has
+/// killed this one before it closes it, so whoever sees this end is the only one left.
+fn is_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

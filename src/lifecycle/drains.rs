@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::Control;
 use super::order::{DrainRequest, DrainView, Refused, Target};
 use crate::events::{self, DrainState, Event};
+use crate::snapshot::Snapshot;
 use crate::tunnel::{DrainOrder, Selection, registry};
 use crate::upstream::Endpoint;
 
@@ -32,7 +33,7 @@ struct Ordered {
 enum Gate {
     /// The state of the process.
     All,
-    /// The route's mark, shared by all routes that will have its name.
+    /// The mark of the route that has the name, or was the last to have it.
     Route(Arc<AtomicBool>),
     /// The endpoint's mark. Held, so that the endpoint outlives a reload without it.
     Endpoint(Arc<Endpoint>),
@@ -62,6 +63,19 @@ impl Drains {
                 }
             })
             .collect()
+    }
+
+    /// Lets routes of the next configuration be drained that have the name of a drained one,
+    /// also where the configuration in between had none.
+    pub(super) fn mark_routes(&mut self, next: &Snapshot) {
+        for one in self.0.iter_mut().filter(|one| !one.undone) {
+            if let (Target::Route(name), Gate::Route(mark)) = (&one.target, &mut one.gate)
+                && let Some(route) = next.route(name)
+            {
+                route.draining.store(true, Relaxed);
+                mark.clone_from(&route.draining);
+            }
+        }
     }
 
     /// Notes a drain that a reload began.

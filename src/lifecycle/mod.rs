@@ -10,7 +10,7 @@ pub mod signals;
 pub mod state;
 mod stop;
 mod upgrade;
-mod watch;
+pub mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +23,7 @@ use self::order::{Handle, Order};
 use self::signals::{Signals, Wish};
 use self::state::Phase;
 use self::upgrade::Outcome;
+use self::watch::Signature;
 use crate::admin::Admin;
 use crate::handover::launch::Launch;
 use crate::server::Shared;
@@ -48,12 +49,16 @@ pub struct Control {
     pub discovery: Discovery,
     /// The file that a reload reads; `None`: started without one.
     pub source: Option<PathBuf>,
+    /// What that file was when the first configuration was read from it.
+    pub read: Option<Signature>,
     /// Access records are JSON.
     pub json: bool,
     /// The admin interface; `None`: there is none.
     pub admin: Option<Admin>,
     /// How this process was started; `None`: it cannot be upgraded.
     pub launch: Option<Launch>,
+    /// The file that names this process; not what a reload may have read since.
+    pub pid_file: Option<PathBuf>,
     /// The hand-over that this process receives, if it was started to take over.
     pub taking: Option<tokio::task::JoinHandle<Option<PidFile>>>,
 }
@@ -68,7 +73,7 @@ impl Control {
     ) -> ExitCode {
         self.shared.state.enter(Phase::Ready);
         let _watch = self.source.clone().map(|file| {
-            let watch = watch::watch(file, self.shared.clone(), handle.clone());
+            let watch = watch::watch(file, self.read, self.shared.clone(), handle.clone());
             Background(tokio::spawn(watch))
         });
         loop {
@@ -112,7 +117,10 @@ impl Control {
                         }
                         Outcome::Replaced(upgraded, signal) => {
                             if signals.take_missed_reload() {
-                                pass_on_reload(upgraded.pid);
+                                pass_on(Signal::HUP, upgraded.pid);
+                            }
+                            if signal.is_some() {
+                                pass_on(Signal::TERM, upgraded.pid);
                             }
                             let _ = answer.send(Ok(upgraded));
                             drop(orders);
@@ -125,14 +133,14 @@ impl Control {
     }
 }
 
-/// A reload that was asked for during the hand-over is the new process's to do: it may have
-/// read the file before it was changed.
-fn pass_on_reload(pid: u32) {
+/// A signal that came during the hand-over is for the new process too: for a reload, it may
+/// have read the file before that was changed; and the end was to be that of the service.
+fn pass_on(signal: Signal, pid: u32) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid
-        && let Err(error) = rustix::process::kill_process(pid, Signal::HUP)
+        && let Err(error) = rustix::process::kill_process(pid, signal)
     {
-        tracing::warn!(%error, "the new process could not be asked for a reload");
+        tracing::warn!(?signal, %error, "the new process could not be told");
     }
 }
 

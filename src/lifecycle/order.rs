@@ -82,7 +82,7 @@ pub struct Reloaded {
     pub generation: u64,
     /// What has changed, a line each; empty where nothing has.
     pub changes: Vec<String>,
-    /// Settings that changed in the file and take effect at a restart.
+    /// Settings that changed in the file and take effect at an upgrade or a restart.
     pub needs_restart: Vec<String>,
     /// Live tunnels that got new settings.
     pub tunnels_changed: u64,

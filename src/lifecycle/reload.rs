@@ -164,6 +164,7 @@ impl Control {
         }
         let snapshot = Arc::new(old.next(config.clone(), upstreams));
         report.generation = snapshot.generation;
+        self.shared.state.drains().mark_routes(&snapshot);
         for address in bound.iter().map(|listener| listener.to_string()) {
             tracing::info!(address, "listening");
         }

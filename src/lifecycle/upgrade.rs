@@ -20,16 +20,18 @@ use super::state::Phase;
 use crate::handover::channel::Channel;
 use crate::handover::give::{Given, Giving};
 use crate::handover::launch::{NextProcess, Successor};
-use crate::handover::protocol::{self, Address, FORMATS, Hello, Message, Offer, Ready};
+use crate::handover::protocol::{
+    self, Address, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready,
+};
 use crate::server::Shared;
 use crate::site::Workers;
-use crate::supervise;
+use crate::supervise::{self, pid_file};
 use crate::tunnel::{self, registry};
 
 /// How long the new process may take to be ready: names are resolved meanwhile.
 const READY: Duration = Duration::from_secs(60);
 /// How long this process may take to notice that it has taken over itself.
-const MOMENT: Duration = Duration::from_secs(1);
+const MOMENT: Duration = Duration::from_secs(2);
 /// How often is looked whether it still runs.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -127,7 +129,13 @@ impl Control {
             admin.pause().await;
         }
         let mut giving = Giving::new(self.site.workers().clone());
-        let hurry = AtomicBool::new(false);
+        let nothing = ready.format == LISTENERS_ONLY;
+        if nothing {
+            giving
+                .all_stay("the new version has another format for tunnels")
+                .await;
+        }
+        let hurry = AtomicBool::new(nothing);
         let mut told = None;
         let ended = {
             let mut give = std::pin::pin!(giving.give(channel, &hurry));
@@ -148,6 +156,7 @@ impl Control {
                 _ => error.to_string(),
             };
             process.kill();
+            self.reclaim_pid_file();
             let given = giving.take_back().await;
             self.site.resume();
             if let Some(admin) = &mut self.admin {
@@ -251,6 +260,15 @@ impl Control {
             protocol::send(channel, Message::Admin(offer), &[listener.as_fd()]).await?;
         }
         protocol::send(channel, Message::EndOfListeners, &[]).await
+    }
+
+    /// The new process may have put its id there already.
+    fn reclaim_pid_file(&self) {
+        if let Some(path) = &self.pid_file
+            && let Err(error) = pid_file::reclaim(path)
+        {
+            tracing::error!(%error, "the PID file names a process that is gone");
+        }
     }
 
     /// The end behind a hand-over: exchanges finish, what stayed is drained.

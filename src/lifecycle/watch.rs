@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Signature {
+pub struct Signature {
     device: u64,
     inode: u64,
     size: u64,
@@ -26,7 +26,7 @@ struct Signature {
 
 impl Signature {
     /// `None`: there is no such file just now.
-    fn of(path: &Path) -> Option<Signature> {
+    pub fn of(path: &Path) -> Option<Signature> {
         let found = std::fs::metadata(path).ok()?;
         Some(Signature {
             device: found.dev(),
@@ -39,10 +39,14 @@ impl Signature {
 }
 
 /// Asks for a reload whenever the file has changed, while the configuration in force says
-/// so. Never returns.
-pub(super) async fn watch(file: PathBuf, shared: Arc<Shared>, control: Handle) {
-    let mut taken_up = Signature::of(&file);
-    let mut before = taken_up;
+/// so; `read` is what that was read from. Never returns.
+pub(super) async fn watch(
+    file: PathBuf,
+    read: Option<Signature>,
+    shared: Arc<Shared>,
+    control: Handle,
+) {
+    let (mut taken_up, mut before) = (read, read);
     let mut interval = tokio::time::interval(LOOK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {

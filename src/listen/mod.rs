@@ -135,6 +135,16 @@ impl Listener {
         }
     }
 
+    /// Gives a unix socket's file the permission bits that `address` has now; one that the
+    /// service manager made keeps its own.
+    pub fn set_mode(&self, address: &ListenAddress) {
+        if let (Some(file), ListenAddress::Unix { mode, .. }) = (&self.file, address)
+            && let Err(error) = file.set_mode(*mode)
+        {
+            tracing::warn!(%address, %error, "the socket keeps its permission bits");
+        }
+    }
+
     /// Whether a unix socket's file is to be removed when this is dropped.
     pub fn owns_file(&self) -> bool {
         self.file.as_ref().is_some_and(|file| !file.is_left())

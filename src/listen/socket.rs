@@ -130,14 +130,24 @@ impl SocketFile {
     pub(super) fn is_left(&self) -> bool {
         self.left.load(Relaxed)
     }
+
+    /// Gives the file these permission bits, if it is still the same one.
+    pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        match self.is_there() {
+            true => std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(mode)),
+            false => Ok(()),
+        }
+    }
+
+    fn is_there(&self) -> bool {
+        std::fs::symlink_metadata(&self.path)
+            .is_ok_and(|found| (found.dev(), found.ino()) == (self.device, self.inode))
+    }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if !self.is_left()
-            && let Ok(found) = std::fs::symlink_metadata(&self.path)
-            && (found.dev(), found.ino()) == (self.device, self.inode)
-        {
+        if !self.is_left() && self.is_there() {
             // Nothing to do about a failure: the next start finds the file stale.
             let _ = std::fs::remove_file(&self.path);
         }

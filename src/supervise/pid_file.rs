@@ -51,15 +51,35 @@ impl PidFile {
     }
 }
 
+/// Puts our id back where another process has put its own, which has failed since. Who
+/// removes the file at the end does not change.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn reclaim(path: &Path) -> Result<(), PidFileError> {
+    if is_ours(path) {
+        return Ok(());
+    }
+    let mut file = PidFile::prepare(path)?;
+    let reclaimed = file.publish();
+    // What is in its place is not to be removed by this drop.
+    file.path.clear();
+    reclaimed
+}
+
 impl Drop for PidFile {
     fn drop(&mut self) {
         // Nothing to do about failures: a file that stays names a process that is gone.
         if let Some(temporary) = &self.temporary {
             let _ = std::fs::remove_file(temporary);
-        } else if std::fs::read_to_string(&self.path).is_ok_and(|found| found == content()) {
+        } else if is_ours(&self.path) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
+}
+
+fn is_ours(path: &Path) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|found| found == content())
 }
 
 fn content() -> String {

@@ -101,10 +101,11 @@ impl Proxy {
     }
 
     /// Starts the binary at this path with a file of the test's own.
-    pub fn start_binary(binary: &Path, config: &Path) -> Proxy {
+    pub fn start_binary(binary: &Path, config: &Path, change: impl FnOnce(&mut Command)) -> Proxy {
         let mut command = Command::new(binary);
         command.arg("run").env_remove("RUST_LOG");
         command.arg("--config").arg(config);
+        change(&mut command);
         Proxy::spawn_plain(command)
     }
 

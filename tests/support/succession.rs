@@ -22,6 +22,14 @@ pub struct Succession {
 impl Succession {
     /// Starts the first process. `toml` is told the folder, for files that belong to it.
     pub fn start(toml: impl FnOnce(&Path) -> String) -> Succession {
+        Succession::start_with(toml, |_, _| {})
+    }
+
+    /// The same, and the command can be changed before it is started.
+    pub fn start_with(
+        toml: impl FnOnce(&Path) -> String,
+        change: impl FnOnce(&Path, &mut Command),
+    ) -> Succession {
         let folder = tempfile::Builder::new()
             .prefix("sluice-succession-")
             .tempdir()
@@ -34,7 +42,7 @@ impl Succession {
         let toml = toml(folder.path()) + &admin;
         std::fs::write(&config, toml).expect("the config file");
         Succession {
-            proxy: Proxy::start_binary(&link, &config),
+            proxy: Proxy::start_binary(&link, &config, |command| change(folder.path(), command)),
             folder,
         }
     }

@@ -36,6 +36,8 @@ pub struct Opener {
 enum NotOpen {
     /// The answer had this status.
     Refused(u16),
+    /// What it led to went in the same moment: the proxy's Close came before all else.
+    Closed,
     Failed(String),
 }
 
@@ -71,10 +73,17 @@ impl Opener {
 
     async fn survive(self) {
         let tally = self.world.tally.clone();
-        let open = self.open("keep").await;
+        // To which endpoint it led is not known, but the proxy's records are looked at.
+        let open = loop {
+            match self.open("keep").await {
+                Err(NotOpen::Closed) => {}
+                open => break open,
+            }
+        };
         self.opening.fetch_sub(1, Relaxed);
         match open {
             Ok(open) => self.run(open).await,
+            Err(NotOpen::Closed) => {}
             Err(NotOpen::Refused(status)) => tally.fail(format!("a handshake got {status}")),
             Err(NotOpen::Failed(error)) => tally.fail(error),
         }
@@ -88,6 +97,10 @@ impl Opener {
             let route = plan::route(newest.saturating_sub(fastrand::u32(..2)));
             match self.open(&route).await {
                 Ok(open) => self.run(open).await,
+                Err(NotOpen::Closed) => {
+                    tally.doomed.add();
+                    tally.restarted.add();
+                }
                 // Nothing else than a removed route gives this.
                 Err(NotOpen::Refused(404)) => {
                     tally.too_late.add();
@@ -137,6 +150,11 @@ impl Opener {
                 path,
                 endpoint: text[3..].to_owned(),
             }),
+            Some(Ok(Message::Close(Some(close)))) if u16::from(close.code) == SERVICE_RESTART => {
+                // The answer goes out while the end is awaited.
+                while let Some(Ok(_)) = socket.next().await {}
+                Err(NotOpen::Closed)
+            }
             other => Err(failed(format!("first came {other:?}"))),
         }
     }

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
+use rustix::process::{Signal, getpid, kill_process};
 use sluice::handover::ENVIRONMENT;
 use sluice::handover::channel::Channel;
-use sluice::handover::protocol::{About, Message, Ready, Refusal, receive, send};
+use sluice::handover::protocol::{About, LISTENERS_ONLY, Message, Ready, Refusal, receive, send};
 
 /// How it misbehaves.
 const MANNER: &str = "SLUICE_TEST_IMPOSTOR";
@@ -36,7 +37,15 @@ fn act() {
     std::process::exit(9);
 }
 
+/// Ends this process as `kill -9` does, where the manner says so.
+fn die(manner: &str, phase: &str) {
+    if manner == phase {
+        let _ = kill_process(getpid(), Signal::KILL);
+    }
+}
+
 async fn play(manner: &str) {
+    die(manner, "killed at once");
     let stdin = std::io::stdin();
     let socket = stdin.as_fd().try_clone_to_owned().expect("a descriptor");
     let mut raw = UnixStream::from(socket.try_clone().expect("a descriptor"));
@@ -50,6 +59,7 @@ async fn play(manner: &str) {
         }
     }
     assert!(!listeners.is_empty(), "listeners come with descriptors");
+    die(manner, "killed with the listeners");
     if manner == "talks HTTP" {
         raw.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("it reads");
         return wait(&mut channel).await;
@@ -57,9 +67,14 @@ async fn play(manner: &str) {
     let ready = Message::Ready(Ready {
         pid: std::process::id(),
         version: "0".to_owned(),
-        format: if manner == "speaks format 99" { 99 } else { 1 },
+        format: match manner {
+            "speaks format 99" => 99,
+            "has no format in common" => LISTENERS_ONLY,
+            _ => 1,
+        },
     });
     send(&channel, ready, &[]).await.expect("it reads");
+    die(manner, "killed when it is ready");
     if manner == "is ready and talks HTTP" {
         raw.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("it reads");
         return wait(&mut channel).await;
@@ -72,20 +87,22 @@ async fn play(manner: &str) {
             Message::Connection(item) => item.id,
             Message::Go(_) => {
                 gone += 1;
-                if gone == 2 {
-                    return;
+                if gone == 3 {
+                    die(manner, "killed behind the third");
                 }
                 continue;
             }
             Message::End => {
+                die(manner, "killed behind the last");
                 return send(&channel, Message::Done, &[]).await.expect("it reads");
             }
             _ => return,
         };
         held.extend(descriptors);
+        die(manner, "killed with the first");
         let answer = match manner {
-            "takes two and dies" if id > 2 => continue,
-            "takes two and dies" => Message::Taken(About { id }),
+            "killed behind the third" if id > 3 => continue,
+            "killed behind the third" | "killed behind the last" => Message::Taken(About { id }),
             "refuses" => {
                 let why = "no room".to_owned();
                 Message::Refused(Refusal { id, why })

@@ -12,12 +12,11 @@ use serde_json::value::RawValue;
 use sluice::handover::ENVIRONMENT;
 use sluice::handover::channel::Channel;
 use sluice::handover::protocol::{
-    About, Address, ConnectionItem, FORMATS, Formats, Hello, Message, Offer, TunnelItem, receive,
-    send,
+    About, Address, ConnectionItem, FORMATS, Formats, Hello, LISTENERS_ONLY, Message, Offer,
+    TunnelItem, receive, send,
 };
 use tempfile::TempDir;
 
-use crate::eventually;
 use crate::support::proxy::binary;
 use crate::support::{DEADLINE, HttpBackend, Wire};
 
@@ -78,6 +77,17 @@ impl Heir {
     }
 
     async fn introduce(&mut self, formats: Formats) -> Option<Message> {
+        self.offer(formats).await;
+        self.hear().await
+    }
+
+    /// As the end of an old process looks to it.
+    fn die(&mut self) {
+        let (_, other) = UnixStream::pair().expect("a socket pair");
+        self.channel = Channel::new(other.into()).expect("a socket");
+    }
+
+    async fn offer(&self, formats: Formats) {
         let hello = Hello {
             formats,
             pid: std::process::id(),
@@ -99,7 +109,6 @@ impl Heir {
         )
         .await;
         let _ = send(&self.channel, Message::EndOfListeners, &[]).await;
-        self.hear().await
     }
 
     /// It has taken the listener and accepts.
@@ -152,20 +161,23 @@ fn tunnel(id: u64, state: &str, bytes: usize) -> Message {
 }
 
 #[test]
-fn without_a_common_format_the_new_process_gives_up() {
+fn without_a_common_format_the_new_process_takes_the_listeners_only() {
+    let backend = HttpBackend::start();
     run(async {
-        let mut heir = Heir::start(([127, 0, 0, 1], 1).into());
+        let mut heir = Heir::start(backend.address());
         let answer = heir.introduce(Formats { from: 700, to: 701 }).await;
-        let Some(Message::Failed(failed)) = answer else {
+        let Some(Message::Ready(ready)) = answer else {
             panic!("{answer:?}");
         };
-        assert!(failed.reason.contains("700"), "{failed:?}");
-        eventually!(matches!(heir.child.try_wait(), Ok(Some(status)) if !status.success()));
+        assert_eq!(ready.format, LISTENERS_ONLY);
+        heir.say(Message::End, &[]).await;
+        assert!(matches!(heir.hear().await, Some(Message::Done)));
+        serves(heir.address());
     });
 }
 
 #[test]
-fn the_new_process_serves_on_when_the_old_one_dies() {
+fn when_the_old_process_dies_the_new_one_goes_on_with_all_that_it_was_given() {
     let backend = HttpBackend::start();
     run(async {
         let mut heir = Heir::ready(backend.address()).await;
@@ -179,12 +191,29 @@ fn the_new_process_serves_on_when_the_old_one_dies() {
         near.write_all(super::GET.as_bytes()).expect("it is open");
         near.read(&mut [0]).expect_err("nobody may touch it yet");
         near.set_read_timeout(Some(DEADLINE)).expect("an option");
+        // It cannot be told any more that this one came.
+        let (unanswered, far) = tcp_pair();
+        heir.say(connection(2), &[far.as_fd()]).await;
+        drop(far);
         let address = heir.address();
-        let (_, other) = UnixStream::pair().expect("a socket pair");
-        heir.channel = Channel::new(other.into()).expect("a socket");
-        let mut rest = Vec::new();
-        let _ = near.read_to_end(&mut rest);
-        assert!(rest.is_empty(), "it was never let go, so it is closed");
+        heir.die();
+        let mut unanswered = Wire::over(unanswered);
+        unanswered.send(super::GET);
+        for wire in [&mut Wire::over(near), &mut unanswered] {
+            assert_eq!(wire.read_response().status(), 200);
+        }
+        serves(address);
+    });
+}
+
+#[test]
+fn when_the_old_process_dies_before_it_hears_of_it_the_new_one_serves() {
+    let backend = HttpBackend::start();
+    run(async {
+        let mut heir = Heir::start(backend.address());
+        heir.offer(FORMATS).await;
+        let address = heir.address();
+        heir.die();
         serves(address);
     });
 }

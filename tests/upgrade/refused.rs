@@ -56,15 +56,20 @@ fn a_binary_that_ends_or_is_missing_changes_nothing() {
     say(&mut socket, 3);
 }
 
+/// Asks for an upgrade to something that is never ready, and gives its process id.
+fn never_ready(succession: &Succession) -> u32 {
+    succession.install("exec sleep 60");
+    succession.ask();
+    let event = succession.event("a new process was started", 0);
+    number(&event, "pid") as u32
+}
+
 #[test]
 fn a_new_process_that_is_killed_before_it_is_ready_changes_nothing() {
     let backend = EchoBackend::start();
     let succession = start(backend.address());
     let mut socket = connect(&succession.proxy, "/ws");
-    succession.install("exec sleep 60");
-    succession.ask();
-    let event = succession.event("a new process was started", 0);
-    let pid = number(&event, "pid") as u32;
+    let pid = never_ready(&succession);
     say(&mut socket, 1);
     connect(&succession.proxy, "/ws");
     succession.signal(pid, Signal::KILL);
@@ -77,10 +82,7 @@ fn a_new_process_that_is_killed_before_it_is_ready_changes_nothing() {
 fn sigterm_ends_a_new_process_that_is_not_ready() {
     let backend = HttpBackend::start();
     let mut succession = start(backend.address());
-    succession.install("exec sleep 60");
-    succession.ask();
-    let event = succession.event("a new process was started", 0);
-    let pid = number(&event, "pid") as u32;
+    let pid = never_ready(&succession);
     succession.proxy.terminate();
     assert!(succession.proxy.wait_exit().success());
     eventually!(!succession.runs(pid), "the new process was killed");
@@ -136,25 +138,6 @@ fn what_was_only_offered_goes_on_when_the_new_process_dies() {
 }
 
 #[test]
-fn only_what_was_let_go_is_lost_with_the_new_process() {
-    let backend = EchoBackend::start();
-    let succession = start(backend.address());
-    let mut sockets: Vec<_> = (0..10).map(|_| connect(&succession.proxy, "/ws")).collect();
-    succession.install(&crate::impostor::script("takes two and dies"));
-    let event = succession.refused();
-    let error = text(&event, "error");
-    assert!(
-        error.contains("lost with it: 2 tunnels and 0 idle"),
-        "{event}"
-    );
-    let alive = sockets.iter_mut().filter_map(|socket| {
-        socket.send(Message::text("are you there")).ok()?;
-        socket.read().ok()
-    });
-    assert_eq!(alive.count(), 8);
-}
-
-#[test]
 fn a_stream_of_something_else_changes_nothing() {
     let backend = EchoBackend::start();
     let succession = start(backend.address());
@@ -172,6 +155,15 @@ fn a_stream_of_something_else_changes_nothing() {
 
 #[test]
 fn tunnels_that_are_refused_are_drained_by_the_old_process() {
+    stays_and_is_drained("refuses", "no room");
+}
+
+#[test]
+fn tunnels_of_another_format_are_drained_by_the_old_process() {
+    stays_and_is_drained("has no format in common", "another format");
+}
+
+fn stays_and_is_drained(manner: &str, why: &str) {
     let backend = tunnel_backend(|mut wire| {
         let (first, payload) = read_frame(&mut wire);
         assert_eq!(
@@ -183,11 +175,11 @@ fn tunnels_that_are_refused_are_drained_by_the_old_process() {
     });
     let mut succession = start(backend.address());
     let mut wire = open(&succession.proxy, "/ws");
-    succession.install(&crate::impostor::script("refuses"));
+    succession.install(&crate::impostor::script(manner));
     succession.ask();
     let event = succession.event("handed over", 0);
     assert_eq!(number(&event, "tunnels"), 0);
-    assert!(text(&event, "stay").contains("no room"), "{event}");
+    assert!(text(&event, "stay").contains(why), "{event}");
     assert_eq!(
         read_frame(&mut wire),
         (0x88, close_payload(1012, "service restart"))
@@ -195,4 +187,51 @@ fn tunnels_that_are_refused_are_drained_by_the_old_process() {
     wire.send(masked_frame(8, &close_payload(1012, "")));
     wire.read_until_close();
     assert!(succession.proxy.wait_exit().success());
+}
+
+#[test]
+fn nothing_else_is_changed_while_a_new_process_starts() {
+    let backend = EchoBackend::start();
+    let succession = start(backend.address());
+    let mut socket = connect(&succession.proxy, "/ws");
+    let pid = never_ready(&succession);
+    let admin = succession.admin();
+    for order in [
+        &["upgrade"][..],
+        &["reload"],
+        &["drain", "--all"],
+        &["undrain"],
+    ] {
+        let output = crate::support::proxy::run(&[order, &["--admin", &admin]].concat());
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{order:?}: {said}");
+        assert!(
+            said.contains("an upgrade is under way"),
+            "{order:?}: {said}"
+        );
+    }
+    succession.ask();
+    succession.event("ignored: sluice is busy ending or being replaced", 0);
+    say(&mut socket, 1);
+    succession.signal(pid, Signal::KILL);
+    succession.event("upgrade refused: this process goes on", 0);
+    succession.install_real();
+    succession.upgrade();
+    say(&mut socket, 2);
+}
+
+#[test]
+fn the_new_process_inherits_no_descriptor_but_the_way_to_the_old_one() {
+    let backend = EchoBackend::start();
+    let succession = start(backend.address());
+    let mut sockets: Vec<_> = (0..5).map(|_| connect(&succession.proxy, "/ws")).collect();
+    let list = succession.file("descriptors");
+    succession.install(&format!("ls -l /proc/$$/fd > {list:?}; exit 7"));
+    let event = succession.refused();
+    assert!(text(&event, "error").contains("exit status: 7"), "{event}");
+    let list = std::fs::read_to_string(list).expect("the list");
+    let sockets_there = list.lines().filter(|line| line.contains("socket:"));
+    assert_eq!(sockets_there.count(), 1, "{list}");
+    assert!(!list.contains("anon_inode"), "{list}");
+    sockets.iter_mut().for_each(|socket| say(socket, 1));
 }

@@ -15,6 +15,7 @@ use crate::lifecycle::order::DrainView;
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
+use crate::tunnel::ClosedBy;
 
 /// The findings.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ pub(super) struct RouteSums {
 #[derive(Debug, Default)]
 pub(super) struct TunnelSums {
     pub(super) opened: u64,
-    pub(super) closed_by: [u64; 9],
+    pub(super) closed_by: [u64; ClosedBy::ALL.len()],
     pub(super) codes: [[u64; CODES.len()]; 2],
     pub(super) lifetime: Distribution,
     pub(super) sample: RouteSample,

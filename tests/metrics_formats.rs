@@ -120,6 +120,44 @@ fn promtool_finds_nothing_wrong() {
 }
 
 #[test]
+fn the_alerts_fire_when_they_should_and_not_before() {
+    if !Tool::require("promtool") {
+        return;
+    }
+    let output = Command::new("promtool")
+        .args(["test", "rules", "tests/alerts.yml"])
+        .output()
+        .expect("promtool runs");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}
+
+/// The families of the README's table, as the older form names them.
+fn documented() -> Vec<&'static str> {
+    let readme = include_str!("../README.md");
+    let (_, table) = readme.split_once("<!-- metrics -->\n").expect("the table");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let names = rows.skip(2).flat_map(|row| {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        cell.split('`').skip(1).step_by(2)
+    });
+    names.collect()
+}
+
+#[test]
+fn the_readme_has_every_family() {
+    let busy = busy();
+    let scrape = Scrape::plain(&busy.proxy.metrics("text/plain").1);
+    let told: BTreeSet<&str> = scrape.types.keys().map(String::as_str).collect();
+    let documented = documented();
+    assert_eq!(documented.into_iter().collect::<BTreeSet<_>>(), told);
+}
+
+#[test]
 fn the_dashboard_and_the_alerts_name_what_there_is() {
     let busy = busy();
     let scrape = Scrape::plain(&busy.proxy.metrics("text/plain").1);

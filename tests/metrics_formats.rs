@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::websocket::{connect, exchange, handshake};
 use support::{EchoBackend, HttpBackend, Proxy, Scrape, Tool};
 use tokio_tungstenite::tungstenite::Message;
@@ -126,6 +126,48 @@ fn the_alerts_fire_when_they_should_and_not_before() {
     }
     let output = Command::new("promtool")
         .args(["test", "rules", "tests/alerts.yml"])
+        .output()
+        .expect("promtool runs");
+    let said = [output.stdout, output.stderr].concat();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said)
+    );
+}
+
+/// Every query of the dashboard, with something in the place of its variables.
+fn queries(panel: &Value, found: &mut Vec<String>) {
+    if let Some(query) = panel["expr"].as_str() {
+        let query = query
+            .replace("$__rate_interval", "5m")
+            .replace("$__range", "1h");
+        found.push(query);
+    }
+    let inside = panel.as_object().into_iter().flat_map(|map| map.values());
+    let inside = inside.chain(panel.as_array().into_iter().flatten());
+    inside.for_each(|inside| queries(inside, found));
+}
+
+#[test]
+fn the_dashboards_queries_are_valid() {
+    if !Tool::require("promtool") {
+        return;
+    }
+    let text = std::fs::read_to_string("config/grafana.json").expect("the dashboard");
+    let mut found = Vec::new();
+    queries(&serde_json::from_str(&text).expect("JSON"), &mut found);
+    assert!(found.len() > 50, "{found:?}");
+    // JSON is YAML.
+    let rule = |(n, query)| json!({ "record": format!("query_{n}"), "expr": query });
+    let rules: Vec<Value> = found.into_iter().enumerate().map(rule).collect();
+    let rules = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, rules.to_string()).expect("it is written");
+    let output = Command::new("promtool")
+        .args(["check", "rules"])
+        .arg(&file)
         .output()
         .expect("promtool runs");
     let said = [output.stdout, output.stderr].concat();

@@ -447,6 +447,7 @@ fn a_collector_that_is_down_or_silent_is_felt_by_nobody() {
                 line.text
             );
             assert!(line.text.contains("refused"), "{}", line.text);
+            eventually!(proxy.scrape().sum("sluice_traces_lost_total", &[]) >= 2.0);
         }
     }
 }

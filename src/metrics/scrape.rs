@@ -31,6 +31,7 @@ pub(super) struct Scrape {
     pub(super) ready: bool,
     pub(super) last_reload: Option<LastReload>,
     pub(super) drains: Vec<DrainView>,
+    pub(super) traces_lost: u64,
     pub(super) process: Process,
 }
 
@@ -97,6 +98,7 @@ impl Scrape {
             ready: state.is_ready(),
             last_reload: state.last_reload(),
             drains: state.drains().views(),
+            traces_lost: shared.tracer.load().lost(),
             process: Process::now(),
         }
     }

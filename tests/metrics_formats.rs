@@ -110,13 +110,18 @@ fn promtool_finds_nothing_wrong() {
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success() && said.is_empty(), "{said}");
 
-    let rules = Command::new("promtool")
-        .args(["check", "rules", "config/alerts.yml"])
-        .output()
-        .expect("promtool runs");
-    let said = String::from_utf8_lossy(&rules.stdout).into_owned();
-    assert!(rules.status.success(), "{said}");
+    let said = promtool(&["check", "rules", "config/alerts.yml"]);
     assert!(said.contains("rules found"), "{said}");
+}
+
+/// Runs it, sees that it is content, and gives what it says.
+fn promtool(arguments: &[&str]) -> String {
+    let output = Command::new("promtool").args(arguments).output();
+    let output = output.expect("promtool runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
 }
 
 #[test]
@@ -124,16 +129,7 @@ fn the_alerts_fire_when_they_should_and_not_before() {
     if !Tool::require("promtool") {
         return;
     }
-    let output = Command::new("promtool")
-        .args(["test", "rules", "tests/alerts.yml"])
-        .output()
-        .expect("promtool runs");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    promtool(&["test", "rules", "tests/alerts.yml"]);
 }
 
 /// Every query of the dashboard, with something in the place of its variables.
@@ -165,17 +161,7 @@ fn the_dashboards_queries_are_valid() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rules.yml");
     std::fs::write(&file, rules.to_string()).expect("it is written");
-    let output = Command::new("promtool")
-        .args(["check", "rules"])
-        .arg(&file)
-        .output()
-        .expect("promtool runs");
-    let said = [output.stdout, output.stderr].concat();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&said)
-    );
+    promtool(&["check", "rules", file.to_str().expect("a path")]);
 }
 
 /// The families of the README's table, as the older form names them.

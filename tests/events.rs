@@ -5,6 +5,7 @@ mod support;
 
 use std::process::Command;
 
+use rustix::process::Signal;
 use serde_json::Value;
 use support::process::Process;
 use support::proxy::binary;
@@ -13,13 +14,13 @@ use support::{Proxy, RawBackend, Succession};
 
 const LISTEN: &str = "[[listen]]\naddress = \"127.0.0.1:0\"\n";
 
-/// `sluice log --past --json`, and what it has printed.
+/// `sluice log --json`, and what it has printed.
 struct Log(Process);
 
 impl Log {
-    fn follow(admin: &str) -> Log {
+    fn follow(admin: &str, more: &[&str]) -> Log {
         let mut command = Command::new(binary());
-        command.args(["log", "--past", "--json", "--admin", admin]);
+        command.args(["log", "--json", "--admin", admin]).args(more);
         Log(Process::spawn("sluice log", &mut command))
     }
 
@@ -60,7 +61,7 @@ fn refuse(proxy: &Proxy) {
 fn each_kind_is_told() {
     let backend = backend();
     let proxy = Proxy::start(&toml(&backend));
-    let log = Log::follow(proxy.admin());
+    let log = Log::follow(proxy.admin(), &["--past"]);
     refuse(&proxy);
     let refused = log.event("refused", |_| true);
     assert_eq!(refused["cause"], "origin-not-allowed");
@@ -129,13 +130,27 @@ fn each_kind_is_told() {
 fn the_log_goes_on_in_the_process_that_takes_over() {
     let backend = backend();
     let mut succession = Succession::start(|_| toml(&backend));
-    let log = Log::follow(&succession.admin());
-    let tunnel = open(&succession.proxy, "/ws/room");
-    refuse(&succession.proxy);
-    log.event("refused", |_| true);
+    let log = Log::follow(&succession.admin(), &[]);
+    // Openings have no number that could be asked for again.
+    let mut tunnels = Vec::new();
+    let mut is_heard = || {
+        tunnels.push(open(&succession.proxy, "/ws/room"));
+        !log.0.lines().is_empty()
+    };
+    eventually!(is_heard());
+    // It comes late, when there is something to have missed.
+    log.0.signal(Signal::STOP);
     succession.upgrade();
     assert!(succession.proxy.wait_exit().success());
-    drop(tunnel);
+    drop(tunnels);
+    let closed = || {
+        succession
+            .proxy
+            .scrape()
+            .sum("sluice_tunnels_closed_total", &[])
+    };
+    eventually!(closed() as u64 >= 1);
+    log.0.signal(Signal::CONT);
     let closed = log.event("closed", |_| true);
     assert_eq!(
         (&closed["path"], &closed["closed_by"]),

@@ -50,6 +50,8 @@ pub fn run(
             Ok(Ok(stream)) => {
                 lost = None;
                 follow(stream, &mut last, arguments.json, out)?;
+                // Whatever the next process has told by then is news.
+                last.get_or_insert_with(|| "0".to_owned());
             }
             Ok(Err(why)) => return refused(&why, err),
             // Nobody was there from the beginning, or nobody has come again.

@@ -66,7 +66,7 @@ fn a_tunnel_of_a_page_is_shown_until_its_end_and_then_the_cause() {
     let shown = board.text(row);
     assert!(shown.contains("/ws/room"), "{shown}");
     assert!(shown.contains(&sockets.address().to_string()), "{shown}");
-    eventually!(board.text("#open") == "1 tunnels");
+    eventually!(board.text("#open") == "1 tunnel");
     eventually!(board.text("#routes tbody tr").contains("chat"));
     eventually!(board.text("#endpoints").contains("up"));
     visitor.eval("socket.send('a message')");
@@ -111,7 +111,7 @@ fn the_close_button_works_by_keyboard_and_asks_first() {
     board.write("#one [name=reason]", "seen enough");
     board.press("#one .danger", "Enter");
     eventually!(visitor.eval("ended") == "4321 seen enough");
-    eventually!(board.text("#closed li").contains("policy"));
+    eventually!(board.text("#closed li").contains("command"));
     eventually!(board.count(button) == 0);
     at_home(&board, &proxy);
 }
@@ -253,6 +253,7 @@ fn the_page_asks_for_a_token_where_one_is_demanded() {
     board.press("#door button", "Enter");
     let again = format!("token.startsWith('not') && {open}");
     eventually!(board.eval(&again) == true);
+    assert_eq!(board.text("#wrong"), "That was not the token.");
     board.write("#door input", token);
     board.press("#door button", "Enter");
     eventually!(board.text("#phase") == "ready");

@@ -146,12 +146,19 @@ fn a_tunnel_is_counted_while_it_lives_and_once_when_it_has_ended() {
     let upgraded = [("route", "a"), ("method", "GET"), ("status", "101")];
     assert_eq!(requests(&scrape, &upgraded), 1.0);
     let handshakes = [("route", "a"), ("outcome", "opened")];
-    let name = "sluice_handshake_duration_seconds_count";
-    assert_eq!(scrape.sum(name, &handshakes), 1.0);
-    assert_eq!(
-        scrape.sum("sluice_request_duration_seconds_count", &[]),
-        0.0
-    );
+    let waits = |scrape: &Scrape| {
+        let name = "sluice_handshake_duration_seconds_count";
+        assert_eq!(scrape.sum(name, &handshakes), 1.0);
+        for name in ["first_byte", "duration"] {
+            let name = format!("sluice_request_{name}_seconds_count");
+            assert_eq!(
+                scrape.sum(&name, &[]),
+                0.0,
+                "{name}: a tunnel is no request"
+            );
+        }
+    };
+    waits(&scrape);
 
     let close = CloseFrame {
         code: 4321.into(),
@@ -162,6 +169,7 @@ fn a_tunnel_is_counted_while_it_lives_and_once_when_it_has_ended() {
     eventually!(count("sluice_tunnels_closed_total", &[]) == 1.0);
     let scrape = proxy.scrape();
     moved(&scrape);
+    waits(&scrape);
     assert_eq!(
         bytes(&scrape, "from_client"),
         1039.0 + 12.0,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::websocket::{connect, exchange, handshake};
 use support::{EchoBackend, HttpBackend, Proxy, Scrape, Tool};
 use tokio_tungstenite::tungstenite::Message;
@@ -110,13 +110,79 @@ fn promtool_finds_nothing_wrong() {
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success() && said.is_empty(), "{said}");
 
-    let rules = Command::new("promtool")
-        .args(["check", "rules", "config/alerts.yml"])
-        .output()
-        .expect("promtool runs");
-    let said = String::from_utf8_lossy(&rules.stdout).into_owned();
-    assert!(rules.status.success(), "{said}");
+    let said = promtool(&["check", "rules", "config/alerts.yml"]);
     assert!(said.contains("rules found"), "{said}");
+}
+
+/// Runs it, sees that it is content, and gives what it says.
+fn promtool(arguments: &[&str]) -> String {
+    let output = Command::new("promtool").args(arguments).output();
+    let output = output.expect("promtool runs");
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+#[test]
+fn the_alerts_fire_when_they_should_and_not_before() {
+    if !Tool::require("promtool") {
+        return;
+    }
+    promtool(&["test", "rules", "tests/alerts.yml"]);
+}
+
+/// Every query of the dashboard, with something in the place of its variables.
+fn queries(panel: &Value, found: &mut Vec<String>) {
+    if let Some(query) = panel["expr"].as_str() {
+        let query = query
+            .replace("$__rate_interval", "5m")
+            .replace("$__range", "1h");
+        found.push(query);
+    }
+    let inside = panel.as_object().into_iter().flat_map(|map| map.values());
+    let inside = inside.chain(panel.as_array().into_iter().flatten());
+    inside.for_each(|inside| queries(inside, found));
+}
+
+#[test]
+fn the_dashboards_queries_are_valid() {
+    if !Tool::require("promtool") {
+        return;
+    }
+    let text = std::fs::read_to_string("config/grafana.json").expect("the dashboard");
+    let mut found = Vec::new();
+    queries(&serde_json::from_str(&text).expect("JSON"), &mut found);
+    assert!(found.len() > 50, "{found:?}");
+    // JSON is YAML.
+    let rule = |(n, query)| json!({ "record": format!("query_{n}"), "expr": query });
+    let rules: Vec<Value> = found.into_iter().enumerate().map(rule).collect();
+    let rules = json!({ "groups": [{ "name": "dashboard", "rules": rules }] });
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("rules.yml");
+    std::fs::write(&file, rules.to_string()).expect("it is written");
+    promtool(&["check", "rules", file.to_str().expect("a path")]);
+}
+
+/// The families of the README's table, as the older form names them.
+fn documented() -> Vec<&'static str> {
+    let readme = include_str!("../README.md");
+    let (_, table) = readme.split_once("<!-- metrics -->\n").expect("the table");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let names = rows.skip(2).flat_map(|row| {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        cell.split('`').skip(1).step_by(2)
+    });
+    names.collect()
+}
+
+#[test]
+fn the_readme_has_every_family() {
+    let busy = busy();
+    let scrape = Scrape::plain(&busy.proxy.metrics("text/plain").1);
+    let told: BTreeSet<&str> = scrape.types.keys().map(String::as_str).collect();
+    let documented = documented();
+    assert_eq!(documented.into_iter().collect::<BTreeSet<_>>(), told);
 }
 
 #[test]

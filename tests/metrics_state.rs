@@ -2,7 +2,9 @@
 
 mod support;
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::net::UnixListener;
 
 use support::websocket::{connect, exchange};
 use support::{EchoBackend, HttpBackend, Proxy, Scrape, Succession};
@@ -143,6 +145,38 @@ fn a_failed_endpoint_costs_a_retry_and_a_full_house_refuses() {
             .sum("sluice_connections_over_limit_total", &[]),
         1.0
     );
+}
+
+#[test]
+fn a_failed_endpoint_is_down_until_a_connect_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let proxy = Proxy::start(&format!(
+        "{LISTEN}[[route]]\nname = \"a\"\nupstream = \"app\"\n\
+         [upstream.app]\nendpoints = \"unix:{}\"\nretry_after = \"1ms\"\n",
+        path.display()
+    ));
+    let up = || proxy.scrape().sum("sluice_upstream_endpoint_up", &[]);
+    assert_eq!(up(), 1.0);
+    assert_eq!(get(&proxy, "/"), 502);
+    let since = proxy.get_admin("/v1/status").1;
+    eventually!(proxy.get_admin("/v1/status").1 != since);
+    // A trial is due by now, which says nothing about the endpoint yet.
+    assert_eq!(up(), 0.0);
+    let (_, upstreams) = proxy.get_admin("/v1/upstreams");
+    assert!(upstreams.contains("avoided"), "{upstreams}");
+
+    let listener = UnixListener::bind(&path).unwrap();
+    let backend = std::thread::spawn(move || {
+        let (mut wire, _) = listener.accept().unwrap();
+        let answer = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n";
+        wire.write_all(answer).unwrap();
+        // Until the other side is done.
+        let _ = wire.read_to_end(&mut Vec::new());
+    });
+    assert_eq!(get(&proxy, "/"), 204);
+    assert_eq!(up(), 1.0);
+    backend.join().unwrap();
 }
 
 /// Each process counts what a tunnel moves in it, and neither forgets nor repeats any.

@@ -1,6 +1,6 @@
 //! The README against the program: its default tables against `Config` and the schema, its
 //! TOML against the parser, its commands against the command line, its causes against the
-//! sources that name them.
+//! sources that name them, its requests, events and closes against what there is.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,7 @@ use sluice::config::{
     self, Config, DrainConfig, HttpConfig, ListenAddress, LogConfig, ReloadConfig, ResolverConfig,
     RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
+use sluice::tunnel::ClosedBy;
 
 const README: &str = include_str!("../README.md");
 
@@ -307,4 +308,33 @@ fn say_why_has_every_cause() {
     }
     assert!(causes.len() > 40, "{causes:?}");
     assert_eq!(told, causes);
+}
+
+/// What stands between backticks in the first cells of a table.
+fn first_cells(marker: &str) -> BTreeSet<&'static str> {
+    let rows = rows(marker).into_iter();
+    rows.flat_map(|row| row[0].split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn see_inside_has_every_request_event_and_cause_of_a_close() {
+    let described: Json = serde_json::from_str(include_str!("../src/admin/openapi.json")).unwrap();
+    let paths = described["paths"].as_object().unwrap().keys();
+    // Those that sections of their own are about.
+    let elsewhere = ["/", "/metrics", "/openapi.json"];
+    let paths = paths.filter(|path| !elsewhere.contains(&path.as_str()));
+    let paths: BTreeSet<String> = paths.map(|path| path.replace("{id}", "ID")).collect();
+    let told = first_cells("<!-- api -->").into_iter();
+    let told = told.filter_map(|cell| cell.split(' ').next_back());
+    let told: BTreeSet<String> = told
+        .filter(|path| path.starts_with('/'))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(told, paths);
+
+    let kinds = literals_behind(include_str!("../src/events/event.rs"), "(_) =>");
+    assert_eq!(first_cells("<!-- events -->"), kinds.into_iter().collect());
+    let causes = ClosedBy::ALL.map(ClosedBy::as_str);
+    assert_eq!(first_cells("<!-- closed_by -->"), causes.into());
 }

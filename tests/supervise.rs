@@ -342,7 +342,9 @@ fn a_pid_file_that_cannot_be_written_is_named() {
     let folder = scene.path("folder");
     std::fs::create_dir(&folder).unwrap();
     for path in [scene.path("none").join("x.pid"), folder] {
-        scene.configure(&format!("pid_file = {path:?}\n{LISTEN}"));
+        // Whether the usual place of the admin socket is free is not asked here.
+        let admin = "[admin]\nlisten = \"off\"\n";
+        scene.configure(&format!("pid_file = {path:?}\n{LISTEN}{admin}"));
         let error = refusal(scene.start(&[]));
         assert!(error.contains(path.to_str().unwrap()), "{error}");
     }

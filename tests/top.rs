@@ -94,21 +94,7 @@ struct Terminal {
 
 impl Terminal {
     fn open() -> Terminal {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
-        grantpt(&master).unwrap();
-        unlockpt(&master).unwrap();
-        let name = ptsname(&master, Vec::new()).unwrap();
-        let name = name.to_str().expect("a path");
-        let slave = File::options().read(true).write(true).open(name);
-        let slave = OwnedFd::from(slave.expect("our own terminal"));
-        let size = Winsize {
-            ws_row: 24,
-            ws_col: 80,
-            ws_xpixel: 0,
-            ws_ypixel: 0,
-        };
-        tcsetwinsize(&slave, size).unwrap();
-        let master = File::from(master);
+        let (master, slave) = Terminal::pair();
         let written = Arc::<Mutex<Vec<u8>>>::default();
         let (mut reader, ours) = (master.try_clone().unwrap(), written.clone());
         std::thread::spawn(move || {
@@ -123,6 +109,26 @@ impl Terminal {
             slave,
             written,
         }
+    }
+
+    /// The terminal's own end, and that of who runs on it.
+    fn pair() -> (File, OwnedFd) {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .expect("a terminal");
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let name = ptsname(&master, Vec::new()).unwrap();
+        let name = name.to_str().expect("a path");
+        let slave = File::options().read(true).write(true).open(name);
+        let slave = OwnedFd::from(slave.expect("our own terminal"));
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: 80,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&slave, size).unwrap();
+        (File::from(master), slave)
     }
 
     fn stdio(&self) -> Stdio {
@@ -172,4 +178,22 @@ fn a_signal_gives_the_terminal_back() {
     gives_the_terminal_back(|_, pid| {
         rustix::process::kill_process(pid, Signal::TERM).expect("it is our child");
     });
+}
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let (sockets, refusing) = backends();
+    let proxy = proxy(&sockets, &refusing);
+    let (mut master, slave) = Terminal::pair();
+    let mut command = Command::new(binary());
+    command.args(["top", "--admin", proxy.admin()]);
+    let command = command.stdin(slave.try_clone().unwrap()).stdout(slave);
+    let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
+    let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
+    while !String::from_utf8_lossy(&said).contains("tunnels by route") {
+        let n = master.read(&mut chunk).expect("it draws");
+        said.extend_from_slice(&chunk[..n]);
+    }
+    drop(master);
+    eventually!(child.try_wait().unwrap().is_some());
 }

@@ -447,6 +447,8 @@ fn a_collector_that_is_down_or_silent_is_felt_by_nobody() {
                 line.text
             );
             assert!(line.text.contains("refused"), "{}", line.text);
+            let lost = || proxy.scrape().sum("sluice_traces_lost_total", &[]) as u64;
+            eventually!(lost() >= 2);
         }
     }
 }

@@ -109,8 +109,8 @@ fn order(code: Option<u16>, reason: Option<String>) -> Result<Arc<CloseOrder>, R
         )));
     }
     Ok(Arc::new(CloseOrder {
-        by: ClosedBy::Policy,
-        detail: Some("closed by command"),
+        by: ClosedBy::Command,
+        detail: None,
         client_code: code,
         upstream_code: code,
         reason: reason.into(),

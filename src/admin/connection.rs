@@ -10,6 +10,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -28,6 +29,10 @@ const MAX_HEAD: usize = 16 * 1024;
 
 /// Time for a request's head, the silence before it included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a peer over TCP may leave an answer unread, in milliseconds (RFC 5482, as Linux
+/// has it: a window that stays shut counts). Whoever may connect to a unix socket is trusted.
+const UNREAD_MS: u32 = 30_000;
 
 /// What all connections share.
 #[derive(Debug)]
@@ -73,6 +78,8 @@ impl Server {
         // A second descriptor, for what follows behind hyper's end.
         match accepted.into_io().and_then(|io| Ok((io.second()?, io))) {
             Ok((second, Io::Tcp(stream))) => {
+                // One that cannot have it is served all the same.
+                let _ = set_tcp_user_timeout(&stream, UNREAD_MS);
                 drop(tokio::spawn(self.clone().run(stream, second, permit)));
             }
             Ok((second, Io::Unix(stream))) => {

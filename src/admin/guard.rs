@@ -16,12 +16,17 @@ use crate::listen::Listener;
 /// What holds no secret and changes nothing: answered without a token too.
 const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];
 
+/// Starts a program of the asker's choice as sluice's user, so that being on this machine is
+/// not enough.
+const UPGRADE: &str = "/v1/upgrade";
+
 /// Through what a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Door {
     /// TCP, at this port.
     Tcp(u16),
-    /// A unix socket, whose permission bits say who may connect; its Host says nothing.
+    /// A unix socket, whose permission bits say who may connect. A Host without a port says
+    /// nothing; with one, a browser may ask through a forwarded port.
     Unix,
 }
 
@@ -38,20 +43,34 @@ impl Door {
         request: &Request<B>,
         token: Option<&Token>,
     ) -> Result<(), Refusal> {
+        // Through whatever terminates TLS in front of it a page is one of https.
+        let mut schemes: &[&str] = &["http"];
         let own = match (self, token) {
             (Door::Tcp(_), Some(token)) => {
                 if !OPEN.contains(&request.uri().path()) {
                     token.check(request.headers())?;
                 }
                 // No page of another site knows the token, whatever its name leads to.
+                schemes = &["http", "https"];
                 Some(named_authority(request)?)
             }
+            (Door::Tcp(_), None) if request.uri().path() == UPGRADE => {
+                return Err(Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "over TCP an upgrade needs a token: set admin.token_file, or admin.listen to \
+                     a unix socket, or send SIGUSR2",
+                ));
+            }
             (Door::Tcp(port), None) => Some(public_authority(request, port)?),
-            (Door::Unix, _) => None,
+            (Door::Unix, _) => forwarded_authority(request)?,
         };
-        let own_origin = own.map(|authority| format!("http://{authority}"));
+        let is_own = |origin: &[u8]| {
+            let Some(own) = &own else { return false };
+            let mut origins = schemes.iter().map(|scheme| format!("{scheme}://{own}"));
+            origins.any(|own| own.as_bytes() == origin)
+        };
         for origin in request.headers().get_all(ORIGIN) {
-            if own_origin.as_deref().map(str::as_bytes) != Some(origin.as_bytes()) {
+            if !is_own(origin.as_bytes()) {
                 return Err(Refusal::new(
                     StatusCode::FORBIDDEN,
                     "requests of other origins are not answered",
@@ -72,12 +91,29 @@ impl Door {
 /// The one authority that the request names, if it is an address or localhost, and `port`.
 fn public_authority<B>(request: &Request<B>, port: u16) -> Result<Authority, Refusal> {
     match named_authority(request) {
-        Ok(authority) if is_own(&authority, port) => Ok(authority),
+        Ok(authority)
+            if is_of_no_name_server(&authority) && authority.port_u16().unwrap_or(80) == port =>
+        {
+            Ok(authority)
+        }
         _ => {
             let message =
                 format!("the Host has to be an IP address or localhost, with the port {port}");
             Err(Refusal::new(StatusCode::FORBIDDEN, message))
         }
+    }
+}
+
+/// The authority of a request through a forwarded port; `None`: it names no port.
+fn forwarded_authority<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+    match named_authority(request) {
+        Ok(authority) if authority.port().is_none() => Ok(None),
+        Ok(authority) if is_of_no_name_server(&authority) => Ok(Some(authority)),
+        Ok(_) => {
+            let message = "a Host with a port has to be an IP address or localhost";
+            Err(Refusal::new(StatusCode::FORBIDDEN, message))
+        }
+        Err(_) => Ok(None),
     }
 }
 
@@ -93,11 +129,10 @@ fn named_authority<B>(request: &Request<B>) -> Result<Authority, Refusal> {
     Ok(request.uri().authority().unwrap_or(&host).clone())
 }
 
-fn is_own(authority: &Authority, port: u16) -> bool {
+fn is_of_no_name_server(authority: &Authority) -> bool {
     let host = authority.host();
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     !authority.as_str().contains('@')
-        && authority.port_u16().unwrap_or(80) == port
         && (host.eq_ignore_ascii_case("localhost") || literal.parse::<IpAddr>().is_ok())
 }
 
@@ -146,12 +181,71 @@ mod tests {
             "",
         ] {
             assert_eq!(status(tcp, "GET", &[("host", host)]), 403, "{host}");
-            assert_eq!(status(Door::Unix, "GET", &[("host", host)]), 200, "{host}");
         }
         assert_eq!(status(tcp, "GET", &[]), 403);
         let twice = [("host", "127.0.0.1:9000"), ("host", "127.0.0.1:9000")];
         assert_eq!(status(tcp, "GET", &twice), 403);
         assert_eq!(status(Door::Tcp(80), "GET", &[("host", "127.0.0.1")]), 200);
+    }
+
+    #[test]
+    fn a_forwarded_port_of_a_unix_socket_is_guarded_too() {
+        for host in [
+            "sluice",
+            "rebound.example",
+            "",
+            "127.0.0.1:9",
+            "localhost:9180",
+        ] {
+            assert_eq!(status(Door::Unix, "GET", &[("host", host)]), 200, "{host}");
+        }
+        assert_eq!(status(Door::Unix, "GET", &[]), 200);
+        for host in ["rebound.example:9180", "user@localhost:9180", "sluice:80"] {
+            assert_eq!(status(Door::Unix, "GET", &[("host", host)]), 403, "{host}");
+        }
+        for (host, origin, expected) in [
+            ("localhost:9180", "http://localhost:9180", 200),
+            ("localhost:9180", "http://evil.example", 403),
+            ("localhost:9180", "null", 403),
+            ("sluice", "http://sluice", 403),
+        ] {
+            let fields = [("host", host), ("origin", origin)];
+            assert_eq!(status(Door::Unix, "GET", &fields), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn with_a_token_the_page_may_be_one_of_https() {
+        let token = Token::of("correct-horse-battery");
+        for (origin, expected) in [
+            ("https://admin.example", true),
+            ("http://admin.example", true),
+            ("https://evil.example", false),
+        ] {
+            let request = Request::builder()
+                .uri("/v1/status")
+                .header("host", "admin.example")
+                .header("authorization", "Bearer correct-horse-battery")
+                .header("origin", origin);
+            let request = request.body(()).unwrap();
+            let checked = Door::Tcp(9000).check(&request, Some(&token));
+            assert_eq!(checked.is_ok(), expected, "{origin}");
+        }
+    }
+
+    #[test]
+    fn an_upgrade_over_tcp_needs_a_token() {
+        let token = Token::of("correct-horse-battery");
+        let request = |door: Door, token| {
+            let request = Request::post("/v1/upgrade")
+                .header("host", "127.0.0.1:9000")
+                .header("content-type", "application/json")
+                .header("authorization", "Bearer correct-horse-battery");
+            door.check(&request.body(()).unwrap(), token).is_ok()
+        };
+        assert!(!request(Door::Tcp(9000), None));
+        assert!(request(Door::Tcp(9000), Some(&token)));
+        assert!(request(Door::Unix, None));
     }
 
     #[test]
@@ -181,7 +275,6 @@ mod tests {
         ] {
             let fields = [host, ("origin", origin)];
             assert_eq!(status(tcp, "GET", &fields), expected, "{origin}");
-            assert_eq!(status(Door::Unix, "GET", &fields), 403, "{origin}");
         }
     }
 

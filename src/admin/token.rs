@@ -60,6 +60,11 @@ impl Token {
         Ok(Token(token.as_bytes().into()))
     }
 
+    #[cfg(test)]
+    pub(super) fn of(text: &str) -> Token {
+        Token(text.as_bytes().into())
+    }
+
     /// As it stands in a request.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()

@@ -41,7 +41,7 @@ pub struct EndpointView {
 pub enum EndpointState {
     /// It is.
     Up,
-    /// A connect has failed: only when no other is left.
+    /// The last connect failed: only when no other is left, or as a trial now and then.
     Avoided,
     /// It gets nothing new, by command.
     Draining,
@@ -114,10 +114,10 @@ fn endpoint(endpoint: &Arc<Endpoint>) -> EndpointView {
         address: endpoint.name().to_string(),
         state: if endpoint.is_draining() {
             EndpointState::Draining
-        } else if endpoint.is_usable() {
-            EndpointState::Up
-        } else {
+        } else if endpoint.has_failed() {
             EndpointState::Avoided
+        } else {
+            EndpointState::Up
         },
         in_flight: endpoint.in_flight(),
         tunnels: endpoint.tunnels(),

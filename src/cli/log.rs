@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{AdminArguments, Client, refused};
 use super::tunnels::clean;
+use crate::events::Closed;
 
 /// How long nobody may answer before that is said and the command ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,6 +50,8 @@ pub fn run(
             Ok(Ok(stream)) => {
                 lost = None;
                 follow(stream, &mut last, arguments.json, out)?;
+                // Whatever the next process has told by then is news.
+                last.get_or_insert_with(|| "0".to_owned());
             }
             Ok(Err(why)) => return refused(&why, err),
             // Nobody was there from the beginning, or nobody has come again.
@@ -112,23 +116,16 @@ fn sentence(kind: &str, event: &Value) -> String {
     };
     let rest = match kind {
         "opened" => of(),
-        "closed" => {
-            let close = |name: &str, who: &str| match &event[name] {
-                Value::Null => String::new(),
-                close => {
-                    let reason = close["reason"].as_str().unwrap_or_default();
-                    format!(", {who} sent {} {reason}", close["code"])
-                }
-            };
-            let closes = close("client_close", "client") + &close("upstream_close", "upstream");
-            let detail = match &event["detail"] {
-                Value::String(detail) => format!(" ({detail})"),
-                _ => String::new(),
-            };
-            let span = Duration::from_millis(event["duration_ms"].as_f64().unwrap_or(0.0) as u64);
-            let (id, by) = (text("id"), text("closed_by"));
-            format!("#{id} by {by}{detail}{closes}, after {span:?}, {}", of())
-        }
+        "closed" => match Closed::deserialize(event) {
+            Ok(closed) => {
+                let detail = closed.detail.as_deref();
+                let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+                let span = Duration::from_millis(closed.duration_ms as u64);
+                let (id, by, closes) = (closed.id, &closed.closed_by, closed.closes());
+                format!("#{id} by {by}{detail}: {closes}, after {span:?}, {}", of())
+            }
+            Err(_) => event.to_string(),
+        },
         "refused" => {
             let url = text("host") + &text("path");
             let (status, route, cause) = (text("status"), text("route"), text("cause"));

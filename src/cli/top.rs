@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::Args;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::Event;
 
 use self::figures::Figures;
 use self::state::{Next, State};
@@ -96,11 +96,7 @@ fn interact(state: &mut State, news: &Receiver<Look>, screen: &mut Screen) -> io
             if screen.told_to_stop() {
                 return Ok(());
             }
-            let key = match event::poll(KEY)? {
-                true => Some(event::read()?),
-                false => None,
-            };
-            let seen = match key {
+            let seen = match screen.next(KEY)? {
                 Some(Event::Key(key)) => state.press(key),
                 Some(Event::Resize(..)) => Next::Draw,
                 _ => Next::Nothing,

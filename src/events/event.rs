@@ -1,6 +1,7 @@
 //! The events themselves, as they stand in answers of the admin interface: fields are added,
 //! never renamed. Texts of clients are cut, so that no event is large.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -244,6 +245,32 @@ impl Closed {
             bytes_out: report.from_upstream.bytes,
             messages_in: report.from_client.messages(),
             messages_out: report.from_upstream.messages(),
+        }
+    }
+}
+
+impl Closed {
+    /// The Closes of both sides in words: what each sent by itself, or got from sluice and
+    /// answered.
+    pub fn closes(&self) -> String {
+        let side = |name: &str, got: Option<u16>, sent: &Option<Close>| match (got, sent) {
+            (None, None) => format!("{name} sent no Close"),
+            (None, Some(close)) => format!("{name} sent {close}"),
+            (Some(code), Some(close)) if close.code == code => format!("{name} got {close}"),
+            (Some(code), Some(close)) => format!("{name} got {code}, sent {close}"),
+            (Some(code), None) => format!("{name} got {code}, did not answer"),
+        };
+        let client = side("client", self.sent_client, &self.client_close);
+        let upstream = side("upstream", self.sent_upstream, &self.upstream_close);
+        format!("{client}, {upstream}")
+    }
+}
+
+impl fmt::Display for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.reason.as_str() {
+            "" => write!(f, "{}", self.code),
+            reason => write!(f, "{} {reason:?}", self.code),
         }
     }
 }

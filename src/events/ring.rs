@@ -167,11 +167,11 @@ fn ring() -> MutexGuard<'static, Ring> {
 }
 
 impl Ring {
-    /// Numbers begin with the time, so that those of an earlier process are known for what
-    /// they are: a million for each second, below 2^53 for readers with doubles.
+    /// Numbers begin with the time in microseconds, so that those of an earlier process are
+    /// known for what they are; below 2^53 for readers with doubles.
     fn new(now: SystemTime) -> Ring {
-        let seconds = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let first = seconds * 1_000_000 + 1;
+        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let first = u64::try_from(since.as_micros()).unwrap_or_default() + 1;
         Ring {
             first,
             next: first,
@@ -274,6 +274,17 @@ mod tests {
         for other in [0, 17, ring.next, u64::MAX] {
             assert_eq!(counts(&ring.missed(other)), [0, 1, 2], "{other}");
         }
+    }
+
+    #[test]
+    fn processes_of_the_same_second_are_told_apart() {
+        let started = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+        let mut old = Ring::new(started);
+        old.push(lost(1));
+        let mut new = Ring::new(started + Duration::from_millis(250));
+        new.push(lost(2));
+        assert_eq!(counts(&new.missed(old.next - 1)), [2]);
+        assert!(new.next < 1 << 53);
     }
 
     #[test]

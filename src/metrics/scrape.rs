@@ -15,6 +15,7 @@ use crate::lifecycle::order::DrainView;
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
+use crate::tunnel::ClosedBy;
 
 /// The findings.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ pub(super) struct Scrape {
     pub(super) ready: bool,
     pub(super) last_reload: Option<LastReload>,
     pub(super) drains: Vec<DrainView>,
+    pub(super) traces_lost: u64,
     pub(super) process: Process,
 }
 
@@ -49,7 +51,7 @@ pub(super) struct RouteSums {
 #[derive(Debug, Default)]
 pub(super) struct TunnelSums {
     pub(super) opened: u64,
-    pub(super) closed_by: [u64; 9],
+    pub(super) closed_by: [u64; ClosedBy::ALL.len()],
     pub(super) codes: [[u64; CODES.len()]; 2],
     pub(super) lifetime: Distribution,
     pub(super) sample: RouteSample,
@@ -96,6 +98,7 @@ impl Scrape {
             ready: state.is_ready(),
             last_reload: state.last_reload(),
             drains: state.drains().views(),
+            traces_lost: shared.tracer.load().lost(),
             process: Process::now(),
         }
     }

@@ -8,7 +8,7 @@ use super::cells::{Count, Histogram, Lazy, Row, Table};
 use super::labels::{CAUSES, CODES, ERRORS, METHODS, NO_METHOD, STATUSES};
 use super::slots::UNROUTED;
 use super::totals::Totals;
-use crate::tunnel::Tally;
+use crate::tunnel::{ClosedBy, Tally};
 
 /// What one thread has counted.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ pub(super) struct RouteCells {
 #[derive(Debug, Default)]
 pub(super) struct TunnelCells {
     pub(super) opened: Count,
-    pub(super) closed_by: Row<9>,
+    pub(super) closed_by: Row<{ ClosedBy::ALL.len() }>,
     /// What the client and the upstream sent as their Close.
     pub(super) codes: [Row<{ CODES.len() }>; 2],
     pub(super) lifetime: Histogram,
@@ -193,7 +193,7 @@ impl RouteCells {
             totals.count_refusals(&causes);
         }
         if let Some(tunnels) = self.tunnels.get() {
-            let mut closed_by = [0; 9];
+            let mut closed_by = [0; ClosedBy::ALL.len()];
             tunnels.closed_by.add_to(&mut closed_by);
             totals.tunnels_opened += tunnels.opened.get();
             totals.tunnels_closed += closed_by.iter().sum::<u64>();

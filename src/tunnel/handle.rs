@@ -58,7 +58,8 @@ impl Cut {
     pub(super) fn by(self) -> ClosedBy {
         match self {
             Cut::Drain => ClosedBy::Drain,
-            Cut::HalfClose | Cut::Close | Cut::Command => ClosedBy::Policy,
+            Cut::Command => ClosedBy::Command,
+            Cut::HalfClose | Cut::Close => ClosedBy::Policy,
         }
     }
 }

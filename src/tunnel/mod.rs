@@ -151,7 +151,7 @@ impl<G> Tunnel<G> {
         self.journal.closing = true;
         if self.up.saw_close || self.down.saw_close {
             let violated = self.up.violated || self.down.violated;
-            if !violated && order.by != ClosedBy::Policy {
+            if !violated && !matches!(order.by, ClosedBy::Command | ClosedBy::Policy) {
                 return;
             }
         }

@@ -25,13 +25,29 @@ pub enum ClosedBy {
     Drain,
     /// A reload that removed its route or endpoint, or whose origin rules refuse it.
     Reload,
-    /// A rule: invalid framing on a strict route, an operator's command.
+    /// An operator's command, a drain aside.
+    Command,
+    /// A rule: invalid framing on a strict route, a deadline for half-close or Close.
     Policy,
     /// sluice itself failed, or its worker stopped.
     Error,
 }
 
 impl ClosedBy {
+    /// All of them, each at the place of its number.
+    pub const ALL: [ClosedBy; 10] = [
+        ClosedBy::Client,
+        ClosedBy::Upstream,
+        ClosedBy::Idle,
+        ClosedBy::MaxAge,
+        ClosedBy::KeepAlive,
+        ClosedBy::Drain,
+        ClosedBy::Reload,
+        ClosedBy::Command,
+        ClosedBy::Policy,
+        ClosedBy::Error,
+    ];
+
     /// The word that stands in logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +58,7 @@ impl ClosedBy {
             ClosedBy::KeepAlive => "keep-alive",
             ClosedBy::Drain => "drain",
             ClosedBy::Reload => "reload",
+            ClosedBy::Command => "command",
             ClosedBy::Policy => "policy",
             ClosedBy::Error => "error",
         }
@@ -87,4 +104,16 @@ pub struct TunnelReport<'a> {
     pub client_rtt: Option<Duration>,
     /// The last round trip of a Ping to the upstream.
     pub upstream_rtt: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_stands_at_the_place_of_its_number() {
+        for (place, by) in ClosedBy::ALL.into_iter().enumerate() {
+            assert_eq!(by as usize, place, "{by:?}");
+        }
+    }
 }

@@ -116,6 +116,12 @@ impl Endpoint {
         }
     }
 
+    /// Whether the last connect failed: true until one succeeds, trials included, so that
+    /// what is looked at now and then does not flicker with them.
+    pub fn has_failed(&self) -> bool {
+        self.avoid_until.load(Relaxed) != 0
+    }
+
     /// Whether it gets nothing new, by an operator's command.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)

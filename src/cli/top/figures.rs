@@ -304,21 +304,11 @@ fn refused(events: &[events::Refused]) -> Vec<Refused> {
 
 impl From<&events::Closed> for Closed {
     fn from(event: &events::Closed) -> Closed {
-        let mut about = String::new();
-        for (name, close) in [
-            ("client", &event.client_close),
-            ("upstream", &event.upstream_close),
-        ] {
-            if let Some(close) = close {
-                let said = format!("{} {}", close.code, close.reason);
-                about += &format!("{name} sent {}, ", said.trim_end());
-            }
-        }
-        if let Some(detail) = &event.detail {
-            about += &format!("{detail}, ");
-        }
-        about += &format!(
-            "after {}, {} -> {}, {}",
+        let detail = event.detail.as_deref();
+        let detail = detail.map_or_else(String::new, |detail| format!("{detail}, "));
+        let about = format!(
+            "{detail}{}, after {}, {} -> {}, {}",
+            event.closes(),
             span(event.duration_ms as u64),
             event.of.route,
             event.of.endpoint,
@@ -339,7 +329,7 @@ impl From<&DrainView> for Drain {
             name: clean(&view.target.to_string()),
             share: match view.total {
                 0 => 1.0,
-                total => (view.closed.min(total)) as f64 / total as f64,
+                total => total.saturating_sub(view.left) as f64 / total as f64,
             },
             text: format!(
                 "{}/{} left, {}/{}{undone}",

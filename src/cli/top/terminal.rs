@@ -7,8 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::Poll;
 use std::thread;
+use std::time::Duration;
 
+use ratatui::crossterm::event::{self, Event};
 use ratatui::{DefaultTerminal, Frame};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -39,9 +43,44 @@ impl Screen {
         self.terminal.draw(frame).map(|_| ())
     }
 
-    /// Whether a signal asks for the end.
+    /// Whether a signal asks for the end, or the terminal is gone.
     pub fn told_to_stop(&self) -> bool {
         self.stop.load(Relaxed)
+    }
+
+    /// Waits for something from the user. `None`: nothing came for so long, or the terminal
+    /// is gone, which [`told_to_stop`](Self::told_to_stop) says from then on.
+    ///
+    /// # Errors
+    /// When the terminal cannot be read.
+    pub fn next(&self, limit: Duration) -> io::Result<Option<Event>> {
+        for limit in [Duration::ZERO, limit] {
+            // Of a terminal that is gone crossterm reads for ever.
+            if is_gone(limit)? {
+                self.stop.store(true, Relaxed);
+                return Ok(None);
+            }
+            if event::poll(Duration::ZERO)? {
+                return event::read().map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Waits for input. Whether there will never be any again.
+fn is_gone(limit: Duration) -> io::Result<bool> {
+    let stdin = io::stdin();
+    let mut input = [PollFd::new(&stdin, PollFlags::IN)];
+    let limit = Timespec::try_from(limit).map_err(io::Error::other)?;
+    match rustix::event::poll(&mut input, Some(&limit)) {
+        // A resize, or a signal to stop.
+        Err(Errno::INTR) => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(_) => {
+            let last = PollFlags::HUP | PollFlags::ERR;
+            Ok(input[0].revents().intersects(last))
+        }
     }
 }
 

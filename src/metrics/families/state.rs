@@ -22,6 +22,11 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
         "Access records dropped because the log was read too slowly",
         scrape.own.access_dropped,
     )?;
+    page.counter(
+        "sluice_traces_lost",
+        "Sampled exchanges and tunnels that the collector did not get, since tracing was set up",
+        scrape.traces_lost,
+    )?;
     process(page, scrape)
 }
 

@@ -64,8 +64,8 @@ fn gauges(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     let of_endpoints: [(&str, &str, Look); 4] = [
         (
             "sluice_upstream_endpoint_up",
-            "0 while an endpoint is a last resort because a connect failed, else 1",
-            |endpoint| u32::from(endpoint.is_usable()),
+            "0 from a failed connect to the next that succeeds, else 1",
+            |endpoint| u32::from(!endpoint.has_failed()),
         ),
         (
             "sluice_upstream_endpoint_draining",

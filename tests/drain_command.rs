@@ -4,11 +4,12 @@
 mod support;
 
 use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use support::proxy::field;
+use support::proxy::{binary, field};
 use support::websocket::{connect, connect_with, exchange};
-use support::{EchoBackend, Proxy};
+use support::{EchoBackend, Proxy, Tool};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 fn two_endpoints(one: SocketAddr, other: SocketAddr) -> String {
@@ -179,6 +180,38 @@ fn taking_a_drain_back_spares_what_it_has_not_reached() {
         "{view}"
     );
     assert!(tunnels.iter_mut().all(is_alive));
+}
+
+#[test]
+fn on_a_terminal_a_bar_shows_how_far_it_is() {
+    if !Tool::require("script") {
+        return;
+    }
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
+    let mut tunnels: Vec<_> = (0..4).map(|_| connect(&proxy, "/")).collect();
+    let command = format!(
+        "{} drain --route chat --admin {}",
+        binary().display(),
+        proxy.admin()
+    );
+    // Its own pseudoterminal.
+    let mut shown = Command::new("script");
+    shown.args(["-qec", &command, "/dev/null"]);
+    shown.stdin(Stdio::null()).stdout(Stdio::piped());
+    let shown = shown.spawn().expect("it starts");
+    for tunnel in &mut tunnels {
+        assert_eq!(close_of(tunnel), 1012);
+    }
+    drop(tunnels);
+    let output = shown.wait_with_output().expect("it ends with the drain");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let full = format!("\r[{}] 0 left, 4 closed, 0 cut", "#".repeat(20));
+    assert!(said.contains(&full), "{said:?}");
+    assert!(
+        output.status.success() && said.contains("done: 4 closed"),
+        "{said:?}"
+    );
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod refused;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, mpsc};
 
@@ -320,21 +321,25 @@ fn a_drain_goes_on_in_the_new_process() {
         settings(backend.address(), "").replace("[[route]]", "[[route]]\nname = \"a\"")
     });
     let admin = succession.admin();
-    let drain = [
-        "drain", "--route", "a", "--over", "10m", "--detach", "--admin", &admin,
-    ];
-    let output = support::proxy::run(&drain);
-    assert!(output.status.success(), "{output:?}");
+    let _tunnel = connect(&succession.proxy, "/ws");
+    let drain = ["drain", "--route", "a", "--over", "10m", "--admin", &admin];
+    let mut watcher = Command::new(binary());
+    watcher.args(drain).stdout(Stdio::piped());
+    let watcher = watcher.spawn().expect("it starts");
     let refused = |succession: &Succession| {
         let request = handshake("x", "/ws", "");
         succession.proxy.send(request).read_head().status()
     };
+    eventually!(succession.proxy.get_admin("/v1/drains").1 != "[]");
     assert_eq!(refused(&succession), 503);
     succession.upgrade();
     assert_eq!(refused(&succession), 503);
     let output = support::proxy::run(&["undrain", "--route", "a", "--admin", &admin]);
     assert!(output.status.success(), "{output:?}");
     say(&mut connect(&succession.proxy, "/ws"), 1);
+    let output = watcher.wait_with_output().expect("it ends with the drain");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("taken back: 1 tunnels"), "{said}");
 }
 
 #[test]

@@ -250,7 +250,10 @@ fn watch(client: &Client, drain: DrainView, out: &mut impl Write) -> io::Result<
                     return Err(error);
                 }
             };
-            match views.into_iter().find(|view| view.id == drain.id) {
+            // A process that has taken over goes on with the drain under a number of its own.
+            let mut same = views.iter().filter(|view| view.target == drain.target);
+            let own = same.clone().find(|view| view.id == drain.id);
+            match own.or_else(|| same.next_back()).cloned() {
                 Some(view) => drain = view,
                 None => {
                     end_line(terminal, out)?;

@@ -1,7 +1,5 @@
 //! Upgrades that fail, at every point where they can: the old process goes on.
 
-use std::process::Command;
-
 use rustix::process::Signal;
 
 use super::*;

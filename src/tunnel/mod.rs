@@ -36,7 +36,7 @@ pub use self::drain::{DrainOrder, Selection};
 pub use self::export::{Export, Guard, Parcel};
 pub use self::frame::Side;
 pub use self::handle::{CloseOrder, Cut, Phase, TunnelHandle, next_id, reserve_ids};
-pub use self::identity::{IdentityParts, TunnelIdentity};
+pub use self::identity::{Deflate, IdentityParts, TunnelIdentity};
 pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 pub use self::resume::{Resume, resume};
 pub use self::state::TunnelState;

@@ -63,6 +63,7 @@ fn identity_of(route: &str, upstream: &str, endpoint: &str) -> Box<TunnelIdentit
         subprotocol: None,
         origin: None,
         traceparent: "",
+        deflate: None,
     })
 }
 

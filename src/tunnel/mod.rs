@@ -47,6 +47,7 @@ use self::pump::Direction;
 use crate::config::WebSocketConfig;
 use crate::io::{Io, with_scratch};
 use crate::listen::socket::keep_alive;
+use crate::tap;
 
 /// Everything a tunnel starts with.
 #[derive(Debug)]
@@ -98,6 +99,7 @@ struct Tunnel<G> {
 impl<G> Tunnel<G> {
     fn new(spec: TunnelSpec<G>) -> Tunnel<G> {
         let handle = Arc::new(TunnelHandle::new(spec.identity, spec.settings, spec.report));
+        tap::opened(&handle);
         let mut journal = Journal::new(handle);
         let mut up = Direction::new(Side::Client);
         let mut down = Direction::new(Side::Upstream);
@@ -340,6 +342,9 @@ impl<G> Drop for Task<G> {
         };
         let handle = tunnel.journal.handle.clone();
         registry::remove(&handle);
+        if handle.is_tapped() {
+            tap::ended(&handle);
+        }
         if handle.take_commands() & command::EXPORT != 0 {
             export::stays(handle.id, "it has ended");
         }

@@ -14,6 +14,7 @@ mod closing;
 mod drain;
 mod handover;
 mod settings;
+mod tap;
 mod time;
 mod websocket;
 

@@ -107,12 +107,14 @@ fn allowed(shared: &Shared) -> TapLevel {
 }
 
 fn forbidden(allowed: TapLevel, wanted: TapLevel) -> String {
-    let (allowed, wanted) = (allowed.as_str(), wanted.as_str());
-    let shows = match wanted {
-        "payload" => "payloads are shown, which are what the users send,",
-        _ => "frames are shown",
+    let allowed = allowed.as_str();
+    let right = match wanted {
+        TapLevel::Payload => {
+            "payloads are shown, which are what the users send, only where it is \"payload\""
+        }
+        _ => "frames are shown only where it is \"headers\" or \"payload\"",
     };
-    format!("admin.tap is \"{allowed}\": {shows} only where it is \"{wanted}\"")
+    format!("admin.tap is \"{allowed}\": {right}")
 }
 
 impl Asked {

@@ -84,3 +84,78 @@ impl Messages {
         direction
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compress, Compression, FlushCompress};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn view(tunnel: u64, number: u64, payload: &[u8]) -> FrameView {
+        let base64 = data_encoding::BASE64.encode(payload);
+        let view: Value = json!({
+            "time_us": 0, "tunnel": tunnel, "route": "", "upstream": "", "endpoint": "",
+            "client": "", "from": "client", "to": "upstream", "number": number,
+            "opcode": "text", "fin": true, "rsv1": true, "rsv2": false, "rsv3": false,
+            "length": payload.len(), "partial": false, "message": "text", "compressed": true,
+            "takeover": true, "passed": true, "spliced": 0, "close": null,
+            "captured": payload.len(), "base64": base64,
+        });
+        serde_json::from_value(view).expect("a view")
+    }
+
+    /// A message, and one that refers to it.
+    fn pair() -> [Vec<u8>; 2] {
+        let mut sender = Compress::new(Compression::default(), false);
+        [(); 2].map(|()| {
+            let mut payload = Vec::with_capacity(1024);
+            sender
+                .compress_vec(
+                    b"some words that come again",
+                    &mut payload,
+                    FlushCompress::Sync,
+                )
+                .expect("there is room");
+            payload.truncate(payload.len() - 4);
+            payload
+        })
+    }
+
+    #[test]
+    fn frames_that_are_missing_take_the_context_with_them() {
+        let [first, second] = pair();
+        for (number, trouble) in [(6, None), (7, Some(Trouble::Missing))] {
+            let mut messages = Messages::default();
+            let said = messages.read(&view(1, 5, &first));
+            assert_eq!(said.payload, b"some words that come again");
+            assert_eq!(messages.read(&view(1, number, &second)).trouble, trouble);
+        }
+    }
+
+    #[test]
+    fn tunnels_do_not_share_a_context_and_only_so_many_have_one() {
+        let [first, second] = pair();
+        let mut messages = Messages::default();
+        for tunnel in 0..1000 {
+            messages.read(&view(tunnel, 1, &first));
+            assert!(messages.directions.len() <= MOST);
+        }
+        assert_eq!(messages.read(&view(999, 2, &second)).trouble, None);
+        let gone = messages.read(&view(0, 2, &second));
+        assert_eq!(gone.trouble, Some(Trouble::BeforeTap));
+    }
+
+    #[test]
+    fn what_was_not_agreed_on_is_not_inflated() {
+        let mut messages = Messages::default();
+        let plain = FrameView {
+            takeover: None,
+            compressed: Some(false),
+            ..view(1, 1, b"plain")
+        };
+        let said = messages.read(&plain);
+        assert_eq!((&said.payload[..], said.trouble), (&b"plain"[..], None));
+        assert!(messages.directions.is_empty());
+    }
+}

@@ -328,3 +328,20 @@ async fn a_reader_that_goes_or_stops_reading_leaves_nothing_behind() {
     }
     assert_eq!(read, 1024, "what had been told is there, and then the end");
 }
+
+#[tokio::test]
+async fn a_tunnel_that_leaves_is_let_go_and_tapped_again_when_it_comes_back() {
+    let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
+    let mut told = tap_all(Some(100)).await;
+    // It leaves inside of a frame.
+    let text = client_frame(0x81, b"two parts");
+    pass(&mut client, &mut upstream, &text[..8]).await;
+    let parcel = handover::leave().await;
+    assert_eq!(tap::followed(), [0]);
+    parcel.restore().expect("it goes on");
+    assert_eq!(tap::followed(), [1]);
+    pass(&mut client, &mut upstream, &text[8..]).await;
+    let (_, rest) = frame(&mut told).await;
+    assert!(rest.partial);
+    assert_eq!((rest.opcode, rest.length), (Opcode::Text, 7));
+}

@@ -140,6 +140,7 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
                     subprotocol: None,
                     origin: Some("https://example.com:8080"),
                     traceparent: "",
+                    deflate: None,
                 }),
                 report: no_report,
                 guard: (),

@@ -23,6 +23,7 @@
 //! | [`upstream`] | endpoints, balance, names, connecting, pool, and our HTTP/1.1 client |
 //! | [`listen`] | binding and accepting |
 //! | [`events`] | what happens, for those who follow it: noted by workers, kept and told by one ring |
+//! | [`tap`] | the frames of tunnels, for those who look at them: followed without I/O, told as far as there is room |
 //! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted; only where it is scraped does `metrics` look upward |
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
 //! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
@@ -94,6 +95,7 @@ pub mod server;
 pub mod site;
 pub mod snapshot;
 pub mod supervise;
+pub mod tap;
 pub mod trace;
 pub mod tunnel;
 pub mod upstream;

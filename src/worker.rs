@@ -17,7 +17,7 @@ use crate::listen::{Accepted, Listener};
 use crate::server::{Front, Shared};
 use crate::tunnel::registry::{FINE_TICK, TICK};
 use crate::upstream::pool;
-use crate::{access_log, allocator, events, metrics, tunnel};
+use crate::{access_log, allocator, events, metrics, tap, tunnel};
 
 /// A tick that comes this much too late is counted: something held the worker up.
 const LATE: Duration = Duration::from_millis(125);
@@ -272,6 +272,7 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<live::Load>) {
         pool::tick(now);
         access_log::tick();
         events::tick();
+        tap::tick(now);
         ebb.tick(load.worker());
         pulse.beat(Instant::now());
     }

@@ -19,6 +19,8 @@ mod handshake;
 mod origin;
 #[path = "fuzz/bodies/path.rs"]
 mod path;
+#[path = "fuzz/bodies/tap.rs"]
+mod tap;
 #[path = "fuzz/bodies/trace.rs"]
 mod trace;
 
@@ -97,6 +99,11 @@ fn handshake_corpus() {
 #[test]
 fn frame_corpus() {
     replay("frame", frame::run);
+}
+
+#[test]
+fn tap_corpus() {
+    replay("tap", tap::run);
 }
 
 #[test]

@@ -3,9 +3,12 @@
 
 mod support;
 
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+
 use serde_json::{Value, json};
-use support::websocket::{handshake, open, tunnel_backend};
-use support::{Proxy, Wire};
+use support::websocket::{handshake, masked_frame, open, tunnel_backend};
+use support::{DEADLINE, Proxy, Wire};
 
 /// The subset of JSON Schema that the description uses. An object with `properties` has no
 /// others.
@@ -183,7 +186,7 @@ fn every_answer_is_what_the_description_says() {
     asked
         .sort_by_key(|(path, method, _)| (*method != "get", path.contains("close"), path.as_str()));
     for (path, method, said) in asked {
-        if path == "/v1/events" {
+        if path == "/v1/events" || path == "/v1/tap" {
             continue;
         }
         let body = bodies.get(path);
@@ -217,8 +220,43 @@ fn every_answer_is_what_the_description_says() {
     granted.dedup();
     let all = described["paths"].as_object().unwrap().values();
     let all: usize = all.map(|methods| methods.as_object().unwrap().len()).sum();
-    // All but the stream and the upgrade, which has no binary.
-    assert_eq!(granted.len(), all - 2, "{granted:?}");
+    // All but the streams and the upgrade, which has no binary.
+    assert_eq!(granted.len(), all - 3, "{granted:?}");
+}
+
+#[test]
+fn what_a_tap_tells_is_what_the_description_says() {
+    let (_backend, proxy, mut tunnels) = busy();
+    let (_, _, text) = ask(&proxy, "GET", "/openapi.json", None);
+    let described: Value = serde_json::from_str(&text).expect("JSON");
+    let mut tap = UnixStream::connect(proxy.admin_socket()).expect("it accepts");
+    tap.set_read_timeout(Some(DEADLINE))
+        .expect("a socket option");
+    tap.write_all(b"GET /v1/tap HTTP/1.0\r\nHost: x\r\n\r\n")
+        .expect("a request");
+    let mut lines = BufReader::new(tap).lines().map_while(Result::ok);
+    let mut next = |event: &str| -> Value {
+        let at = lines.find(|line| line.starts_with("event: "));
+        assert_eq!(at, Some(format!("event: {event}")));
+        let data = lines.next().expect("its data");
+        serde_json::from_str(data.strip_prefix("data: ").expect("its data")).expect("JSON")
+    };
+    let check = |name: &str, value: &Value| {
+        let schema = &described["components"]["schemas"][name];
+        assert!(schema.is_object(), "{name}");
+        let checked = Schema(&described).check(schema, value, name);
+        checked.unwrap_or_else(|wrong| panic!("{wrong}"));
+    };
+    check("TapBegun", &next("begun"));
+    let wire = &mut tunnels[0];
+    wire.send(masked_frame(1, b"hello"));
+    check("FrameShown", &next("frame"));
+    wire.send(masked_frame(8, b"\x03\xe8bye"));
+    let close = next("frame");
+    check("FrameShown", &close);
+    assert_eq!(close["close"], json!({ "code": 1000, "reason": "bye" }));
+    tunnels[1].send(b"\x83\xff");
+    check("Unframed", &next("unframed"));
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! | `DELETE /v1/tunnels/ID` | 202, [`CloseOutcome`]; parameters `code` and `reason` |
 //! | `POST /v1/tunnels/close` | takes a [`CloseRequest`], answers a [`CloseOutcome`] |
 //! | `GET /v1/events` | [`Event`](crate::events::Event)s as they happen |
+//! | `GET /v1/tap` | [`FrameView`](crate::tap::FrameView)s as they pass; parameters as in [`FilterRequest`], and `tunnel`, `payload`, `bytes` |
 //! | `GET /v1/stats` | counts since the start, and the last five minutes |
 //! | `POST /v1/reload` | [`Reloaded`](crate::lifecycle::order::Reloaded) |
 //! | `GET /v1/drains` | a list of [`DrainView`](crate::lifecycle::order::DrainView) |
@@ -40,10 +41,12 @@ mod numbers;
 mod orders;
 pub mod place;
 mod settings;
+mod sse;
 mod stats;
 pub mod status;
 mod stream;
 mod table;
+mod tap;
 mod token;
 mod tunnels;
 mod upstreams;
@@ -67,6 +70,7 @@ pub use self::filter::FilterRequest;
 pub use self::history::Point;
 pub use self::orders::UndrainRequest;
 pub use self::place::{address, bind, default_socket};
+pub use self::tap::{TapBegun, TapEnded};
 pub use self::token::Token;
 pub use self::tunnels::{TallyView, TunnelList, TunnelView};
 pub use self::upstreams::{EndpointState, EndpointView, RouteView, UpstreamView};

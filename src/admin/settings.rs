@@ -176,6 +176,7 @@ fn admin_table(admin: &AdminConfig) -> Value {
         listen,
         mode,
         token_file,
+        tap,
     } = admin;
     let listen = match listen {
         AdminListen::Auto => "auto".to_owned(),
@@ -187,6 +188,7 @@ fn admin_table(admin: &AdminConfig) -> Value {
         "listen": listen,
         "mode": format!("{mode:04o}"),
         "token_file": token_file.unwrap_or_else(|| "off".to_owned()),
+        "tap": tap.as_str(),
     })
 }
 

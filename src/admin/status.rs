@@ -12,6 +12,7 @@ use crate::access_log::rfc3339;
 use crate::lifecycle::order::DrainView;
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::snapshot::Snapshot;
+use crate::tap;
 use crate::tunnel::registry;
 
 /// The state of the process.
@@ -39,6 +40,9 @@ pub struct Status {
     pub tunnels: TunnelStatus,
     /// The drains.
     pub drains: Vec<DrainView>,
+    /// Who looks at frames of tunnels: how many taps there are.
+    #[serde(default)]
+    pub taps: u64,
 }
 
 /// One worker.
@@ -146,6 +150,7 @@ pub(super) async fn of(context: &Context) -> Status {
         },
         tunnels: TunnelStatus::new(&snapshot, &counts),
         drains: state.drain_views(),
+        taps: tap::count() as u64,
     }
 }
 

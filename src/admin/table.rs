@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 use super::answer::{Answer, Refusal, json, page};
 use super::connection::Desk;
 use super::{
-    Context, close, dashboard, health, numbers, orders, settings, stats, status, stream, tunnels,
-    upstreams,
+    Context, close, dashboard, health, numbers, orders, settings, stats, status, stream, tap,
+    tunnels, upstreams,
 };
 
 /// Who answers.
@@ -28,6 +28,7 @@ enum What {
     CloseTunnel,
     CloseTunnels,
     Events,
+    Tap,
     Stats,
     Reload,
     Drains,
@@ -37,7 +38,7 @@ enum What {
 }
 
 /// `{id}` stands for one segment.
-static TABLE: [(Method, &str, What); 20] = [
+static TABLE: [(Method, &str, What); 21] = [
     (Method::GET, "/", What::Dashboard),
     (Method::GET, "/healthz", What::Live),
     (Method::GET, "/readyz", What::Ready),
@@ -52,6 +53,7 @@ static TABLE: [(Method, &str, What); 20] = [
     (Method::DELETE, "/v1/tunnels/{id}", What::CloseTunnel),
     (Method::POST, "/v1/tunnels/close", What::CloseTunnels),
     (Method::GET, "/v1/events", What::Events),
+    (Method::GET, "/v1/tap", What::Tap),
     (Method::GET, "/v1/stats", What::Stats),
     (Method::POST, "/v1/reload", What::Reload),
     (Method::GET, "/v1/drains", What::Drains),
@@ -97,6 +99,7 @@ async fn granted(request: Request<Incoming>, desk: &Desk) -> Result<Answer, Refu
         What::CloseTunnel => close::one(context, id(), uri.query()).await,
         What::CloseTunnels => close::many(request, context).await,
         What::Events => stream::of(request.headers(), uri.query(), desk.closing.subscribe()),
+        What::Tap => tap::of(context, uri.query(), desk.closing.subscribe()).await,
         What::Stats => Ok(json(
             StatusCode::OK,
             &stats::of(&context.shared, &desk.history),

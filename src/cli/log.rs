@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::client::{AdminArguments, Client, refused};
+use super::sse::{Told, told};
 use super::tunnels::clean;
 use crate::events::Closed;
 
@@ -80,23 +81,20 @@ fn follow(
     json: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let mut kind = String::new();
-    for line in stream.lines().map_while(Result::ok) {
-        if let Some(name) = line.strip_prefix("event: ") {
-            name.clone_into(&mut kind);
-        } else if let Some(id) = line.strip_prefix("id: ") {
-            *last = Some(id.to_owned());
-        } else if let Some(data) = line.strip_prefix("data: ")
-            && let Ok(mut event) = serde_json::from_str::<Value>(data)
-        {
-            if json {
-                event["event"] = kind.as_str().into();
-                writeln!(out, "{event}")?;
-            } else {
-                writeln!(out, "{}", sentence(&kind, &event))?;
-            }
-            out.flush()?;
+    for Told { kind, id, data } in told(stream) {
+        if id.is_some() {
+            *last = id;
         }
+        let Ok(mut event) = serde_json::from_str::<Value>(&data) else {
+            continue;
+        };
+        if json {
+            event["event"] = kind.into();
+            writeln!(out, "{event}")?;
+        } else {
+            writeln!(out, "{}", sentence(&kind, &event))?;
+        }
+        out.flush()?;
     }
     Ok(())
 }

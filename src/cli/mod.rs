@@ -13,7 +13,9 @@ pub mod health;
 pub mod log;
 pub mod reload;
 pub mod run;
+mod sse;
 pub mod status;
+pub mod tap;
 pub mod top;
 pub mod tunnels;
 pub mod upgrade;
@@ -29,6 +31,7 @@ use self::client::AdminArguments;
 use self::drain::{DrainArguments, UndrainArguments};
 use self::log::LogArguments;
 use self::status::StatusArguments;
+use self::tap::TapArguments;
 use self::top::TopArguments;
 use self::tunnels::TunnelsArguments;
 use self::upgrade::UpgradeArguments;
@@ -89,6 +92,8 @@ pub enum Command {
     Tunnels(Box<TunnelsArguments>),
     /// Follow what happens: tunnels that open and end, refused handshakes, reloads, drains
     Log(LogArguments),
+    /// Watch the frames of tunnels as they pass, for debugging
+    Tap(Box<TapArguments>),
 }
 
 /// What `run` starts.
@@ -144,6 +149,7 @@ impl Arguments {
             Command::Top(arguments) => top::run(&arguments, out),
             Command::Tunnels(arguments) => tunnels::run(&arguments, out, err),
             Command::Log(arguments) => log::run(&arguments, out, err),
+            Command::Tap(arguments) => tap::run(&arguments, out, err),
         };
         code.unwrap_or_else(|error| {
             // Whoever read our output has gone; there is nobody left to tell.

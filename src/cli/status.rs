@@ -64,6 +64,9 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
         "connections: {}, {} of them tunnels",
         status.connections, status.tunnels.total
     )?;
+    if status.taps > 0 {
+        writeln!(out, "taps: {}, which see frames of tunnels", status.taps)?;
+    }
     let mut rows = Vec::new();
     for (index, worker) in status.workers.iter().enumerate() {
         let share = vec![worker.connections.to_string(), worker.tunnels.to_string()];

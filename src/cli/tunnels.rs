@@ -175,7 +175,7 @@ impl FilterArguments {
         }
     }
 
-    fn parameters(&self) -> Vec<(&'static str, &str)> {
+    pub(super) fn parameters(&self) -> Vec<(&'static str, &str)> {
         let all = [
             ("route", &self.route),
             ("upstream", &self.upstream),
@@ -256,7 +256,7 @@ pub(super) fn clean(text: &str) -> String {
 }
 
 /// A path with parameters, percent-encoded.
-fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
+pub(super) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
     let mut whole = path.to_owned();
     for (index, (name, value)) in parameters.iter().enumerate() {
         whole.push(if index == 0 { '?' } else { '&' });

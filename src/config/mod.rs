@@ -23,7 +23,7 @@ pub use self::clients::HttpConfig;
 pub use self::file::{admin_of, load, parse, parse_duration, write_duration};
 pub use self::operation::{
     AccessLog, AdminConfig, AdminListen, DrainConfig, LogConfig, LogFormat, ParentRule,
-    ReloadConfig, TraceConfig, UpgradeConfig,
+    ReloadConfig, TapLevel, TraceConfig, UpgradeConfig,
 };
 pub use self::problem::{Problem, Problems};
 pub use self::route::{

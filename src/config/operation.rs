@@ -101,6 +101,8 @@ pub struct AdminConfig {
     /// The file whose first line requests over TCP have to bring as a bearer token.
     /// Default: none.
     pub token_file: Option<PathBuf>,
+    /// What `sluice tap` may see of the tunnels. Default: headers.
+    pub tap: TapLevel,
 }
 
 impl Default for AdminConfig {
@@ -109,6 +111,29 @@ impl Default for AdminConfig {
             listen: AdminListen::Auto,
             mode: 0o600,
             token_file: None,
+            tap: TapLevel::Headers,
+        }
+    }
+}
+
+/// How much of the frames of tunnels is shown to whoever asks the admin interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TapLevel {
+    /// Nothing.
+    Off,
+    /// Opcodes, sizes, directions, times, and what Closes say.
+    Headers,
+    /// Payloads too: whatever the users send.
+    Payload,
+}
+
+impl TapLevel {
+    /// As the configuration spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TapLevel::Off => "off",
+            TapLevel::Headers => "headers",
+            TapLevel::Payload => "payload",
         }
     }
 }

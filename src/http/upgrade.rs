@@ -226,6 +226,7 @@ fn identity(
         origin: parts.headers.get(header::ORIGIN).map(text).as_deref(),
         request_id: record.known_request_id(),
         traceparent: record.traceparent().as_deref().unwrap_or_default(),
+        deflate: accepted.deflate(),
     })
 }
 

@@ -10,7 +10,7 @@ use super::Control;
 use super::order::{Refused, Reloaded};
 use super::review::Reviewer;
 use crate::access_log::AccessLog;
-use crate::config::{self, AccessLog as AccessTarget, Config, ListenAddress};
+use crate::config::{self, AccessLog as AccessTarget, AdminConfig, Config, ListenAddress};
 use crate::events::{self, Event};
 use crate::listen::{self, Listener};
 use crate::logging;
@@ -247,10 +247,15 @@ pub(super) fn status(outcome: &Result<Reloaded, Refused>) -> String {
 
 /// What a reload cannot change.
 fn needs_restart(old: &Config, new: &Config) -> Vec<String> {
+    // What a tap may see is looked up whenever it is about to tell something.
+    let admin = AdminConfig {
+        tap: new.admin.tap,
+        ..old.admin.clone()
+    };
     let settings = [
         ("workers", old.workers != new.workers),
         ("log.format", old.log.format != new.log.format),
-        ("admin", old.admin != new.admin),
+        ("admin", admin != new.admin),
         ("pid_file", old.pid_file != new.pid_file),
     ];
     let changed = settings.iter().filter(|(_, changed)| *changed);

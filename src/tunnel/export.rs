@@ -15,6 +15,7 @@ use super::resume::{self, Resume};
 use super::state::{IdentityState, SettingsState, SideState, TunnelState, unix_micros};
 use super::{ClosedBy, Side, Tunnel, TunnelHandle, registry};
 use crate::metrics;
+use crate::tap;
 
 thread_local! {
     static SINK: RefCell<Option<UnboundedSender<Export>>> = const { RefCell::new(None) };
@@ -162,6 +163,9 @@ impl<G: Send + 'static> Tunnel<G> {
             [state.client.pulse, state.upstream.pulse] = ages.pulses;
         }
         metrics::tunnel_left(&handle);
+        if handle.is_tapped() {
+            tap::ended(&handle);
+        }
         let spill = [self.up.take_spill(), self.down.take_spill()];
         let Tunnel {
             client,

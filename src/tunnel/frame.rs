@@ -11,7 +11,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use self::header::Header;
+pub(crate) use self::header::Header;
 pub use self::header::{Opcode, Violation};
 use super::counters::Counters;
 

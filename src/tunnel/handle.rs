@@ -2,7 +2,7 @@
 //! registry, a drain and the admin interface hold it; the tunnel's own state stays in its
 //! task.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -133,6 +133,8 @@ pub struct TunnelHandle {
     command: AtomicU8,
     cut: AtomicU8,
     phase: AtomicU8,
+    /// Somebody taps it; only its own thread looks, and changes this.
+    pub(crate) tapped: AtomicBool,
     /// Pings of ours written to each side, modulo 256.
     pub(super) pinged: [AtomicU8; 2],
     /// Bytes of Pongs from each side that answered our Pings, modulo 2^32.
@@ -188,6 +190,7 @@ impl TunnelHandle {
             command: AtomicU8::new(0),
             cut: AtomicU8::new(0),
             phase: AtomicU8::new(0),
+            tapped: AtomicBool::new(false),
             pinged: Default::default(),
             swallowed: Default::default(),
         }
@@ -267,6 +270,12 @@ impl TunnelHandle {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Whether somebody taps it.
+    #[inline]
+    pub(super) fn is_tapped(&self) -> bool {
+        self.tapped.load(Ordering::Relaxed)
     }
 
     /// Takes what was asked for. One plain load while nothing is.

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// The parts an identity is made of.
 #[derive(Debug, Clone)]
 pub struct IdentityParts<'a> {
@@ -27,6 +29,18 @@ pub struct IdentityParts<'a> {
     pub origin: Option<&'a str>,
     /// The span of its handshake, as a `traceparent`; empty where it is not traced.
     pub traceparent: &'a str,
+    /// What the handshake agreed on about compression.
+    pub deflate: Option<Deflate>,
+}
+
+/// permessage-deflate as a handshake agreed on it (RFC 7692 section 7.1.1): which side
+/// compresses every message by itself, without reference to those before it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deflate {
+    /// `client_no_context_takeover`.
+    pub client_no_context_takeover: bool,
+    /// `server_no_context_takeover`.
+    pub server_no_context_takeover: bool,
 }
 
 /// Index of each text in the packed string.
@@ -39,6 +53,15 @@ const ORIGIN: usize = 5;
 const TRACEPARENT: usize = 6;
 const TEXTS: usize = 7;
 
+/// What else is known, as bits of one byte.
+mod mark {
+    pub(super) const SUBPROTOCOL: u8 = 1;
+    pub(super) const ORIGIN: u8 = 2;
+    pub(super) const DEFLATE: u8 = 4;
+    pub(super) const CLIENT_NO_CONTEXT: u8 = 8;
+    pub(super) const SERVER_NO_CONTEXT: u8 = 16;
+}
+
 /// The identity of one tunnel.
 #[derive(Debug, Clone)]
 pub struct TunnelIdentity {
@@ -48,8 +71,8 @@ pub struct TunnelIdentity {
     texts: Box<str>,
     /// Where each text ends in `texts`.
     ends: [u16; TEXTS],
-    has_subprotocol: bool,
-    has_origin: bool,
+    /// See [`mark`].
+    marks: u8,
 }
 
 impl TunnelIdentity {
@@ -72,15 +95,27 @@ impl TunnelIdentity {
             packed.push_str(&text[..text.floor_char_boundary(room)]);
             *end = packed.len() as u16;
         }
+        let deflate = parts.deflate.unwrap_or_default();
+        let marks = [
+            (parts.subprotocol.is_some(), mark::SUBPROTOCOL),
+            (parts.origin.is_some(), mark::ORIGIN),
+            (parts.deflate.is_some(), mark::DEFLATE),
+            (deflate.client_no_context_takeover, mark::CLIENT_NO_CONTEXT),
+            (deflate.server_no_context_takeover, mark::SERVER_NO_CONTEXT),
+        ];
+        let set = marks.iter().filter(|(set, _)| *set);
         Box::new(TunnelIdentity {
             route: parts.route,
             upstream: parts.upstream,
             endpoint: parts.endpoint,
             texts: packed.into_boxed_str(),
             ends,
-            has_subprotocol: parts.subprotocol.is_some(),
-            has_origin: parts.origin.is_some(),
+            marks: set.fold(0, |all, (_, mark)| all | mark),
         })
+    }
+
+    fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
     }
 
     fn text(&self, index: usize) -> &str {
@@ -125,17 +160,25 @@ impl TunnelIdentity {
 
     /// The negotiated subprotocol.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.has_subprotocol.then(|| self.text(SUBPROTOCOL))
+        self.is(mark::SUBPROTOCOL).then(|| self.text(SUBPROTOCOL))
     }
 
     /// The handshake's Origin.
     pub fn origin(&self) -> Option<&str> {
-        self.has_origin.then(|| self.text(ORIGIN))
+        self.is(mark::ORIGIN).then(|| self.text(ORIGIN))
     }
 
     /// The span of its handshake, as a `traceparent`; empty where it is not traced.
     pub fn traceparent(&self) -> &str {
         self.text(TRACEPARENT)
+    }
+
+    /// What the handshake agreed on about compression; `None`: that there is none.
+    pub fn deflate(&self) -> Option<Deflate> {
+        self.is(mark::DEFLATE).then(|| Deflate {
+            client_no_context_takeover: self.is(mark::CLIENT_NO_CONTEXT),
+            server_no_context_takeover: self.is(mark::SERVER_NO_CONTEXT),
+        })
     }
 
     /// The id of its handshake's trace, if there is one.
@@ -160,6 +203,7 @@ mod tests {
             subprotocol: None,
             origin,
             traceparent: "",
+            deflate: None,
         }
     }
 
@@ -175,6 +219,26 @@ mod tests {
         assert_eq!(identity.path(), "/ws");
         assert_eq!(identity.subprotocol(), None);
         assert_eq!(identity.origin(), Some("https://example.com"));
+        assert_eq!(identity.deflate(), None);
+    }
+
+    #[test]
+    fn what_was_agreed_on_costs_nothing() {
+        for client_no_context_takeover in [false, true] {
+            for server_no_context_takeover in [false, true] {
+                let agreed = Some(Deflate {
+                    client_no_context_takeover,
+                    server_no_context_takeover,
+                });
+                let identity = TunnelIdentity::new(IdentityParts {
+                    deflate: agreed,
+                    ..parts("/ws", None)
+                });
+                assert_eq!((identity.deflate(), identity.origin()), (agreed, None));
+            }
+        }
+        let size = size_of::<TunnelIdentity>();
+        assert!(size <= 80, "{size}");
     }
 
     #[test]

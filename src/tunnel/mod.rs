@@ -36,7 +36,7 @@ pub use self::drain::{DrainOrder, Selection};
 pub use self::export::{Export, Guard, Parcel};
 pub use self::frame::Side;
 pub use self::handle::{CloseOrder, Cut, Phase, TunnelHandle, next_id, reserve_ids};
-pub use self::identity::{IdentityParts, TunnelIdentity};
+pub use self::identity::{Deflate, IdentityParts, TunnelIdentity};
 pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 pub use self::resume::{Resume, resume};
 pub use self::state::TunnelState;
@@ -47,6 +47,7 @@ use self::pump::Direction;
 use crate::config::WebSocketConfig;
 use crate::io::{Io, with_scratch};
 use crate::listen::socket::keep_alive;
+use crate::tap;
 
 /// Everything a tunnel starts with.
 #[derive(Debug)]
@@ -98,6 +99,7 @@ struct Tunnel<G> {
 impl<G> Tunnel<G> {
     fn new(spec: TunnelSpec<G>) -> Tunnel<G> {
         let handle = Arc::new(TunnelHandle::new(spec.identity, spec.settings, spec.report));
+        tap::opened(&handle);
         let mut journal = Journal::new(handle);
         let mut up = Direction::new(Side::Client);
         let mut down = Direction::new(Side::Upstream);
@@ -340,6 +342,9 @@ impl<G> Drop for Task<G> {
         };
         let handle = tunnel.journal.handle.clone();
         registry::remove(&handle);
+        if handle.is_tapped() {
+            tap::ended(&handle);
+        }
         if handle.take_commands() & command::EXPORT != 0 {
             export::stays(handle.id, "it has ended");
         }

@@ -8,6 +8,7 @@
 mod observe;
 mod receive;
 mod restore;
+mod show;
 
 use std::io;
 use std::task::{Context, Poll};
@@ -19,6 +20,7 @@ use super::handle::CloseOrder;
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
 use crate::io::{Io, SCRATCH};
+use crate::tap;
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;
@@ -231,6 +233,9 @@ impl Direction {
                     Moved::Bytes(n) => {
                         let counters = &journal.handle.counters[self.scanner.sender() as usize];
                         counters.received(n);
+                        if journal.handle.is_tapped() {
+                            self.show_skipped(n, journal);
+                        }
                         self.scanner.skip(n as u64, counters);
                         return Read::Some(n);
                     }
@@ -307,10 +312,20 @@ impl Direction {
     fn injection(&mut self, journal: &mut Journal) -> Vec<u8> {
         let to = self.scanner.sender().other();
         self.ping_due &= !self.close_due;
-        if self.ping_due {
-            self.ping_due = false;
-            return journal.ping(to);
+        let frame = match self.ping_due {
+            true => {
+                self.ping_due = false;
+                journal.ping(to)
+            }
+            false => self.close_frame(to, journal),
+        };
+        if journal.handle.is_tapped() {
+            tap::sent(&journal.handle, to, &frame);
         }
+        frame
+    }
+
+    fn close_frame(&mut self, to: Side, journal: &mut Journal) -> Vec<u8> {
         self.close_due = false;
         self.close_sent = true;
         self.discarding = true;

@@ -12,6 +12,7 @@ use super::{Side, Task, Tunnel, TunnelHandle, TunnelIdentity, TunnelReport, regi
 use crate::config::WebSocketConfig;
 use crate::io::Io;
 use crate::metrics;
+use crate::tap;
 
 /// Everything a tunnel goes on with.
 #[derive(Debug)]
@@ -71,6 +72,7 @@ fn start<G: Send + Unpin + 'static>(
     let handle = TunnelHandle::restore(state, parts.identity, lived, parts.report);
     let handle = Arc::new(handle);
     registry::adopt(&handle, state, &parts.settings, asked);
+    tap::opened(&handle);
     metrics::tunnel_came(&handle);
     tokio::spawn(Task(Some(Tunnel {
         client,

@@ -18,7 +18,7 @@ pub use self::check::StateError;
 pub(super) use self::check::require;
 use super::counters::Tally;
 use super::frame::Side;
-use super::identity::{IdentityParts, TunnelIdentity};
+use super::identity::{Deflate, IdentityParts, TunnelIdentity};
 use crate::config::WebSocketConfig;
 
 /// The longest setting in milliseconds, a thousand years.
@@ -79,6 +79,9 @@ pub struct IdentityState {
     /// The span of its handshake; empty where it is not traced.
     #[serde(default)]
     pub traceparent: String,
+    /// What the handshake agreed on about compression.
+    #[serde(default)]
+    pub deflate: Option<Deflate>,
 }
 
 /// What a tunnel needs of its route's settings; times in milliseconds.
@@ -230,6 +233,7 @@ impl IdentityState {
             subprotocol: identity.subprotocol().map(str::to_owned),
             origin: identity.origin().map(str::to_owned),
             traceparent: identity.traceparent().to_owned(),
+            deflate: identity.deflate(),
         }
     }
 
@@ -260,6 +264,7 @@ impl IdentityState {
             subprotocol: self.subprotocol.as_deref(),
             origin: self.origin.as_deref(),
             traceparent: &self.traceparent,
+            deflate: self.deflate,
         })
     }
 }

@@ -14,6 +14,7 @@ mod closing;
 mod drain;
 mod handover;
 mod settings;
+mod tap;
 mod time;
 mod websocket;
 
@@ -63,6 +64,7 @@ fn identity_of(route: &str, upstream: &str, endpoint: &str) -> Box<TunnelIdentit
         subprotocol: None,
         origin: None,
         traceparent: "",
+        deflate: None,
     })
 }
 

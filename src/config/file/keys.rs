@@ -22,6 +22,7 @@ use super::trace::{Collector, ServiceName};
 use super::units::{Bytes, Time};
 use crate::config::{
     Balance, EndpointAddress, HostPattern, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme,
+    TapLevel,
 };
 
 /// Any size.
@@ -151,6 +152,9 @@ table! {
         /// The file whose first line requests over TCP have to bring as a bearer token, 16
         /// characters or more; `off` for none.
         token_file: Optional<FilePath> = "off",
+        /// What `sluice tap` may see of the tunnels: `headers` (opcodes, sizes, directions,
+        /// times, close codes and reasons), `payload` (what the users send too), or `off`.
+        tap: TapLevel = "headers",
     }
 }
 

@@ -5,7 +5,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
 use super::read::{FromText, Node, Plain, Read, Sink, Wrong, nearest, quoted};
-use crate::config::{Balance, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme};
+use crate::config::{Balance, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme, TapLevel};
 
 /// A whole number between `MIN` and `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,6 +215,11 @@ words!(ParentRule, "`\"continue\"`, `\"trusted\"` or `\"ignore\"`",
     "continue" => ParentRule::Continue,
     "trusted" => ParentRule::Trusted,
     "ignore" => ParentRule::Ignore,
+);
+words!(TapLevel, "`\"off\"`, `\"headers\"` or `\"payload\"`",
+    "off" => TapLevel::Off,
+    "headers" => TapLevel::Headers,
+    "payload" => TapLevel::Payload,
 );
 words!(MissingOrigin, "`\"allow\"` or `\"deny\"`",
     "allow" => MissingOrigin::Allow,

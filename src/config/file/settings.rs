@@ -263,6 +263,7 @@ pub(super) fn admin(file: &FileTable, sink: &mut Sink) -> AdminConfig {
         listen,
         mode,
         token_file,
+        tap,
     }) = file.admin.value()
     else {
         return admin;
@@ -271,6 +272,7 @@ pub(super) fn admin(file: &FileTable, sink: &mut Sink) -> AdminConfig {
         admin.mode = mode.0;
     }
     token_file.store(&mut admin.token_file);
+    tap.store(&mut admin.tap);
     match listen.value() {
         Some(AdminAddress::Off) => admin.listen = AdminListen::Off,
         Some(AdminAddress::At(bind)) => {

@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode, Version};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::{ClientHandshake, ResponseHead, has_token};
+use crate::tunnel::Deflate;
 
 /// What both sides agreed upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,6 +142,22 @@ impl Accepted {
                 .collect(),
         }
     }
+
+    /// What was agreed on about permessage-deflate (RFC 7692 section 7.1), if anything was.
+    pub fn deflate(&self) -> Option<Deflate> {
+        let is = |name: &[u8], wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
+        let mut agreed = extensions(&self.extensions).map(words);
+        let mut words = agreed.find_map(|mut words| {
+            let name = words.next()?;
+            is(name, "permessage-deflate").then_some(words)
+        })?;
+        let mut deflate = Deflate::default();
+        for word in &mut words {
+            deflate.client_no_context_takeover |= is(word, "client_no_context_takeover");
+            deflate.server_no_context_takeover |= is(word, "server_no_context_takeover");
+        }
+        Some(deflate)
+    }
 }
 
 impl ClientHandshake {
@@ -157,28 +174,34 @@ impl ClientHandshake {
     }
 }
 
-/// The names in lines of `name; parameter="value", …`. A comma inside quotes separates
-/// nothing, and an escaped quote ends nothing.
 fn extension_names(lines: &[HeaderValue]) -> impl Iterator<Item = &[u8]> {
+    let names = extensions(lines).filter_map(|extension| words(extension).next());
+    names.filter(|name| !name.is_empty())
+}
+
+/// Each of lines of `name; parameter="value", …`. A comma inside quotes separates nothing,
+/// and an escaped quote ends nothing.
+fn extensions(lines: &[HeaderValue]) -> impl Iterator<Item = &[u8]> {
     lines.iter().flat_map(|line| {
         let (mut quoted, mut escaped) = (false, false);
-        line.as_bytes()
-            .split(move |byte| {
-                let inert = quoted || escaped;
-                match byte {
-                    _ if escaped => escaped = false,
-                    b'\\' if quoted => escaped = true,
-                    b'"' => quoted = !quoted,
-                    _ => {}
-                }
-                *byte == b',' && !inert
-            })
-            .map(|extension| {
-                let end = memchr::memchr(b';', extension).unwrap_or(extension.len());
-                extension[..end].trim_ascii()
-            })
-            .filter(|name| !name.is_empty())
+        line.as_bytes().split(move |byte| {
+            let inert = quoted || escaped;
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ => {}
+            }
+            *byte == b',' && !inert
+        })
     })
+}
+
+/// The name of an extension, then those of its parameters that have no value.
+fn words(extension: &[u8]) -> impl Iterator<Item = &[u8]> {
+    extension
+        .split(|byte| *byte == b';')
+        .map(<[u8]>::trim_ascii)
 }
 
 #[cfg(test)]

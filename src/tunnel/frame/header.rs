@@ -22,7 +22,7 @@ pub enum Opcode {
 }
 
 impl Opcode {
-    pub(super) fn from_bits(bits: u8) -> Option<Opcode> {
+    pub(in crate::tunnel) fn from_bits(bits: u8) -> Option<Opcode> {
         Some(match bits {
             0x0 => Opcode::Continuation,
             0x1 => Opcode::Text,
@@ -34,7 +34,7 @@ impl Opcode {
         })
     }
 
-    pub(super) fn is_control(self) -> bool {
+    pub(crate) fn is_control(self) -> bool {
         self as u8 & 0x8 != 0
     }
 }
@@ -87,20 +87,20 @@ impl Violation {
 
 /// A frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Header {
-    pub(super) fin: bool,
-    pub(super) opcode: Opcode,
+pub(crate) struct Header {
+    pub(crate) fin: bool,
+    pub(crate) opcode: Opcode,
     /// Bytes of payload.
-    pub(super) length: u64,
+    pub(crate) length: u64,
     /// Bytes of header, 2 to 14.
-    pub(super) size: usize,
+    pub(crate) size: usize,
 }
 
 impl Header {
     /// Reads a header of `sender`; `None` when more bytes are needed. The checks stand in
     /// the order of the bytes they need, so that every split finds the same violation.
     #[inline]
-    pub(super) fn parse(
+    pub(crate) fn parse(
         bytes: &[u8],
         sender: Side,
         open: bool,

@@ -5,6 +5,7 @@ use super::super::encode;
 use super::super::frame::{Kind, Opcode, Violation};
 use super::super::journal::Journal;
 use super::Direction;
+use crate::tap;
 
 impl Direction {
     /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
@@ -17,6 +18,7 @@ impl Direction {
         journal: &mut Journal,
     ) -> usize {
         journal.handle.counters[self.scanner.sender() as usize].received(chunk.len());
+        let tapped = journal.handle.is_tapped() && self.join_tap(journal);
         // `chunk[..passed]` is in `edited` already, or left out.
         let mut passed = 0;
         let mut at = 0;
@@ -32,6 +34,9 @@ impl Direction {
                 Kind::Invalid(violation) => {
                     passed = self.invalid(violation, &chunk[..at], passed, edited, journal);
                 }
+            }
+            if tapped {
+                self.show(&chunk[at..], step.used, journal);
             }
             if (self.close_due || self.ping_due) && self.scanner.at_border() && self.observing {
                 let out = edited.get_or_insert_default();
@@ -96,6 +101,9 @@ impl Direction {
                 let ours = journal.pong(self.scanner.sender(), &payload);
                 let whole_here = raw.is_none();
                 if ours && (held || whole_here) {
+                    if journal.handle.is_tapped() {
+                        tap::withheld(&journal.handle, self.scanner.sender());
+                    }
                     self.pass(edited, &chunk[passed..at]);
                     return chunk.len();
                 }

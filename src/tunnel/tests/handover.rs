@@ -40,7 +40,7 @@ async fn try_leave() -> Result<Parcel, &'static str> {
     }
 }
 
-async fn leave() -> Parcel {
+pub(super) async fn leave() -> Parcel {
     try_leave().await.expect("it leaves")
 }
 

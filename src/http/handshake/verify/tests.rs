@@ -3,7 +3,7 @@
 use http::{HeaderValue, StatusCode};
 
 use super::super::{Accepted, ClientHandshake, MAX_RESPONSE_HEAD, ResponseHead};
-use super::{UpstreamProblem, extension_names, validate_101};
+use super::{Deflate, UpstreamProblem, extension_names, validate_101};
 
 const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
 const UPGRADE: &str = "Upgrade: websocket\r\nConnection: Upgrade\r\n";
@@ -169,4 +169,43 @@ fn waiver_covers_sloppiness_but_no_other_protocol() {
     let accepted = Accepted::unchecked(&sloppy, &offered(&[], &[]));
     assert_eq!(accepted.accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
     assert_eq!(accepted.subprotocol.unwrap(), "y");
+}
+
+#[test]
+fn what_was_agreed_on_about_compression() {
+    let agreed = |lines: &[&str]| {
+        let offer = offered(&[], &["permessage-deflate, x-other"]);
+        let fields = lines
+            .iter()
+            .map(|line| format!("Sec-WebSocket-Extensions: {line}\r\n"));
+        let fields = [UPGRADE.to_owned(), ACCEPT.to_owned()]
+            .into_iter()
+            .chain(fields);
+        let fields: Vec<String> = fields.collect();
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let deflate = judge(&fields, &offer).unwrap().deflate();
+        deflate.map(|deflate| {
+            let Deflate {
+                client_no_context_takeover,
+                server_no_context_takeover,
+            } = deflate;
+            (client_no_context_takeover, server_no_context_takeover)
+        })
+    };
+    assert_eq!(agreed(&[]), None);
+    assert_eq!(agreed(&["x-other; permessage-deflate"]), None);
+    assert_eq!(agreed(&["permessage-deflate"]), Some((false, false)));
+    assert_eq!(
+        agreed(&[
+            "x-other",
+            "Permessage-Deflate; server_max_window_bits=10;client_no_context_takeover"
+        ]),
+        Some((true, false))
+    );
+    assert_eq!(
+        agreed(&[
+            "permessage-deflate ; server_no_context_takeover, x-other; client_no_context_takeover"
+        ]),
+        Some((false, true))
+    );
 }

@@ -1,0 +1,33 @@
+//! Server-sent events as the admin interface sends them, read line by line.
+
+use std::io::BufRead;
+
+/// One of them.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// What it is.
+    pub(super) kind: String,
+    /// Its number, where it has one.
+    pub(super) id: Option<String>,
+    /// Its JSON.
+    pub(super) data: String,
+}
+
+/// Each as it comes, until the stream ends.
+pub(super) fn told(stream: impl BufRead) -> impl Iterator<Item = Told> {
+    let mut under_way = Told::default();
+    stream
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(move |line| {
+            if let Some(kind) = line.strip_prefix("event: ") {
+                kind.clone_into(&mut under_way.kind);
+            } else if let Some(id) = line.strip_prefix("id: ") {
+                under_way.id = Some(id.to_owned());
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                data.clone_into(&mut under_way.data);
+                return Some(std::mem::take(&mut under_way));
+            }
+            None
+        })
+}

@@ -1,0 +1,51 @@
+//! What passes through one direction is shown to those who tap the tunnel. Called only while
+//! somebody does; changes nothing.
+
+use super::super::frame::{Opcode, Scanner};
+use super::super::journal::Journal;
+use super::Direction;
+use crate::tap::{self, Position};
+
+impl Direction {
+    /// To be called before the next bytes are followed. Returns whether somebody still taps.
+    #[cold]
+    pub(super) fn join_tap(&self, journal: &Journal) -> bool {
+        let position = || self.observing.then(|| position(&self.scanner));
+        tap::join(&journal.handle, self.scanner.sender(), position)
+    }
+
+    /// The scanner has gone over the first `used` bytes of `chunk`; over none where they are
+    /// not valid framing.
+    #[cold]
+    pub(super) fn show(&self, chunk: &[u8], used: usize, journal: &Journal) {
+        let seen = match self.observing {
+            true => &chunk[..used],
+            false => chunk,
+        };
+        let side = self.scanner.sender();
+        if self.discarding {
+            tap::withheld(&journal.handle, side);
+        }
+        tap::passed(&journal.handle, side, seen);
+    }
+
+    /// So many payload bytes are about to be skipped.
+    #[cold]
+    pub(super) fn show_skipped(&self, n: usize, journal: &Journal) {
+        if self.join_tap(journal) {
+            tap::skipped(&journal.handle, self.scanner.sender(), n as u64);
+        }
+    }
+}
+
+fn position(scanner: &Scanner) -> Position {
+    let state = scanner.state();
+    Position {
+        left: scanner.data_left(),
+        opcode: Opcode::from_bits(state.opcode).unwrap_or(Opcode::Continuation),
+        fin: state.fin,
+        open: state.open,
+        text: state.text,
+        pending: state.pending,
+    }
+}

@@ -61,11 +61,11 @@ fn a_list_is_filtered_sorted_and_paged_by_the_server() {
     let backend = quiet();
     let proxy = two_routes(&backend);
     let mut tunnels: Vec<Wire> = Vec::new();
-    for n in 0..7 {
-        tunnels.push(open(&proxy, &format!("/chat/Room-{n}?token=hidden")));
-    }
-    for n in 0..3 {
-        tunnels.push(open(&proxy, &format!("/live/{n}")));
+    let chats = (0..7).map(|n| format!("/chat/Room-{n}?token=hidden"));
+    for path in chats.chain((0..3).map(|n| format!("/live/{n}"))) {
+        tunnels.push(open(&proxy, &path));
+        // It gets its number behind the 101; the next one may be another worker's.
+        eventually!(get(&proxy, "/v1/tunnels")["total"] == tunnels.len());
     }
     let all = get(&proxy, "/v1/tunnels?sort=id");
     assert_eq!((&all["total"], &all["matching"]), (&json!(10), &json!(10)));

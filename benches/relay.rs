@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use sluice::config::WebSocketConfig;
 use sluice::io::Io;
+use sluice::metrics::slots;
 use sluice::tunnel::{self, IdentityParts, TunnelIdentity, TunnelReport, TunnelSpec, registry};
 
 #[global_allocator]
@@ -116,6 +117,7 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
         let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
         let settings = Arc::new(WebSocketConfig::default());
         let name: Arc<str> = "app".into();
+        let (route, endpoint) = (slots::route(&name), slots::endpoint(&name, &name));
         loop {
             let (client, peer) = listener.accept().await.expect("accept");
             let upstream = tokio::net::TcpStream::connect(backend)
@@ -131,9 +133,8 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
                 settings: settings.clone(),
                 identity: TunnelIdentity::new(IdentityParts {
                     request_id: "0123456789abcdef0123456789abcdef",
-                    route: name.clone(),
-                    upstream: name.clone(),
-                    endpoint: name.clone(),
+                    route: route.clone(),
+                    endpoint: endpoint.clone(),
                     client: &peer.to_string(),
                     host: "example.com:8080",
                     path: "/chat/socket",

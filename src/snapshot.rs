@@ -104,7 +104,6 @@ impl Snapshot {
             })
         };
         let routes = config.routes.iter().map(route).collect();
-        metrics::slots::publish();
         Snapshot {
             generation,
             since: SystemTime::now(),

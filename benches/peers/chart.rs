@@ -2,6 +2,7 @@
 //! proxy, as long as its cost in parts of the best peer's. Plain SVG whose
 //! colours follow the reader's light or dark scheme.
 
+use crate::proxies::Candidate;
 use crate::results::{Line, Results};
 use crate::rows::Unit;
 use crate::table;
@@ -21,11 +22,11 @@ text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,sans-serif;fil
 .note{fill:#59636e;font-size:11px}.title{font-size:15px;font-weight:600}\
 .figure{font-size:10px;fill:#59636e}.own{font-weight:600;fill:#1f2328}\
 .grid{stroke:#d1d9e0}.one{stroke:#59636e;stroke-dasharray:4 3}\
-.sluice{fill:#0969da}.sluice-b{fill:#8250df}.floor{fill:#d1d9e0}.nginx{fill:#4c9a52}\
+.sluice{fill:#0969da}.relative{fill:#8250df}.floor{fill:#d1d9e0}.nginx{fill:#4c9a52}\
 .haproxy{fill:#c98a1b}.caddy{fill:#b86b8f}\
 @media(prefers-color-scheme:dark){text{fill:#f0f6fc}.note,.figure{fill:#9198a1}\
 .own{fill:#f0f6fc}.grid{stroke:#3d444d}.one{stroke:#9198a1}\
-.sluice{fill:#4493f8}.sluice-b{fill:#ab7df8}.floor{fill:#3d444d}.nginx{fill:#57ab5a}\
+.sluice{fill:#4493f8}.relative{fill:#ab7df8}.floor{fill:#3d444d}.nginx{fill:#57ab5a}\
 .haproxy{fill:#d29922}.caddy{fill:#c57fa3}}";
 
 /// The chart; lines without a peer's figure are left out.
@@ -68,8 +69,9 @@ fn legend(out: &mut String, results: &Results) {
         let name = escape(&proxy.name);
         let _ = writeln!(
             out,
-            "<rect class=\"{name}\" x=\"{x}\" y=\"34\" width=\"11\" height=\"11\" rx=\"2\"/>\
+            "<rect class=\"{}\" x=\"{x}\" y=\"34\" width=\"11\" height=\"11\" rx=\"2\"/>\
              <text x=\"{}\" y=\"44\">{name}</text>",
+            colour(proxy),
             x + 16.0
         );
         x += 34.0 + 7.2 * proxy.name.chars().count() as f64;
@@ -125,7 +127,7 @@ fn group(out: &mut String, results: &Results, line: &Line, best: f64, y: f64) ->
             out,
             "<rect class=\"{}\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{length:.1}\" height=\"{}\" rx=\"1.5\"/>\
              <text class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\">{} {unit}{cut}</text>",
-            escape(&proxy.name),
+            colour(proxy),
             BAR - 2.0,
             LEFT + length + 5.0,
             top + BAR - 2.5,
@@ -133,6 +135,14 @@ fn group(out: &mut String, results: &Results, line: &Line, best: f64, y: f64) ->
         );
     }
     y + bars.len() as f64 * BAR
+}
+
+/// The class that colours its bars.
+fn colour(proxy: &Candidate) -> &str {
+    match proxy.is_sluice() && proxy.name != "sluice" {
+        true => "relative",
+        false => &proxy.name,
+    }
 }
 
 fn escape(text: &str) -> String {

@@ -5,7 +5,8 @@
 //! cargo bench --bench peers -- --quick                       # one round, under 2 minutes
 //! cargo bench --bench peers -- --rows echo-64,up --proxies sluice,nginx,floor --rounds 5
 //! cargo bench --bench peers -- --access-log                  # everybody writes an access log
-//! cargo bench --bench peers -- --sluice target/old --also target/new   # two of our own
+//! cargo bench --bench peers -- --proxies sluice,observed --rounds 15   # what being seen costs
+//! cargo bench --bench peers -- --proxies sluice --against old=target/old --rounds 15
 //! cargo bench --bench peers -- --json peers.json --svg docs/peers.svg
 //! ```
 //!
@@ -14,8 +15,10 @@
 //! loopback. Rounds are interleaved: in each, each row, each proxy after the
 //! other, so that a noisy minute hurts all alike; the table shows medians.
 //! Compare within one run only. `floor` is a bare relay that reads no HTTP: a
-//! lower bound, and not one of the peers. Proxies that are not installed are
-//! skipped, loudly. The exit code is 1 when a measurement failed.
+//! lower bound, and not one of the peers. `sluice` runs with its admin interface
+//! and tracing off, `observed` with both on and somebody at the other end
+//! (`observers.rs`). Proxies that are not installed are skipped, loudly. The
+//! exit code is 1 when a measurement failed.
 //!
 //! A bare `cargo bench` runs this bench too, as cargo has no way to leave one
 //! out; name the bench that is meant. The machine should do nothing else: the
@@ -31,6 +34,7 @@ mod floor;
 mod histogram;
 mod load;
 mod measure;
+mod observers;
 mod options;
 mod poll;
 mod proxies;

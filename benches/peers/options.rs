@@ -13,7 +13,8 @@ pub struct Options {
     /// Rows to measure, separated by commas; `all` for every one.
     #[arg(long, value_delimiter = ',')]
     pub rows: Vec<String>,
-    /// Proxies to measure: floor, sluice, nginx, haproxy, caddy.
+    /// Proxies to measure: floor, sluice, observed (sluice while it is scraped,
+    /// followed and traced), nginx, haproxy, caddy.
     #[arg(
         long,
         value_delimiter = ',',
@@ -38,9 +39,9 @@ pub struct Options {
     /// The sluice to measure. Default: the one cargo built.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_sluice"))]
     pub sluice: PathBuf,
-    /// A second sluice, measured as `sluice-b` beside the first.
-    #[arg(long)]
-    pub also: Option<PathBuf>,
+    /// Another sluice to measure beside the first; as often as wanted.
+    #[arg(long, value_name = "NAME=PATH", value_parser = named)]
+    pub against: Vec<(String, PathBuf)>,
     /// Writes every figure of every round to this file.
     #[arg(long)]
     pub json: Option<PathBuf>,
@@ -74,6 +75,16 @@ pub struct Options {
     /// A smoke test: few tunnels, instants instead of seconds.
     #[arg(skip)]
     pub smoke: bool,
+}
+
+/// `NAME=PATH`; the name becomes a column, a directory and a class.
+fn named(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, path) = text.split_once('=').ok_or("not NAME=PATH")?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match !name.is_empty() && name.chars().all(plain) {
+        true => Ok((name.to_owned(), path.into())),
+        false => Err("a name is of letters, digits, '-', '_' and '.'".to_owned()),
+    }
 }
 
 impl Options {

@@ -3,6 +3,7 @@
 //! Everything else is left at its default, as an operator would find it.
 
 use crate::child::Process;
+use crate::observers::Observers;
 use crate::options::Options;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -18,8 +19,10 @@ use std::time::{Duration, Instant};
 pub enum Kind {
     /// This harness's own relay.
     Floor,
-    /// A sluice binary.
+    /// A sluice binary; everything that watches it is off.
     Sluice(PathBuf),
+    /// A sluice binary with everything on, and somebody to watch.
+    Observed(PathBuf),
     /// nginx from the PATH.
     Nginx,
     /// HAProxy from the PATH.
@@ -46,6 +49,7 @@ pub struct Proxy {
     /// Its processes.
     pub process: Process,
     directory: PathBuf,
+    observers: Option<Observers>,
 }
 
 /// Where a proxy's files and ports are.
@@ -55,6 +59,7 @@ struct Site<'a> {
     upstream: SocketAddr,
     access_log: bool,
     files: u64,
+    observers: Option<&'a Observers>,
 }
 
 impl Candidate {
@@ -62,7 +67,7 @@ impl Candidate {
     pub fn find(name: &str, kind: Kind) -> Result<Self, String> {
         let version = match &kind {
             Kind::Floor => "this harness's relay".to_owned(),
-            Kind::Sluice(path) => first_line(path, "--version", "")?,
+            Kind::Sluice(path) | Kind::Observed(path) => first_line(path, "--version", "")?,
             Kind::Nginx => first_line(Path::new("nginx"), "-v", "nginx version: ")?,
             Kind::Haproxy => first_line(Path::new("haproxy"), "-v", "")?,
             Kind::Caddy => first_line(Path::new("caddy"), "version", "")?,
@@ -79,6 +84,11 @@ impl Candidate {
         matches!(self.kind, Kind::Nginx | Kind::Haproxy | Kind::Caddy)
     }
 
+    /// Whether it is sluice itself, in whichever version.
+    pub fn is_sluice(&self) -> bool {
+        matches!(self.kind, Kind::Sluice(_) | Kind::Observed(_))
+    }
+
     /// Starts it in front of `upstream` and waits until it answers.
     pub fn start(
         &self,
@@ -89,12 +99,17 @@ impl Candidate {
         let listen = free_port()?;
         let directory = parent.join(format!("{}-{}", self.name, listen.port()));
         fs::create_dir_all(&directory)?;
+        let observers = match self.kind {
+            Kind::Observed(_) => Some(Observers::prepare(&directory)?),
+            _ => None,
+        };
         let site = Site {
             directory: &directory,
             listen,
             upstream,
             access_log: options.access_log,
             files: options.files,
+            observers: observers.as_ref(),
         };
         let command = self.command(&site)?;
         let log = directory.join("output.log");
@@ -104,8 +119,10 @@ impl Candidate {
             address: listen,
             process,
             directory,
+            observers,
         };
         proxy.await_answer()?;
+        proxy.observers.iter().try_for_each(Observers::begin)?;
         Ok(proxy)
     }
 
@@ -119,10 +136,10 @@ impl Candidate {
                 command.args(["--role-arg", &site.upstream.to_string()]);
                 return Ok(command);
             }
-            Kind::Sluice(path) => {
+            Kind::Sluice(path) | Kind::Observed(path) => {
                 let mut command = Command::new(path);
                 command.args(["run", "--config"]).arg(&config);
-                (sluice(site), command)
+                (sluice(site, path)?, command)
             }
             Kind::Nginx => {
                 let mut command = Command::new("nginx");
@@ -170,6 +187,11 @@ impl Proxy {
         let bytes =
             |name| fs::metadata(self.directory.join(name)).map_or(0, |file| 512 * file.blocks());
         bytes("access.log") + bytes("output.log")
+    }
+
+    /// Those who watch it, if there are any.
+    pub fn observers(&self) -> Option<&Observers> {
+        self.observers.as_ref()
     }
 
     /// The end of what it printed, for the reader of a failure.
@@ -227,18 +249,30 @@ fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-fn sluice(site: &Site) -> String {
+fn sluice(site: &Site, binary: &Path) -> io::Result<String> {
     let access = match site.access_log {
         true => site.directory.join("access.log").display().to_string(),
         false => "off".to_owned(),
     };
+    let watched = match site.observers {
+        Some(observers) => observers.settings(),
+        None if has_admin(binary)? => "[admin]\nlisten = \"off\"\n".to_owned(),
+        None => String::new(),
+    };
     let Site {
         listen, upstream, ..
     } = site;
-    format!(
-        "workers = 1\n[log]\naccess = \"{access}\"\n\
+    Ok(format!(
+        "workers = 1\n[log]\naccess = \"{access}\"\n{watched}\
          [[listen]]\naddress = \"{listen}\"\n[[route]]\nto = \"{upstream}\"\n"
-    )
+    ))
+}
+
+/// Whether this version has an admin interface that can be switched off.
+fn has_admin(binary: &Path) -> io::Result<bool> {
+    let output = Command::new(binary).args(["config", "schema"]).output()?;
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout)?;
+    Ok(schema["properties"].get("admin").is_some())
 }
 
 fn nginx(site: &Site) -> String {

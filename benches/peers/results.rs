@@ -33,29 +33,54 @@ pub struct Line {
     pub unit: Unit,
     /// Medians; `None` where the measurement failed.
     pub figures: Vec<Option<f64>>,
+    /// Medians of each round's ratio to what `sluice` cost in the same round.
+    pub ratios: Vec<Option<f64>>,
 }
 
 impl RowResults {
     /// The median over the rounds of one figure of one proxy.
     pub fn median(&self, proxy: usize, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
         let samples = self.cells[proxy].as_ref().ok()?;
-        let mut figures: Vec<f64> = samples.iter().filter_map(figure).collect();
-        figures.sort_by(f64::total_cmp);
-        match figures.len() {
-            0 => None,
-            n if n % 2 == 1 => Some(figures[n / 2]),
-            n => Some((figures[n / 2 - 1] + figures[n / 2]) / 2.0),
-        }
+        median(samples.iter().filter_map(figure).collect())
     }
 
-    fn line(&self, suffix: &str, unit: Unit, figure: fn(&Sample) -> f64) -> Line {
-        let figures = (0..self.cells.len()).map(|proxy| self.median(proxy, |s| Some(figure(s))));
+    /// What one proxy costs in parts of another, round by round: what changes
+    /// from round to round is not in it.
+    fn ratio(&self, proxy: usize, base: usize, figure: fn(&Sample) -> f64) -> Option<f64> {
+        let [of, to] = [proxy, base].map(|column| self.cells[column].as_ref().ok());
+        let rounds = of?.iter().zip(to?);
+        let ratios = rounds.map(|(of, to)| figure(of) / figure(to));
+        median(ratios.filter(|ratio| ratio.is_finite()).collect())
+    }
+
+    fn line(
+        &self,
+        suffix: &str,
+        unit: Unit,
+        figure: fn(&Sample) -> f64,
+        sluice: Option<usize>,
+    ) -> Line {
+        let columns = 0..self.cells.len();
+        let figures = columns
+            .clone()
+            .map(|proxy| self.median(proxy, |s| Some(figure(s))));
+        let ratios = columns.map(|proxy| self.ratio(proxy, sluice?, figure));
         Line {
             id: format!("{}{suffix}", self.row.id),
             heading: self.row.heading(),
             unit,
             figures: figures.collect(),
+            ratios: ratios.collect(),
         }
+    }
+}
+
+fn median(mut figures: Vec<f64>) -> Option<f64> {
+    figures.sort_by(f64::total_cmp);
+    match figures.len() {
+        0 => None,
+        n if n % 2 == 1 => Some(figures[n / 2]),
+        n => Some((figures[n / 2 - 1] + figures[n / 2]) / 2.0),
     }
 }
 
@@ -63,10 +88,12 @@ impl Results {
     /// The lines of the table of costs; the idle row makes two.
     pub fn lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
+        let sluice = self.sluice();
         for results in &self.rows {
-            lines.push(results.line("", results.row.unit, |sample| sample.cost));
+            lines.push(results.line("", results.row.unit, |sample| sample.cost, sluice));
             if results.row.unit == Unit::Bytes {
-                let mut line = results.line("-cpu", Unit::Percent, |sample| sample.busy_percent);
+                let busy = |sample: &Sample| sample.busy_percent;
+                let mut line = results.line("-cpu", Unit::Percent, busy, sluice);
                 line.heading = line.heading.replace("memory, each of", "CPU used by");
                 lines.push(line);
             }
@@ -77,6 +104,16 @@ impl Results {
     /// The column of the sluice under test, if it was measured.
     pub fn sluice(&self) -> Option<usize> {
         self.proxies.iter().position(|proxy| proxy.name == "sluice")
+    }
+
+    /// The other columns that are sluice too: observed, or another version.
+    pub fn relatives(&self) -> Vec<usize> {
+        let kin = |at: &usize| self.proxies[*at].is_sluice() && Some(*at) != self.sluice();
+        let all = (0..self.proxies.len()).filter(kin);
+        match self.sluice() {
+            Some(_) => all.collect(),
+            None => Vec::new(),
+        }
     }
 
     /// The lowest figure of a peer in this line.
@@ -130,7 +167,7 @@ impl Results {
             .iter()
             .map(|line| {
                 json!({ "id": line.id, "unit": unit_name(line.unit), "figures": line.figures,
-                    "best_peer": self.best_peer(line) })
+                    "best_peer": self.best_peer(line), "to_sluice": line.ratios })
             })
             .collect();
         let proxies = self

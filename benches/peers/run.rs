@@ -3,6 +3,7 @@
 
 use crate::child::Process;
 use crate::measure::{self, Sample};
+use crate::observers::Observers;
 use crate::options::Options;
 use crate::proxies::{Candidate, Kind, Proxy};
 use crate::results::{Results, RowResults};
@@ -72,6 +73,8 @@ pub fn run(mut options: Options) -> io::Result<bool> {
             stage.measure(row, &results.proxies, round, &options)?;
         }
     }
+    let observed = stage.proxies.iter().flatten().filter_map(Proxy::observers);
+    results.facts.extend(observed.map(Observers::told));
     drop(stage);
     publish(&results, &options)?;
     let failed = results
@@ -141,8 +144,10 @@ impl Stage {
         Ok(stage)
     }
 
-    /// One row of one round through each proxy in turn. A proxy that failed
-    /// is replaced by a fresh one, so that its other rows can be told.
+    /// One row of one round through each proxy in turn, every other round the
+    /// other way round, so that whatever changes meanwhile favours nobody. A
+    /// proxy that failed is replaced by a fresh one, so that its other rows
+    /// can be told.
     fn measure(
         &mut self,
         results: &mut RowResults,
@@ -150,7 +155,11 @@ impl Stage {
         round: usize,
         options: &Options,
     ) -> io::Result<()> {
-        for (at, candidate) in candidates.iter().enumerate() {
+        let mut turns: Vec<_> = candidates.iter().enumerate().collect();
+        if round % 2 == 1 {
+            turns.reverse();
+        }
+        for (at, candidate) in turns {
             let Ok(samples) = &mut results.cells[at] else {
                 continue;
             };
@@ -200,7 +209,11 @@ impl Stage {
             return measure::idle(row, connections, &proxy, options)
                 .map_err(|error| explain(error, &proxy));
         }
-        measure::work(row, connections, proxy, options).map_err(|error| explain(error, proxy))
+        let sample = measure::work(row, connections, proxy, options);
+        let observed = || proxy.observers().map_or(Ok(()), Observers::check);
+        sample
+            .and_then(|sample| observed().map(|()| sample))
+            .map_err(|error| explain(error, proxy))
     }
 }
 
@@ -279,6 +292,7 @@ fn find_candidates(options: &Options) -> io::Result<Vec<Candidate>> {
         let kind = match name.as_str() {
             "floor" => Kind::Floor,
             "sluice" => Kind::Sluice(fs::canonicalize(&options.sluice)?),
+            "observed" => Kind::Observed(fs::canonicalize(&options.sluice)?),
             "nginx" => Kind::Nginx,
             "haproxy" => Kind::Haproxy,
             "caddy" => Kind::Caddy,
@@ -286,8 +300,8 @@ fn find_candidates(options: &Options) -> io::Result<Vec<Candidate>> {
         };
         wanted.push((name.as_str(), kind));
     }
-    if let Some(path) = &options.also {
-        wanted.push(("sluice-b", Kind::Sluice(fs::canonicalize(path)?)));
+    for (name, path) in &options.against {
+        wanted.push((name, Kind::Sluice(fs::canonicalize(path)?)));
     }
     let mut found = Vec::new();
     for (name, kind) in wanted {

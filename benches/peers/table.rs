@@ -49,6 +49,9 @@ fn costs(results: &Results) -> Vec<Vec<String>> {
     let mut head = vec!["work".to_owned(), "unit".to_owned()];
     head.extend(results.proxies.iter().map(|proxy| proxy.name.clone()));
     head.push("sluice / best peer".to_owned());
+    let relatives = results.relatives();
+    let names = relatives.iter().map(|at| &results.proxies[*at].name);
+    head.extend(names.map(|name| format!("{name} / sluice")));
     let mut rows = vec![head];
     for line in results.lines() {
         let mut cells = vec![line.heading.clone(), unit_name(line.unit).to_owned()];
@@ -59,6 +62,10 @@ fn costs(results: &Results) -> Vec<Vec<String>> {
             (Some(own), Some(best)) if best > 0.005 => format!("{:.2}", own / best),
             _ => "–".to_owned(),
         });
+        cells.extend(relatives.iter().map(|at| match line.ratios[*at] {
+            Some(ratio) => format!("{ratio:.3}"),
+            None => "–".to_owned(),
+        }));
         rows.push(cells);
     }
     rows

@@ -10,7 +10,7 @@ use crate::config::{self, Config, Problems};
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
 use crate::handover::take::Inherited;
-use crate::{logging, server};
+use crate::{allocator, logging, server};
 
 /// Runs the proxy until it is told to stop.
 ///
@@ -58,6 +58,7 @@ fn start(
     inherited: Option<Inherited>,
 ) -> io::Result<ExitCode> {
     let json = logging::start(&config.log);
+    allocator::keep_pages_small();
     let start = server::Start {
         config,
         source,

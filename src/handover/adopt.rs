@@ -10,7 +10,6 @@ use std::time::Duration;
 use super::protocol::{ConnectionItem, TunnelItem};
 use crate::http::{live, tunnel_record};
 use crate::listen::Accepted;
-use crate::metrics;
 use crate::server::{Front, Shared};
 use crate::site::Workers;
 use crate::tunnel::{self, Resume, TunnelState};
@@ -34,7 +33,7 @@ pub struct Adoptee {
 
 /// What a tunnel holds: its share of the endpoint, where that has an address, and of the
 /// process.
-type Shares = (Option<Lease>, live::Guard, Arc<metrics::Slot>);
+type Shares = (Option<Lease>, live::Guard);
 
 #[derive(Debug)]
 enum What {
@@ -105,16 +104,7 @@ impl Adopter {
             let endpoint = self.registry.endpoint(&name, address);
             Lease::exchange(endpoint, retry_after).into_tunnel()
         });
-        let route = route.map_or_else(|| about.route.as_str().into(), |route| route.name.clone());
-        let slot = metrics::slots::route(&route);
-        let identity = about.identity_with(
-            route,
-            name,
-            match &lease {
-                Some(lease) => lease.endpoint().name().clone(),
-                None => about.endpoint.as_str().into(),
-            },
-        );
+        let identity = about.identity();
         let what = What::Tunnel(Box::new(Resume {
             client,
             upstream,
@@ -122,7 +112,7 @@ impl Adopter {
             spill,
             settings,
             identity,
-            guard: (lease, guard, slot),
+            guard: (lease, guard),
             report: tunnel_record::closed,
         }));
         Ok(Adoptee { worker, what })

@@ -161,7 +161,7 @@ fn plan(
         UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
     );
     if websocket {
-        record.expect_tunnel(&parts);
+        record.expect_tunnel(&parts, &authority);
     }
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;

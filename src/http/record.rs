@@ -116,12 +116,11 @@ impl Record {
     }
 
     /// It is a WebSocket handshake, good or bad.
-    pub fn expect_tunnel(&mut self, parts: &Parts) {
+    pub fn expect_tunnel(&mut self, parts: &Parts, authority: &HeaderValue) {
         self.handshake = true;
         if self.request.is_none() {
-            let mut request = Request::of(&self.context, parts);
-            request.host = parts.headers.get(header::HOST).cloned();
-            self.request = Some(request);
+            self.request = Some(Request::of(&self.context, parts));
+            self.asked_of(authority);
         }
     }
 

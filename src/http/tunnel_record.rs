@@ -7,8 +7,8 @@ use crate::trace;
 use crate::tunnel::{PeerClose, TunnelIdentity, TunnelReport};
 
 /// A tunnel has opened.
-pub fn opened(identity: &TunnelIdentity, route: &metrics::Slot) {
-    metrics::tunnel_opened(route);
+pub fn opened(identity: &TunnelIdentity) {
+    metrics::tunnel_opened(identity.slot());
     events::opened(identity);
     access_log::record("tunnel_open", |line| about(line, identity));
 }

@@ -24,7 +24,6 @@ use super::record::Record;
 use super::{forwarded, headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
 use crate::io::Io;
-use crate::metrics;
 use crate::server::Shared;
 use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
 use crate::upstream::Lease;
@@ -112,7 +111,6 @@ async fn attempt(
         identity: identity(admitted, &accepted, record, &lease),
         settings: admitted.route.config.websocket.clone(),
         generation: admitted.route.generation,
-        slot: admitted.route.slot.clone(),
         lease: lease.into_tunnel(),
     })))
 }
@@ -216,9 +214,8 @@ fn identity(
         String::from_utf8_lossy(value.as_bytes())
     }
     TunnelIdentity::new(IdentityParts {
-        route: admitted.route.name.clone(),
-        upstream: admitted.upstream.name().clone(),
-        endpoint: lease.endpoint().name().clone(),
+        route: admitted.route.slot.clone(),
+        endpoint: lease.endpoint().slot().clone(),
         client: &record.client(),
         host: &text(asked_host),
         path: record.asked_path(),
@@ -241,8 +238,6 @@ pub struct PendingTunnel {
     settings: Arc<WebSocketConfig>,
     /// Of the configuration that it was admitted by.
     generation: u64,
-    /// Held by the tunnel, so that it is counted as its route's to its end.
-    slot: Arc<metrics::Slot>,
     lease: Lease,
 }
 
@@ -254,7 +249,7 @@ impl PendingTunnel {
             tracing::debug!(%error, "the client left before its 101");
             return;
         }
-        tunnel_record::opened(&self.identity, &self.slot);
+        tunnel_record::opened(&self.identity);
         let handle = tunnel::spawn(TunnelSpec {
             client,
             upstream: self.upstream,
@@ -262,7 +257,7 @@ impl PendingTunnel {
             from_upstream: self.from_upstream,
             settings: self.settings,
             identity: self.identity,
-            guard: (self.lease, live, self.slot),
+            guard: (self.lease, live),
             report: tunnel_record::closed,
         });
         // The reload that came during the handshake has not seen this tunnel.

@@ -17,7 +17,6 @@ pub mod slots;
 mod thread;
 mod totals;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -99,13 +98,13 @@ pub fn handshake_refused(route: Option<&Slot>, cause: &str) {
 
 /// A tunnel opened.
 pub fn tunnel_opened(route: &Slot) {
-    with_route(Some(route), |route| route.tunnels.made().opened.one());
+    with_tunnels(route, |tunnels| tunnels.opened.one());
 }
 
 /// A tunnel ended. On the thread that it lived on, so that [`sample`] finds its bytes either
 /// here or there.
 pub fn tunnel_closed(report: &TunnelReport<'_>) {
-    with_tunnels(report.identity.route(), |tunnels| {
+    with_tunnels(report.identity.slot(), |tunnels| {
         tunnels.closed_by.one(report.closed_by as usize);
         tunnels.lifetime.observe(&LIVES, nanos(report.duration));
         let closes = [&report.closes.client, &report.closes.upstream];
@@ -133,7 +132,7 @@ pub fn tunnel_came(tunnel: &TunnelHandle) {
 fn add_moved(tunnel: &TunnelHandle, times: u64) {
     let [from_client, from_upstream] =
         [Side::Client, Side::Upstream].map(|side| tunnel.counters(side).tally());
-    with_tunnels(tunnel.identity.route(), |tunnels| {
+    with_tunnels(tunnel.identity.slot(), |tunnels| {
         tunnels.add_flows(&from_client, &from_upstream, times);
     });
 }
@@ -251,8 +250,6 @@ fn with_route(route: Option<&Slot>, count: impl FnOnce(&RouteCells)) {
     }
 }
 
-fn with_tunnels(route: &Arc<str>, count: impl FnOnce(&TunnelCells)) {
-    if let Some(cells) = mine().routes.made(slots::find(route)) {
-        count(cells.tunnels.made());
-    }
+fn with_tunnels(route: &Slot, count: impl FnOnce(&TunnelCells)) {
+    with_route(Some(route), |route| count(route.tunnels.made()));
 }

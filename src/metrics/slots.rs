@@ -5,8 +5,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 
-use arc_swap::ArcSwap;
-
 use super::thread;
 
 /// What has a slot.
@@ -47,9 +45,6 @@ static ROUTES: LazyLock<Mutex<Slots>> = LazyLock::new(|| {
 });
 static ENDPOINTS: LazyLock<Mutex<Slots>> = LazyLock::new(Mutex::default);
 
-/// Routes by name as they were last published.
-static PUBLISHED: LazyLock<ArcSwap<HashMap<Arc<str>, u32>>> = LazyLock::new(ArcSwap::default);
-
 /// The slot of the route with this name.
 pub fn route(name: &Arc<str>) -> Arc<Slot> {
     claim(Kind::Route, name, &Arc::default())
@@ -58,25 +53,6 @@ pub fn route(name: &Arc<str>) -> Arc<Slot> {
 /// The slot of an upstream's endpoint.
 pub fn endpoint(upstream: &Arc<str>, address: &Arc<str>) -> Arc<Slot> {
     claim(Kind::Endpoint, upstream, address)
-}
-
-/// Lets routes be found by name without a lock; called when a configuration was built.
-pub fn publish() {
-    let routes = living(Kind::Route);
-    let by_name = routes.iter().map(|slot| (slot.name.clone(), slot.index));
-    PUBLISHED.store(Arc::new(by_name.collect()));
-}
-
-/// The place of the route with this name; that of no route if nobody claims it.
-pub(super) fn find(name: &Arc<str>) -> u32 {
-    if let Some(index) = PUBLISHED.load().get(name) {
-        return *index;
-    }
-    let slots = lock(Kind::Route);
-    let slot = slots.living.get(&(name.clone(), Arc::default()));
-    let slot = slot.and_then(Weak::upgrade);
-    drop(slots);
-    slot.map_or(UNROUTED, |slot| slot.index)
 }
 
 /// Every route that has a slot, by name.
@@ -94,11 +70,13 @@ impl Slot {
         self.index
     }
 
-    pub(super) fn name(&self) -> &Arc<str> {
+    /// The route's name, or the upstream's.
+    pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    pub(super) fn address(&self) -> &Arc<str> {
+    /// The endpoint's address; empty for a route.
+    pub fn address(&self) -> &Arc<str> {
         &self.address
     }
 }
@@ -172,22 +150,11 @@ mod tests {
         let other = route(&"slots: b".into());
         assert_ne!(first.index, other.index);
         assert_ne!(first.index, UNROUTED);
-        publish();
-        assert_eq!(find(&name), first.index);
         let index = first.index;
         drop(first);
         assert_eq!(route(&name).index, index);
         drop(again);
-        publish();
-        assert_eq!(find(&name), UNROUTED);
         assert!(!routes().iter().any(|slot| slot.name == name));
-    }
-
-    #[test]
-    fn a_name_can_be_found_before_it_is_published() {
-        let name: Arc<str> = "slots: unpublished".into();
-        let slot = route(&name);
-        assert_eq!(find(&name), slot.index);
     }
 
     #[test]

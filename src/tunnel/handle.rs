@@ -3,11 +3,9 @@
 //! task.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
-
-use arc_swap::ArcSwap;
 
 use super::counters::Counters;
 use super::frame::Side;
@@ -120,7 +118,7 @@ pub struct TunnelHandle {
     /// When it was opened.
     pub opened: Instant,
     /// Those in force; the registry replaces them.
-    pub(super) settings: ArcSwap<WebSocketConfig>,
+    settings: Mutex<Arc<WebSocketConfig>>,
     /// Called at the end; it stands here because the allocation has room for it.
     pub(super) report: fn(&TunnelReport<'_>),
     pub(super) counters: [Counters; 2],
@@ -180,7 +178,7 @@ impl TunnelHandle {
             id,
             identity,
             opened: Instant::now(),
-            settings: ArcSwap::new(settings),
+            settings: Mutex::new(settings),
             report,
             counters: Default::default(),
             rtt: Default::default(),
@@ -225,7 +223,17 @@ impl TunnelHandle {
 
     /// The settings in force.
     pub fn settings(&self) -> Arc<WebSocketConfig> {
-        self.settings.load_full()
+        self.lock_settings().clone()
+    }
+
+    /// Puts others in force; those until now.
+    pub(super) fn swap_settings(&self, settings: &Arc<WebSocketConfig>) -> Arc<WebSocketConfig> {
+        std::mem::replace(&mut *self.lock_settings(), settings.clone())
+    }
+
+    fn lock_settings(&self) -> MutexGuard<'_, Arc<WebSocketConfig>> {
+        // A panic while it is held leaves a value that is whole.
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The last round trip of a Ping to `side`, whoever sent it.

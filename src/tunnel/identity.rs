@@ -6,17 +6,17 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::metrics::Slot;
+
 /// The parts an identity is made of.
 #[derive(Debug, Clone)]
 pub struct IdentityParts<'a> {
     /// The request id; empty where ids are switched off.
     pub request_id: &'a str,
-    /// The route's name.
-    pub route: Arc<str>,
-    /// The upstream's name.
-    pub upstream: Arc<str>,
-    /// The endpoint's address.
-    pub endpoint: Arc<str>,
+    /// Where its route is counted, and with it the route's name.
+    pub route: Arc<Slot>,
+    /// Where its endpoint is counted, and with it the names of upstream and endpoint.
+    pub endpoint: Arc<Slot>,
     /// The client's address.
     pub client: &'a str,
     /// The host asked for.
@@ -65,9 +65,8 @@ mod mark {
 /// The identity of one tunnel.
 #[derive(Debug, Clone)]
 pub struct TunnelIdentity {
-    route: Arc<str>,
-    upstream: Arc<str>,
-    endpoint: Arc<str>,
+    route: Arc<Slot>,
+    endpoint: Arc<Slot>,
     texts: Box<str>,
     /// Where each text ends in `texts`.
     ends: [u16; TEXTS],
@@ -106,7 +105,6 @@ impl TunnelIdentity {
         let set = marks.iter().filter(|(set, _)| *set);
         Box::new(TunnelIdentity {
             route: parts.route,
-            upstream: parts.upstream,
             endpoint: parts.endpoint,
             texts: packed.into_boxed_str(),
             ends,
@@ -130,17 +128,22 @@ impl TunnelIdentity {
 
     /// The route's name.
     pub fn route(&self) -> &Arc<str> {
+        self.route.name()
+    }
+
+    /// Where it is counted: as its route's to its end, whatever becomes of the route.
+    pub fn slot(&self) -> &Slot {
         &self.route
     }
 
     /// The upstream's name.
     pub fn upstream(&self) -> &Arc<str> {
-        &self.upstream
+        self.endpoint.name()
     }
 
     /// The endpoint's address.
     pub fn endpoint(&self) -> &Arc<str> {
-        &self.endpoint
+        self.endpoint.address()
     }
 
     /// The client's address.
@@ -190,13 +193,13 @@ impl TunnelIdentity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::slots;
 
     fn parts<'a>(path: &'a str, origin: Option<&'a str>) -> IdentityParts<'a> {
         IdentityParts {
             request_id: "id",
-            route: "chat".into(),
-            upstream: "app".into(),
-            endpoint: "127.0.0.1:9000".into(),
+            route: slots::route(&"chat".into()),
+            endpoint: slots::endpoint(&"app".into(), &"127.0.0.1:9000".into()),
             client: "127.0.0.1:50000",
             host: "example.com",
             path,

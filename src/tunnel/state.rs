@@ -9,7 +9,6 @@
 
 mod check;
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +19,7 @@ use super::counters::Tally;
 use super::frame::Side;
 use super::identity::{Deflate, IdentityParts, TunnelIdentity};
 use crate::config::WebSocketConfig;
+use crate::metrics::slots;
 
 /// The longest setting in milliseconds, a thousand years.
 const LONGEST: u64 = 1000 * 366 * 24 * 3600 * 1000;
@@ -237,27 +237,14 @@ impl IdentityState {
         }
     }
 
-    /// The identity with names of its own.
+    /// The identity, with the names of the configuration in force where that has them.
     pub fn identity(&self) -> Box<TunnelIdentity> {
-        self.identity_with(
-            self.route.as_str().into(),
-            self.upstream.as_str().into(),
-            self.endpoint.as_str().into(),
-        )
-    }
-
-    /// The identity with the names that the configuration in force shares.
-    pub fn identity_with(
-        &self,
-        route: Arc<str>,
-        upstream: Arc<str>,
-        endpoint: Arc<str>,
-    ) -> Box<TunnelIdentity> {
+        let [route, upstream, endpoint] =
+            [&self.route, &self.upstream, &self.endpoint].map(|name| name.as_str().into());
         TunnelIdentity::new(IdentityParts {
             request_id: &self.request_id,
-            route,
-            upstream,
-            endpoint,
+            route: slots::route(&route),
+            endpoint: slots::endpoint(&upstream, &endpoint),
             client: &self.client,
             host: &self.host,
             path: &self.path,

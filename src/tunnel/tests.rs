@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 use super::*;
+use crate::metrics::slots;
 
 mod bytes;
 mod closing;
@@ -55,9 +56,8 @@ fn identity() -> Box<TunnelIdentity> {
 fn identity_of(route: &str, upstream: &str, endpoint: &str) -> Box<TunnelIdentity> {
     TunnelIdentity::new(IdentityParts {
         request_id: "0123456789abcdef",
-        route: route.into(),
-        upstream: upstream.into(),
-        endpoint: endpoint.into(),
+        route: slots::route(&route.into()),
+        endpoint: slots::endpoint(&upstream.into(), &endpoint.into()),
         client: "127.0.0.1:50000",
         host: "example.com",
         path: "/ws",

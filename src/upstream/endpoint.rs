@@ -84,7 +84,7 @@ impl Endpoint {
     }
 
     /// Where it is counted.
-    pub fn slot(&self) -> &metrics::Slot {
+    pub fn slot(&self) -> &Arc<metrics::Slot> {
         &self.slot
     }
 

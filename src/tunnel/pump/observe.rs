@@ -138,7 +138,7 @@ impl Direction {
     }
 
     fn strictly(&self, violation: Violation, journal: &mut Journal) {
-        if journal.handle.settings.load().strict {
+        if journal.handle.settings().strict {
             journal.violation.get_or_insert(violation);
         }
     }
@@ -156,7 +156,7 @@ impl Direction {
         let clean = self.scanner.at_border() || self.holding;
         let held = std::mem::take(&mut self.holding);
         self.bulk = false;
-        if journal.handle.settings.load().strict {
+        if journal.handle.settings().strict {
             journal.violation.get_or_insert(violation);
             // What was valid is passed on. With a clean border there, the Close that the
             // violation leads to can follow; else the stream just ends.

@@ -82,7 +82,7 @@ impl Entry {
             pings: 0,
             asked: false,
         };
-        let life = life(&handle.settings.load(), handle.id);
+        let life = life(&handle.settings(), handle.id);
         Entry {
             handle,
             sides: [pulse; 2],
@@ -99,7 +99,7 @@ impl Entry {
     /// Goes on under other settings, `age` tenths of a second behind the opening.
     pub(super) fn set(&mut self, settings: &Arc<WebSocketConfig>, now: Moment, age: u32) {
         self.observe_bytes(now);
-        let before = self.handle.settings.swap(settings.clone());
+        let before = self.handle.swap_settings(settings);
         self.max_age = match life(settings, self.handle.id) {
             None => NEVER,
             Some(life) if life > age => now.saturating_add(life - age),
@@ -150,7 +150,7 @@ impl Entry {
         if self.phase != Phase::Open {
             return now;
         }
-        let settings = self.handle.settings.load();
+        let settings = self.handle.settings();
         let [client, upstream] = &self.sides;
         let mut next = self.max_age.min(self.next_turn()).min(self.deadline);
         let mut serve = |limit: u32, silent_since: Moment, look: u32| {
@@ -198,7 +198,7 @@ impl Entry {
             return;
         }
         self.phase = phase;
-        let settings = self.handle.settings.load();
+        let settings = self.handle.settings();
         let limit = match phase {
             Phase::Open => return self.deadline = NEVER,
             Phase::Half | Phase::Border => settings.half_close_timeout,

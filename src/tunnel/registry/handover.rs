@@ -69,7 +69,7 @@ pub(in crate::tunnel) fn adopt(
         let now = registry.moment(Instant::now());
         let mut entry = Entry::resume(handle.clone(), state, now);
         entry.asked = asked;
-        if !Arc::ptr_eq(&handle.settings.load(), settings) {
+        if !Arc::ptr_eq(&handle.settings(), settings) {
             entry.set(settings, now, tenths(handle.opened.elapsed()));
         }
         registry.insert(entry, now);

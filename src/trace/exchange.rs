@@ -27,6 +27,8 @@ pub struct Trace {
     server: TraceParent,
     /// The id of the client span, which is the upstream's parent.
     upstream: [u8; 8],
+    /// The client sent a `traceparent`, valid or not.
+    has_parent: bool,
     /// The client's `tracestate` belongs to the trace.
     keeps_state: bool,
     recording: Option<Box<Recording>>,
@@ -96,7 +98,8 @@ pub(super) struct FinishedExchange {
 
 impl Trace {
     pub(super) fn begin(tracer: &Running, parts: &Parts, peer_is_trusted: bool) -> Trace {
-        let theirs = parent_of(&parts.headers);
+        let has_parent = parts.headers.contains_key(&TRACEPARENT);
+        let theirs = has_parent.then(|| parent_of(&parts.headers)).flatten();
         let continued = theirs.filter(|_| tracer.continues(peer_is_trusted));
         let server = match &continued {
             Some(parent) => parent.with_span(new_span_id()),
@@ -123,6 +126,7 @@ impl Trace {
         Trace {
             server,
             upstream: new_span_id(),
+            has_parent,
             keeps_state,
             recording,
         }
@@ -146,7 +150,9 @@ impl Trace {
     /// Takes out of a request's fields what the client said and does not hold for the
     /// upstream. Unless [`Trace::write`] is to follow, our own parent takes its place.
     pub fn propagate(&self, fields: &mut HeaderMap, written_later: bool) {
-        fields.remove(&TRACEPARENT);
+        if self.has_parent {
+            fields.remove(&TRACEPARENT);
+        }
         if !self.keeps_state {
             fields.remove(&TRACESTATE);
         }

@@ -236,20 +236,26 @@ fn serve(shared: &Arc<Shared>, accepted: Accepted, front: Front, guard: live::Gu
     }
 }
 
-/// Gives memory back when a rush of connections is over.
+/// Gives memory back when a rush of connections is over, and once more when its last ones have
+/// had time to end.
+#[derive(Default)]
 struct Ebb {
     /// The most connections since it last did.
     peak: usize,
+    again: Option<Instant>,
 }
 
 impl Ebb {
     /// Fewer connections are no rush: what they leave behind is not worth the walk.
     const RUSH: usize = 256;
+    const REST: Duration = Duration::from_secs(5);
 
-    fn tick(&mut self, load: usize) {
+    fn tick(&mut self, load: usize, now: Instant) {
         self.peak = self.peak.max(load);
-        if self.peak >= Self::RUSH && load <= self.peak / 4 {
+        let is_over = self.peak >= Self::RUSH && load <= self.peak / 4;
+        if is_over || self.again.is_some_and(|again| now >= again) {
             self.peak = load;
+            self.again = is_over.then(|| now + Self::REST);
             allocator::collect();
         }
     }
@@ -257,7 +263,7 @@ impl Ebb {
 
 /// The worker's clock.
 async fn tick(pulse: Arc<Pulse>, load: Arc<live::Load>) {
-    let mut ebb = Ebb { peak: 0 };
+    let mut ebb = Ebb::default();
     loop {
         let pause = match tunnel::registry::is_draining() {
             true => FINE_TICK,
@@ -273,7 +279,7 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<live::Load>) {
         access_log::tick();
         events::tick();
         tap::tick(now);
-        ebb.tick(load.worker());
+        ebb.tick(load.worker(), now);
         pulse.beat(Instant::now());
     }
 }

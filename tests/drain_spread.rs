@@ -57,7 +57,7 @@ fn a_thousand_closes_are_spread_evenly_and_stand_at_borders() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let (started, closes) = runtime.block_on(drain());
+    let (started, closes, held_up) = runtime.block_on(drain());
     let after = |at: &Instant| {
         at.checked_duration_since(started)
             .expect("no close before the drain")
@@ -65,23 +65,31 @@ fn a_thousand_closes_are_spread_evenly_and_stand_at_borders() {
     let all: Vec<Duration> = closes.iter().map(|(_, at)| after(at)).collect();
     assert_eq!(all.len(), TUNNELS);
     let last = all.iter().max().expect("a thousand");
-    assert!(*last < OVER + SLACK, "the last Close came after {last:?}");
+    assert!(*last < OVER + SLACK + held_up, "the last Close came after {last:?}");
     // Busy tunnels wait for a border, so only the others show the moments that were chosen.
     let quiet = closes.iter().filter(|(kind, _)| !kind.busy);
     let quiet: Vec<Duration> = quiet.map(|(_, at)| after(at)).collect();
     let (chi, counts) = chi_square(&quiet, OVER, BINS);
     let (of_quiet, of_all) = (distance(&quiet, OVER), distance(&all, OVER));
-    println!("{counts:?}: chi-square {chi:.1}, distances {of_quiet:.3} and {of_all:.3}");
-    // 15 degrees of freedom: 57 has a chance of one in a million. What a busy machine holds
-    // up and lets through at once weighs as much; what is not spread comes to thousands.
-    assert!(chi < 150.0, "not even: {counts:?}, chi-square {chi}");
+    println!(
+        "{counts:?}: chi-square {chi:.1}, distances {of_quiet:.3} and {of_all:.3}, held up for \
+         {held_up:?}"
+    );
+    // 15 degrees of freedom: 57 has a chance of one in a million; what is not spread comes to
+    // thousands. A busy machine holds closes up and lets them through at once, which this
+    // squares: then the distances speak, which such a moment shifts by its length.
+    if held_up < OVER / BINS as u32 / 4 {
+        assert!(chi < 150.0, "not even: {counts:?}, chi-square {chi}");
+    }
+    let shift = held_up.as_secs_f64() / OVER.as_secs_f64();
     // 500 and 1000 draws: 0.12 has a chance of one in a million; frames take half a second.
-    assert!(of_quiet < 0.15, "not even: {quiet:?}");
-    assert!(of_all < 0.2, "not even: {all:?}");
+    assert!(of_quiet < 0.15 + shift, "not even: {quiet:?}");
+    assert!(of_all < 0.2 + shift, "not even: {all:?}");
 }
 
-/// Opens the tunnels, drains them, and gives the drain's start and each Close's moment.
-async fn drain() -> (Instant, Vec<(Kind, Instant)>) {
+/// Opens the tunnels, drains them, and gives the drain's start, each Close's moment, and for
+/// how long at most the machine held this process up meanwhile.
+async fn drain() -> (Instant, Vec<(Kind, Instant)>, Duration) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("a bound address");
     tokio::spawn(serve(listener));
@@ -106,6 +114,8 @@ async fn drain() -> (Instant, Vec<(Kind, Instant)>) {
     }
     let mut all = opened;
     all.wait_for(|count| *count == TUNNELS).await.expect("open");
+    let (held_up, longest) = watch::channel(Duration::ZERO);
+    let pulse = tokio::spawn(pulse(held_up));
     let started = Instant::now();
     proxy.terminate();
     let mut closes = Vec::new();
@@ -113,8 +123,20 @@ async fn drain() -> (Instant, Vec<(Kind, Instant)>) {
         let (number, at) = ended.expect("a client that ends well");
         closes.push((Kind::of(number), at));
     }
+    pulse.abort();
     assert!(proxy.wait_exit().success(), "nothing had to be cut");
-    (started, closes)
+    let held_up = *longest.borrow();
+    (started, closes, held_up)
+}
+
+/// Notes by how much this runtime is late at most.
+async fn pulse(late: watch::Sender<Duration>) {
+    const BEAT: Duration = Duration::from_millis(5);
+    loop {
+        let due = Instant::now() + BEAT;
+        tokio::time::sleep(BEAT).await;
+        late.send_modify(|late| *late = due.elapsed().max(*late));
+    }
 }
 
 /// One client; it has heard from its backend when it counts as open.

@@ -262,7 +262,7 @@ fn disturb(
 fn settled(fleet: &Fleet, before: Usage, size: &Size, tally: &Tally) -> Usage {
     const PIPES: usize = 2 * 4 * 2;
     // What thousands of tunnels had at their peak is not given back to the last page.
-    let resident = (13 << 10) + 8 * size.survivors as u64;
+    let resident = (10 << 10) + 2 * size.survivors as u64;
     let give_up = Instant::now() + SETTLE;
     let mut now = fleet.usage();
     while now.resident > before.resident + resident && Instant::now() < give_up {

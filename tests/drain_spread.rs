@@ -65,7 +65,10 @@ fn a_thousand_closes_are_spread_evenly_and_stand_at_borders() {
     let all: Vec<Duration> = closes.iter().map(|(_, at)| after(at)).collect();
     assert_eq!(all.len(), TUNNELS);
     let last = all.iter().max().expect("a thousand");
-    assert!(*last < OVER + SLACK + held_up, "the last Close came after {last:?}");
+    assert!(
+        *last < OVER + SLACK + held_up,
+        "the last Close came after {last:?}"
+    );
     // Busy tunnels wait for a border, so only the others show the moments that were chosen.
     let quiet = closes.iter().filter(|(kind, _)| !kind.busy);
     let quiet: Vec<Duration> = quiet.map(|(_, at)| after(at)).collect();

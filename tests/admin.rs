@@ -6,33 +6,11 @@ mod support;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::Output;
 
 use serde_json::{Value, json};
+use support::admin::{parsed, printed, rewrite, status};
 use support::websocket::{open, tunnel_backend};
 use support::{HttpBackend, Proxy};
-
-fn parsed(body: &str) -> Value {
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
-}
-
-fn status(proxy: &Proxy) -> Value {
-    let (code, body) = proxy.get_admin("/v1/status");
-    assert_eq!(code, 200, "{body}");
-    parsed(&body)
-}
-
-fn printed(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let code = output.status.code().expect("it exits");
-    (code, text(&output.stdout), text(&output.stderr))
-}
-
-/// Writes the configuration again, with its `[admin]` table.
-fn rewrite(proxy: &Proxy, change: impl FnOnce(String) -> String) {
-    let old = std::fs::read_to_string(proxy.config()).unwrap();
-    std::fs::write(proxy.config(), change(old)).unwrap();
-}
 
 #[test]
 fn status_says_what_is_served() {

@@ -2,35 +2,14 @@
 
 mod support;
 
-use std::process::{Command, Output};
+use std::process::Command;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use support::admin::{parsed, printed, rewrite, status};
 use support::process::Process;
 use support::proxy::binary;
 use support::{DEADLINE, Proxy, RawBackend, Wire};
-
-fn parsed(body: &str) -> Value {
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
-}
-
-fn status(proxy: &Proxy) -> Value {
-    let (code, body) = proxy.get_admin("/v1/status");
-    assert_eq!(code, 200, "{body}");
-    parsed(&body)
-}
-
-fn printed(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let code = output.status.code().expect("it exits");
-    (code, text(&output.stdout), text(&output.stderr))
-}
-
-/// Writes the configuration again, with its `[admin]` table.
-fn rewrite(proxy: &Proxy, change: impl FnOnce(String) -> String) {
-    let old = std::fs::read_to_string(proxy.config()).unwrap();
-    std::fs::write(proxy.config(), change(old)).unwrap();
-}
 
 #[test]
 fn a_reload_is_in_force_when_the_command_returns() {

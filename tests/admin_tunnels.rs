@@ -3,17 +3,12 @@
 
 mod support;
 
-use std::process::Output;
-
 use serde_json::{Value, json};
+use support::admin::{parsed, printed};
 use support::websocket::{
     close_payload, expect_close_frame, handshake, masked_frame, open, read_frame, tunnel_backend,
 };
 use support::{Proxy, RawBackend, Wire};
-
-fn parsed(body: &str) -> Value {
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{error}: {body}"))
-}
 
 fn get(proxy: &Proxy, path: &str) -> Value {
     let (code, body) = proxy.get_admin(path);
@@ -36,12 +31,6 @@ fn opened(proxy: &Proxy, path: &str) -> Wire {
     let wire = open(proxy, path);
     eventually!(total(proxy) > before);
     wire
-}
-
-fn printed(output: &Output) -> (i32, String, String) {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let code = output.status.code().expect("it exits");
-    (code, text(&output.stdout), text(&output.stderr))
 }
 
 /// A backend that stays silent, whatever comes.

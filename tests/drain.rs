@@ -12,7 +12,7 @@ use support::websocket::{
     close_payload, expect_close_frame, frame, handshake, masked_frame, open, read_frame,
     tunnel_backend,
 };
-use support::{HttpBackend, Proxy, RawBackend, Wire};
+use support::{Gate, HttpBackend, Proxy, RawBackend, Wire, gate};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -25,19 +25,15 @@ fn quick(backend: std::net::SocketAddr, drain: &str) -> Proxy {
 }
 
 /// A backend that answers when it is told to.
-fn held() -> (RawBackend, mpsc::Receiver<()>, mpsc::Sender<()>) {
-    let (arrived, seen) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let both = Mutex::new((arrived, released));
+fn held() -> (RawBackend, Gate) {
+    let (gate, door) = gate();
     let backend = RawBackend::start(move |_, mut wire| {
         while wire.try_read_head().is_some() {
-            let both = both.lock().unwrap();
-            both.0.send(()).expect("the test goes on");
-            both.1.recv().expect("the test goes on");
+            door.wait();
             wire.send(OK);
         }
     });
-    (backend, seen, release)
+    (backend, gate)
 }
 
 fn draining(proxy: &Proxy) {
@@ -67,14 +63,13 @@ fn an_idle_keep_alive_connection_is_closed() {
 
 #[test]
 fn a_running_request_finishes_and_closes_its_connection() {
-    let (backend, seen, release) = held();
+    let (backend, gate) = held();
     let mut proxy = quick(backend.address(), "");
     let mut wire = proxy.send(GET);
-    seen.recv_timeout(support::DEADLINE)
-        .expect("the request arrives");
+    gate.reached();
     proxy.terminate();
     draining(&proxy);
-    release.send(()).unwrap();
+    gate.open();
     let response = wire.read_response();
     assert_eq!((response.status(), response.text()), (200, "ok".into()));
     assert!(
@@ -87,16 +82,15 @@ fn a_running_request_finishes_and_closes_its_connection() {
 
 #[test]
 fn nobody_new_is_accepted() {
-    let (backend, seen, release) = held();
+    let (backend, gate) = held();
     let mut proxy = quick(backend.address(), "");
     let mut wire = proxy.send(GET);
-    seen.recv_timeout(support::DEADLINE)
-        .expect("the request arrives");
+    gate.reached();
     proxy.terminate();
     draining(&proxy);
     let address = proxy.address();
     eventually!(std::net::TcpStream::connect(address).is_err());
-    release.send(()).unwrap();
+    gate.open();
     assert_eq!(wire.read_response().status(), 200);
     assert!(proxy.wait_exit().success());
 }

@@ -21,7 +21,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, mpsc};
 
 use serde_json::Value;
 use support::proxy::{binary, field};
@@ -29,7 +28,7 @@ use support::websocket::{
     close_payload, connect, exchange, frame, handshake, masked_frame, open, read_frame, switching,
     tunnel_backend,
 };
-use support::{DEADLINE, EchoBackend, HttpBackend, RawBackend, Succession, Wire};
+use support::{EchoBackend, HttpBackend, RawBackend, Succession, Wire, gate};
 use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -180,15 +179,11 @@ fn one_upgrade_follows_another() {
 
 #[test]
 fn an_idle_connection_and_one_in_an_exchange_go_on() {
-    let (arrived, seen) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let both = Mutex::new((arrived, released));
+    let (gate, door) = gate();
     let backend = RawBackend::start(move |_, mut wire| {
         while let Some(head) = wire.try_read_head() {
             if head.first.contains("/held") {
-                let both = both.lock().unwrap();
-                both.0.send(()).expect("the test goes on");
-                both.1.recv().expect("the test goes on");
+                door.wait();
             }
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         }
@@ -199,10 +194,10 @@ fn an_idle_connection_and_one_in_an_exchange_go_on() {
     let mut busy = succession
         .proxy
         .send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
-    seen.recv_timeout(DEADLINE).expect("the request arrives");
+    gate.reached();
     succession.ask();
     succession.event("handing over", 0);
-    release.send(()).expect("the backend waits");
+    gate.open();
     let response = busy.read_response();
     assert_eq!(response.status(), 200);
     assert!(!response.head.has_token("connection", "close"));
@@ -217,14 +212,10 @@ fn an_idle_connection_and_one_in_an_exchange_go_on() {
 
 #[test]
 fn a_handshake_under_way_becomes_a_tunnel_and_goes_on() {
-    let (arrived, seen) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let both = Mutex::new((arrived, released));
+    let (gate, door) = gate();
     let backend = RawBackend::start(move |_, mut wire| {
         wire.read_head();
-        let both = both.lock().unwrap();
-        both.0.send(()).expect("the test goes on");
-        both.1.recv().expect("the test goes on");
+        door.wait();
         wire.send(switching(""));
         wire.send(frame(1, b"from the upstream"));
         assert_eq!(read_frame(&mut wire), (0x81, b"from the client".to_vec()));
@@ -233,10 +224,10 @@ fn a_handshake_under_way_becomes_a_tunnel_and_goes_on() {
     });
     let mut succession = start(backend.address());
     let mut wire = succession.proxy.send(handshake("x", "/ws", ""));
-    seen.recv_timeout(DEADLINE).expect("the request arrives");
+    gate.reached();
     succession.ask();
     succession.event("handing over", 0);
-    release.send(()).expect("the backend waits");
+    gate.open();
     assert_eq!(wire.read_head().status(), 101);
     let event = succession.event("handed over", 0);
     assert_eq!(number(&event, "tunnels"), 1, "{event}");
@@ -360,25 +351,21 @@ fn the_command_says_who_has_taken_over() {
 
 #[test]
 fn sigterm_in_the_middle_ends_both_and_shortens_the_wait_for_exchanges() {
-    let (arrived, seen) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let both = Mutex::new((arrived, released));
+    let (gate, door) = gate();
     let backend = RawBackend::start(move |_, mut wire| {
         wire.read_head();
-        let both = both.lock().unwrap();
-        both.0.send(()).expect("the test goes on");
-        both.1.recv().expect("the test goes on");
+        door.wait();
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
     let mut succession = start(backend.address());
     let mut wire = succession.proxy.send(GET);
-    seen.recv_timeout(DEADLINE).expect("the request arrives");
+    gate.reached();
     succession.ask();
     succession.event("handing over", 0);
     succession.proxy.terminate();
     let event = succession.event("handed over", 0);
     assert_eq!(number(&event, "connections"), 0, "{event}");
-    release.send(()).expect("the backend waits");
+    gate.open();
     let response = wire.read_response();
     assert_eq!((response.status(), response.text()), (200, "ok".into()));
     wire.expect_close();

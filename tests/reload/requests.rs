@@ -1,21 +1,15 @@
 //! Requests that are under way when a reload takes away what they came by.
 
-use std::sync::{Mutex, mpsc};
-
 use super::*;
-use crate::support::{DEADLINE, RawBackend};
+use crate::support::{RawBackend, gate};
 
 #[test]
 fn a_request_outlives_its_route_its_endpoint_and_its_listener() {
-    let (arrived, seen) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let both = Mutex::new((arrived, released));
+    let (gate, door) = gate();
     let backend = RawBackend::start(move |_, mut wire| {
         wire.read_head();
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst");
-        let both = both.lock().unwrap();
-        both.0.send(()).expect("the test goes on");
-        both.1.recv().expect("the test goes on");
+        door.wait();
         wire.send(" last");
     });
     let other = HttpBackend::start();
@@ -28,14 +22,14 @@ fn a_request_outlives_its_route_its_endpoint_and_its_listener() {
     let leaving = proxy.nth_address(1);
     let mut wire = Wire::connect(leaving);
     wire.send("GET /gone HTTP/1.1\r\nHost: x\r\n\r\n");
-    seen.recv_timeout(DEADLINE).expect("the request arrives");
+    gate.reached();
     let event = proxy.reload(&format!("{LISTEN}{}", to("stays", other.address())));
     assert!(
         list(&event, "changes").contains("route gone removed"),
         "{event}"
     );
     assert!(TcpStream::connect(leaving).is_err(), "nobody listens there");
-    release.send(()).expect("the backend waits");
+    gate.open();
     let response = wire.read_response();
     assert_eq!(
         (response.status(), response.text()),

@@ -1,6 +1,6 @@
 //! What the integration tests stand on: the real binary (`Proxy`), backends to put behind it
 //! (`HttpBackend`, `EchoBackend`, `RawBackend`), a raw-byte peer (`Wire`), foreign programs
-//! (`Foreign`), a service manager (`Manager`) and a browser (`Browser`). No test waits by
+//! (`Foreign`), a place where backends wait (`gate`), a service manager (`Manager`) and a browser (`Browser`). No test waits by
 //! sleeping: everything waits for a condition with a deadline.
 //!
 //! Declare backends before the proxy: values drop in reverse, so that the proxy goes first.
@@ -8,10 +8,12 @@
 // Each test program uses its own part of this module.
 #![allow(dead_code, unused_imports)]
 
+pub mod admin;
 pub mod backend;
 pub mod browser;
 pub mod exposition;
 pub mod foreign;
+pub mod gate;
 pub mod http_backend;
 pub mod manager;
 pub mod process;
@@ -26,6 +28,7 @@ pub use backend::RawBackend;
 pub use browser::{Browser, Page};
 pub use exposition::Scrape;
 pub use foreign::Foreign;
+pub use gate::{Door, Gate, gate};
 pub use http_backend::HttpBackend;
 pub use manager::Manager;
 pub use proxy::Proxy;

@@ -102,26 +102,22 @@ fn a_new_process_that_fails_behind_the_last_leaves_the_pid_file_as_it_was() {
 
 #[test]
 fn a_reload_that_comes_in_the_middle_is_done_by_the_new_process() {
-    let (arrived, seen) = mpsc::channel();
-    let (release, released) = mpsc::channel::<()>();
-    let both = Mutex::new((arrived, released));
+    let (gate, door) = gate();
     // A request under way keeps the hand-over from its end.
     let backend = RawBackend::start(move |_, mut wire| {
         wire.read_head();
-        let both = both.lock().unwrap();
-        both.0.send(()).expect("the test goes on");
-        both.1.recv().expect("the test goes on");
+        door.wait();
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     });
     let mut succession = start(backend.address());
     let mut wire = succession.proxy.send(GET);
-    seen.recv_timeout(DEADLINE).expect("the request arrives");
+    gate.reached();
     succession.ask();
     succession.event("handing over", 0);
     let more = "[[route]]\npath = \"/new\"\nrespond.status = 299\n";
     succession.configure(&settings(backend.address(), more));
     succession.signal(succession.proxy.id(), rustix::process::Signal::HUP);
-    release.send(()).expect("the backend waits");
+    gate.open();
     assert_eq!(wire.read_response().status(), 200);
     succession.event("handed over", 0);
     let event = succession.event("reloaded", 0);

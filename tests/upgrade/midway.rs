@@ -1,12 +1,13 @@
 //! Tunnels that are handed over at an awkward moment: in the middle of a large frame in both
 //! directions, half-closed, with a reader that does not read, with our Ping unanswered.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::*;
 use crate::eventually;
+use crate::support::DEADLINE;
 
 /// A frame this large has left the scanner, the pipe and every buffer in its middle.
 const LARGE: usize = 4 << 20;

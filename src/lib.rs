@@ -3,7 +3,9 @@
 //!
 //! # The rooms
 //!
-//! Dependencies point downward: nothing imports what stands above it in this list.
+//! Dependencies point downward in this list. What looks upward names types only: those that
+//! everybody shares (`server::Shared` and `Front`), the words of orders (`lifecycle::order`),
+//! and those of what is told and counted (`events`, `tap` and `metrics` know tunnels).
 //!
 //! | module | owns |
 //! |---|---|
@@ -24,7 +26,7 @@
 //! | [`listen`] | binding and accepting |
 //! | [`events`] | what happens, for those who follow it: noted by workers, kept and told by one ring |
 //! | [`tap`] | the frames of tunnels, for those who look at them: followed without I/O, told as far as there is room |
-//! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted; only where it is scraped does `metrics` look upward |
+//! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted |
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
 //! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
 //! | [`io`] | one enum over the stream types, and the worker's scratch buffer |

@@ -17,10 +17,11 @@ use crate::{allocator, logging, server};
 /// # Errors
 /// Why the server could not start or did not end cleanly.
 pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
-    let launch = Launch::capture()?;
+    // Without it there is no upgrade, and everything else.
+    let launch = Launch::capture().ok();
     let inherited = Inherited::from_environment()?;
     let failed = match configuration(arguments) {
-        Ok(Ok((config, source))) => return start(config, source, Some(launch), inherited),
+        Ok(Ok((config, source))) => return start(config, source, launch, inherited),
         Ok(Err(problems)) => {
             io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
             Ok(Failed {

@@ -32,8 +32,14 @@ impl Launch {
     pub fn capture() -> io::Result<Launch> {
         let mut arguments = std::env::args_os();
         let name = arguments.next().unwrap_or_default();
+        let name = Path::new(&name);
+        let binary = match std::env::current_exe() {
+            Ok(exe) => path_of(name, undeleted(exe)),
+            // Without /proc the name has to do.
+            Err(error) => by_name(name).ok_or(error)?,
+        };
         Ok(Launch {
-            binary: path_of(Path::new(&name), undeleted(std::env::current_exe()?)),
+            binary,
             arguments: arguments.collect(),
         })
     }
@@ -71,16 +77,19 @@ impl Launch {
 /// The name that this process was started by, where that is the binary at `exe`: a link's
 /// name leads to the next version when the link has been changed.
 fn path_of(name: &Path, exe: PathBuf) -> PathBuf {
-    let by_name = if name.as_os_str().as_bytes().contains(&b'/') {
-        std::path::absolute(name).ok()
-    } else {
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        std::env::split_paths(&path)
-            .map(|folder| folder.join(name))
-            .find(|file| file.is_absolute() && file.is_file())
-    };
     let same = |path: &PathBuf| path.canonicalize().is_ok_and(|real| real == exe);
-    by_name.filter(same).unwrap_or(exe)
+    by_name(name).filter(same).unwrap_or(exe)
+}
+
+/// The file that a shell would start by this name.
+fn by_name(name: &Path) -> Option<PathBuf> {
+    if name.as_os_str().as_bytes().contains(&b'/') {
+        return std::path::absolute(name).ok();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_absolute() && file.is_file())
 }
 
 /// proc(5): the link of a process whose binary was unlinked says so behind its path.

@@ -78,10 +78,9 @@ impl Control {
         if !self.has_taken_over().await {
             return Err(Refused::new("this process is still taking over itself"));
         }
-        let launch = self
-            .launch
-            .as_ref()
-            .ok_or_else(|| Refused::new("only `sluice run` can be upgraded"))?;
+        let launch = self.launch.as_ref().ok_or_else(|| {
+            Refused::new("only `sluice run` can be upgraded, where it knows its binary")
+        })?;
         let (binary, config) = (request.binary.as_deref(), request.config.as_deref());
         launch
             .start(binary, config)

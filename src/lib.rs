@@ -29,6 +29,7 @@
 //! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted |
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
 //! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
+//! | [`lock`] | how every mutex is taken |
 //! | [`io`] | one enum over the stream types, and the worker's scratch buffer |
 //! | [`allocator`] | mimalloc, called without detours; the one place with `unsafe` besides the SSE2 scan in `octets` |
 //!
@@ -89,6 +90,7 @@ pub mod http;
 pub mod io;
 pub mod lifecycle;
 pub mod listen;
+pub mod lock;
 pub mod logging;
 pub mod metrics;
 pub mod octets;

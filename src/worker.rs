@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle as TaskHandle;
 use crate::http::connection::{self, Context};
 use crate::http::live;
 use crate::listen::{Accepted, Listener};
+use crate::lock::lock;
 use crate::server::{Front, Shared};
 use crate::tunnel::registry::{FINE_TICK, TICK};
 use crate::upstream::pool;
@@ -120,7 +121,7 @@ impl Worker {
 
     /// Waits for the thread; to be called behind [`Command::Stop`].
     pub fn join(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let thread = lock(&self.thread);
         let thread = { thread }.take();
         if let Some(thread) = thread
             && thread.join().is_err()

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::history::{History, Point};
 use super::upstreams::{self, UpstreamView};
 use crate::events::{self, Entry, Event};
+use crate::lifecycle::order::millis;
 use crate::metrics::{self, Flow, RouteFigures};
 use crate::server::Shared;
 
@@ -142,8 +143,4 @@ fn add(sums: &mut BTreeMap<&'static str, u64>, counts: &BTreeMap<&'static str, u
     for (cause, count) in counts {
         *sums.entry(cause).or_default() += count;
     }
-}
-
-fn millis(span: std::time::Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,7 +6,7 @@
 use std::cmp::Reverse;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use super::Context;
 use super::answer::Refusal;
 use super::filter::{Filter, Query};
 use crate::access_log::rfc3339;
+use crate::lifecycle::order::millis;
 use crate::tunnel::registry::{self, TunnelSnapshot};
 use crate::tunnel::{Phase, Side, Tally};
 
@@ -388,10 +389,6 @@ fn phase(phase: Phase) -> &'static str {
 
 fn wrong(message: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, message)
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

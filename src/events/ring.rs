@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::event::{Event, Lost, now};
+use crate::lock::lock;
 
 /// Events that are kept, of all kinds but [`Event::Opened`].
 const KEPT: usize = 1024;
@@ -162,8 +163,7 @@ pub fn subscribe(behind: Option<u64>) -> Result<Subscription, TooMany> {
 
 fn ring() -> MutexGuard<'static, Ring> {
     let ring = RING.get_or_init(|| Mutex::new(Ring::new(SystemTime::now())));
-    // A panic while it is held leaves a ring that is whole.
-    ring.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(ring)
 }
 
 impl Ring {

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use super::{leave, live, record};
 use crate::config::HttpConfig;
 use crate::io::Io;
 use crate::listen::Peer;
+use crate::lock::lock;
 use crate::server::{Front, Shared};
 
 /// How long and how much a closing connection is read, so that the client's kernel does
@@ -275,10 +276,6 @@ impl Context {
         })
         .await;
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Why hyper's service of a connection ended, decided by us.

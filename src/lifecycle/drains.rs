@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::Control;
-use super::order::{DrainRequest, DrainView, Refused, Target};
+use super::order::{DrainRequest, DrainView, Refused, Target, millis};
 use crate::events::{self, DrainState, Event};
 use crate::snapshot::Snapshot;
 use crate::tunnel::{DrainOrder, Selection, registry};
@@ -294,8 +294,4 @@ fn tell(view: &DrainView, state: DrainState, tunnels: u64) {
         tunnels,
         over_ms: view.over_ms,
     }));
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

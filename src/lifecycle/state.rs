@@ -1,7 +1,7 @@
 //! What the process is doing, for everybody who asks: readiness, the last reload, the drains.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::drains::Drains;
 use super::order::DrainView;
 use super::review::Reviewer;
+use crate::lock::lock;
 
 /// How far the process is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,9 +135,4 @@ impl State {
     pub fn drains(&self) -> MutexGuard<'_, Drains> {
         lock(&self.drains)
     }
-}
-
-/// A panic while one of these locks is held leaves a value that is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,9 +3,10 @@
 //! exchange or tunnel uses it. The configuration bounds how many there are.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
 use super::thread;
+use crate::lock::lock;
 
 /// What has a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +84,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let mut slots = lock(self.kind);
+        let mut slots = taken(self.kind);
         // Nobody counts into it any more, so that its places can be made ready for another.
         match self.kind {
             Kind::Route => thread::forget_route(self.index),
@@ -101,7 +102,7 @@ impl Drop for Slot {
 }
 
 fn claim(kind: Kind, name: &Arc<str>, address: &Arc<str>) -> Arc<Slot> {
-    let mut slots = lock(kind);
+    let mut slots = taken(kind);
     let key = (name.clone(), address.clone());
     if let Some(slot) = slots.living.get(&key).and_then(Weak::upgrade) {
         return slot;
@@ -121,7 +122,7 @@ fn claim(kind: Kind, name: &Arc<str>, address: &Arc<str>) -> Arc<Slot> {
 }
 
 fn living(kind: Kind) -> Vec<Arc<Slot>> {
-    let slots = lock(kind);
+    let slots = taken(kind);
     let mut all: Vec<Arc<Slot>> = slots.living.values().filter_map(Weak::upgrade).collect();
     // A slot that is given up here takes the lock itself.
     drop(slots);
@@ -129,12 +130,12 @@ fn living(kind: Kind) -> Vec<Arc<Slot>> {
     all
 }
 
-fn lock(kind: Kind) -> MutexGuard<'static, Slots> {
+fn taken(kind: Kind) -> MutexGuard<'static, Slots> {
     let slots = match kind {
         Kind::Route => &ROUTES,
         Kind::Endpoint => &ENDPOINTS,
     };
-    slots.lock().unwrap_or_else(PoisonError::into_inner)
+    lock(slots)
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 //! counts lies on lines that no other core writes.
 
 use std::cell::Cell;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use super::cells::{Count, Histogram, Lazy, Row, Table};
 use super::labels::{CAUSES, CODES, ERRORS, METHODS, NO_METHOD, STATUSES};
 use super::slots::UNROUTED;
 use super::totals::Totals;
+use crate::lock::lock;
 use crate::tunnel::{ClosedBy, Tally};
 
 /// What one thread has counted.
@@ -221,9 +222,4 @@ impl RouteCells {
             tunnels.flows.iter().for_each(Row::clear);
         }
     }
-}
-
-/// A panic while one of these locks is held leaves a value that is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

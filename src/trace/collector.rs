@@ -1,7 +1,7 @@
 //! The way to the collector: OTLP over plain HTTP/1.1, one connection for each batch, with a
 //! deadline. What a batch is and when it is tried again is the exporter's.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,6 +13,8 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::net::TcpStream;
+
+use crate::lock::lock;
 
 /// Time for one attempt, from the connect to the answer's last byte.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -33,7 +35,7 @@ impl Collector {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.failure)
     }
 }
 

@@ -3,7 +3,7 @@
 //! task.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use super::identity::TunnelIdentity;
 use super::report::{ClosedBy, TunnelReport};
 use super::state::TunnelState;
 use crate::config::WebSocketConfig;
+use crate::lock::lock;
 
 /// Why and with what a tunnel is to be closed by sluice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,8 +233,7 @@ impl TunnelHandle {
     }
 
     fn lock_settings(&self) -> MutexGuard<'_, Arc<WebSocketConfig>> {
-        // A panic while it is held leaves a value that is whole.
-        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.settings)
     }
 
     /// The last round trip of a Ping to `side`, whoever sent it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::ResolverConfig;
+use crate::lock::lock;
 use crate::metrics;
 
 use super::{Registry, Upstream};
@@ -250,7 +251,7 @@ impl Names {
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<TokioResolver>> {
-        self.resolver.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.resolver)
     }
 }
 

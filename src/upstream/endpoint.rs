@@ -8,10 +8,11 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::events::{self, HealthState};
+use crate::lock::lock;
 use crate::metrics;
 
 /// What a connect needs: an address with nothing left to resolve.
@@ -312,11 +313,6 @@ impl Registry {
     pub fn addresses(&self, host: &str) -> Option<Arc<[IpAddr]>> {
         lock(&self.answers).get(host).cloned()
     }
-}
-
-/// A panic while one of these locks is held leaves a map that is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

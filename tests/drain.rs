@@ -12,9 +12,8 @@ use support::websocket::{
     close_payload, expect_close_frame, frame, handshake, masked_frame, open, read_frame,
     tunnel_backend,
 };
-use support::{Gate, HttpBackend, Proxy, RawBackend, Wire, gate};
+use support::{HttpBackend, Proxy, Wire, held};
 
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
 fn quick(backend: std::net::SocketAddr, drain: &str) -> Proxy {
@@ -22,18 +21,6 @@ fn quick(backend: std::net::SocketAddr, drain: &str) -> Proxy {
         backend,
         &format!("[route.websocket]\nclose_timeout = \"2s\"\n[drain]\nover = \"0s\"\n{drain}\n"),
     )
-}
-
-/// A backend that answers when it is told to.
-fn held() -> (RawBackend, Gate) {
-    let (gate, door) = gate();
-    let backend = RawBackend::start(move |_, mut wire| {
-        while wire.try_read_head().is_some() {
-            door.wait();
-            wire.send(OK);
-        }
-    });
-    (backend, gate)
 }
 
 fn draining(proxy: &Proxy) {

@@ -16,19 +16,6 @@ fn route(name: &str, path: &str, to: SocketAddr) -> String {
     format!("[[route]]\nname = \"{name}\"\npath_prefix = \"{path}\"\nto = \"{to}\"\n")
 }
 
-/// Sends a request on a connection of its own and gives the status.
-fn ask(proxy: &Proxy, method: &str, path: &str, more: &str) -> u16 {
-    let request = format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n");
-    let mut wire = proxy.send(request);
-    let status = wire.read_head().status();
-    wire.read_until_close();
-    status
-}
-
-fn requests(scrape: &Scrape, labels: &[(&str, &str)]) -> f64 {
-    scrape.sum("sluice_requests_total", labels)
-}
-
 #[test]
 fn requests_are_counted_by_route_method_and_status() {
     let backend = HttpBackend::start();
@@ -39,18 +26,18 @@ fn requests_are_counted_by_route_method_and_status() {
             route("status", "/status", backend.address()),
         ));
         for _ in 0..5 {
-            assert_eq!(ask(&proxy, "GET", "/a", ""), 200);
+            assert_eq!(proxy.ask("GET", "/a", ""), 200);
         }
-        assert_eq!(ask(&proxy, "POST", "/a", "Content-Length: 0\r\n"), 200);
-        assert_eq!(ask(&proxy, "BREW", "/a", ""), 200);
+        assert_eq!(proxy.ask("POST", "/a", "Content-Length: 0\r\n"), 200);
+        assert_eq!(proxy.ask("BREW", "/a", ""), 200);
         for status in [503, 404, 299] {
-            assert_eq!(ask(&proxy, "GET", &format!("/status/{status}"), ""), status);
+            assert_eq!(proxy.ask("GET", &format!("/status/{status}"), ""), status);
         }
-        assert_eq!(ask(&proxy, "GET", "/nowhere", ""), 404);
+        assert_eq!(proxy.ask("GET", "/nowhere", ""), 404);
         // A head that is refused is no exchange.
         let refused = proxy.send("GET / HTTP/1.1\r\nHost : x\r\n\r\n").read_head();
         assert_eq!(refused.status(), 400);
-        eventually!(requests(&proxy.scrape(), &[]) == 12.0);
+        eventually!(proxy.scrape().requests(&[]) == 12.0);
         let scrape = proxy.scrape();
         for (labels, n) in [
             ([("route", "a"), ("method", "GET"), ("status", "200")], 5.0),
@@ -74,7 +61,7 @@ fn requests_are_counted_by_route_method_and_status() {
             ([("route", ""), ("method", "GET"), ("status", "404")], 1.0),
             ([("route", ""), ("method", "none"), ("status", "400")], 1.0),
         ] {
-            assert_eq!(requests(&scrape, &labels), n, "{labels:?}\n{}", scrape.text);
+            assert_eq!(scrape.requests(&labels), n, "{labels:?}\n{}", scrape.text);
         }
         for (name, n) in [
             ("sluice_request_duration_seconds_count", 7.0),
@@ -144,7 +131,7 @@ fn a_tunnel_is_counted_while_it_lives_and_once_when_it_has_ended() {
     assert_eq!(scrape.sum("sluice_upstream_tunnels_open", &[]), 1.0);
     assert_eq!(scrape.sum("sluice_worker_tunnels", &[]), 1.0);
     let upgraded = [("route", "a"), ("method", "GET"), ("status", "101")];
-    assert_eq!(requests(&scrape, &upgraded), 1.0);
+    assert_eq!(scrape.requests(&upgraded), 1.0);
     let handshakes = [("route", "a"), ("outcome", "opened")];
     let waits = |scrape: &Scrape| {
         let name = "sluice_handshake_duration_seconds_count";
@@ -272,7 +259,7 @@ fn a_refused_handshake_has_a_route_a_reason_and_a_cause() {
         let labels = [("route", route), ("reason", reason), ("cause", cause)];
         assert_eq!(refused(&labels), 1.0, "{labels:?} {}", proxy.scrape().text);
     }
-    eventually!(requests(&proxy.scrape(), &[]) == 6.0);
+    eventually!(proxy.scrape().requests(&[]) == 6.0);
     let scrape = proxy.scrape();
     let took = scrape.sum(
         "sluice_handshake_duration_seconds_count",
@@ -302,8 +289,8 @@ fn what_clients_send_makes_no_label() {
             let more = format!(
                 "X-{salt}: {salt}\r\nOrigin: http://{salt}{n}.test\r\nUser-Agent: {salt}{n}\r\n"
             );
-            ask(&proxy, &method, &format!("/status/{status}?{salt}"), "");
-            ask(&proxy, "GET", &format!("/{salt}{n}"), &more);
+            proxy.ask(&method, &format!("/status/{status}?{salt}"), "");
+            proxy.ask("GET", &format!("/{salt}{n}"), &more);
             let host = format!("{salt}{n}.test");
             let mut wire = proxy.send(handshake(&host, &format!("/ws/{salt}{n}"), &more));
             wire.read_head();
@@ -316,7 +303,7 @@ fn what_clients_send_makes_no_label() {
             }
         }
         let ended = |scrape: &Scrape| {
-            requests(scrape, &[]) % 470.0 == 0.0 && scrape.sum("sluice_tunnels_open", &[]) == 0.0
+            scrape.requests(&[]) % 470.0 == 0.0 && scrape.sum("sluice_tunnels_open", &[]) == 0.0
         };
         eventually!(ended(&proxy.scrape()));
         proxy.scrape()

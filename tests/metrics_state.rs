@@ -16,19 +16,6 @@ fn route(name: &str, path: &str, to: SocketAddr) -> String {
     format!("[[route]]\nname = \"{name}\"\npath_prefix = \"{path}\"\nto = \"{to}\"\n")
 }
 
-/// Sends a GET on a connection of its own and gives the status.
-fn get(proxy: &Proxy, path: &str) -> u16 {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let mut wire = proxy.send(request);
-    let status = wire.read_head().status();
-    wire.read_until_close();
-    status
-}
-
-fn requests(scrape: &Scrape, labels: &[(&str, &str)]) -> f64 {
-    scrape.sum("sluice_requests_total", labels)
-}
-
 #[test]
 fn counts_survive_a_reload_and_go_with_their_route() {
     let backend = HttpBackend::start();
@@ -40,9 +27,9 @@ fn counts_survive_a_reload_and_go_with_their_route() {
     };
     let proxy = Proxy::start(&good(&["a", "b"]));
     for path in ["/a", "/b", "/b"] {
-        get(&proxy, path);
+        proxy.ask("GET", path, "");
     }
-    eventually!(requests(&proxy.scrape(), &[]) == 3.0);
+    eventually!(proxy.scrape().requests(&[]) == 3.0);
     let state = |scrape: &Scrape| {
         let now = |name| scrape.sum(name, &[]);
         (
@@ -63,18 +50,18 @@ fn counts_survive_a_reload_and_go_with_their_route() {
     proxy.reload(&good(&["c", "b"]));
     eventually!(state(&proxy.scrape()) == (1.0, 2.0));
     assert!(since(&proxy.scrape()) > started);
-    get(&proxy, "/b");
-    eventually!(requests(&proxy.scrape(), &[("route", "b")]) == 3.0);
+    proxy.ask("GET", "/b", "");
+    eventually!(proxy.scrape().requests(&[("route", "b")]) == 3.0);
     eventually!(!proxy.scrape().values("route").contains("a"));
     assert_eq!(proxy.scrape().values("upstream"), ["b", "c"].into());
     // Whoever gets the place that `a` had begins at nothing.
     proxy.reload(&good(&["c", "b", "d"]));
     eventually!(state(&proxy.scrape()) == (1.0, 3.0));
     for name in ["c", "d"] {
-        assert_eq!(requests(&proxy.scrape(), &[("route", name)]), 0.0, "{name}");
+        assert_eq!(proxy.scrape().requests(&[("route", name)]), 0.0, "{name}");
     }
-    get(&proxy, "/c");
-    eventually!(requests(&proxy.scrape(), &[("route", "c")]) == 1.0);
+    proxy.ask("GET", "/c", "");
+    eventually!(proxy.scrape().requests(&[("route", "c")]) == 1.0);
     // The totals at the end know all of it.
     proxy.terminate();
     let end = proxy.wait_for_log("the totals", |line| line.text.contains("exchanges: ["));
@@ -123,7 +110,7 @@ fn a_failed_endpoint_costs_a_retry_and_a_full_house_refuses() {
         backend.address()
     ));
     for _ in 0..2 {
-        assert_eq!(get(&proxy, "/"), 200);
+        assert_eq!(proxy.ask("GET", "/", ""), 200);
         eventually!(proxy.scrape().sum("sluice_connections_open", &[]) == 0.0);
     }
     let (down, up) = (nobody.to_string(), backend.address().to_string());
@@ -158,7 +145,7 @@ fn a_failed_endpoint_is_down_until_a_connect_succeeds() {
     ));
     let up = || proxy.scrape().sum("sluice_upstream_endpoint_up", &[]);
     assert_eq!(up(), 1.0);
-    assert_eq!(get(&proxy, "/"), 502);
+    assert_eq!(proxy.ask("GET", "/", ""), 502);
     let since = proxy.get_admin("/v1/status").1;
     eventually!(proxy.get_admin("/v1/status").1 != since);
     // A trial is due by now, which says nothing about the endpoint yet.
@@ -174,7 +161,7 @@ fn a_failed_endpoint_is_down_until_a_connect_succeeds() {
         // Until the other side is done.
         let _ = wire.read_to_end(&mut Vec::new());
     });
-    assert_eq!(get(&proxy, "/"), 204);
+    assert_eq!(proxy.ask("GET", "/", ""), 204);
     assert_eq!(up(), 1.0);
     backend.join().unwrap();
 }

@@ -28,7 +28,7 @@ use support::websocket::{
     close_payload, connect, exchange, frame, handshake, masked_frame, open, read_frame, switching,
     tunnel_backend,
 };
-use support::{EchoBackend, HttpBackend, RawBackend, Succession, Wire, gate};
+use support::{EchoBackend, HttpBackend, RawBackend, Succession, Wire, gate, held};
 use tokio_tungstenite::tungstenite::{Message, WebSocket};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -351,12 +351,7 @@ fn the_command_says_who_has_taken_over() {
 
 #[test]
 fn sigterm_in_the_middle_ends_both_and_shortens_the_wait_for_exchanges() {
-    let (gate, door) = gate();
-    let backend = RawBackend::start(move |_, mut wire| {
-        wire.read_head();
-        door.wait();
-        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    });
+    let (backend, gate) = held();
     let mut succession = start(backend.address());
     let mut wire = succession.proxy.send(GET);
     gate.reached();

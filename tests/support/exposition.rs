@@ -49,6 +49,11 @@ impl Scrape {
         read(text, false)
     }
 
+    /// Requests that have these labels.
+    pub fn requests(&self, labels: &[(&str, &str)]) -> f64 {
+        self.sum("sluice_requests_total", labels)
+    }
+
     /// The sum over the samples of this name that have these labels.
     pub fn sum(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let fits = |own: &Labels| {

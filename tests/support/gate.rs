@@ -3,7 +3,7 @@
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 
-use super::DEADLINE;
+use super::{DEADLINE, RawBackend};
 
 /// The test's side.
 pub struct Gate {
@@ -20,6 +20,18 @@ pub fn gate() -> (Gate, Door) {
     let (pass, passes) = mpsc::channel();
     let door = Door(Mutex::new((arrived, passes)));
     (Gate { arrivals, pass }, door)
+}
+
+/// A backend that answers each request with `ok`, behind a gate.
+pub fn held() -> (RawBackend, Gate) {
+    let (gate, door) = gate();
+    let backend = RawBackend::start(move |_, mut wire| {
+        while wire.try_read_head().is_some() {
+            door.wait();
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    });
+    (backend, gate)
 }
 
 impl Gate {

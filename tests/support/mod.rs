@@ -28,7 +28,7 @@ pub use backend::RawBackend;
 pub use browser::{Browser, Page};
 pub use exposition::Scrape;
 pub use foreign::Foreign;
-pub use gate::{Door, Gate, gate};
+pub use gate::{Door, Gate, gate, held};
 pub use http_backend::HttpBackend;
 pub use manager::Manager;
 pub use proxy::Proxy;

@@ -262,6 +262,17 @@ impl Proxy {
         wire
     }
 
+    /// Sends a request on a connection of its own, waits for its end and gives the status;
+    /// `more` are further lines and a body.
+    pub fn ask(&self, method: &str, path: &str, more: &str) -> u16 {
+        let mut wire = self.send(format!(
+            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{more}\r\n"
+        ));
+        let status = wire.read_head().status();
+        wire.read_until_close();
+        status
+    }
+
     /// Waits for an access record.
     pub fn wait_for_access(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         self.process

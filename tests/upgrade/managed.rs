@@ -102,13 +102,8 @@ fn a_new_process_that_fails_behind_the_last_leaves_the_pid_file_as_it_was() {
 
 #[test]
 fn a_reload_that_comes_in_the_middle_is_done_by_the_new_process() {
-    let (gate, door) = gate();
     // A request under way keeps the hand-over from its end.
-    let backend = RawBackend::start(move |_, mut wire| {
-        wire.read_head();
-        door.wait();
-        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    });
+    let (backend, gate) = held();
     let mut succession = start(backend.address());
     let mut wire = succession.proxy.send(GET);
     gate.reached();

@@ -1,6 +1,6 @@
 //! Every key of the file, declared once: its type, what it means, its default. The reader,
 //! the JSON Schema and the hints for misspelt keys follow from these declarations; that
-//! the defaults are those of `Config` is proved by `tests/config.rs`.
+//! the defaults are those of `Config` is proved by `tests/settings/config.rs`.
 
 use http::Method;
 use ipnet::IpNet;

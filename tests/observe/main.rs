@@ -1,0 +1,21 @@
+//! What an operator sees: the admin interface, metrics, logs, traces, taps and the commands.
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+mod support;
+#[path = "../support/collector.rs"]
+mod collector;
+
+mod admin;
+mod admin_commands;
+mod admin_tunnels;
+mod dashboard;
+mod events;
+mod logs;
+mod metrics;
+mod metrics_formats;
+mod metrics_state;
+mod openapi;
+mod tap;
+mod top;
+mod trace;

@@ -1,0 +1,233 @@
+//! `sluice drain` and `undrain`: what is drained gets nothing new and loses its tunnels in
+//! order, everything else goes on, and taking a drain back spares what it has not reached.
+
+use crate::support;
+
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::proxy::{binary, field};
+use support::websocket::{connect, connect_with, exchange};
+use support::{EchoBackend, Proxy, Tool};
+use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
+
+fn two_endpoints(one: SocketAddr, other: SocketAddr) -> String {
+    format!(
+        "[drain]\nover = \"0s\"\ndeadline = \"10s\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [upstream.app]\nbalance = \"round-robin\"\nendpoints = [\"{one}\", \"{other}\"]\n\
+         [[route]]\nname = \"chat\"\nupstream = \"app\"\n\
+         websocket = {{ close_timeout = \"1s\" }}\n\
+         [[route]]\nname = \"other\"\npath_prefix = \"/other\"\nto = \"{other}\"\n"
+    )
+}
+
+fn close_of(socket: &mut WebSocket<TcpStream>) -> u16 {
+    loop {
+        match socket.read() {
+            Ok(Message::Close(Some(close))) => return close.code.into(),
+            Ok(_) => {}
+            Err(error) => panic!("an end without a Close: {error}"),
+        }
+    }
+}
+
+fn is_alive(socket: &mut WebSocket<TcpStream>) -> bool {
+    socket.send(Message::text("hello")).is_ok() && matches!(socket.read(), Ok(Message::Text(_)))
+}
+
+fn order(proxy: &Proxy, arguments: &[&str]) -> String {
+    let output = proxy.command(arguments);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {text}{error}");
+    text
+}
+
+fn drains(proxy: &Proxy) -> Vec<Value> {
+    let (status, body) = proxy.get_admin("/v1/drains");
+    assert_eq!(status, 200);
+    serde_json::from_str(&body).expect("JSON")
+}
+
+fn refused(proxy: &Proxy, path: &str) -> Option<String> {
+    match connect_with(proxy, path, &proxy.origin(), &[]) {
+        Err(Error::Http(answer)) => {
+            assert_eq!(answer.status(), 503);
+            let after = answer.headers().get("retry-after").expect("Retry-After");
+            Some(after.to_str().unwrap().to_owned())
+        }
+        Ok(_) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_drained_endpoint_loses_its_tunnels_and_gets_nothing_new() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let toml = two_endpoints(one.address(), other.address());
+    let proxy = Proxy::start(&toml);
+    let mut tunnels: Vec<_> = (0..6).map(|_| connect(&proxy, "/")).collect();
+    assert_eq!((one.handshakes().len(), other.handshakes().len()), (3, 3));
+
+    let endpoint = format!("app/{}", one.address());
+    let said = order(&proxy, &["drain", "--endpoint", &endpoint]);
+    assert!(said.contains("3"), "{said}");
+    let alive = tunnels
+        .iter_mut()
+        .filter_map(|tunnel| is_alive(tunnel).then_some(()));
+    assert_eq!(alive.count(), 3);
+    let record = proxy.wait_for_tunnel_close();
+    assert_eq!(record["endpoint"], one.address().to_string());
+    assert_eq!(record["closed_by"], "drain");
+    assert_eq!(record["sent_client"], 1012);
+
+    for _ in 0..4 {
+        assert!(is_alive(&mut connect(&proxy, "/")));
+    }
+    // A reload does not put it back into the balance.
+    assert_eq!(
+        field(
+            &proxy.reload(&format!("{toml}\n[reload]\nwatch = false\n")),
+            "level"
+        ),
+        "INFO"
+    );
+    assert!(is_alive(&mut connect(&proxy, "/")));
+    assert_eq!(one.handshakes().len(), 3, "nothing new while it is drained");
+
+    order(&proxy, &["undrain", "--endpoint", &endpoint]);
+    for _ in 0..2 {
+        assert!(is_alive(&mut connect(&proxy, "/")));
+    }
+    assert_eq!(one.handshakes().len(), 4, "it takes part again");
+}
+
+#[test]
+fn a_drained_route_refuses_handshakes_and_others_do_not() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
+    let (mut chat, mut elsewhere) = (connect(&proxy, "/"), connect(&proxy, "/other"));
+    order(&proxy, &["drain", "--route", "chat"]);
+    assert_eq!(close_of(&mut chat), 1012);
+    assert_eq!(refused(&proxy, "/"), Some("5".to_owned()));
+    exchange(&mut elsewhere, Message::text("not concerned"));
+    exchange(
+        &mut connect(&proxy, "/other"),
+        Message::text("nor this one"),
+    );
+    assert_eq!(proxy.get_admin("/readyz").0, 200);
+    order(&proxy, &["undrain"]);
+    exchange(&mut connect(&proxy, "/"), Message::text("back"));
+}
+
+#[test]
+fn a_drained_route_that_was_gone_is_still_drained_when_it_is_back() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let toml = two_endpoints(one.address(), other.address());
+    let proxy = Proxy::start(&toml);
+    order(&proxy, &["drain", "--route", "chat"]);
+    for name in ["gone", "chat", "chat"] {
+        let event = proxy.reload(&toml.replace("\"chat\"", &format!("{name:?}")));
+        assert_eq!(field(&event, "level"), "INFO", "{event}");
+        let drained = refused(&proxy, "/").is_some();
+        assert_eq!(drained, name == "chat", "{name}");
+    }
+    order(&proxy, &["undrain", "--route", "chat"]);
+    exchange(&mut connect(&proxy, "/"), Message::text("back"));
+    proxy.reload(&toml);
+    exchange(&mut connect(&proxy, "/"), Message::text("and stays so"));
+}
+
+#[test]
+fn draining_everything_gives_up_readiness_until_it_is_taken_back() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
+    let mut tunnels = [connect(&proxy, "/"), connect(&proxy, "/other")];
+    order(&proxy, &["drain", "--all"]);
+    for tunnel in &mut tunnels {
+        assert_eq!(close_of(tunnel), 1012);
+    }
+    assert_eq!(proxy.get_admin("/readyz").0, 503);
+    assert!(refused(&proxy, "/").is_some() && refused(&proxy, "/other").is_some());
+    order(&proxy, &["undrain", "--all"]);
+    assert_eq!(proxy.get_admin("/readyz").0, 200);
+    assert!(refused(&proxy, "/").is_none());
+}
+
+#[test]
+fn taking_a_drain_back_spares_what_it_has_not_reached() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
+    let mut tunnels: Vec<_> = (0..10).map(|_| connect(&proxy, "/")).collect();
+    let hour = json!({ "target": { "route": "chat" }, "over_ms": 3_600_000 });
+    let (status, body) = proxy.post_admin("/v1/drain", &hour);
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(
+        (
+            drains(&proxy)[0]["total"].as_u64(),
+            drains(&proxy)[0]["left"].as_u64()
+        ),
+        (Some(10), Some(10))
+    );
+    let (status, again) = proxy.post_admin("/v1/drain", &hour);
+    assert_eq!(status, 409, "it is drained already: {again}");
+    order(&proxy, &["undrain", "--route", "chat"]);
+    let view = &drains(&proxy)[0];
+    assert_eq!(
+        (view["spared"].as_u64(), view["undone"].as_bool()),
+        (Some(10), Some(true)),
+        "{view}"
+    );
+    assert!(tunnels.iter_mut().all(is_alive));
+}
+
+#[test]
+fn on_a_terminal_a_bar_shows_how_far_it_is() {
+    if !Tool::require("script") {
+        return;
+    }
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
+    let mut tunnels: Vec<_> = (0..4).map(|_| connect(&proxy, "/")).collect();
+    let command = format!(
+        "{} drain --route chat --admin {}",
+        binary().display(),
+        proxy.admin()
+    );
+    // Its own pseudoterminal.
+    let mut shown = Command::new("script");
+    shown.args(["-qec", &command, "/dev/null"]);
+    shown.stdin(Stdio::null()).stdout(Stdio::piped());
+    let shown = shown.spawn().expect("it starts");
+    for tunnel in &mut tunnels {
+        assert_eq!(close_of(tunnel), 1012);
+    }
+    drop(tunnels);
+    let output = shown.wait_with_output().expect("it ends with the drain");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let full = format!("\r[{}] 0 left, 4 closed, 0 cut", "#".repeat(20));
+    assert!(said.contains(&full), "{said:?}");
+    assert!(
+        output.status.success() && said.contains("done: 4 closed"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_named_with_what_is() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
+    for (arguments, known) in [
+        (["drain", "--route", "chatt"], "chat"),
+        (
+            ["drain", "--endpoint", "app/127.0.0.9:1"],
+            &*format!("app/{}", one.address()),
+        ),
+    ] {
+        let output = proxy.command(&arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(error.contains(known), "{error}");
+    }
+}

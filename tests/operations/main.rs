@@ -1,0 +1,13 @@
+//! What an operator does to a running process: reload, drain, upgrade, supervision.
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod drain;
+mod drain_command;
+mod drain_spread;
+mod places;
+mod reload;
+mod supervise;
+mod upgrade;

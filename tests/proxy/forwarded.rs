@@ -1,0 +1,238 @@
+//! What an upstream is told about the client, and whose word sluice takes for it
+//! (RFC 7239, RFC 9110 sections 7.6.1 and 7.6.3).
+
+use crate::support;
+
+use serde_json::Value;
+use support::{HttpBackend, Proxy};
+
+/// The header lines that the backend saw for a GET with these lines.
+struct Seen(Value);
+
+impl Seen {
+    fn of(proxy: &Proxy, lines: &str) -> Seen {
+        let mut wire = proxy.send(format!(
+            "GET /echo HTTP/1.1\r\nHost: app.example.com:8080\r\n{lines}\r\n"
+        ));
+        let response = wire.read_response();
+        assert_eq!(response.status(), 200, "{}", response.text());
+        Seen(response.json())
+    }
+
+    fn all(&self, name: &str) -> Vec<&str> {
+        let lines = self.0["headers"].as_array().expect("header lines").iter();
+        lines
+            .filter(|line| line[0] == name)
+            .filter_map(|line| line[1].as_str())
+            .collect()
+    }
+
+    #[track_caller]
+    fn has(&self, name: &str, value: &str) {
+        assert_eq!(self.all(name), [value], "{name} in {}", self.0);
+    }
+
+    #[track_caller]
+    fn lacks(&self, name: &str) {
+        assert!(self.all(name).is_empty(), "{name} in {}", self.0);
+    }
+}
+
+#[test]
+fn a_stranger_is_described_and_not_believed() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    let seen = Seen::of(
+        &proxy,
+        "X-Forwarded-For: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil\r\n\
+         X-Forwarded-Port: 1\r\nForwarded: for=6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\n\
+         X-Forwarded_Proto: https\r\nX-Real-IP: 6.6.6.6\r\nX-Request-Id: mine\r\n",
+    );
+    seen.has("x-forwarded-for", "127.0.0.1");
+    seen.has("x-forwarded-proto", "http");
+    seen.has("x-forwarded-host", "app.example.com:8080");
+    seen.lacks("forwarded");
+    seen.lacks("x_forwarded_for");
+    seen.lacks("x-forwarded_proto");
+    seen.lacks("x-real-ip");
+    seen.has("host", "app.example.com:8080");
+    assert_eq!(seen.all("x-forwarded-port").len(), 1);
+    assert_ne!(seen.all("x-forwarded-port"), ["1"]);
+    assert_eq!(seen.all("x-request-id").len(), 1);
+    assert_ne!(seen.all("x-request-id"), ["mine"]);
+    assert!(!seen.0.to_string().contains("6.6.6.6"), "{}", seen.0);
+}
+
+#[test]
+fn a_handshake_describes_a_stranger_in_the_same_way() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    // This backend refuses it, and says what it saw.
+    let seen = Seen::of(
+        &proxy,
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://app.example.com:8080\r\n\
+         X-Forwarded-For: 6.6.6.6\r\nX_Forwarded_For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+         X-Real-IP: 6.6.6.6\r\nX-Forwarded-Proto: https\r\nX-Request-Id: mine\r\n",
+    );
+    seen.has("upgrade", "websocket");
+    seen.has("x-forwarded-for", "127.0.0.1");
+    seen.has("x-forwarded-proto", "http");
+    seen.has("x-forwarded-host", "app.example.com:8080");
+    seen.has("x-forwarded-port", "8080");
+    seen.has("host", "app.example.com:8080");
+    assert_eq!(seen.all("x-request-id").len(), 1);
+    assert_ne!(seen.all("x-request-id"), ["mine"]);
+    assert!(!seen.0.to_string().contains("6.6.6.6"), "{}", seen.0);
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_and_added_to() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::with(
+        backend.address(),
+        "[http]\ntrusted_proxies = [\"127.0.0.0/8\"]\n",
+    );
+    let seen = Seen::of(
+        &proxy,
+        "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\n\
+         X-Forwarded-Host: www.example.com\r\nX-Request-Id: given\r\n",
+    );
+    seen.has("x-forwarded-for", "203.0.113.7, 127.0.0.1");
+    seen.has("x-forwarded-proto", "https");
+    seen.has("x-forwarded-host", "www.example.com");
+    seen.has("x-request-id", "given");
+}
+
+#[test]
+fn forwarded_and_via_are_sent_where_they_are_asked_for() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::with(
+        backend.address(),
+        "[http]\nforwarded = true\nvia = \"sluice\"\n",
+    );
+    let seen = Seen::of(&proxy, "");
+    let forwarded = seen.all("forwarded");
+    assert_eq!(forwarded.len(), 1, "{}", seen.0);
+    assert!(forwarded[0].contains("for=127.0.0.1"), "{forwarded:?}");
+    assert!(forwarded[0].contains("proto=http"), "{forwarded:?}");
+    seen.has("via", "1.1 sluice");
+}
+
+#[test]
+fn hop_by_hop_fields_end_here() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    let seen = Seen::of(
+        &proxy,
+        "Connection: keep-alive, X-Private\r\nKeep-Alive: timeout=5\r\nX-Private: 1\r\n\
+         Proxy-Connection: keep-alive\r\nTE: trailers, deflate\r\n\
+         Proxy-Authorization: Basic eA==\r\nX-Public: 2\r\n",
+    );
+    for gone in ["keep-alive", "x-private", "proxy-connection"] {
+        seen.lacks(gone);
+    }
+    seen.has("x-public", "2");
+    seen.has("te", "trailers");
+}
+
+#[test]
+fn fields_that_carry_trust_cannot_be_stripped_by_nomination() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    let seen = Seen::of(
+        &proxy,
+        "Connection: close, Cookie, Authorization, X-Forwarded-For, X-Forwarded-Host, Host\r\n\
+         Cookie: a=b\r\nAuthorization: Bearer x\r\n",
+    );
+    seen.has("cookie", "a=b");
+    seen.has("authorization", "Bearer x");
+    seen.has("x-forwarded-for", "127.0.0.1");
+    seen.has("x-forwarded-host", "app.example.com:8080");
+    seen.has("host", "app.example.com:8080");
+}
+
+#[test]
+fn the_request_id_is_the_same_for_upstream_client_and_log() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    let seen = Seen::of(&proxy, "");
+    let id = seen.all("x-request-id")[0].to_string();
+    let record = proxy.wait_for_access("the exchange", |json| json["kind"] == "exchange");
+    assert_eq!(record["request_id"], id);
+}
+
+#[test]
+fn a_route_edits_fields_in_both_directions() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::with(
+        backend.address(),
+        "set_host = \"internal:9000\"\n\
+         [route.request_headers]\nremove = [\"x-secret\"]\nset = { x-tenant = \"a\" }\n\
+         [route.response_headers]\nset = { x-frame-options = \"DENY\" }\nremove = [\"content-type\"]\n",
+    );
+    let seen = Seen::of(&proxy, "X-Secret: 1\r\nX-Tenant: forged\r\n");
+    seen.lacks("x-secret");
+    seen.has("x-tenant", "a");
+    seen.has("host", "internal:9000");
+    seen.has("x-forwarded-host", "app.example.com:8080");
+    let mut wire = proxy.send("GET /echo HTTP/1.1\r\nHost: x\r\n\r\n");
+    let head = wire.read_head();
+    assert_eq!(head.field("x-frame-options").as_deref(), Some("DENY"));
+    assert!(head.field("content-type").is_none());
+}
+
+#[test]
+fn prefixes_are_stripped_and_replaced() {
+    let backend = HttpBackend::start();
+    let to = backend.address();
+    let proxy = Proxy::start(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath_prefix = \"/strip\"\nstrip_prefix = true\nto = \"{to}\"\n\
+         [[route]]\npath_prefix = \"/v1\"\nreplace_prefix = \"/v2\"\nto = \"{to}\"\n"
+    ));
+    for (asked, sent) in [
+        ("/strip/a?b=c", "/a?b=c"),
+        ("/strip", "/"),
+        ("/strip/", "/"),
+        ("/v1/x", "/v2/x"),
+        ("/v1", "/v2"),
+    ] {
+        let mut wire = proxy.send(format!("GET {asked} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(wire.read_response().json()["target"], sent, "{asked}");
+    }
+    let mut wire = proxy.send("GET /stripped HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(wire.read_response().status(), 404);
+}
+
+#[test]
+fn path_tricks_cannot_reach_a_route_that_they_should_not() {
+    let public = HttpBackend::start();
+    let admin = HttpBackend::start();
+    let proxy = Proxy::start(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath_prefix = \"/ws\"\nto = \"{}\"\n\
+         [[route]]\npath_prefix = \"/admin\"\nto = \"{}\"\n",
+        public.address(),
+        admin.address()
+    ));
+    for target in [
+        "/ws/../admin",
+        "/ws/%2e%2e/admin",
+        "/ws/%2E%2E/admin",
+        "/ws/.%2e/admin",
+        "/ws/..%2fadmin",
+        "//ws/../admin",
+        "/ws/./../admin",
+        "/ws//../../admin",
+    ] {
+        let mut wire = proxy.send(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        wire.read_response();
+        // Whoever gets it, the /ws backend must not see a way to /admin.
+        for seen in public.requests() {
+            let sent = seen["target"].as_str().unwrap_or_default();
+            let plain = sent.to_lowercase().replace("%2e", ".").replace("%2f", "/");
+            assert!(!plain.contains(".."), "{target} reached /ws as {sent}");
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! What a client sees: requests, handshakes, tunnels, refusals and time limits, over real sockets.
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod forwarded;
+mod hostile;
+mod http_basic;
+mod http_refuse;
+mod http_upstream;
+mod timeouts;
+mod tunnel;
+mod websocket;

@@ -1,0 +1,10 @@
+//! The configuration, the command line and what the documents say about them.
+
+#[macro_use]
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod config;
+mod config_survives;
+mod readme;

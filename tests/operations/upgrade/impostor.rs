@@ -17,7 +17,7 @@ const MANNER: &str = "SLUICE_TEST_IMPOSTOR";
 pub fn script(manner: &str) -> String {
     let program = std::env::current_exe().expect("this program");
     format!(
-        "{MANNER}=\"{manner}\" exec \"{}\" --exact impostor::act --ignored --nocapture",
+        "{MANNER}=\"{manner}\" exec \"{}\" --exact upgrade::impostor::act --ignored --nocapture",
         program.display()
     )
 }

@@ -72,8 +72,14 @@ async fn attempt(
     let mut flight = InFlight::new(connection, request, None);
     let limit = admitted.route.config.websocket.handshake_timeout;
     let (head, rest) = match forward::head_of_answer(context, admitted, &mut flight, limit).await {
-        Ok(answer) => answer,
+        Ok(answer) => {
+            lease.heard();
+            answer
+        }
         Err(failed) => {
+            if let Failed::Slow = failed {
+                lease.unanswered(limit);
+            }
             record.diagnosed(diagnose_failure(admitted, &failed, limit));
             return Err(failed.into_proxy_error(context, &lease));
         }

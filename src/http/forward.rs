@@ -21,6 +21,7 @@ use super::watch::{UpstreamWait, Verdict};
 use super::{forwarded, headers};
 use crate::io::Io;
 use crate::metrics::{self, Retry};
+use crate::route::hop;
 use crate::upstream::body::AnswerBody;
 use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
@@ -156,6 +157,10 @@ fn encode_head(
         ));
         record.write_trace(out, write_field);
     }
+    let hops = &admitted.hops;
+    hops.with(&admitted.route.mark, |hops| {
+        write_field(out, hop::FIELD.as_str().as_bytes(), hops);
+    });
     if chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }

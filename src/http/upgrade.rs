@@ -24,6 +24,7 @@ use super::record::Record;
 use super::{forwarded, headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
 use crate::io::Io;
+use crate::route::hop;
 use crate::server::Shared;
 use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
 use crate::upstream::Lease;
@@ -147,6 +148,10 @@ fn encode_head(
                 record.identify(id);
                 record.write_trace(out, push_line);
             }
+            let hops = &admitted.hops;
+            hops.with(&admitted.route.mark, |hops| {
+                push_line(out, hop::FIELD.as_str().as_bytes(), hops);
+            });
         },
     );
     request

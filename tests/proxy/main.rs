@@ -10,6 +10,7 @@ mod hostile;
 mod http_basic;
 mod http_refuse;
 mod http_upstream;
+mod loops;
 mod timeouts;
 mod tunnel;
 mod websocket;

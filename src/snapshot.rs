@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use crate::config::{Action, Config, DrainConfig, HttpConfig, RouteConfig};
 use crate::http::forwarded::ForwardingPolicy;
 use crate::metrics;
+use crate::route::hop::Mark;
 use crate::route::matcher::RouteTable;
 use crate::upstream::Upstream;
 
@@ -43,6 +44,8 @@ pub struct Route {
     pub generation: u64,
     /// Its name.
     pub name: Arc<str>,
+    /// What a request that left by it carries.
+    pub mark: Mark,
     /// Its settings.
     pub config: Arc<RouteConfig>,
     /// Where it leads, unless it answers by itself.
@@ -97,6 +100,7 @@ impl Snapshot {
             Arc::new(Route {
                 generation,
                 slot: metrics::slots::route(&name),
+                mark: Mark::of(&name),
                 name,
                 config,
                 upstream,

@@ -16,8 +16,8 @@ pub struct UpstreamConfig {
     pub balance: Balance,
     /// Time for one TCP connect. Default: 5 s.
     pub connect_timeout: Duration,
-    /// After a failed connect, how long the endpoint is used only when no other is left.
-    /// Default: 10 s.
+    /// After a failed connect, or repeated answer time-outs in silence, how long the endpoint
+    /// is used only when no other is left. Default: 10 s.
     pub retry_after: Duration,
     /// Idle keep-alive connections kept for each endpoint by each worker. Default: 64.
     pub max_idle: usize,

@@ -170,9 +170,11 @@ impl Body for ExchangeBody {
         cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let this = &mut *self;
-        if let Source::Upstream(_) = &this.source
+        if let Source::Upstream(body) = &this.source
             && this.context.watch.verdict() == Verdict::UpstreamBody
         {
+            body.lease()
+                .fell_silent(this.context.watch.upstream_limit());
             this.break_off("the upstream's answer fell silent");
         }
         let body = match &mut this.source {
@@ -197,6 +199,7 @@ impl Body for ExchangeBody {
             }
             Some(Ok(frame)) => {
                 this.context.watch.upstream_moved();
+                body.lease().heard();
                 this.record.sent(frame.data_ref().map_or(0, Bytes::len));
                 if body.is_end_stream() {
                     this.complete();

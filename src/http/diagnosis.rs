@@ -41,6 +41,10 @@ impl Diagnosis {
     }
 }
 
+/// What mends a circle.
+const LOOP: &str = "correct the upstream of the route: it leads back to a listener of this proxy, \
+                    directly or through others";
+
 /// What to change where a handshake was refused for a reason that needs no diagnosis; empty
 /// where nothing need be.
 pub fn mend(cause: &str) -> &'static str {
@@ -56,6 +60,7 @@ pub fn mend(cause: &str) -> &'static str {
         "connection-timeout" | "unroutable" => {
             "correct the upstream's address, or let a firewall in between pass the connection"
         }
+        "loop-detected" => LOOP,
         "local-resources" => "raise the limit of open files, or see what uses up this machine",
         _ => "",
     }

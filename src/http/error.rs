@@ -51,6 +51,8 @@ pub enum Kind {
     ResponseTimeout,
     /// The 101 is not valid, or was not asked for.
     UpgradeFailed,
+    /// The request has come back.
+    LoopDetected,
     /// A bug or an exhausted resource of ours.
     Internal,
 }
@@ -71,6 +73,7 @@ impl Kind {
             Kind::ResponseIncomplete => "http_response_incomplete",
             Kind::ResponseTimeout => "http_response_timeout",
             Kind::UpgradeFailed => "http_upgrade_failed",
+            Kind::LoopDetected => "proxy_loop_detected",
             Kind::Internal => "proxy_internal_error",
         }
     }

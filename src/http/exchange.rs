@@ -22,6 +22,7 @@ use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
 use super::{diagnosis, forward, headers, live, upgrade};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
+use crate::route::hop::Hops;
 use crate::route::matcher::{RequestView, Unrouted};
 use crate::route::origin::{self, PublicAuthority};
 use crate::route::{host, path};
@@ -95,6 +96,8 @@ pub struct Admitted {
     pub direct: bool,
     /// The Host that the client sent, where the route replaces it.
     pub replaced_host: Option<HeaderValue>,
+    /// The routes that it has passed.
+    pub hops: Hops,
 }
 
 enum Plan {
@@ -196,6 +199,14 @@ fn plan(
     let Some(upstream) = route.upstream.clone() else {
         return own_action(&route, &parts, &public).map(Plan::Answer);
     };
+    let hops = Hops::take(&mut parts.headers);
+    hops.check(&route.mark).map_err(|circle| {
+        ProxyError::sluice(
+            StatusCode::LOOP_DETECTED,
+            Kind::LoopDetected,
+            circle.to_string(),
+        )
+    })?;
     let is_handshake = handshake.is_some();
     // With nothing else to change, our fields need not go through the map.
     let direct = route.config.request_headers == HeaderEdits::default()
@@ -208,6 +219,7 @@ fn plan(
         is_handshake,
         direct,
         replaced_host,
+        hops,
     });
     Ok(match handshake {
         Some(handshake) => Plan::Tunnel(admitted, handshake),

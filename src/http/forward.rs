@@ -19,7 +19,9 @@ use super::exchange::{Admitted, Answer, close_behind_handshake, refuse};
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
 use super::{forwarded, headers};
+use crate::io::Io;
 use crate::metrics::{self, Retry};
+use crate::route::hop;
 use crate::upstream::body::AnswerBody;
 use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
@@ -68,7 +70,8 @@ impl Answered {
         };
         if whole && flight.is_sent() {
             if head.persists() {
-                pool::put(flight.into_connection(), max_idle, config.idle_timeout);
+                let (connection, endpoint) = (flight.into_connection(), lease.endpoint());
+                pool::put(connection, endpoint, max_idle, config.idle_timeout);
             }
             let rest = Rest::Whole(rest);
             return Answered { head, rest };
@@ -154,6 +157,10 @@ fn encode_head(
         ));
         record.write_trace(out, write_field);
     }
+    let hops = &admitted.hops;
+    hops.with(&admitted.route.mark, |hops| {
+        write_field(out, hop::FIELD.as_str().as_bytes(), hops);
+    });
     if chunked {
         out.extend_from_slice(b"transfer-encoding: chunked\r\n");
     }
@@ -190,11 +197,16 @@ async fn send(
         let error = match head_of_answer(context, admitted, &mut flight, limit).await {
             Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
             Ok((head, rest)) => {
+                lease.heard();
                 return Ok(Answered::new(admitted, flight, head, rest, lease));
             }
             Err(error) => error,
         };
         match error {
+            Failed::Slow => {
+                lease.unanswered(limit);
+                return Err(Failed::Slow.into_proxy_error(context, &lease));
+            }
             Failed::Flight(FlightError::Connection { .. }) if again && !flight.has_heard() => {
                 metrics::retried(lease.endpoint().slot(), Retry::StaleConnection);
                 head = flight.into_head();
@@ -226,24 +238,28 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
     let mut tried = Vec::new();
     loop {
         let endpoint = lease.endpoint().clone();
-        let error = match connect(&endpoint, upstream.config().connect_timeout).await {
-            Ok(io) => {
+        tried.push(endpoint.id());
+        let error = match connect_or_leave(upstream, &lease, &tried).await {
+            Connecting::Done(io) => {
                 lease.ok();
                 let connection = Connection {
                     io,
-                    endpoint: endpoint.id(),
                     reused: false,
                     large: false,
                 };
                 return Ok((connection, lease));
             }
-            Err(error) => error,
+            Connecting::Elsewhere(next) => {
+                metrics::retried(endpoint.slot(), Retry::ConnectFailed);
+                lease = next;
+                continue;
+            }
+            Connecting::Failed(error) => error,
         };
         if !error.kind.blames_endpoint() {
             return Err(connect_error(&error));
         }
         lease.failed();
-        tried.push(endpoint.id());
         match upstream.pick(&tried) {
             Some(next) => {
                 metrics::retried(endpoint.slot(), Retry::ConnectFailed);
@@ -252,6 +268,33 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
             None => return Err(connect_error(&error)),
         }
     }
+}
+
+/// What came of one connect.
+enum Connecting {
+    Done(Io),
+    Failed(ConnectError),
+    /// It hangs, another request waits for it already, and this endpoint can be used.
+    Elsewhere(Lease),
+}
+
+/// Connects. Of the requests whose connect to one endpoint hangs, one waits to the end; the
+/// others leave after a fifth of the time for an endpoint that is not among `tried`.
+async fn connect_or_leave(upstream: &Upstream, lease: &Lease, tried: &[usize]) -> Connecting {
+    let limit = upstream.config().connect_timeout;
+    let patience = limit / 5;
+    let mut connecting = std::pin::pin!(connect(lease.endpoint(), limit));
+    let connected = match tokio::time::timeout(patience, &mut connecting).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            let is_first = lease.suspect(limit - patience);
+            if !is_first && let Some(next) = upstream.pick_usable(tried) {
+                return Connecting::Elsewhere(next);
+            }
+            connecting.await
+        }
+    };
+    connected.map_or_else(Connecting::Failed, Connecting::Done)
 }
 
 fn connect_error(error: &ConnectError) -> ProxyError {

@@ -288,6 +288,7 @@ impl Record {
             Kind::ConnectionRefused => "connection-refused",
             Kind::ConnectionTimeout => "connection-timeout",
             Kind::DestinationUnroutable => "unroutable",
+            Kind::LoopDetected => "loop-detected",
             Kind::Internal => "local-resources",
             _ => "other",
         }

@@ -24,6 +24,7 @@ use super::record::Record;
 use super::{forwarded, headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
 use crate::io::Io;
+use crate::route::hop;
 use crate::server::Shared;
 use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
 use crate::upstream::Lease;
@@ -72,8 +73,14 @@ async fn attempt(
     let mut flight = InFlight::new(connection, request, None);
     let limit = admitted.route.config.websocket.handshake_timeout;
     let (head, rest) = match forward::head_of_answer(context, admitted, &mut flight, limit).await {
-        Ok(answer) => answer,
+        Ok(answer) => {
+            lease.heard();
+            answer
+        }
         Err(failed) => {
+            if let Failed::Slow = failed {
+                lease.unanswered(limit);
+            }
             record.diagnosed(diagnose_failure(admitted, &failed, limit));
             return Err(failed.into_proxy_error(context, &lease));
         }
@@ -141,6 +148,10 @@ fn encode_head(
                 record.identify(id);
                 record.write_trace(out, push_line);
             }
+            let hops = &admitted.hops;
+            hops.with(&admitted.route.mark, |hops| {
+                push_line(out, hop::FIELD.as_str().as_bytes(), hops);
+            });
         },
     );
     request

@@ -162,6 +162,11 @@ impl Watch {
         self.upstream_moved();
     }
 
+    /// The silence that this clock allows the upstream.
+    pub fn upstream_limit(&self) -> Duration {
+        Duration::from_millis(self.upstream_limit.load(Relaxed).into())
+    }
+
     /// It is the client's turn: the upstream's clock stands still until `resume_upstream`.
     pub fn pause_upstream(&self) {
         self.upstream.store(UpstreamWait::None as u8, Relaxed);
@@ -281,8 +286,7 @@ impl Watch {
             past.upstream_since = now;
             return None;
         }
-        let limit = Duration::from_millis(self.upstream_limit.load(Relaxed).into());
-        (now - past.upstream_since >= limit).then_some(match wait {
+        (now - past.upstream_since >= self.upstream_limit()).then_some(match wait {
             1 => Verdict::UpstreamHead,
             _ => Verdict::UpstreamBody,
         })

@@ -133,7 +133,7 @@ pub(super) fn code(close: Option<Option<u16>>) -> usize {
 }
 
 /// What sluice's own answers with an error can say (RFC 9209 section 2.3).
-pub(super) const ERRORS: [&str; 14] = [
+pub(super) const ERRORS: [&str; 15] = [
     "http_request_error",
     "http_request_denied",
     "destination_unavailable",
@@ -147,6 +147,7 @@ pub(super) const ERRORS: [&str; 14] = [
     "http_response_timeout",
     "http_upgrade_failed",
     "proxy_internal_error",
+    "proxy_loop_detected",
     "other",
 ];
 
@@ -157,7 +158,7 @@ pub(super) fn error(kind: &str) -> usize {
 }
 
 /// Why handshakes are refused, and the groups of it. Sorted by cause.
-pub(super) const CAUSES: [(&str, &str); 58] = [
+pub(super) const CAUSES: [(&str, &str); 59] = [
     ("backend-error", UPSTREAM),
     ("client-body", HEADER),
     ("client-connection-removed", HEADER),
@@ -182,6 +183,7 @@ pub(super) const CAUSES: [(&str, &str); 58] = [
     ("host-unknown", UPSTREAM),
     ("http2-only", ANSWER),
     ("local-resources", "limits"),
+    ("loop-detected", "loop"),
     ("malformed-answer", ANSWER),
     ("no-answer-in-time", "limits"),
     ("no-endpoint", UNREACHABLE),

@@ -4,6 +4,7 @@
 //! A request walks: [`path::normalise`] → [`matcher::RouteTable::find`] → (a handshake)
 //! [`origin::check`] → [`path::rewrite`].
 
+pub mod hop;
 pub mod host;
 pub mod matcher;
 pub mod origin;

@@ -19,6 +19,19 @@ impl Upstream {
     ///
     /// Nothing has been sent when a connect fails, so trying the next one is always safe.
     pub fn pick(&self, exclude: &[usize]) -> Option<Lease> {
+        self.pick_usable(exclude).or_else(|| {
+            let list = self.endpoints();
+            let last_resort = [&list.preferred, &list.spare].into_iter().find_map(|half| {
+                self.choose(half, |endpoint| {
+                    !endpoint.is_draining() && !exclude.contains(&endpoint.id())
+                })
+            });
+            last_resort.map(|endpoint| Lease::exchange(endpoint.clone(), self.config().retry_after))
+        })
+    }
+
+    /// The same without the last resorts.
+    pub fn pick_usable(&self, exclude: &[usize]) -> Option<Lease> {
         let list = self.endpoints();
         let retry_after = self.config().retry_after;
         for half in [&list.preferred, &list.spare] {
@@ -32,14 +45,7 @@ impl Upstream {
                 }
             }
         }
-        [&list.preferred, &list.spare]
-            .into_iter()
-            .find_map(|half| {
-                self.choose(half, |endpoint| {
-                    !endpoint.is_draining() && !exclude.contains(&endpoint.id())
-                })
-            })
-            .map(|endpoint| Lease::exchange(endpoint.clone(), retry_after))
+        None
     }
 
     fn choose<'a>(

@@ -129,7 +129,8 @@ where
             && self.ready.is_empty()
             && flight.is_sent()
         {
-            pool::put(flight.connection, self.idle.0, self.idle.1);
+            let (max_idle, timeout) = self.idle;
+            pool::put(flight.connection, self.lease.endpoint(), max_idle, timeout);
         }
     }
 

@@ -26,8 +26,6 @@ const READ_LARGE: usize = 256 * 1024;
 pub struct Connection {
     /// The socket.
     pub io: Io,
-    /// [`super::Endpoint`]'s number, under which the pool keeps it.
-    pub endpoint: usize,
     /// Whether it served a request before: if so, its end may only mean that the upstream
     /// closed it while idle.
     pub reused: bool,

@@ -7,10 +7,11 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, LazyLock, Mutex, Weak};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
 
+use super::health::Health;
 use crate::events::{self, HealthState};
 use crate::lock::lock;
 use crate::metrics;
@@ -45,9 +46,8 @@ pub struct Endpoint {
     slot: Arc<metrics::Slot>,
     in_flight: AtomicU32,
     tunnels: AtomicU32,
-    /// 0: in order. Otherwise a connect failed, and until this [`clock_ms`] the endpoint is
-    /// a last resort; after it, one trial is due.
-    avoid_until: AtomicU64,
+    /// What its requests met.
+    health: Health,
     /// Gets nothing new.
     draining: AtomicBool,
 }
@@ -64,7 +64,7 @@ impl Endpoint {
             address,
             in_flight: AtomicU32::new(0),
             tunnels: AtomicU32::new(0),
-            avoid_until: AtomicU64::new(0),
+            health: Health::default(),
             draining: AtomicBool::new(false),
         }
     }
@@ -109,18 +109,19 @@ impl Endpoint {
         self.in_flight().saturating_add(self.tunnels())
     }
 
-    /// False while the last connect counts as failed and no trial is due.
+    /// False while it counts as failed, or a connect to it hangs, and no trial is due.
     pub fn is_usable(&self) -> bool {
-        match self.avoid_until.load(Relaxed) {
-            0 => true,
-            until => until <= clock_ms(),
-        }
+        self.health.is_usable()
     }
 
-    /// Whether the last connect failed: true until one succeeds, trials included, so that
-    /// what is looked at now and then does not flicker with them.
+    /// Whether it has failed and has not been found sound since.
     pub fn has_failed(&self) -> bool {
-        self.avoid_until.load(Relaxed) != 0
+        self.health.has_failed()
+    }
+
+    /// The age that a kept connection must have to be used again.
+    pub(super) fn age(&self) -> u32 {
+        self.health.age()
     }
 
     /// Whether it gets nothing new, by an operator's command.
@@ -133,20 +134,9 @@ impl Endpoint {
         self.draining.store(draining, Relaxed);
     }
 
-    /// Takes the endpoint for use. After a failure only one caller gets the trial, the
-    /// others see the endpoint as failed until that one has reported: an address that
-    /// swallows packets must not hold every request for a connect timeout.
+    /// Takes the endpoint for use; after a failure only one caller gets the trial.
     pub(super) fn claim(&self, retry_after: Duration) -> bool {
-        let until = self.avoid_until.load(Relaxed);
-        if until == 0 {
-            return true;
-        }
-        let now = clock_ms();
-        until <= now
-            && self
-                .avoid_until
-                .compare_exchange(until, now + whole_ms(retry_after), Relaxed, Relaxed)
-                .is_ok()
+        self.health.claim(retry_after)
     }
 
     fn count(&self, share: Share) -> &AtomicU32 {
@@ -155,19 +145,6 @@ impl Endpoint {
             Share::Tunnel => &self.tunnels,
         }
     }
-}
-
-/// Milliseconds on a clock that starts with the process, never 0.
-fn clock_ms() -> u64 {
-    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-    whole_ms(START.elapsed()) + 1
-}
-
-fn whole_ms(span: Duration) -> u64 {
-    // Half the range, so that adding two of them cannot overflow.
-    u64::try_from(span.as_millis())
-        .unwrap_or(u64::MAX)
-        .min(u64::MAX / 2 - 1)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,11 +189,11 @@ impl Lease {
         &self.endpoint
     }
 
-    /// The endpoint could not be reached: it is a last resort for a while.
+    /// The endpoint could not be reached: it is a last resort for a while, and the
+    /// connections that are kept to it are dropped by every worker.
     pub fn failed(&self) {
-        let span = u64::from(self.retry_after_ms);
-        let before = self.endpoint.avoid_until.swap(clock_ms() + span, Relaxed);
-        if before == 0 {
+        let retry_after = Duration::from_millis(self.retry_after_ms.into());
+        if self.endpoint.health.failed(retry_after) {
             let endpoint = &self.endpoint;
             events::health(&endpoint.upstream, &endpoint.name, HealthState::Avoided);
             tracing::warn!(
@@ -228,20 +205,47 @@ impl Lease {
         }
     }
 
+    /// The connect hangs. True for the one request that waits on; the others go elsewhere
+    /// where they can, for `rest` or until that one has reported.
+    pub fn suspect(&self, rest: Duration) -> bool {
+        self.endpoint.health.suspect(rest)
+    }
+
     /// The endpoint was reached.
     pub fn ok(&self) {
-        // The plain load keeps the common case from writing to a line that all cores read.
-        if self.endpoint.avoid_until.load(Relaxed) != 0
-            && self.endpoint.avoid_until.swap(0, Relaxed) != 0
-        {
-            let endpoint = &self.endpoint;
-            events::health(&endpoint.upstream, &endpoint.name, HealthState::Up);
-            tracing::info!(
-                upstream = %self.endpoint.upstream,
-                endpoint = %self.endpoint.name,
-                "endpoint is back"
-            );
+        if self.endpoint.health.connected() {
+            self.say_up();
         }
+    }
+
+    /// Something of an answer came from the endpoint.
+    pub fn heard(&self) {
+        if self.endpoint.health.heard() {
+            self.say_up();
+        }
+    }
+
+    /// No answer began within `limit`: repeated, with nothing else heard of the endpoint, it
+    /// is a failure.
+    pub fn unanswered(&self, limit: Duration) {
+        if self.endpoint.health.unanswered(limit) {
+            self.failed();
+        }
+    }
+
+    /// An answer stopped for `limit`.
+    pub fn fell_silent(&self, limit: Duration) {
+        self.endpoint.health.fell_silent(limit);
+    }
+
+    fn say_up(&self) {
+        let endpoint = &self.endpoint;
+        events::health(&endpoint.upstream, &endpoint.name, HealthState::Up);
+        tracing::info!(
+            upstream = %self.endpoint.upstream,
+            endpoint = %self.endpoint.name,
+            "endpoint is back"
+        );
     }
 }
 
@@ -362,23 +366,6 @@ mod tests {
             lock(&registry.endpoints).len() <= 2,
             "the dead ones are forgotten"
         );
-    }
-
-    #[test]
-    fn one_trial_follows_a_failure() {
-        let endpoint = Registry::default().endpoint(&"app".into(), address(1));
-        let lease = Lease::exchange(endpoint.clone(), Duration::ZERO);
-        assert!(endpoint.claim(Duration::from_secs(60)) && endpoint.claim(Duration::from_secs(60)));
-        lease.failed();
-        assert!(
-            endpoint.is_usable(),
-            "a retry_after of zero makes a trial due at once"
-        );
-        assert!(endpoint.claim(Duration::from_secs(60)), "the trial");
-        assert!(!endpoint.claim(Duration::from_secs(60)), "only one");
-        assert!(!endpoint.is_usable());
-        lease.ok();
-        assert!(endpoint.is_usable() && endpoint.claim(Duration::from_secs(60)));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Upstreams: where requests go. An `Upstream` turns its configuration and what its names
 //! resolve to into a list of endpoints, from which `balance` picks without a lock.
 //!
-//! `endpoint` holds counts and health, `discover` keeps names resolved, `connect` opens
+//! `endpoint` holds counts, `health` what requests met there, `discover` keeps names resolved, `connect` opens
 //! sockets, `pool` keeps idle ones; `client` speaks HTTP/1.1 on one, with `response`, `body`
 //! and `chunked` for what comes back.
 
@@ -12,6 +12,7 @@ pub mod client;
 pub mod connect;
 pub mod discover;
 pub mod endpoint;
+mod health;
 pub mod pool;
 pub mod response;
 

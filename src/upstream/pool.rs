@@ -6,13 +6,14 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::task::unconstrained;
 
-use super::Endpoint;
 use super::client::Connection;
+use super::{Endpoint, health};
 use crate::metrics;
 
 thread_local! {
@@ -21,13 +22,22 @@ thread_local! {
 
 #[derive(Default)]
 struct Pool {
-    idle: HashMap<usize, Vec<Idle>, BuildHasherDefault<NumberHasher>>,
+    kept: HashMap<usize, Kept, BuildHasherDefault<NumberHasher>>,
     /// The time of the last tick: idle times need no finer clock.
     now: Option<Instant>,
 }
 
+/// What is kept for one endpoint.
+struct Kept {
+    endpoint: Arc<Endpoint>,
+    idle: Vec<Idle>,
+}
+
 struct Idle {
     connection: Connection,
+    /// The endpoint's age when it was kept. When that has changed, whichever worker saw the
+    /// reason, the connection may lead nowhere.
+    age: u32,
     since: Option<Instant>,
     timeout: Duration,
 }
@@ -53,12 +63,15 @@ impl Hasher for NumberHasher {
 }
 
 /// Takes the connection to `endpoint` that was used last, passing over those that the
-/// upstream has closed or spoken on since.
+/// upstream has closed or spoken on since, and those from before a failure.
 pub fn take(endpoint: &Endpoint) -> Option<Connection> {
     POOL.with_borrow_mut(|pool| {
-        let idle = pool.idle.get_mut(&endpoint.id())?;
-        while let Some(Idle { connection, .. }) = idle.pop() {
-            if is_quiet(&connection) {
+        let idle = &mut pool.kept.get_mut(&endpoint.id())?.idle;
+        while let Some(Idle {
+            connection, age, ..
+        }) = idle.pop()
+        {
+            if age == endpoint.age() && is_quiet(&connection) {
                 metrics::reused(endpoint.slot());
                 return Some(connection);
             }
@@ -67,15 +80,24 @@ pub fn take(endpoint: &Endpoint) -> Option<Connection> {
     })
 }
 
-/// Keeps a connection for the next request, unless `max_idle` are kept already.
-pub fn put(mut connection: Connection, max_idle: usize, timeout: Duration) {
+/// Keeps a connection to `endpoint` for the next request, unless `max_idle` are kept already.
+pub fn put(
+    mut connection: Connection,
+    endpoint: &Arc<Endpoint>,
+    max_idle: usize,
+    timeout: Duration,
+) {
     connection.reused = true;
     POOL.with_borrow_mut(|pool| {
         let since = pool.now;
-        let idle = pool.idle.entry(connection.endpoint).or_default();
-        if idle.len() < max_idle {
-            idle.push(Idle {
+        let kept = pool.kept.entry(endpoint.id()).or_insert_with(|| Kept {
+            endpoint: endpoint.clone(),
+            idle: Vec::new(),
+        });
+        if kept.idle.len() < max_idle {
+            kept.idle.push(Idle {
                 connection,
+                age: endpoint.age(),
                 since,
                 timeout,
             });
@@ -83,23 +105,26 @@ pub fn put(mut connection: Connection, max_idle: usize, timeout: Duration) {
     });
 }
 
-/// Drops what was idle for too long and what the upstreams have closed.
+/// Drops what was idle for too long, what the upstreams have closed, and what is from before
+/// an endpoint's failure.
 pub fn tick(now: Instant) {
+    health::tick();
     POOL.with_borrow_mut(|pool| {
         pool.now = Some(now);
-        pool.idle.retain(|_, idle| {
-            idle.retain_mut(|entry| {
+        pool.kept.retain(|_, kept| {
+            let age = kept.endpoint.age();
+            kept.idle.retain_mut(|entry| {
                 let since = *entry.since.get_or_insert(now);
-                now - since < entry.timeout && is_quiet(&entry.connection)
+                entry.age == age && now - since < entry.timeout && is_quiet(&entry.connection)
             });
-            !idle.is_empty()
+            !kept.idle.is_empty()
         });
     });
 }
 
 /// Drops every idle connection: a drain has begun.
 pub fn clear() {
-    POOL.with_borrow_mut(|pool| pool.idle.clear());
+    POOL.with_borrow_mut(|pool| pool.kept.clear());
 }
 
 /// Nothing was read from it and it was not closed, as far as the reactor knows: no system

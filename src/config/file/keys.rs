@@ -357,9 +357,11 @@ table! {
         /// `least`: the endpoint with the fewest exchanges and tunnels; `round-robin`: one
         /// after the other.
         balance: Balance = "least",
-        /// Time for one TCP connect.
+        /// Time for one TCP connect. After a fifth of it one request waits on, the others go
+        /// to another endpoint that can be used.
         connect_timeout: SomeTime = "5s",
-        /// After a failed connect, how long an endpoint is used only when no other is left.
+        /// After a failed connect, or repeated answer time-outs in silence, how long an
+        /// endpoint is used only when no other is left.
         retry_after: AnyTime = "10s",
         /// Idle keep-alive connections kept for each endpoint by each worker.
         max_idle: Count<0, 1_000_000> = 64,

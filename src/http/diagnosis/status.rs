@@ -5,7 +5,7 @@ use http::header::{LOCATION, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::quote::{first_words, shown};
-use super::{Diagnosis, Sent, tls_expected};
+use super::{Diagnosis, LOOP, Sent, tls_expected};
 
 pub(super) fn diagnose_status(
     sent: &Sent<'_>,
@@ -59,6 +59,11 @@ pub(super) fn diagnose_status(
                 shown(sent.host.as_bytes())
             ),
             "set the route's set_host to a name that the backend knows, or add this one there",
+        ),
+        508 => Diagnosis::new(
+            "loop-detected",
+            "the request went in a circle, as a proxy on the way found",
+            LOOP,
         ),
         429 | 503 => overloaded(status, headers),
         300..=399 => redirected(sent, headers),

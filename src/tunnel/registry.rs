@@ -39,7 +39,7 @@ pub const FINE_TICK: Duration = Duration::from_millis(50);
 /// the moment that tunnels closed last have for their handshake.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
 
-/// A moment in tenths of a second since a year before the registry began, so that what
+/// A moment in tenths of a second of the worker's life since a year before the registry began, so that what
 /// came to pass in the life of another process has one too; enough for 12 years.
 pub(super) type Moment = u32;
 
@@ -69,6 +69,8 @@ pub enum Review {
 #[derive(Debug)]
 struct Registry {
     epoch: Instant,
+    /// How long the worker stood still altogether; no [`Moment`] counts that.
+    forgiven: Duration,
     entries: Vec<Entry>,
     /// When each entry must be looked at, at its index: apart from the entries, so that
     /// thousands of idle ones cost a tick a few cache lines.
@@ -82,6 +84,7 @@ struct Registry {
 thread_local! {
     static REGISTRY: RefCell<Registry> = RefCell::new(Registry {
         epoch: Instant::now(),
+        forgiven: Duration::ZERO,
         entries: Vec::new(),
         due: Vec::new(),
         seen: Vec::new(),
@@ -110,6 +113,12 @@ pub fn handles() -> Vec<Arc<TunnelHandle>> {
 /// Serves every deadline of every tunnel of this thread; to be called every [`TICK`].
 pub fn tick(now: Instant) {
     REGISTRY.with_borrow_mut(|registry| registry.tick(now));
+}
+
+/// The worker stood still for `span` until now: every clock of this thread's tunnels goes on as
+/// if that had not been.
+pub fn forgive(span: Duration) {
+    REGISTRY.with_borrow_mut(|registry| registry.forgiven += span);
 }
 
 /// Asks `judge` about every tunnel of this thread.
@@ -227,6 +236,7 @@ pub(super) fn touch(handle: &TunnelHandle) {
 impl Registry {
     fn moment(&self, now: Instant) -> Moment {
         let elapsed = now.saturating_duration_since(self.epoch);
+        let elapsed = elapsed.saturating_sub(self.forgiven);
         let tenths = Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER);
         BEGIN.saturating_add(tenths).min(NEVER - 1)
     }

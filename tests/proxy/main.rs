@@ -9,6 +9,7 @@ mod hostile;
 mod http_basic;
 mod http_refuse;
 mod http_upstream;
+mod standstill;
 mod timeouts;
 mod tunnel;
 mod websocket;

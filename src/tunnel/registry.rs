@@ -151,7 +151,8 @@ pub fn apply(handle: &Arc<TunnelHandle>, review: Review, now: Instant) {
 /// deadline is cut. It stays in force until it is taken back.
 ///
 /// A tunnel is in one drain, the first that selects it; but one for all tunnels takes over
-/// those of others, and comes first where tunnels are opened later.
+/// those of others, and comes first where tunnels are opened later, and one of a review takes
+/// over those of a route's or an endpoint's.
 pub fn drain(order: &Arc<DrainOrder>, now: Instant) {
     REGISTRY.with_borrow_mut(|registry| {
         let drain = registry.in_force(order);
@@ -178,14 +179,30 @@ pub fn is_draining() -> bool {
 /// returns how many those are. Where another drain in force selects such a tunnel, it comes
 /// to that one.
 pub fn undrain(id: u64) -> usize {
+    spare(id).len()
+}
+
+/// The same, and what is in no drain any more is reviewed: while the drain held it, a reload
+/// may have removed what it needs.
+pub fn undrain_and_review(id: u64, now: Instant, judge: &dyn Fn(&TunnelHandle) -> Review) -> usize {
+    let spared = spare(id);
+    for handle in spared.iter().flatten() {
+        apply(handle, judge(handle), now);
+    }
+    spared.len()
+}
+
+/// The tunnels that a drain lets go of; `None` for one that another drain has taken at once.
+fn spare(id: u64) -> Vec<Option<Arc<TunnelHandle>>> {
     REGISTRY.with_borrow_mut(|registry| {
         registry.drains.retain(|drain| drain.order.id != id);
         let now = registry.moment(Instant::now());
-        let mut spared = 0;
+        let mut spared = Vec::new();
         for index in 0..registry.entries.len() {
             if registry.entries[index].spare(id) {
-                spared += 1;
                 registry.offer(index, now);
+                let entry = &registry.entries[index];
+                spared.push(entry.drain.is_none().then(|| entry.handle.clone()));
             }
         }
         spared

@@ -23,6 +23,10 @@ use crate::{access_log, allocator, events, metrics, tap, tunnel};
 /// A tick that comes this much too late is counted: something held the worker up.
 const LATE: Duration = Duration::from_millis(125);
 
+/// A tick that comes this much too late says that the worker stood still: a stopped process, a
+/// frozen cgroup, a host without time for it. That time is not held against any peer.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
 /// What a worker is told.
 pub enum Command {
     /// Serve this client.
@@ -262,20 +266,42 @@ impl Ebb {
     }
 }
 
+/// The worker goes on after it stood still for `span`. No time-out is judged at this tick: what
+/// has arrived meanwhile is read before the next one, and every clock goes on as if the span
+/// had not been.
+#[cold]
+fn stood_still(span: Duration) {
+    let worker = std::thread::current().name().unwrap_or_default().to_owned();
+    tracing::warn!(
+        worker,
+        ms = span.as_millis() as u64,
+        "the worker stood still: its time-outs do not count that time"
+    );
+    metrics::stood_still();
+    events::stood_still(worker, span);
+    tunnel::registry::forgive(span);
+}
+
 /// The worker's clock.
 async fn tick(pulse: Arc<Pulse>, load: Arc<live::Load>) {
     let mut ebb = Ebb::default();
+    let mut last = Instant::now();
     loop {
         let pause = match tunnel::registry::is_draining() {
             true => FINE_TICK,
             false => TICK,
         };
-        let due = Instant::now() + pause;
         tokio::time::sleep(pause).await;
         let now = Instant::now();
-        metrics::ticked(now.saturating_duration_since(due) > LATE);
-        live::tick(now);
-        tunnel::registry::tick(now);
+        let late = now.saturating_duration_since(last + pause);
+        last = now;
+        metrics::ticked(late > LATE);
+        if late >= STOOD_STILL {
+            stood_still(late);
+        } else {
+            live::tick(now);
+            tunnel::registry::tick(now);
+        }
         pool::tick(now);
         access_log::tick();
         events::tick();

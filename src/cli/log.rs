@@ -151,6 +151,7 @@ fn sentence(kind: &str, event: &Value) -> String {
             text("endpoint"),
             text("state")
         ),
+        "stood_still" => format!("{} for {} ms", text("worker"), text("still_ms")),
         "lost" => format!("{} events: {}", text("count"), text("why")),
         // A newer sluice may tell more than this binary knows of.
         _ => event.to_string(),

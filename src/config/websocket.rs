@@ -20,7 +20,8 @@ pub struct WebSocketConfig {
     pub max_age: Option<Duration>,
     /// Share of `max_age` by which it is shortened at random, 0 to 1. Default: 0.1.
     pub max_age_jitter: f64,
-    /// Silence of one side after which it is sent a Ping. Default: off.
+    /// Silence of one side after which it is sent a Ping; each is up to a quarter earlier, at
+    /// random, so that tunnels do not ping together. Default: off.
     pub ping_interval: Option<Duration>,
     /// How long that side may stay silent after the Ping. Default: 20 s.
     pub ping_timeout: Duration,

@@ -29,6 +29,8 @@ pub enum Event {
     Drain(Drain),
     /// An endpoint has failed or is back.
     Health(Health),
+    /// A worker did not run for a while.
+    StoodStill(StoodStill),
     /// Events that were not kept, or not told.
     Lost(Lost),
 }
@@ -43,6 +45,7 @@ impl Event {
             Event::Reload(_) => "reload",
             Event::Drain(_) => "drain",
             Event::Health(_) => "health",
+            Event::StoodStill(_) => "stood_still",
             Event::Lost(_) => "lost",
         }
     }
@@ -198,6 +201,17 @@ pub enum HealthState {
     Up,
     /// A connect has failed: it is used only when no other is left.
     Avoided,
+}
+
+/// A worker that did not run for a while: its process was stopped, its host had no time for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoodStill {
+    /// When it went on, as RFC 3339 writes it.
+    pub time: String,
+    /// The worker's name.
+    pub worker: String,
+    /// How long it had stood still, in milliseconds.
+    pub still_ms: u64,
 }
 
 /// Events that are missing.

@@ -1,5 +1,5 @@
 //! What happens, for those who follow it: tunnels that open and end, refused handshakes,
-//! reloads, drains, endpoints that fail and come back.
+//! reloads, drains, endpoints that fail and come back, workers that stood still.
 //!
 //! A worker notes what happens in a list of its own (`worker`) and hands
 //! that on at its tick; `ring` keeps the last of them, numbers them, and tells those who
@@ -14,10 +14,10 @@ mod worker;
 
 pub use self::event::{
     Close, Closed, Drain, DrainState, Event, Health, HealthState, Lost, Opened, Refused, Reload,
-    now,
+    StoodStill, now,
 };
 pub use self::ring::{
     Entry, LISTENERS, Recent, Subscription, TooMany, is_heard, is_on, publish, recent, subscribe,
     switch_on,
 };
-pub use self::worker::{CLOSES, REFUSALS, closed, health, opened, refused, tick};
+pub use self::worker::{CLOSES, REFUSALS, closed, health, opened, refused, stood_still, tick};

@@ -2,8 +2,11 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::event::{Closed, Event, Health, HealthState, Lost, Opened, Refused, cut, now};
+use super::event::{
+    Closed, Event, Health, HealthState, Lost, Opened, Refused, StoodStill, cut, now,
+};
 use super::ring::{hand_on, is_heard, is_on};
 use crate::tunnel::{TunnelIdentity, TunnelReport};
 
@@ -85,6 +88,18 @@ pub fn health(upstream: &Arc<str>, endpoint: &Arc<str>, state: HealthState) {
                 })
             },
         );
+    }
+}
+
+/// The worker goes on after it stood still for `span`: at most one between two ticks.
+pub fn stood_still(worker: String, span: Duration) {
+    if is_on() {
+        let event = Event::StoodStill(StoodStill {
+            time: now(),
+            worker,
+            still_ms: span.as_millis() as u64,
+        });
+        NOTED.with_borrow_mut(|noted| noted.events.push(event));
     }
 }
 

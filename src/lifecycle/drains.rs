@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Control;
 use super::order::{DrainRequest, DrainView, Refused, Target, millis};
+use super::review::Reviewer;
 use crate::events::{self, DrainState, Event};
 use crate::snapshot::Snapshot;
 use crate::tunnel::{DrainOrder, Selection, registry};
@@ -100,6 +101,10 @@ impl Drains {
 }
 
 impl Ordered {
+    fn is_by_reload(&self) -> bool {
+        matches!(self.target, Target::Reload(_))
+    }
+
     /// Whether nothing can come of it any more.
     fn is_over(&self) -> bool {
         self.order.progress.left() == 0 && (self.undone || matches!(self.gate, Gate::Removed))
@@ -206,21 +211,25 @@ impl Control {
         &mut self,
         target: Option<Target>,
     ) -> Result<Vec<DrainView>, Refused> {
+        // What a reload began follows from the configuration: it goes on with the drains that
+        // were ordered taken back, and is taken back by itself.
+        let running = |one: &Ordered| !one.undone && !one.is_over() && !one.is_by_reload();
+        let ordered = self.shared.state.drains().0.iter().any(running);
         let wanted = |one: &Ordered| {
             !one.undone
                 && match &target {
                     Some(target) => one.target == *target,
-                    None => !one.is_over(),
+                    None => !one.is_over() && one.is_by_reload() != ordered,
                 }
         };
-        let ids: Vec<u64> = {
+        let ids: Vec<(u64, bool)> = {
             let mut drains = self.shared.state.drains();
             let undone = drains.0.iter_mut().filter(|one| wanted(one));
             undone
                 .map(|one| {
                     self.close_gate(&one.gate, false);
                     one.undone = true;
-                    one.order.id
+                    (one.order.id, one.is_by_reload())
                 })
                 .collect()
         };
@@ -230,20 +239,42 @@ impl Control {
                 None => "nothing is being drained".to_owned(),
             }));
         }
-        self.site
-            .workers()
-            .ask(|| {
-                let ids = ids.clone();
-                move || ids.iter().map(|id| registry::undrain(*id)).sum::<usize>()
-            })
-            .await;
+        self.let_go(&ids).await;
         let mut views = self.shared.state.drains().views();
-        views.retain(|view| ids.contains(&view.id));
+        views.retain(|view| ids.iter().any(|(id, _)| *id == view.id));
         for view in &views {
             tracing::info!(target = %view.target, spared = view.spared, "the drain was taken back");
             tell(view, DrainState::TakenBack, view.spared);
         }
         Ok(views)
+    }
+
+    /// Takes these drains back on all workers; each with whether it was a reload's. The tunnels
+    /// of all others are reviewed: their routes and endpoints may be gone by now.
+    async fn let_go(&self, ids: &[(u64, bool)]) {
+        let snapshot = self.shared.snapshot.load_full();
+        let reviewer = Arc::new(Reviewer::new(None, &snapshot));
+        self.site
+            .workers()
+            .ask(|| {
+                let (ids, reviewer) = (ids.to_vec(), reviewer.clone());
+                move || {
+                    let now = Instant::now();
+                    for (id, by_reload) in ids {
+                        match by_reload {
+                            true => registry::undrain(id),
+                            false => registry::undrain_and_review(id, now, &|tunnel| {
+                                reviewer.judge(tunnel)
+                            }),
+                        };
+                    }
+                }
+            })
+            .await;
+        let mut drains = self.shared.state.drains();
+        for drain in reviewer.drains() {
+            drains.note_reload(snapshot.generation, drain.clone());
+        }
     }
 
     fn gate(&self, target: &Target) -> Result<Gate, Refused> {

@@ -230,6 +230,11 @@ pub fn ticked(late: bool) {
     thread.ticks_late.add(u64::from(late));
 }
 
+/// A worker stood still.
+pub fn stood_still() {
+    mine().stood_still.one();
+}
+
 /// Access records were dropped.
 pub fn access_lines_dropped(lines: u64) {
     mine().access_dropped.add(lines);

@@ -27,6 +27,7 @@ pub(super) struct Thread {
     pub(super) accept_errors: Row<3>,
     pub(super) ticks: Count,
     pub(super) ticks_late: Count,
+    pub(super) stood_still: Count,
     pub(super) access_dropped: Count,
     pub(super) dns_failures: Count,
 }

@@ -212,7 +212,7 @@ impl FrameView {
 
 impl CloseView {
     fn new(payload: &[u8]) -> CloseView {
-        let (code, reason) = close_payload(payload).ok().flatten().unwrap_or_else(|| {
+        let (code, reason) = close_payload(payload).unwrap_or_else(|| {
             const NONE: u16 = 1005;
             (NONE, "".into())
         });

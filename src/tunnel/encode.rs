@@ -14,15 +14,19 @@ pub fn sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-/// What a peer's Close says: `None` where it has no payload.
-pub fn close_payload(payload: &[u8]) -> Result<Option<(u16, Box<str>)>, Violation> {
-    match payload {
-        [] => Ok(None),
-        [_] => Err(Violation::CloseLength),
-        [high, low, reason @ ..] => {
-            let code = u16::from_be_bytes([*high, *low]);
-            Ok(Some((code, String::from_utf8_lossy(reason).into())))
-        }
+/// What a peer's Close says: `None` where it has no code.
+pub fn close_payload(payload: &[u8]) -> Option<(u16, Box<str>)> {
+    let (code, reason) = payload.split_first_chunk::<2>()?;
+    let reason = String::from_utf8_lossy(reason).into();
+    Some((u16::from_be_bytes(*code), reason))
+}
+
+/// What is wrong with a Close's payload (RFC 6455 sections 5.5.1 and 7.4).
+pub fn close_violation(payload: &[u8]) -> Option<Violation> {
+    match payload.split_first_chunk::<2>() {
+        None => (!payload.is_empty()).then_some(Violation::CloseLength),
+        Some((code, _)) if !sendable(u16::from_be_bytes(*code)) => Some(Violation::CloseCode),
+        Some((_, reason)) => str::from_utf8(reason).err().map(|_| Violation::CloseReason),
     }
 }
 

@@ -132,15 +132,14 @@ impl Scanner {
         if self.pending.is_some() { 0 } else { self.left }
     }
 
-    /// Whether a Pong has begun and is not complete.
-    pub fn inside_pong(&self) -> bool {
-        if self.in_header {
-            return self
-                .pending()
-                .first()
-                .is_some_and(|first| first & 0x0F == Opcode::Pong as u8);
-        }
-        self.pending.is_some() && self.left > 0 && self.opcode == Opcode::Pong
+    /// The control frame that has begun and is not complete, if it is one.
+    pub fn inside_control(&self) -> Option<Opcode> {
+        let opcode = match self.in_header {
+            true => Opcode::from_bits(self.pending().first()? & 0x0F)?,
+            false if self.pending.is_some() && self.left > 0 => self.opcode,
+            false => return None,
+        };
+        opcode.is_control().then_some(opcode)
     }
 
     /// The bytes seen so far of an unfinished header or control frame, as they came.

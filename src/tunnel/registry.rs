@@ -39,7 +39,7 @@ pub const FINE_TICK: Duration = Duration::from_millis(50);
 /// the moment that tunnels closed last have for their handshake.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
 
-/// A moment in tenths of a second since a year before the registry began, so that what
+/// A moment in tenths of a second of the worker's life since a year before the registry began, so that what
 /// came to pass in the life of another process has one too; enough for 12 years.
 pub(super) type Moment = u32;
 
@@ -69,6 +69,8 @@ pub enum Review {
 #[derive(Debug)]
 struct Registry {
     epoch: Instant,
+    /// How long the worker stood still altogether; no [`Moment`] counts that.
+    forgiven: Duration,
     entries: Vec<Entry>,
     /// When each entry must be looked at, at its index: apart from the entries, so that
     /// thousands of idle ones cost a tick a few cache lines.
@@ -82,6 +84,7 @@ struct Registry {
 thread_local! {
     static REGISTRY: RefCell<Registry> = RefCell::new(Registry {
         epoch: Instant::now(),
+        forgiven: Duration::ZERO,
         entries: Vec::new(),
         due: Vec::new(),
         seen: Vec::new(),
@@ -110,6 +113,12 @@ pub fn handles() -> Vec<Arc<TunnelHandle>> {
 /// Serves every deadline of every tunnel of this thread; to be called every [`TICK`].
 pub fn tick(now: Instant) {
     REGISTRY.with_borrow_mut(|registry| registry.tick(now));
+}
+
+/// The worker stood still for `span` until now: every clock of this thread's tunnels goes on as
+/// if that had not been.
+pub fn forgive(span: Duration) {
+    REGISTRY.with_borrow_mut(|registry| registry.forgiven += span);
 }
 
 /// Asks `judge` about every tunnel of this thread.
@@ -142,7 +151,8 @@ pub fn apply(handle: &Arc<TunnelHandle>, review: Review, now: Instant) {
 /// deadline is cut. It stays in force until it is taken back.
 ///
 /// A tunnel is in one drain, the first that selects it; but one for all tunnels takes over
-/// those of others, and comes first where tunnels are opened later.
+/// those of others, and comes first where tunnels are opened later, and one of a review takes
+/// over those of a route's or an endpoint's.
 pub fn drain(order: &Arc<DrainOrder>, now: Instant) {
     REGISTRY.with_borrow_mut(|registry| {
         let drain = registry.in_force(order);
@@ -169,14 +179,30 @@ pub fn is_draining() -> bool {
 /// returns how many those are. Where another drain in force selects such a tunnel, it comes
 /// to that one.
 pub fn undrain(id: u64) -> usize {
+    spare(id).len()
+}
+
+/// The same, and what is in no drain any more is reviewed: while the drain held it, a reload
+/// may have removed what it needs.
+pub fn undrain_and_review(id: u64, now: Instant, judge: &dyn Fn(&TunnelHandle) -> Review) -> usize {
+    let spared = spare(id);
+    for handle in spared.iter().flatten() {
+        apply(handle, judge(handle), now);
+    }
+    spared.len()
+}
+
+/// The tunnels that a drain lets go of; `None` for one that another drain has taken at once.
+fn spare(id: u64) -> Vec<Option<Arc<TunnelHandle>>> {
     REGISTRY.with_borrow_mut(|registry| {
         registry.drains.retain(|drain| drain.order.id != id);
         let now = registry.moment(Instant::now());
-        let mut spared = 0;
+        let mut spared = Vec::new();
         for index in 0..registry.entries.len() {
             if registry.entries[index].spare(id) {
-                spared += 1;
                 registry.offer(index, now);
+                let entry = &registry.entries[index];
+                spared.push(entry.drain.is_none().then(|| entry.handle.clone()));
             }
         }
         spared
@@ -227,6 +253,7 @@ pub(super) fn touch(handle: &TunnelHandle) {
 impl Registry {
     fn moment(&self, now: Instant) -> Moment {
         let elapsed = now.saturating_duration_since(self.epoch);
+        let elapsed = elapsed.saturating_sub(self.forgiven);
         let tenths = Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER);
         BEGIN.saturating_add(tenths).min(NEVER - 1)
     }

@@ -15,6 +15,7 @@ mod closing;
 mod drain;
 mod handover;
 mod settings;
+mod strict;
 mod tap;
 mod time;
 mod websocket;

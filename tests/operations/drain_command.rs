@@ -182,6 +182,60 @@ fn taking_a_drain_back_spares_what_it_has_not_reached() {
     assert!(tunnels.iter_mut().all(is_alive));
 }
 
+/// Drains this target over an hour, so that it reaches no tunnel here.
+fn hold(proxy: &Proxy, target: &Value) {
+    let hour = json!({ "target": target, "over_ms": 3_600_000 });
+    let (status, body) = proxy.post_admin("/v1/drain", &hour);
+    assert_eq!(status, 200, "{body}");
+}
+
+#[test]
+fn what_a_reload_removes_is_closed_though_a_drain_holds_it() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let whole = two_endpoints(one.address(), other.address());
+    let route = whole.find("[[route]]\nname = \"chat\"").unwrap();
+    let rest = whole.find("[[route]]\nname = \"other\"").unwrap();
+    let no_route = [&whole[..route], &whole[rest..]].concat();
+    let no_endpoint = whole.replace(&format!("\"{}\", ", one.address()), "");
+    let endpoint = json!({ "endpoint": { "upstream": "app", "endpoint": one.address() } });
+    let route = json!({ "route": "chat" });
+    for (target, without) in [(&route, &no_route), (&endpoint, &no_endpoint)] {
+        // The reload's drain takes them over, whether the other is taken back or not.
+        for undrained in [true, false] {
+            let proxy = Proxy::start(&whole);
+            let mut tunnels = [connect(&proxy, "/"), connect(&proxy, "/")];
+            hold(&proxy, target);
+            let event = proxy.reload(without);
+            assert_eq!(field(&event, "level"), "INFO", "{event}");
+            if undrained {
+                order(&proxy, &["undrain"]);
+            }
+            let of_one = proxy.wait_for_tunnel_close();
+            assert_eq!(of_one["closed_by"], "reload", "{target} {of_one}");
+            if target == &route {
+                assert_eq!(tunnels.each_mut().map(close_of), [1012; 2]);
+            }
+            eventually!(drains(&proxy).iter().all(|view| view["left"] == 0));
+        }
+    }
+}
+
+#[test]
+fn what_a_reload_removed_is_closed_when_the_drain_of_all_is_taken_back() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let whole = two_endpoints(one.address(), other.address());
+    let proxy = Proxy::start(&whole);
+    let (mut tunnel, mut stays) = (connect(&proxy, "/"), connect(&proxy, "/other"));
+    hold(&proxy, &json!("all"));
+    proxy.reload(&whole.replace("\"chat\"", "\"new\""));
+    assert!(is_alive(&mut tunnel), "the drain of all holds it");
+    order(&proxy, &["undrain"]);
+    assert_eq!(close_of(&mut tunnel), 1012);
+    let record = proxy.wait_for_tunnel_close();
+    assert_eq!(record["detail"], "its route was removed", "{record}");
+    assert!(is_alive(&mut stays));
+}
+
 #[test]
 fn on_a_terminal_a_bar_shows_how_far_it_is() {
     if !Tool::require("script") {

@@ -11,6 +11,7 @@ mod http_basic;
 mod http_refuse;
 mod http_upstream;
 mod loops;
+mod standstill;
 mod timeouts;
 mod tunnel;
 mod websocket;

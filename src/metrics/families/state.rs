@@ -96,6 +96,11 @@ fn workers(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
         "sluice_worker_ticks_late",
         "Ticks that came more than half a tick late: the worker was held up",
         scrape.own.ticks_late,
+    )?;
+    page.counter(
+        "sluice_worker_stood_still",
+        "Times that a worker did not run for a second or more: a stopped process, a starved host",
+        scrape.own.stood_still,
     )
 }
 

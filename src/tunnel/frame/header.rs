@@ -64,6 +64,8 @@ pub enum Violation {
     CloseLength,
     /// A close code that must not be sent.
     CloseCode,
+    /// A close reason that is not UTF-8.
+    CloseReason,
 }
 
 impl Violation {
@@ -81,6 +83,7 @@ impl Violation {
             Violation::LengthTooLarge => "length with its highest bit set",
             Violation::CloseLength => "close payload of one byte",
             Violation::CloseCode => "close code that must not be sent",
+            Violation::CloseReason => "close reason that is not UTF-8",
         }
     }
 }

@@ -44,7 +44,9 @@ impl Direction {
                 out.extend_from_slice(&self.injection(journal));
                 passed = end;
             }
-            if self.observing && self.scanner.inside_pong() && journal.pinged(self.scanner.sender())
+            if self.observing
+                && let Some(opcode) = self.scanner.inside_control()
+                && self.must_hold(opcode, journal)
             {
                 passed = self.hold(chunk, at, passed, edited);
             }
@@ -53,8 +55,18 @@ impl Direction {
         if self.discarding { chunk.len() } else { passed }
     }
 
-    /// A Pong has begun at `at` and goes on behind the chunk: it waits until it can be told
-    /// whether it is the answer to a Ping of ours.
+    /// Whether a frame that has begun must be complete before any of it is passed on: a Pong
+    /// may be the answer to a Ping of ours, a Close may be none where the route is strict.
+    #[cold]
+    fn must_hold(&self, opcode: Opcode, journal: &Journal) -> bool {
+        match opcode {
+            Opcode::Pong => journal.pinged(self.scanner.sender()),
+            Opcode::Close => journal.handle.settings().strict,
+            _ => false,
+        }
+    }
+
+    /// A control frame has begun at `at` and goes on behind the chunk, and must wait for that.
     #[cold]
     fn hold(
         &mut self,
@@ -96,7 +108,13 @@ impl Direction {
         let held = std::mem::take(&mut self.holding);
         match opcode {
             Opcode::Ping => journal.ping_passed(self.scanner.sender().other(), &payload),
-            Opcode::Close => self.peer_close(&payload, journal),
+            Opcode::Close => {
+                if let Some(violation) = self.peer_close(&payload, journal) {
+                    // Its first bytes may have gone before the route was strict.
+                    let clean = held || raw.is_none();
+                    return self.violation(violation, clean, &chunk[..at], passed, edited, journal);
+                }
+            }
             _ => {
                 let ours = journal.pong(self.scanner.sender(), &payload);
                 let whole_here = raw.is_none();
@@ -117,30 +135,17 @@ impl Direction {
         passed
     }
 
-    fn peer_close(&mut self, payload: &[u8], journal: &mut Journal) {
+    /// Takes note of a peer's Close, unless it must not be passed on.
+    fn peer_close(&mut self, payload: &[u8], journal: &mut Journal) -> Option<Violation> {
+        let violation = encode::close_violation(payload);
+        if violation.is_some() && journal.handle.settings().strict {
+            return violation;
+        }
         self.saw_close = true;
         self.close_due = false;
         self.ping_due = false;
-        let close = match encode::close_payload(payload) {
-            Ok(close) => close,
-            Err(violation) => {
-                self.strictly(violation, journal);
-                None
-            }
-        };
-        if close
-            .as_ref()
-            .is_some_and(|(code, _)| !encode::sendable(*code))
-        {
-            self.strictly(Violation::CloseCode, journal);
-        }
-        journal.close_seen(self.scanner.sender(), close);
-    }
-
-    fn strictly(&self, violation: Violation, journal: &mut Journal) {
-        if journal.handle.settings().strict {
-            journal.violation.get_or_insert(violation);
-        }
+        journal.close_seen(self.scanner.sender(), encode::close_payload(payload));
+        None
     }
 
     /// The bytes behind `before` are not valid framing.
@@ -157,20 +162,33 @@ impl Direction {
         let held = std::mem::take(&mut self.holding);
         self.bulk = false;
         if journal.handle.settings().strict {
-            journal.violation.get_or_insert(violation);
-            // What was valid is passed on. With a clean border there, the Close that the
-            // violation leads to can follow; else the stream just ends.
-            self.pass(edited, &before[passed..]);
-            self.violated = true;
-            self.clean = clean && !self.discarding;
-            self.observing = false;
-            self.discarding = true;
-            return before.len();
+            return self.violation(violation, clean, before, passed, edited, journal);
         }
         self.observing = false;
         if held {
             self.pass(edited, self.scanner.pending());
         }
         passed
+    }
+
+    /// What follows `before` breaks the rules of a strict route. What was valid is passed on.
+    /// With a clean border there, the Close that the violation leads to can follow; else the
+    /// stream just ends.
+    fn violation(
+        &mut self,
+        violation: Violation,
+        clean: bool,
+        before: &[u8],
+        passed: usize,
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> usize {
+        journal.violation.get_or_insert(violation);
+        self.pass(edited, &before[passed..]);
+        self.violated = true;
+        self.clean = clean && !self.discarding;
+        self.observing = false;
+        self.discarding = true;
+        before.len()
     }
 }

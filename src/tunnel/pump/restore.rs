@@ -1,7 +1,7 @@
 //! A direction at rest, written down and taken back. Only what a tunnel that may go to
 //! another process can have is written: none that is being closed, violated or lost a side.
 
-use super::super::frame::{Scanner, Side};
+use super::super::frame::{Opcode, Scanner, Side};
 use super::super::state::{FlowState, StateError, TunnelState, require};
 use super::{Direction, Spill};
 
@@ -63,9 +63,9 @@ impl Direction {
         let scanner = Scanner::restore(from, &side.scanner)?;
         let saw_close = side.close.is_some();
         require(
-            !flow.holding || (flow.observing && !flow.eof && scanner.inside_pong()),
+            !flow.holding || (flow.observing && !flow.eof && may_be_held(&scanner)),
             "flow.holding",
-            "stands outside of a Pong",
+            "stands outside of a Pong or a Close",
         )?;
         require(
             !flow.done || (flow.eof && !spilled),
@@ -95,6 +95,10 @@ impl Direction {
     pub(in crate::tunnel) fn refill(&mut self, bytes: Vec<u8>) {
         self.spill = (!bytes.is_empty()).then(|| Box::new(Spill { bytes, at: 0 }));
     }
+}
+
+fn may_be_held(scanner: &Scanner) -> bool {
+    matches!(scanner.inside_control(), Some(Opcode::Pong | Opcode::Close))
 }
 
 #[cfg(test)]

@@ -23,6 +23,18 @@ impl Drain {
     pub(super) fn is_for_all(&self) -> bool {
         self.order.select == Selection::All
     }
+
+    /// Whether a review put its tunnels into it.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.order.select == Selection::Chosen
+    }
+
+    /// Whether a tunnel that is in another drain comes to this one. What a review says of a
+    /// tunnel outlasts a drain of its route or endpoint, which may be taken back.
+    fn takes_over(&self, held: &Drain) -> bool {
+        let chosen = self.is_chosen() && !held.is_chosen() && !held.is_for_all();
+        held.order.id != self.order.id && (self.is_for_all() || chosen)
+    }
 }
 
 /// A moment for one tunnel, uniform over what is left of a span.
@@ -36,16 +48,21 @@ pub(in crate::tunnel) fn pick(now: Moment, end: Moment) -> Moment {
 impl Entry {
     /// Puts the tunnel into a drain, unless it is in one that it stays in.
     pub(super) fn claim(&mut self, drain: &Rc<Drain>, now: Moment) {
-        let mut reached = false;
+        let mut turn = pick(now, drain.end);
         if let Some(held) = &self.drain {
-            if held.order.id == drain.order.id || !drain.is_for_all() {
+            if !drain.takes_over(held) {
                 return;
             }
             held.order.progress.count_moved();
-            reached = self.close_at == NEVER;
+            match self.close_at {
+                NEVER => turn = NEVER,
+                // What has to go is not put off by another reason to go.
+                before if drain.is_chosen() => turn = turn.min(before),
+                _ => {}
+            }
         }
         drain.order.progress.count_claimed();
-        self.close_at = if reached { NEVER } else { pick(now, drain.end) };
+        self.close_at = turn;
         self.late = now >= drain.deadline;
         self.drain = Some(drain.clone());
     }

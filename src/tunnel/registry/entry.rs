@@ -25,6 +25,8 @@ const IDLE_SHARE: u32 = 64;
 const LONGEST_IDLE_LOOK: u32 = 30 * SECOND;
 const PING_SHARE: u32 = 16;
 const LONGEST_PING_LOOK: u32 = 5 * SECOND;
+/// The share of the interval by which a Ping may come earlier.
+const PING_JITTER: u32 = 4;
 /// What new settings make overdue is spread over this, or over the limit where that is
 /// shorter: a change of a limit must not bring all clients back in the same second.
 const SPREAD: u32 = 30 * SECOND;
@@ -163,10 +165,11 @@ impl Entry {
         }
         if let Some(interval) = settings.ping_interval.map(tenths) {
             let look = (interval / PING_SHARE).clamp(SECOND, LONGEST_PING_LOOK);
-            for pulse in &self.sides {
+            for (side, pulse) in self.sides.iter().enumerate() {
                 if pulse.asked || pulse.pinged != NEVER {
                     serve(NEVER, now, SECOND);
                 } else {
+                    let interval = self.ping_after(side, interval);
                     serve(interval, pulse.heard, look);
                 }
             }
@@ -229,7 +232,17 @@ impl Entry {
         }
     }
 
+    /// The silence after which a side's next Ping is due: `interval`, shortened by a share of
+    /// its own for each tunnel, side and Ping. Tunnels that opened together, or whose Pings
+    /// were answered together, do not stay together.
+    fn ping_after(&self, side: usize, interval: u32) -> u32 {
+        let ping = u64::from(self.sides[side].pings) << 1 | side as u64;
+        let mut random = fastrand::Rng::with_seed(self.handle.id << 9 | ping);
+        interval - (f64::from(interval / PING_JITTER) * random.f64()) as u32
+    }
+
     fn keep_alive(&mut self, side: Side, now: Moment, interval: u32, timeout: u32) {
+        let interval = self.ping_after(side as usize, interval);
         let pulse = &mut self.sides[side as usize];
         let pings = self.handle.pinged[side as usize].load(Relaxed);
         if pings != pulse.pings {

@@ -147,6 +147,30 @@ async fn an_unanswered_ping_closes_and_an_answered_one_does_not() {
 }
 
 #[tokio::test]
+async fn pings_of_tunnels_that_opened_together_are_spread() {
+    let settings = WebSocketConfig {
+        ping_interval: Some(100 * SECOND),
+        ..WebSocketConfig::default()
+    };
+    let tunnels: Vec<_> = (0..200)
+        .map(|_| small(settings.clone(), identity()))
+        .collect();
+    let start = Instant::now();
+    let mut due = Vec::new();
+    for second in 0..=101 {
+        registry::tick(start + second * SECOND);
+        // No task runs meanwhile that would take them.
+        let asked = tunnels.iter().map(|tunnel| tunnel.handle.take_commands());
+        let pings = asked.map(|what| what & (command::PING_CLIENT | command::PING_UPSTREAM));
+        due.push(pings.map(u8::count_ones).sum::<u32>());
+    }
+    assert_eq!(due.iter().sum::<u32>(), 400, "one to each side: {due:?}");
+    assert_eq!(due[..75].iter().sum::<u32>(), 0, "none too early: {due:?}");
+    // 16 are expected in each second of the last quarter; six standard deviations are 24.
+    assert!(due.iter().all(|pings| *pings <= 40), "{due:?}");
+}
+
+#[tokio::test]
 async fn answers_to_our_pings_do_not_defeat_the_idle_timeout() {
     let (mut client, mut upstream, handle) = open(WebSocketConfig {
         idle_timeout: Some(100 * SECOND),

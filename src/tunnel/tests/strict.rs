@@ -1,0 +1,106 @@
+//! Strict routes: a Close that RFC 6455 sections 5.5 and 7.4 forbid is not passed on.
+
+use super::*;
+
+/// Payloads of Close frames that must not be sent, each with what is wrong.
+const FORBIDDEN: [(&[u8], &str); 7] = [
+    (b"\x03", "close payload of one byte"),
+    (b"\x03\xe8\xff", "close reason that is not UTF-8"),
+    (b"\x03\xe8\xe2\x82", "close reason that is not UTF-8"),
+    (b"\x03\xed", "close code that must not be sent"),
+    (b"\x03\xee", "close code that must not be sent"),
+    (b"\x03\xe7", "close code that must not be sent"),
+    (b"\x07\xd0", "close code that must not be sent"),
+];
+
+/// Sends `bytes` through a tunnel in two pieces, and gives what its other side got of it:
+/// `most` bytes, or all to the end.
+async fn got(strict: bool, from: Side, bytes: &[u8], split: usize, most: u64) -> (Vec<u8>, Ended) {
+    let (client, upstream, _) = open(WebSocketConfig {
+        strict,
+        ..WebSocketConfig::default()
+    })
+    .await;
+    let (mut from, mut to) = match from {
+        Side::Client => (client, upstream),
+        Side::Upstream => (upstream, client),
+    };
+    from.write_all(&bytes[..split]).await.expect("write");
+    // What came is read before the rest does.
+    let handle = registry::handles().remove(0);
+    let seen = || handle.counters.iter().map(|one| one.bytes()).sum::<u64>();
+    until("the first piece", || seen() == split as u64).await;
+    // The tunnel may have said its word by now, and take no more.
+    let _ = from.write_all(&bytes[split..]).await;
+    if most == u64::MAX {
+        let _ = from.shutdown().await;
+    }
+    let mut all = Vec::new();
+    let mut some = (&mut to).take(most);
+    let reading = some.read_to_end(&mut all);
+    let reading = tokio::time::timeout(Duration::from_secs(10), reading).await;
+    let _ = reading.expect("in time");
+    drop((from, to));
+    (all, ended().await)
+}
+
+#[tokio::test]
+async fn a_forbidden_close_is_refused_wherever_it_is_split() {
+    for from in [Side::Client, Side::Upstream] {
+        for (payload, problem) in FORBIDDEN {
+            let valid = match from {
+                Side::Client => client_frame(0x81, b"fine"),
+                Side::Upstream => server_frame(0x81, b"fine"),
+            };
+            let close = match from {
+                Side::Client => client_frame(0x88, payload),
+                Side::Upstream => server_frame(0x88, payload),
+            };
+            let bytes = [valid.clone(), close].concat();
+            for split in valid.len()..bytes.len() {
+                let head = if from == Side::Client { 6 } else { 2 };
+                let most = (valid.len() + head + 2 + problem.len()) as u64;
+                let (all, ended) = got(true, from, &bytes, split, most).await;
+                assert_eq!(all[..valid.len()], valid);
+                let ours = &all[valid.len()..];
+                let key = match from {
+                    Side::Client => ours[2..6].to_vec(),
+                    Side::Upstream => vec![0; 4],
+                };
+                let code = &ours[ours.len() - problem.len() - 2..][..2];
+                let code: Vec<u8> = code.iter().zip(&key).map(|(a, b)| a ^ b).collect();
+                assert_eq!((ours[0], &code[..]), (0x88, &b"\x03\xea"[..]), "{problem}");
+                assert_eq!(ended.closed_by, ClosedBy::Policy, "{problem}");
+                assert_eq!(ended.detail.as_deref(), Some(problem));
+                assert_eq!((ended.closes.client, ended.closes.upstream), (None, None));
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn others_pass_it_as_it_is() {
+    for (payload, _) in FORBIDDEN {
+        let close = server_frame(0x88, payload);
+        let (all, ended) = got(false, Side::Upstream, &close, 2, u64::MAX).await;
+        assert_eq!(all, close);
+        assert_eq!(ended.closed_by, ClosedBy::Upstream);
+    }
+}
+
+#[tokio::test]
+async fn what_may_be_sent_passes_a_strict_route_in_pieces() {
+    for payload in [
+        &b""[..],
+        b"\x03\xe8",
+        b"\x0f\xa1gr\xc3\xbc\xc3\x9fe",
+        b"\x03\xf6",
+    ] {
+        let close = server_frame(0x88, payload);
+        for split in 1..close.len() {
+            let (all, ended) = got(true, Side::Upstream, &close, split, u64::MAX).await;
+            assert_eq!(all, close);
+            assert_eq!((ended.closed_by, ended.detail), (ClosedBy::Upstream, None));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! A process that stood still: stopped, frozen, on a host that slept. What arrived meanwhile is
+//! read before a time-out is judged, and the time is held against no peer.
+
+use crate::support;
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use support::websocket::{masked_frame, open, read_frame};
+use support::{EchoBackend, Proxy};
+
+/// Longer than every limit of the tunnels here.
+const STILL: Duration = Duration::from_millis(3500);
+
+fn stand_still(proxy: &Proxy) {
+    proxy.signal(Signal::STOP);
+    // The span is what is tested, not a wait for something.
+    std::thread::sleep(STILL);
+}
+
+fn closes(proxy: &Proxy) -> usize {
+    let records = proxy.access();
+    let closes = records.iter().filter(|r| r["kind"] == "tunnel_close");
+    closes.count()
+}
+
+#[test]
+fn tunnels_outlive_a_process_that_stood_still() {
+    let backend = EchoBackend::start();
+    let proxy = Proxy::with(
+        backend.address(),
+        "[route.websocket]\nidle_timeout = \"3s\"\n",
+    );
+    let mut tunnels: Vec<_> = (0..8).map(|_| open(&proxy, "/ws")).collect();
+    stand_still(&proxy);
+    // Half of them have said something that waits to be read, half have not.
+    for wire in tunnels.iter_mut().step_by(2) {
+        wire.send(masked_frame(1, b"waits"));
+    }
+    proxy.signal(Signal::CONT);
+    for wire in tunnels.iter_mut().step_by(2) {
+        assert_eq!(read_frame(wire), (0x81, b"waits".to_vec()));
+    }
+    proxy.wait_for_log("the event", |line| line.text.contains("stood still"));
+    assert_eq!(closes(&proxy), 0, "{}", proxy.output());
+    // All of them are there, and the silent ones have what was left of their time.
+    for wire in &mut tunnels {
+        wire.send(masked_frame(1, b"there"));
+        assert_eq!(read_frame(wire), (0x81, b"there".to_vec()));
+    }
+    let scrape = proxy.get_admin("/metrics").1;
+    let times = scrape
+        .lines()
+        .find_map(|line| line.strip_prefix("sluice_worker_stood_still_total "));
+    assert_ne!(times, Some("0"), "{scrape}");
+    assert!(times.is_some(), "{scrape}");
+}
+
+#[test]
+fn a_pong_that_waits_is_an_answer() {
+    let backend = EchoBackend::start();
+    let proxy = Proxy::with(
+        backend.address(),
+        "[route.websocket]\nping_interval = \"1s\"\nping_timeout = \"1s\"\n",
+    );
+    let mut wire = open(&proxy, "/ws");
+    let (first, payload) = read_frame(&mut wire);
+    assert_eq!(first, 0x89, "a Ping");
+    stand_still(&proxy);
+    wire.send(masked_frame(10, &payload));
+    proxy.signal(Signal::CONT);
+    proxy.wait_for_log("the event", |line| line.text.contains("stood still"));
+    // The next Ping comes instead of a Close, and is answered.
+    let (first, payload) = read_frame(&mut wire);
+    assert_eq!(first, 0x89, "{}", proxy.output());
+    wire.send(masked_frame(10, &payload));
+    wire.send(masked_frame(1, b"there"));
+    loop {
+        match read_frame(&mut wire) {
+            (0x89, payload) => wire.send(masked_frame(10, &payload)),
+            other => break assert_eq!(other, (0x81, b"there".to_vec())),
+        }
+    }
+}

@@ -225,6 +225,8 @@ fn upstream(upstream: &UpstreamConfig) -> Value {
         retry_after,
         max_idle,
         idle_timeout,
+        max_header_lines,
+        lenient,
     } = upstream;
     json!({
         "endpoints": strings(endpoints),
@@ -233,6 +235,8 @@ fn upstream(upstream: &UpstreamConfig) -> Value {
         "retry_after": write_duration(*retry_after),
         "max_idle": max_idle,
         "idle_timeout": write_duration(*idle_timeout),
+        "max_header_lines": max_header_lines,
+        "lenient": lenient,
     })
 }
 

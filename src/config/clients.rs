@@ -18,7 +18,7 @@ pub struct HttpConfig {
     pub request_id: Option<HeaderName>,
     /// Largest request head in bytes, else 431. Default: 64 KiB.
     pub max_head: usize,
-    /// Most header lines in a request, else 431. Default: 100.
+    /// Most header lines in a request, else 431. Default: 256.
     pub max_header_lines: usize,
     /// Longest request target in bytes, else 414. Default: 8 KiB.
     pub max_target: usize,
@@ -46,7 +46,7 @@ impl Default for HttpConfig {
             via: None,
             request_id: Some(HeaderName::from_static("x-request-id")),
             max_head: 64 * 1024,
-            max_header_lines: 100,
+            max_header_lines: 256,
             max_target: 8 * 1024,
             head_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(75),

@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 
 use super::body::ExchangeBody;
 use super::connection::Context;
@@ -123,6 +124,9 @@ fn own_answer(
         parts.headers.insert(name, value);
     }
     close_behind_handshake(context, &mut parts.headers);
+    if parts.status.canonical_reason().is_none() {
+        parts.extensions.insert(ReasonPhrase::from_static(b""));
+    }
     Response::from_parts(parts, ExchangeBody::whole(body, record, context.clone()))
 }
 

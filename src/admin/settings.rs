@@ -132,6 +132,7 @@ fn http_table(http: &HttpConfig) -> Value {
         write_timeout,
         min_rate,
         max_connections,
+        error_detail,
     } = http;
     json!({
         "max_head": max_head,
@@ -147,6 +148,7 @@ fn http_table(http: &HttpConfig) -> Value {
         "forwarded": forwarded,
         "via": via.as_deref().unwrap_or("off"),
         "request_id": request_id.as_ref().map_or("off", HeaderName::as_str),
+        "error_detail": error_detail.as_str(),
     })
 }
 

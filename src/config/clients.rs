@@ -36,6 +36,28 @@ pub struct HttpConfig {
     /// Most client connections at once, tunnels included; `None`: only the file descriptor
     /// limit. Default: none.
     pub max_connections: Option<usize>,
+    /// What an error of our own tells the client. Default: public.
+    pub error_detail: ErrorDetail,
+}
+
+/// What an error of sluice's own tells the client; the log always has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorDetail {
+    /// The kind of failure, without names and addresses of upstreams.
+    #[default]
+    Public,
+    /// What the log has: for development.
+    Full,
+}
+
+impl ErrorDetail {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorDetail::Public => "public",
+            ErrorDetail::Full => "full",
+        }
+    }
 }
 
 impl Default for HttpConfig {
@@ -54,6 +76,7 @@ impl Default for HttpConfig {
             write_timeout: Duration::from_secs(60),
             min_rate: 240,
             max_connections: None,
+            error_detail: ErrorDetail::Public,
         }
     }
 }

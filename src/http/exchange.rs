@@ -138,7 +138,7 @@ pub fn refuse(
 ) -> Response<ExchangeBody> {
     record.error(error);
     let id = record.request_id().to_owned();
-    let response = error.to_response(record.accept(), &id);
+    let response = error.to_response(record.accept(), &id, context.http.error_detail);
     own_answer(context, response, record)
 }
 

@@ -296,6 +296,7 @@ impl Failed {
             ),
             Failed::Flight(FlightError::Head { error, .. }) => {
                 ProxyError::upstream(Kind::ProtocolError, format!("{endpoint}: {error}"))
+                    .publicly(error.to_string())
             }
             Failed::Flight(FlightError::Connection { error, came }) => {
                 let (kind, what) = match came.is_empty() {

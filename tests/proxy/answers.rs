@@ -3,7 +3,7 @@
 
 use crate::support;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Mutex;
 use std::sync::mpsc;
 
@@ -181,6 +181,76 @@ fn lenient_takes_what_devices_write_and_the_refusal_names_it() {
     let backend = RawBackend::answering(unclear);
     let lenient = single(backend.address(), "lenient = true");
     assert_eq!(lenient.send(GET).read_response().status(), 502);
+}
+
+/// Everything that the client is told: the head and the body.
+fn told(request: &str, proxy: &Proxy) -> (u16, String) {
+    let answer = proxy.send(request).read_response();
+    (
+        answer.status(),
+        format!("{:?} {}", answer.head, answer.text()),
+    )
+}
+
+#[test]
+fn errors_tell_the_public_no_name_and_no_address() {
+    const HANDSHAKE: &str = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    const JSON: &str = "Accept: application/json\r\n\r\n";
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closed = closed.local_addr().unwrap().to_string();
+    let mute = RawBackend::start(|_, mut wire| drop(wire.read_head()));
+    let garbage = RawBackend::answering("SSH-2.0-internal\r\n");
+    let halfway = RawBackend::start(|_, mut wire| {
+        wire.read_head();
+        wire.send("HTTP/1.1 200 OK\r\nX: y");
+    });
+    let switching = RawBackend::answering("HTTP/1.1 101 X\r\nUpgrade: internal\r\n\r\n");
+    let slow = RawBackend::start(|_, mut wire| {
+        wire.read_head();
+        wire.read_until_close();
+    });
+    for (endpoint, status) in [
+        (closed.clone(), 502),
+        ("unix:/run/internal.sock".to_owned(), 502),
+        ("internal.invalid:80".to_owned(), 502),
+        (mute.address().to_string(), 502),
+        (garbage.address().to_string(), 502),
+        (halfway.address().to_string(), 502),
+        (switching.address().to_string(), 502),
+        (slow.address().to_string(), 504),
+    ] {
+        let (_, port) = endpoint.rsplit_once(':').unwrap();
+        let port = if port.len() > 2 { port } else { "internal" };
+        for detail in ["public", "full"] {
+            let proxy = Proxy::start(&format!(
+                "[[listen]]\naddress = \"127.0.0.1:0\"\n[http]\nerror_detail = \"{detail}\"\n\
+                 [[route]]\nupstream = \"internal\"\n\
+                 timeouts = {{ response_head = \"1ms\" }}\n\
+                 websocket = {{ handshake_timeout = \"1ms\" }}\n\
+                 [upstream.internal]\nendpoints = \"{endpoint}\"\n"
+            ));
+            let mut named = 0;
+            for request in [
+                GET.to_owned(),
+                GET.replace("\r\n\r\n", &format!("\r\n{JSON}")),
+                format!("{HANDSHAKE}\r\n"),
+                format!("{HANDSHAKE}{JSON}"),
+            ] {
+                let (got, text) = told(&request, &proxy);
+                assert!(got == status || got == 504, "{endpoint}: {text}");
+                assert!(text.to_lowercase().contains("x-request-id"), "{text}");
+                named += usize::from(text.contains(port) || text.contains("internal"));
+            }
+            match detail {
+                "public" => assert_eq!(named, 0, "{endpoint}"),
+                _ => assert!(named > 0, "{endpoint}"),
+            }
+            let logged = proxy.wait_for_access("the refusal", |json| json["error"].is_string());
+            assert_eq!(logged["upstream"], "internal", "{logged}");
+        }
+    }
 }
 
 /// What the connection that is not to be used again would bring.

@@ -21,8 +21,8 @@ use super::table::table;
 use super::trace::{Collector, ServiceName};
 use super::units::{Bytes, Time};
 use crate::config::{
-    Balance, EndpointAddress, HostPattern, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme,
-    TapLevel,
+    Balance, EndpointAddress, ErrorDetail, HostPattern, LogFormat, MissingOrigin, OnChange,
+    ParentRule, Scheme, TapLevel,
 };
 
 /// Any size.
@@ -114,6 +114,10 @@ table! {
         via: Optional<Pseudonym> = "off",
         /// The header field that carries the request id; `"off"` for none.
         request_id: Optional<RequestIdField> = "x-request-id",
+        /// What an error of sluice's own tells the client, in its body and in `Proxy-Status`:
+        /// `public` leaves out the names and addresses of upstreams, `full` (for development)
+        /// tells what the log has.
+        error_detail: ErrorDetail = "public",
     }
 }
 

@@ -132,6 +132,7 @@ fn http_table(http: &HttpConfig) -> Value {
         write_timeout,
         min_rate,
         max_connections,
+        error_detail,
     } = http;
     json!({
         "max_head": max_head,
@@ -147,6 +148,7 @@ fn http_table(http: &HttpConfig) -> Value {
         "forwarded": forwarded,
         "via": via.as_deref().unwrap_or("off"),
         "request_id": request_id.as_ref().map_or("off", HeaderName::as_str),
+        "error_detail": error_detail.as_str(),
     })
 }
 
@@ -225,6 +227,8 @@ fn upstream(upstream: &UpstreamConfig) -> Value {
         retry_after,
         max_idle,
         idle_timeout,
+        max_header_lines,
+        lenient,
     } = upstream;
     json!({
         "endpoints": strings(endpoints),
@@ -233,6 +237,8 @@ fn upstream(upstream: &UpstreamConfig) -> Value {
         "retry_after": write_duration(*retry_after),
         "max_idle": max_idle,
         "idle_timeout": write_duration(*idle_timeout),
+        "max_header_lines": max_header_lines,
+        "lenient": lenient,
     })
 }
 

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, DrainConfig, EndpointAddress, ListenAddress};
+use crate::config::{Config, DrainConfig, EndpointAddress, ErrorDetail, ListenAddress};
 use crate::listen;
 
 pub use backend::Backend;
@@ -53,6 +53,7 @@ pub fn config(listen: SocketAddr, backend: SocketAddr) -> Config {
     };
     let mut config = Config::everything_to("demo", ListenAddress::Tcp(listen), endpoint);
     config.workers = NonZeroUsize::MIN;
+    config.http.error_detail = ErrorDetail::Full;
     for route in &mut config.routes {
         let websocket = &mut Arc::make_mut(route).websocket;
         Arc::make_mut(websocket).ping_interval = Some(Duration::from_secs(20));

@@ -18,7 +18,7 @@ pub struct HttpConfig {
     pub request_id: Option<HeaderName>,
     /// Largest request head in bytes, else 431. Default: 64 KiB.
     pub max_head: usize,
-    /// Most header lines in a request, else 431. Default: 100.
+    /// Most header lines in a request, else 431. Default: 256.
     pub max_header_lines: usize,
     /// Longest request target in bytes, else 414. Default: 8 KiB.
     pub max_target: usize,
@@ -36,6 +36,28 @@ pub struct HttpConfig {
     /// Most client connections at once, tunnels included; `None`: only the file descriptor
     /// limit. Default: none.
     pub max_connections: Option<usize>,
+    /// What an error of our own tells the client. Default: public.
+    pub error_detail: ErrorDetail,
+}
+
+/// What an error of sluice's own tells the client; the log always has everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ErrorDetail {
+    /// The kind of failure, without names and addresses of upstreams.
+    #[default]
+    Public,
+    /// What the log has: for development.
+    Full,
+}
+
+impl ErrorDetail {
+    /// The word in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ErrorDetail::Public => "public",
+            ErrorDetail::Full => "full",
+        }
+    }
 }
 
 impl Default for HttpConfig {
@@ -46,7 +68,7 @@ impl Default for HttpConfig {
             via: None,
             request_id: Some(HeaderName::from_static("x-request-id")),
             max_head: 64 * 1024,
-            max_header_lines: 100,
+            max_header_lines: 256,
             max_target: 8 * 1024,
             head_timeout: Duration::from_secs(10),
             keepalive_timeout: Duration::from_secs(75),
@@ -54,6 +76,7 @@ impl Default for HttpConfig {
             write_timeout: Duration::from_secs(60),
             min_rate: 240,
             max_connections: None,
+            error_detail: ErrorDetail::Public,
         }
     }
 }

@@ -19,7 +19,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-pub use self::clients::HttpConfig;
+pub use self::clients::{ErrorDetail, HttpConfig};
 pub use self::file::{admin_of, load, parse, parse_duration, write_duration};
 pub use self::operation::{
     AccessLog, AdminConfig, AdminListen, DrainConfig, LogConfig, LogFormat, ParentRule,

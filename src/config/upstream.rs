@@ -23,6 +23,10 @@ pub struct UpstreamConfig {
     pub max_idle: usize,
     /// How long an idle connection is kept. Default: 55 s.
     pub idle_timeout: Duration,
+    /// Most header lines in an answer, else 502. Default: 1024.
+    pub max_header_lines: usize,
+    /// Take answers whose lines end in LF alone or are folded. Default: false.
+    pub lenient: bool,
 }
 
 impl UpstreamConfig {
@@ -36,6 +40,8 @@ impl UpstreamConfig {
             retry_after: Duration::from_secs(10),
             max_idle: 64,
             idle_timeout: Duration::from_secs(55),
+            max_header_lines: 1024,
+            lenient: false,
         }
     }
 }

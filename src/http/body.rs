@@ -94,6 +94,9 @@ pub struct ExchangeBody {
     context: Arc<Context>,
     /// Bytes of the request that had been sent when last looked at.
     request_sent: u64,
+    /// The length that a 304 names and that no content follows: hyper keeps the field only
+    /// where the body confirms it.
+    named: Option<u64>,
 }
 
 impl ExchangeBody {
@@ -129,7 +132,14 @@ impl ExchangeBody {
             record,
             context,
             request_sent: 0,
+            named: None,
         }
+    }
+
+    /// The answer has no content, and its head names this length all the same.
+    pub fn naming(mut self, length: u64) -> Self {
+        self.named = Some(length);
+        self
     }
 
     fn complete(&mut self) {
@@ -222,6 +232,9 @@ impl Body for ExchangeBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        if self.named.is_some() {
+            return false;
+        }
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Upstream(body) => body.is_end_stream(),
@@ -230,6 +243,9 @@ impl Body for ExchangeBody {
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(length) = self.named {
+            return SizeHint::with_exact(length);
+        }
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Upstream(body) => body.size_hint(),

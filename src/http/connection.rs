@@ -371,7 +371,8 @@ async fn finish(io: Io, context: &Context, end: End) {
         (End::Done | End::Leaves, _) => return linger(io).await,
     };
     let id = record::fresh_id();
-    let mut response: Response<Bytes> = error.to_response(accept.as_ref(), &id);
+    let detail = context.http.error_detail;
+    let mut response: Response<Bytes> = error.to_response(accept.as_ref(), &id, detail);
     if let Some(name) = context.http.request_id.clone()
         && let Ok(value) = HeaderValue::try_from(&id)
     {

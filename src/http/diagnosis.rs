@@ -266,7 +266,13 @@ fn not_an_answer(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
         Some(error) => Diagnosis::new(
             "malformed-answer",
             format!("{error}; what could be read in two ways is refused"),
-            "correct what the backend writes into its answer's head",
+            match error {
+                HeadError::BareLineFeed | HeadError::Folded => {
+                    "correct what the backend writes into its answer's head, or set lenient = true \
+                     in the table of its upstream"
+                }
+                _ => "correct what the backend writes into its answer's head",
+            },
         ),
     }
 }

@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::framing::Refusal;
+use crate::config::ErrorDetail;
 
 /// Whose fault it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,25 @@ impl Kind {
             Kind::Internal => "proxy_internal_error",
         }
     }
+
+    /// What the public is told of it: nothing about what stands behind sluice.
+    fn sentence(self) -> &'static str {
+        match self {
+            Kind::RequestError => "the request is not valid",
+            Kind::RequestDenied => "the request is not allowed",
+            Kind::DestinationUnavailable => "the upstream is not available",
+            Kind::DnsError => "the upstream's name cannot be resolved",
+            Kind::ConnectionRefused => "the upstream refuses connections",
+            Kind::ConnectionTimeout => "the upstream did not accept a connection in time",
+            Kind::DestinationUnroutable => "there is no way to the upstream",
+            Kind::ConnectionTerminated => "the upstream ended the connection without an answer",
+            Kind::ProtocolError => "the upstream's answer is not valid",
+            Kind::ResponseIncomplete => "the upstream ended the connection mid-answer",
+            Kind::ResponseTimeout => "the upstream did not begin its answer in time",
+            Kind::UpgradeFailed => "the upstream's answer to the upgrade is not valid",
+            Kind::Internal => "the proxy cannot serve the request at the moment",
+        }
+    }
 }
 
 /// Why an exchange has an answer of sluice's own.
@@ -88,8 +108,10 @@ pub struct ProxyError {
     pub kind: Kind,
     /// Status of the answer.
     pub status: StatusCode,
-    /// One line in words, for the client and the log.
+    /// One line in words, for the log.
     pub detail: Cow<'static, str>,
+    /// What the public is told instead, where its kind says too little.
+    pub public: Option<Cow<'static, str>>,
     /// Close the client's connection behind the answer.
     pub close: bool,
     /// `Retry-After`, in whole seconds.
@@ -129,6 +151,7 @@ impl ProxyError {
             kind,
             status,
             detail: detail.into(),
+            public: None,
             close: true,
             retry_after: None,
             field: None,
@@ -147,6 +170,7 @@ impl ProxyError {
             kind,
             status,
             detail: detail.into(),
+            public: None,
             close: false,
             retry_after: None,
             field: None,
@@ -160,6 +184,7 @@ impl ProxyError {
             kind,
             status,
             detail: detail.into(),
+            public: None,
             close: false,
             retry_after: None,
             field: None,
@@ -178,6 +203,24 @@ impl ProxyError {
         self
     }
 
+    /// Tells the public this: no name or address of an upstream.
+    pub fn publicly(mut self, sentence: impl Into<Cow<'static, str>>) -> Self {
+        self.public = Some(sentence.into());
+        self
+    }
+
+    /// What the client is told. What is said of its own request is for it; of upstreams and
+    /// of sluice itself only the kind of failure is.
+    fn told(&self, detail: ErrorDetail) -> &str {
+        let is_internal = self.side == Side::Upstream || self.kind == Kind::Internal;
+        match &self.public {
+            _ if detail == ErrorDetail::Full => &self.detail,
+            Some(sentence) => sentence,
+            None if is_internal => self.kind.sentence(),
+            None => &self.detail,
+        }
+    }
+
     /// Closes the client's connection behind the answer.
     pub fn closing(mut self) -> Self {
         self.close = true;
@@ -185,13 +228,19 @@ impl ProxyError {
     }
 
     /// The answer: JSON where the request's `Accept` names it, else a line of text.
-    pub fn to_response(&self, accept: Option<&HeaderValue>, request_id: &str) -> Response<Bytes> {
+    pub fn to_response(
+        &self,
+        accept: Option<&HeaderValue>,
+        request_id: &str,
+        detail: ErrorDetail,
+    ) -> Response<Bytes> {
+        let told = self.told(detail);
         let json = accept.is_some_and(accepts_json);
         let body = if json {
             let problem = Problem {
                 status: self.status.as_u16(),
                 error: self.kind.as_str(),
-                detail: &self.detail,
+                detail: told,
                 request_id,
             };
             // Texts and numbers cannot fail to serialise.
@@ -202,8 +251,8 @@ impl ProxyError {
             let reason = self.status.canonical_reason().unwrap_or("Error");
             let code = self.status.as_u16();
             match request_id {
-                "" => format!("{code} {reason}: {}\n", self.detail),
-                id => format!("{code} {reason}: {}\nrequest id: {id}\n", self.detail),
+                "" => format!("{code} {reason}: {told}\n"),
+                id => format!("{code} {reason}: {told}\nrequest id: {id}\n"),
             }
         };
         let mut response = Response::new(Bytes::from(body));
@@ -217,7 +266,7 @@ impl ProxyError {
                 "text/plain; charset=utf-8"
             }),
         );
-        headers.insert(PROXY_STATUS, self.proxy_status());
+        headers.insert(PROXY_STATUS, self.proxy_status(told));
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -232,9 +281,9 @@ impl ProxyError {
     }
 
     /// The `Proxy-Status` member of RFC 9209: `sluice; error=…; details="…"`.
-    fn proxy_status(&self) -> HeaderValue {
+    fn proxy_status(&self, told: &str) -> HeaderValue {
         let mut value = format!("sluice; error={}; details=\"", self.kind.as_str());
-        for c in self.detail.chars() {
+        for c in told.chars() {
             match c {
                 '"' | '\\' => value.extend(['\\', c]),
                 ' '..='~' => value.push(c),
@@ -289,7 +338,7 @@ mod tests {
     #[test]
     fn the_answer_says_what_and_whose() {
         let error = ProxyError::upstream(Kind::ConnectionRefused, "say \"no\"\n");
-        let response = error.to_response(None, "abc");
+        let response = error.to_response(None, "abc", ErrorDetail::Full);
         assert_eq!(response.status(), 502);
         assert_eq!(
             response.headers()[PROXY_STATUS],
@@ -299,15 +348,36 @@ mod tests {
     }
 
     #[test]
+    fn the_public_is_told_nothing_of_what_stands_behind() {
+        let secret = "cannot connect to unix:/run/x.sock";
+        for side in [Side::Upstream, Side::Sluice] {
+            let mut error = ProxyError::upstream(Kind::Internal, secret);
+            error.side = side;
+            let response = error.to_response(None, "abc", ErrorDetail::Public);
+            assert!(!format!("{response:?}").contains("x.sock"), "{response:?}");
+        }
+        let error = ProxyError::upstream(Kind::ProtocolError, secret).publicly("said");
+        let response = error.to_response(None, "abc", ErrorDetail::Public);
+        assert_eq!(
+            response.headers()[PROXY_STATUS],
+            "sluice; error=http_protocol_error; details=\"said\""
+        );
+    }
+
+    #[test]
     fn json_only_where_it_is_named() {
         let error = ProxyError::client(StatusCode::BAD_REQUEST, "x");
-        let text = error.to_response(Some(&HeaderValue::from_static("*/*")), "");
+        let text = error.to_response(
+            Some(&HeaderValue::from_static("*/*")),
+            "",
+            ErrorDetail::Public,
+        );
         assert_eq!(
             text.headers()[header::CONTENT_TYPE],
             "text/plain; charset=utf-8"
         );
         let accept = HeaderValue::from_static("text/html, application/json;q=0.9");
-        let json = error.to_response(Some(&accept), "");
+        let json = error.to_response(Some(&accept), "", ErrorDetail::Public);
         assert_eq!(json.headers()[header::CONTENT_TYPE], "application/json");
         assert!(serde_json::from_slice::<serde_json::Value>(json.body()).is_ok());
     }

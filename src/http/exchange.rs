@@ -13,6 +13,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 
 use super::body::ExchangeBody;
 use super::connection::Context;
@@ -126,6 +127,9 @@ fn own_answer(
         parts.headers.insert(name, value);
     }
     close_behind_handshake(context, &mut parts.headers);
+    if parts.status.canonical_reason().is_none() {
+        parts.extensions.insert(ReasonPhrase::from_static(b""));
+    }
     Response::from_parts(parts, ExchangeBody::whole(body, record, context.clone()))
 }
 
@@ -137,7 +141,7 @@ pub fn refuse(
 ) -> Response<ExchangeBody> {
     record.error(error);
     let id = record.request_id().to_owned();
-    let response = error.to_response(record.accept(), &id);
+    let response = error.to_response(record.accept(), &id, context.http.error_detail);
     own_answer(context, response, record)
 }
 

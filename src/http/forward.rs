@@ -11,6 +11,7 @@ use http::header;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 
 use super::body::{ExchangeBody, RequestBody, RequestBodyError};
 use super::connection::Context;
@@ -178,6 +179,7 @@ async fn send(
     record: &mut Record,
 ) -> Result<Answered, ProxyError> {
     let may_repeat = body.is_none() && admitted.parts.method.is_idempotent();
+    let rules = admitted.upstream.head_rules();
     let mut lease = pick(&admitted.upstream, &[])?;
     let mut reused = pool::take(lease.endpoint());
     loop {
@@ -192,7 +194,7 @@ async fn send(
         };
         record.endpoint(lease.endpoint().name());
         let again = may_repeat && connection.reused;
-        let mut flight = InFlight::new(connection, head, body.take());
+        let mut flight = InFlight::new(connection, head, body.take(), rules);
         let limit = admitted.route.config.timeouts.response_head;
         let error = match head_of_answer(context, admitted, &mut flight, limit).await {
             Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
@@ -337,6 +339,7 @@ impl Failed {
             ),
             Failed::Flight(FlightError::Head { error, .. }) => {
                 ProxyError::upstream(Kind::ProtocolError, format!("{endpoint}: {error}"))
+                    .publicly(error.to_string())
             }
             Failed::Flight(FlightError::Connection { error, came }) => {
                 let (kind, what) = match came.is_empty() {
@@ -422,7 +425,7 @@ pub fn pass_interim(context: &Context, admitted: &Admitted, head: &ResponseHead)
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(head.status.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(&head.reason);
     out.extend_from_slice(b"\r\n");
     for (name, value) in &fields {
         write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
@@ -440,7 +443,7 @@ pub fn answer(
 ) -> Response<ExchangeBody> {
     let Answered { head, rest } = answered;
     record.status(head.status);
-    let body = match rest {
+    let mut body = match rest {
         Rest::Whole(bytes) => ExchangeBody::whole(bytes, record, context.clone()),
         Rest::Streams(body) => {
             let known = body.size_hint().exact().is_some();
@@ -450,8 +453,21 @@ pub fn answer(
             ExchangeBody::upstream(body, record, context.clone())
         }
     };
+    // A HEAD needs no help: hyper trusts its field.
+    if head.status == StatusCode::NOT_MODIFIED
+        && admitted.parts.method != Method::HEAD
+        && let Some(length) = head.length
+    {
+        body = body.naming(length);
+    }
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
+    // The parser let nothing pass that a phrase may not hold.
+    if let Some(reason) = head.unusual_reason()
+        && let Ok(reason) = ReasonPhrase::try_from(reason.clone())
+    {
+        response.extensions_mut().insert(reason);
+    }
     *response.headers_mut() = head.headers;
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);

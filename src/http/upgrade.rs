@@ -70,7 +70,7 @@ async fn attempt(
     let lease = forward::pick(&admitted.upstream, &[])?;
     let (connection, lease) = forward::open(&admitted.upstream, lease).await?;
     record.endpoint(lease.endpoint().name());
-    let mut flight = InFlight::new(connection, request, None);
+    let mut flight = InFlight::new(connection, request, None, admitted.upstream.head_rules());
     let limit = admitted.route.config.websocket.handshake_timeout;
     let (head, rest) = match forward::head_of_answer(context, admitted, &mut flight, limit).await {
         Ok(answer) => {

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, ReadBuf};
 
-use super::response::{HeadError, MAX_RESPONSE_HEAD, ResponseHead};
+use super::response::{HeadError, HeadRules, ResponseHead};
 use crate::io::{Io, with_scratch};
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
@@ -78,6 +78,8 @@ pub struct InFlight<B> {
     head: Vec<u8>,
     written: usize,
     body: Option<(B, BodyFraming)>,
+    /// What the head of the answer may be like.
+    rules: HeadRules,
     /// Chunk framing and data that are to be written before the body is asked for more.
     prefix: Vec<u8>,
     data: Bytes,
@@ -98,12 +100,18 @@ where
     B: Body<Data = Bytes> + Unpin,
 {
     /// Begins a request; `head` ends with the empty line.
-    pub fn new(connection: Connection, head: Vec<u8>, body: Option<(B, BodyFraming)>) -> Self {
+    pub fn new(
+        connection: Connection,
+        head: Vec<u8>,
+        body: Option<(B, BodyFraming)>,
+        rules: HeadRules,
+    ) -> Self {
         InFlight {
             connection,
             head,
             written: 0,
             body,
+            rules,
             prefix: Vec::new(),
             data: Bytes::new(),
             suffix: b"",
@@ -316,9 +324,7 @@ where
         };
         self.heard |= !came.is_empty();
         self.connection.large = came.len() > LARGE;
-        if let (Ok(1..), Ok(Some((head, end)))) =
-            (&read, ResponseHead::parse(&came, MAX_RESPONSE_HEAD))
-        {
+        if let (Ok(1..), Ok(Some((head, end)))) = (&read, ResponseHead::parse(&came, self.rules)) {
             came.advance(end);
             return Poll::Ready((read, Some(Ok((head, came.freeze())))));
         }
@@ -328,7 +334,7 @@ where
 
     /// Parses a head off the front of `bytes`; keeps them while it is incomplete.
     fn take_head(&mut self, bytes: &[u8]) -> Option<HeadResult<B::Error>> {
-        match ResponseHead::parse(bytes, MAX_RESPONSE_HEAD) {
+        match ResponseHead::parse(bytes, self.rules) {
             Ok(Some((head, end))) => Some(Ok((head, Bytes::copy_from_slice(&bytes[end..])))),
             Ok(None) => {
                 self.read = BytesMut::from(bytes);

@@ -27,6 +27,8 @@ use crate::config::{EndpointAddress, UpstreamConfig};
 
 pub use endpoint::{Address, Endpoint, Lease, Registry};
 
+use response::HeadRules;
+
 /// One `[upstream.NAME]` at work.
 #[derive(Debug)]
 pub struct Upstream {
@@ -84,6 +86,11 @@ impl Upstream {
     /// The configuration that this was built from.
     pub fn config(&self) -> &Arc<UpstreamConfig> {
         &self.config
+    }
+
+    /// What the head of an answer may be like.
+    pub fn head_rules(&self) -> HeadRules {
+        HeadRules::new(self.config.max_header_lines, self.config.lenient)
     }
 
     /// The endpoints of this moment. Not to be held across an await.
@@ -184,6 +191,8 @@ pub(crate) mod tests {
             retry_after: Duration::from_secs(60),
             max_idle: 64,
             idle_timeout: Duration::from_secs(55),
+            max_header_lines: 1024,
+            lenient: false,
         })
     }
 

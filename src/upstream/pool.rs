@@ -5,11 +5,14 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::hash::{BuildHasherDefault, Hasher};
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use tokio::task::unconstrained;
 
 use super::client::Connection;
@@ -71,7 +74,7 @@ pub fn take(endpoint: &Endpoint) -> Option<Connection> {
             connection, age, ..
         }) = idle.pop()
         {
-            if age == endpoint.age() && is_quiet(&connection) {
+            if age == endpoint.age() && is_quiet(&connection) && holds_nothing(&connection) {
                 metrics::reused(endpoint.slot());
                 return Some(connection);
             }
@@ -125,6 +128,14 @@ pub fn tick(now: Instant) {
 /// Drops every idle connection: a drain has begun.
 pub fn clear() {
     POOL.with_borrow_mut(|pool| pool.kept.clear());
+}
+
+/// The socket itself says that nothing waits on it: what came since the reactor last looked
+/// would be taken for the answer to the next request, which may be another client's.
+fn holds_nothing(connection: &Connection) -> bool {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    let peeked = rustix::net::recv(connection.io.as_fd(), &mut [0_u8; 1][..], flags);
+    matches!(peeked, Err(Errno::AGAIN))
 }
 
 /// Nothing was read from it and it was not closed, as far as the reactor knows: no system

@@ -1,32 +1,66 @@
 //! The head of an upstream's answer, parsed from bytes as they arrive (RFC 9112 sections
 //! 4 to 6). Stricter than the RFC asks of a recipient: what two parsers could
-//! read differently is refused. Whether a 101 is the right one is decided in
-//! `http::handshake`.
+//! read differently is refused. Lines are read in `lines`, what they say of the message's end
+//! in `notes`. Whether a 101 is the right one is decided in `http::handshake`.
 
-use std::mem::MaybeUninit;
+mod lines;
+mod notes;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
-/// The largest head, in bytes, that [`ResponseHead::parse`] should be given as its limit.
+use lines::{end_of_head, field_line, status_line, unfold};
+use notes::{Entry, Notes};
+
+/// The largest head in bytes.
 pub const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 
-/// The most field lines in a head.
-const MAX_FIELDS: usize = 128;
+/// What a head may be like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadRules {
+    /// Largest head in bytes, from the status line to the empty line, both included.
+    pub max_bytes: usize,
+    /// Most field lines.
+    pub max_lines: usize,
+    /// Lines may end in LF alone and be folded, and blanks may repeat in the status line.
+    pub lenient: bool,
+}
+
+impl HeadRules {
+    /// The rules of an upstream with this many lines at most.
+    pub fn new(max_lines: usize, lenient: bool) -> Self {
+        HeadRules {
+            max_bytes: MAX_RESPONSE_HEAD,
+            max_lines,
+            lenient,
+        }
+    }
+}
+
+impl Default for HeadRules {
+    fn default() -> Self {
+        HeadRules::new(1024, false)
+    }
+}
 
 /// A complete response head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResponseHead {
     /// 100 to 999.
     pub status: StatusCode,
+    /// The reason phrase as it came, perhaps empty: no control characters but tabs.
+    pub reason: Bytes,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// All fields, values trimmed, repeated ones in order. Only a `Connection: keep-alive`,
-    /// which ends here, is left out, except on a 101.
+    /// All fields, values trimmed, repeated ones in order. Left out are a `Connection:
+    /// keep-alive`, which ends here, except on a 101, and copies of one Content-Length.
     pub headers: HeaderMap,
+    /// The field lines as they came, for the spelling of their names.
+    pub lines: Bytes,
     /// How the content behind the head is delimited, as the answer to a GET.
     pub body: BodyKind,
+    /// The Content-Length, also where no content follows.
+    pub length: Option<u64>,
     persists: bool,
 }
 
@@ -50,10 +84,12 @@ pub enum HeadError {
     NotHttp,
     /// No end within the limit.
     TooLarge,
-    /// More than 128 field lines.
+    /// More field lines than the upstream may send.
     TooManyFields,
-    /// A line that does not end in CR LF.
+    /// A line that does not end in CR LF. [`HeadRules::lenient`] takes it.
     BareLineFeed,
+    /// A field's value goes on in the next line. [`HeadRules::lenient`] takes it.
+    Folded,
     /// Anything else that breaks the grammar.
     Malformed(&'static str),
     /// A length that is repeated, contradictory or not understood: the end is unknown.
@@ -65,8 +101,15 @@ impl std::fmt::Display for HeadError {
         match self {
             HeadError::NotHttp => f.write_str("the answer is not HTTP/1"),
             HeadError::TooLarge => f.write_str("the head of the answer is too large"),
-            HeadError::TooManyFields => f.write_str("the answer has too many header fields"),
-            HeadError::BareLineFeed => f.write_str("a header line does not end in CR LF"),
+            HeadError::TooManyFields => f.write_str(
+                "the answer has more header lines than the upstream's `max_header_lines`",
+            ),
+            HeadError::BareLineFeed => f.write_str(
+                "a header line does not end in CR LF; `lenient = true` of the upstream takes it",
+            ),
+            HeadError::Folded => {
+                f.write_str("a header line is folded; `lenient = true` of the upstream takes it")
+            }
             HeadError::Malformed(what) => write!(f, "the head of the answer is malformed: {what}"),
             HeadError::Framing(what) => write!(f, "the length of the answer is unclear: {what}"),
         }
@@ -79,22 +122,35 @@ impl ResponseHead {
     /// Parses the head at the start of `buf`, all that has arrived so far.
     ///
     /// `Ok(None)`: incomplete, call again with more. `Ok(Some((head, n)))`: the head took the
-    /// first `n` bytes, at most `max`; the rest belongs to the content, the tunnel, or (after an
+    /// first `n` bytes; the rest belongs to the content, the tunnel, or (after an
     /// [interim](ResponseHead::is_interim) head) the next head.
-    pub fn parse(buf: &[u8], max: usize) -> Result<Option<(ResponseHead, usize)>, HeadError> {
+    ///
+    /// # Errors
+    /// [`HeadError`], which more bytes do not change.
+    pub fn parse(buf: &[u8], rules: HeadRules) -> Result<Option<(ResponseHead, usize)>, HeadError> {
         const START: &[u8] = b"HTTP/1.";
         if buf.iter().zip(START).any(|(got, wanted)| got != wanted) {
             return Err(HeadError::NotHttp);
         }
-        let Some(end) = end_of_head(&buf[..buf.len().min(max)])? else {
+        let max = rules.max_bytes;
+        let Some(end) = end_of_head(&buf[..buf.len().min(max)], rules.lenient)? else {
             return match buf.len() >= max {
                 true => Err(HeadError::TooLarge),
                 false => Ok(None),
             };
         };
         // One copy that all the values share.
-        let head = Bytes::copy_from_slice(&buf[..end]);
-        Ok(Some((parse_complete(&head)?, end)))
+        let head = match rules.lenient {
+            true => Bytes::from(unfold(&buf[..end])?),
+            false => Bytes::copy_from_slice(&buf[..end]),
+        };
+        Ok(Some((parse_complete(&head, rules)?, end)))
+    }
+
+    /// The reason phrase, where it is not the usual one of the status.
+    pub fn unusual_reason(&self) -> Option<&Bytes> {
+        let usual = self.status.canonical_reason();
+        (usual.map(str::as_bytes) != Some(&self.reason)).then_some(&self.reason)
     }
 
     /// Whether the connection persists behind the answer (RFC 9112 section 9.3).
@@ -108,156 +164,51 @@ impl ResponseHead {
     }
 }
 
-/// Where the empty line ends. Finding it first keeps a head that drips in byte by byte from
-/// being parsed once for every byte.
-fn end_of_head(buf: &[u8]) -> Result<Option<usize>, HeadError> {
-    let mut line_start = 0;
-    for feed in memchr::memchr_iter(b'\n', buf) {
-        if feed == line_start || buf[feed - 1] != b'\r' {
-            return Err(HeadError::BareLineFeed);
-        }
-        if feed == line_start + 1 {
-            return Ok(Some(feed + 1));
-        }
-        line_start = feed + 1;
-    }
-    Ok(None)
-}
-
-fn parse_complete(head: &Bytes) -> Result<ResponseHead, HeadError> {
-    let mut fields = [const { MaybeUninit::<httparse::Header<'_>>::uninit() }; MAX_FIELDS];
-    let mut parsed = httparse::Response::new(&mut []);
-    let parsed_len = httparse::ParserConfig::default()
-        .parse_response_with_uninit_headers(&mut parsed, head, &mut fields)
-        .map_err(|error| match error {
-            httparse::Error::TooManyHeaders => HeadError::TooManyFields,
-            httparse::Error::HeaderName => HeadError::Malformed("field name"),
-            httparse::Error::HeaderValue => HeadError::Malformed("field value"),
-            httparse::Error::NewLine => HeadError::Malformed("line end"),
-            _ => HeadError::Malformed("status line"),
-        })?;
-    if parsed_len != httparse::Status::Complete(head.len()) {
-        return Err(HeadError::Malformed("end"));
-    }
-    let status = parsed
-        .code
-        .and_then(|code| StatusCode::from_u16(code).ok())
-        .ok_or(HeadError::Malformed("status line"))?;
-    let version = match parsed.version {
-        Some(0) => Version::HTTP_10,
-        _ => Version::HTTP_11,
-    };
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+/// Reads a head that ends with the empty line, all of whose lines end in CR LF.
+fn parse_complete(head: &Bytes, rules: HeadRules) -> Result<ResponseHead, HeadError> {
+    let line = status_line(head, rules.lenient)?;
+    let (status, version) = (line.status, line.version);
+    let mut headers = HeaderMap::with_capacity(16);
     let mut notes = Notes::default();
-    for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes())
-            .map_err(|_| HeadError::Malformed("field name"))?;
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value))
-            .map_err(|_| HeadError::Malformed("field value"))?;
-        // Only names of these lengths mean anything here.
-        let ends_here = matches!(field.name.len(), 10 | 14 | 17) && notes.take(&name, field.value);
-        if ends_here && status != StatusCode::SWITCHING_PROTOCOLS {
-            continue;
+    let mut count = 0;
+    let mut at = line.end;
+    while let Some(field) = field_line(&head[at..])? {
+        count += 1;
+        if count > rules.max_lines {
+            return Err(HeadError::TooManyFields);
         }
-        headers.append(name, value);
+        let name = HeaderName::from_bytes(&head[at..at + field.name])
+            .map_err(|_| HeadError::Malformed("field name"))?;
+        let text = at + field.value.start..at + field.value.end;
+        at += field.end;
+        // Only names of these lengths mean anything here.
+        let entry = match field.name {
+            10 | 14 | 17 => notes.take(&name, &head[text.clone()])?,
+            _ => Entry::AsItCame,
+        };
+        let value = match entry {
+            Entry::AsItCame => HeaderValue::from_maybe_shared(head.slice(text))
+                .map_err(|_| HeadError::Malformed("field value"))?,
+            Entry::EndsHere if status == StatusCode::SWITCHING_PROTOCOLS => {
+                HeaderValue::from_static("keep-alive")
+            }
+            Entry::EndsHere | Entry::Copy => continue,
+            Entry::Length(length) => HeaderValue::from(length),
+        };
+        headers
+            .try_append(name, value)
+            .map_err(|_| HeadError::TooManyFields)?;
     }
     let body = notes.body_kind(status, version)?;
-    let persists = body != BodyKind::UntilClose
-        && match version {
-            Version::HTTP_11 => !notes.close,
-            _ => notes.keep_alive,
-        };
     Ok(ResponseHead {
         status,
+        reason: head.slice(line.reason),
         version,
         headers,
+        lines: head.slice(line.end..at),
         body,
-        persists,
-    })
-}
-
-/// What the fields say about the message's end and the connection's, noted as they pass.
-#[derive(Debug, Default)]
-struct Notes<'a> {
-    /// The last Content-Length.
-    length: Option<&'a [u8]>,
-    length_repeated: bool,
-    /// The last Transfer-Encoding.
-    coding: Option<&'a [u8]>,
-    coding_repeated: bool,
-    /// `Connection` has the option `close`.
-    close: bool,
-    /// `Connection` has the option `keep-alive`.
-    keep_alive: bool,
-}
-
-impl<'a> Notes<'a> {
-    /// Notes a field. `true`: it says `Connection: keep-alive` and nothing else, which means
-    /// nothing to anybody behind us.
-    fn take(&mut self, name: &HeaderName, value: &'a [u8]) -> bool {
-        if *name == CONTENT_LENGTH {
-            self.length_repeated |= self.length.replace(value).is_some();
-        } else if *name == TRANSFER_ENCODING {
-            self.coding_repeated |= self.coding.replace(value).is_some();
-        } else if *name == CONNECTION {
-            if value.eq_ignore_ascii_case(b"keep-alive") {
-                self.keep_alive = true;
-                return true;
-            }
-            for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-                self.close |= option.eq_ignore_ascii_case(b"close");
-                self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            }
-        }
-        false
-    }
-
-    /// RFC 9112 section 6.3 for the answer to a GET. A repeated Content-Length is refused
-    /// even when the copies agree, and so is every transfer coding but a single `chunked`.
-    fn body_kind(&self, status: StatusCode, version: Version) -> Result<BodyKind, HeadError> {
-        let length = match self.length {
-            Some(digits) => Some(decimal(digits).ok_or(HeadError::Framing("Content-Length"))?),
-            None => None,
-        };
-        if self.length_repeated {
-            return Err(HeadError::Framing("repeated Content-Length"));
-        }
-        let chunked = match self.coding {
-            Some(_) if length.is_some() => {
-                return Err(HeadError::Framing(
-                    "Content-Length beside Transfer-Encoding",
-                ));
-            }
-            Some(_) if version == Version::HTTP_10 => {
-                return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
-            }
-            Some(coding) if !coding.eq_ignore_ascii_case(b"chunked") => {
-                return Err(HeadError::Framing("Transfer-Encoding other than chunked"));
-            }
-            Some(_) => true,
-            None => false,
-        };
-        if self.coding_repeated {
-            return Err(HeadError::Framing("repeated Transfer-Encoding"));
-        }
-        Ok(match (status, length) {
-            (StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED, _) => BodyKind::None,
-            _ if status.is_informational() => BodyKind::None,
-            _ if chunked => BodyKind::Chunked,
-            (_, Some(length)) => BodyKind::Length(length),
-            (_, None) => BodyKind::UntilClose,
-        })
-    }
-}
-
-/// Digits only: `str::parse` would take a sign.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0_u64, |sum, digit| match digit {
-        b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')),
-        _ => None,
+        length: notes.length(),
+        persists: notes.persists(status, version, body),
     })
 }
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod endpoints;
+mod answers;
 mod forwarded;
 mod hostile;
 mod http_basic;

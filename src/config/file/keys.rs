@@ -21,8 +21,8 @@ use super::table::table;
 use super::trace::{Collector, ServiceName};
 use super::units::{Bytes, Time};
 use crate::config::{
-    Balance, EndpointAddress, HostPattern, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme,
-    TapLevel,
+    Balance, EndpointAddress, ErrorDetail, HostPattern, LogFormat, MissingOrigin, OnChange,
+    ParentRule, Scheme, TapLevel,
 };
 
 /// Any size.
@@ -87,7 +87,7 @@ table! {
         /// Largest request head, in bytes; beyond it the answer is 431. From 8 KiB to 16 MiB.
         max_head: Bytes<8192, 16_777_216> = "64KiB",
         /// Most header lines in a request; beyond it the answer is 431.
-        max_header_lines: Count<1, 10_000> = 100,
+        max_header_lines: Count<1, 10_000> = 256,
         /// Longest request target, in bytes; beyond it the answer is 414.
         max_target: Bytes<64, 16_777_216> = "8KiB",
         /// Longest time from the first byte of a request head (or the accept) to its last;
@@ -114,6 +114,10 @@ table! {
         via: Optional<Pseudonym> = "off",
         /// The header field that carries the request id; `"off"` for none.
         request_id: Optional<RequestIdField> = "x-request-id",
+        /// What an error of sluice's own tells the client, in its body and in `Proxy-Status`:
+        /// `public` leaves out the names and addresses of upstreams, `full` (for development)
+        /// tells what the log has.
+        error_detail: ErrorDetail = "public",
     }
 }
 
@@ -367,6 +371,12 @@ table! {
         max_idle: Count<0, 1_000_000> = 64,
         /// How long an idle connection is kept.
         idle_timeout: SomeTime = "55s",
+        /// Most header lines in an answer; beyond it the client gets 502.
+        max_header_lines: Count<1, 10_000> = 1024,
+        /// Take what some embedded devices write into the head of an answer: lines that end in
+        /// LF alone, folded lines, repeated blanks in the status line. What decides where an
+        /// answer ends is read as strictly as ever.
+        lenient: bool = false,
     }
 }
 

@@ -5,7 +5,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
 use super::read::{FromText, Node, Plain, Read, Sink, Wrong, nearest, quoted};
-use crate::config::{Balance, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme, TapLevel};
+use crate::config::{
+    Balance, ErrorDetail, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme, TapLevel,
+};
 
 /// A whole number between `MIN` and `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,4 +226,8 @@ words!(TapLevel, "`\"off\"`, `\"headers\"` or `\"payload\"`",
 words!(MissingOrigin, "`\"allow\"` or `\"deny\"`",
     "allow" => MissingOrigin::Allow,
     "deny" => MissingOrigin::Deny,
+);
+words!(ErrorDetail, "`\"public\"` or `\"full\"`",
+    "public" => ErrorDetail::Public,
+    "full" => ErrorDetail::Full,
 );

@@ -188,6 +188,7 @@ pub(super) fn http(file: &FileTable, sink: &mut Sink) -> HttpConfig {
         forwarded,
         via,
         request_id,
+        error_detail,
     } = table;
     max_head.store(&mut http.max_head);
     max_header_lines.store(&mut http.max_header_lines);
@@ -206,6 +207,7 @@ pub(super) fn http(file: &FileTable, sink: &mut Sink) -> HttpConfig {
     forwarded.store(&mut http.forwarded);
     via.store(&mut http.via);
     request_id.store(&mut http.request_id);
+    error_detail.store(&mut http.error_detail);
 
     let both_read = !max_head.is_invalid() && !max_target.is_invalid();
     if both_read && http.max_target > http.max_head {

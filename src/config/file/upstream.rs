@@ -31,6 +31,8 @@ fn upstream(name: &str, table: &UpstreamTable, sink: &mut Sink) -> UpstreamConfi
         retry_after,
         max_idle,
         idle_timeout,
+        max_header_lines,
+        lenient,
     } = table;
     let endpoints = list
         .value()
@@ -41,6 +43,8 @@ fn upstream(name: &str, table: &UpstreamTable, sink: &mut Sink) -> UpstreamConfi
     retry_after.store(&mut upstream.retry_after);
     max_idle.store(&mut upstream.max_idle);
     idle_timeout.store(&mut upstream.idle_timeout);
+    max_header_lines.store(&mut upstream.max_header_lines);
+    lenient.store(&mut upstream.lenient);
     upstream
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::*;
-use crate::http::handshake::{MAX_RESPONSE_HEAD, ResponseHead};
+use crate::http::handshake::{HeadRules, ResponseHead};
 
 const GORILLA_400: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Sec-Websocket-Version: 13\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 12\r\n\r\n\
@@ -62,7 +62,7 @@ fn sent<'a>(host: &'a HeaderValue, origin: Option<&'a HeaderValue>) -> Sent<'a> 
 
 /// Diagnoses a recorded answer the way the exchange does.
 fn answered(sent: &Sent<'_>, answer: &str) -> Diagnosis {
-    let (head, end) = ResponseHead::parse(answer.as_bytes(), MAX_RESPONSE_HEAD)
+    let (head, end) = ResponseHead::parse(answer.as_bytes(), HeadRules::default())
         .unwrap()
         .expect("complete");
     let body = &answer.as_bytes()[end..];
@@ -218,7 +218,7 @@ fn location_is_named_without_its_query() {
 #[test]
 fn bytes_of_other_protocols() {
     let garbage = |bytes| {
-        let error = ResponseHead::parse(bytes, MAX_RESPONSE_HEAD).unwrap_err();
+        let error = ResponseHead::parse(bytes, HeadRules::default()).unwrap_err();
         diagnose(&sent(&HOST, None), &Answer::Garbage { error, bytes })
     };
     assert_eq!(
@@ -235,9 +235,12 @@ fn bytes_of_other_protocols() {
     assert_eq!(ssh.cause, "not-http");
     assert!(ssh.likely.contains("\"SSH-2.0-OpenSSH_9.2\""), "{ssh:?}");
     assert_eq!(
-        garbage(b"HTTP/1.1 101 X\r\nA : b\r\n\r\n").cause,
+        garbage(b"HTTP/1.1 101 X\r\nA b: c\r\n\r\n").cause,
         "malformed-answer"
     );
+    let bare = garbage(b"HTTP/1.1 101 X\nA: b\n\n");
+    assert_eq!(bare.cause, "malformed-answer");
+    assert!(bare.mend.contains("lenient = true"), "{bare:?}");
 }
 
 #[test]
@@ -261,7 +264,7 @@ fn no_answer_at_all() {
 fn broken_101_names_the_value_and_the_way_out() {
     let wrong = "HTTP/1.1 101 X\r\nUpgrade: h2c\r\nSec-WebSocket-Accept: abc\r\n\
                  Sec-WebSocket-Protocol: mqtt\r\nSec-WebSocket-Extensions: mux\r\n\r\n";
-    let (head, _) = ResponseHead::parse(wrong.as_bytes(), MAX_RESPONSE_HEAD)
+    let (head, _) = ResponseHead::parse(wrong.as_bytes(), HeadRules::default())
         .unwrap()
         .unwrap();
     let judged = |problem| {

@@ -7,7 +7,7 @@ mod client;
 mod encode;
 mod verify;
 
-pub use crate::upstream::response::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
+pub use crate::upstream::response::{BodyKind, HeadError, HeadRules, ResponseHead};
 pub use client::{ClientHandshake, HandshakeProblem, UpgradeRequest, classify};
 pub use encode::{encode_101, encode_request, encode_request_with, push_line};
 pub use verify::{Accepted, UpstreamProblem, validate_101};

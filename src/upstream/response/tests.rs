@@ -3,14 +3,14 @@
 use http::{StatusCode, Version};
 use proptest::prelude::*;
 
-use super::{BodyKind, HeadError, MAX_RESPONSE_HEAD, ResponseHead};
+use super::{BodyKind, HeadError, HeadRules, ResponseHead};
 
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
     Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
     Set-Cookie: a=1\r\nset-cookie:  b=2 \r\n\r\n\x81\x05Hello\r\n\r\n";
 
 fn parse(bytes: &[u8]) -> Result<Option<(ResponseHead, usize)>, HeadError> {
-    ResponseHead::parse(bytes, MAX_RESPONSE_HEAD)
+    ResponseHead::parse(bytes, HeadRules::default())
 }
 
 fn body(fields: &str) -> Result<BodyKind, HeadError> {
@@ -124,9 +124,11 @@ fn a_connection_persists_as_its_options_say() {
 #[test]
 fn unclear_lengths_are_refused() {
     for fields in [
-        "Content-Length: 5\r\nContent-Length: 5\r\n",
         "Content-Length: 5\r\nContent-Length: 6\r\n",
-        "Content-Length: 5, 5\r\n",
+        "Content-Length: 5, 6\r\n",
+        "Content-Length: 5, 5\r\nContent-Length: 6\r\n",
+        "Content-Length: 5,,5\r\n",
+        "Content-Length: 5,\r\n",
         "Content-Length: +5\r\n",
         "Content-Length: -5\r\n",
         "Content-Length: 0x5\r\n",
@@ -167,13 +169,14 @@ fn broken_grammar_is_refused() {
             b"HTTP/1.1 200 OK\r\nA: b\rC: d\r\n\r\n",
             HeadError::Malformed("field value"),
         ),
+        (b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", HeadError::Folded),
         (
-            b"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nA b: c\r\n\r\n",
             HeadError::Malformed("field name"),
         ),
         (
-            b"HTTP/1.1 200 OK\r\nA : b\r\n\r\n",
-            HeadError::Malformed("field name"),
+            b"HTTP/1.1 200 OK\x01\r\n\r\n",
+            HeadError::Malformed("status line"),
         ),
         (
             b"HTTP/1.1 200 OK\r\n: b\r\n\r\n",
@@ -210,12 +213,105 @@ fn broken_grammar_is_refused() {
 }
 
 #[test]
+fn copies_of_one_length_are_that_length() {
+    for fields in [
+        "Content-Length: 5\r\nContent-Length: 5\r\n",
+        "Content-Length: 5, 5\r\n",
+        "content-length: 5\t,5 , 5\r\nA: b\r\nCONTENT-LENGTH:5\r\n",
+    ] {
+        let bytes = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+        let (head, _) = parse(bytes.as_bytes()).unwrap().expect("complete");
+        assert_eq!(head.body, BodyKind::Length(5), "{fields}");
+        let lines: Vec<_> = head.headers.get_all("content-length").iter().collect();
+        assert_eq!(lines, ["5"], "{fields}");
+    }
+}
+
+#[test]
+fn a_blank_in_front_of_a_colon_is_removed() {
+    let bytes = b"HTTP/1.1 200 OK\r\nContent-Length : 5\r\nA \t : b c \r\n\r\n";
+    let (head, _) = parse(bytes).unwrap().expect("complete");
+    assert_eq!(head.body, BodyKind::Length(5));
+    assert_eq!(head.headers["a"], "b c");
+}
+
+#[test]
+fn the_reason_is_kept_as_it_came() {
+    for (line, reason, unusual) in [
+        ("HTTP/1.1 200 OK", &b"OK"[..], false),
+        (
+            "HTTP/1.1 529 Site is overloaded",
+            b"Site is overloaded",
+            true,
+        ),
+        ("HTTP/1.0 400 Name is required", b"Name is required", true),
+        ("HTTP/1.1 200 ", b"", true),
+        ("HTTP/1.1 200", b"", true),
+        ("HTTP/1.1 200  a\tb ", b" a\tb ", true),
+    ] {
+        let bytes = format!("{line}\r\n\r\n");
+        let (head, _) = parse(bytes.as_bytes()).unwrap().expect("complete");
+        assert_eq!(head.reason, reason, "{line}");
+        assert_eq!(head.unusual_reason().is_some(), unusual, "{line}");
+    }
+    let (head, _) = parse(b"HTTP/1.1 404 Pas trouv\xe9\r\n\r\n")
+        .unwrap()
+        .unwrap();
+    assert_eq!(head.reason, &b"Pas trouv\xe9"[..]);
+}
+
+#[test]
+fn a_connection_with_content_that_may_not_be_there_does_not_persist() {
+    for (line, fields, persists) in [
+        ("204 No Content", "Content-Length: 3\r\n", false),
+        ("204 No Content", "Transfer-Encoding: chunked\r\n", false),
+        ("204 No Content", "Content-Length: 0\r\n", true),
+        ("304 Not Modified", "Content-Length: 3\r\n", true),
+        ("304 Not Modified", "Transfer-Encoding: chunked\r\n", false),
+        ("200 OK", "Content-Length: 3\r\n", true),
+    ] {
+        let bytes = format!("HTTP/1.1 {line}\r\n{fields}\r\n");
+        let (head, _) = parse(bytes.as_bytes()).unwrap().expect("complete");
+        assert_eq!(head.persists(), persists, "{line} {fields}");
+    }
+}
+
+#[test]
+fn lenient_takes_line_ends_folds_and_blanks_and_nothing_about_the_length() {
+    let lenient = HeadRules::new(64, true);
+    let of = |bytes: &'static str| ResponseHead::parse(bytes.as_bytes(), lenient);
+    let (head, end) = of("HTTP/1.1  200   OK\nA: b\n c\r\n\t d\nContent-Length: 2\n\nok")
+        .unwrap()
+        .unwrap();
+    assert_eq!(head.headers["a"], "b c d");
+    assert_eq!(
+        (head.body, &*head.reason),
+        (BodyKind::Length(2), &b"OK"[..])
+    );
+    assert_eq!(end, 51);
+    for bytes in [
+        "HTTP/1.1 200 OK\nContent-Length: 1\n 2\n\n",
+        "HTTP/1.1 200 OK\nContent-Length:\n 2\n\n",
+        "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n , x\n\n",
+        "HTTP/1.1 200 OK\nContent-Length: 2\nContent-Length: 3\n\n",
+        "HTTP/1.1 200 OK\n\u{9}A: b\n\n",
+        "HTTP/1.1 200 OK\nA: b\rContent-Length: 3\n\n",
+    ] {
+        assert!(of(bytes).is_err(), "{bytes:?}");
+    }
+}
+
+#[test]
 fn heads_are_bounded() {
     let head = |filler: usize| format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(filler));
+    let rules = |max_bytes| HeadRules {
+        max_bytes,
+        ..HeadRules::default()
+    };
     let overhead = head(0).len();
     let fits = head(1000 - overhead);
     assert_eq!(
-        ResponseHead::parse(fits.as_bytes(), 1000)
+        ResponseHead::parse(fits.as_bytes(), rules(1000))
             .unwrap()
             .unwrap()
             .1,
@@ -223,21 +319,24 @@ fn heads_are_bounded() {
     );
     let larger = head(1001 - overhead);
     assert_eq!(
-        ResponseHead::parse(larger.as_bytes(), 1000),
+        ResponseHead::parse(larger.as_bytes(), rules(1000)),
         Err(HeadError::TooLarge)
     );
     assert_eq!(
-        ResponseHead::parse(&larger.as_bytes()[..1000], 1000),
+        ResponseHead::parse(&larger.as_bytes()[..1000], rules(1000)),
         Err(HeadError::TooLarge)
     );
     assert_eq!(
-        ResponseHead::parse(&larger.as_bytes()[..999], 1000),
+        ResponseHead::parse(&larger.as_bytes()[..999], rules(1000)),
         Ok(None)
     );
 
     let fields = |n| format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(n));
-    assert!(parse(fields(128).as_bytes()).is_ok());
-    assert_eq!(parse(fields(129).as_bytes()), Err(HeadError::TooManyFields));
+    assert!(parse(fields(1024).as_bytes()).is_ok());
+    let one_more = fields(1025);
+    assert_eq!(parse(one_more.as_bytes()), Err(HeadError::TooManyFields));
+    let many = HeadRules::new(10_000, false);
+    assert!(ResponseHead::parse(one_more.as_bytes(), many).is_ok());
 }
 
 /// Bytes that look enough like a head to get past the first check.
@@ -257,8 +356,10 @@ proptest! {
     #[test]
     fn more_bytes_never_change_a_verdict(
         bytes in prop_oneof![nearly_a_head(), prop::collection::vec(any::<u8>(), 0..64)],
-        max in 1_usize..200,
+        max_bytes in 1_usize..200,
+        lenient in any::<bool>(),
     ) {
+        let max = HeadRules { max_bytes, ..HeadRules::new(4, lenient) };
         let whole = ResponseHead::parse(&bytes, max);
         for cut in 0..bytes.len() {
             match ResponseHead::parse(&bytes[..cut], max) {
@@ -267,7 +368,8 @@ proptest! {
             }
         }
         if let Ok(Some((_, end))) = whole {
-            prop_assert!(end <= max && bytes[..end].ends_with(b"\r\n\r\n"));
+            prop_assert!(end <= max_bytes && bytes[..end].ends_with(b"\n"));
+            prop_assert!(lenient || bytes[..end].ends_with(b"\r\n\r\n"));
         }
     }
 }

@@ -5,8 +5,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use sluice::http::diagnosis::{Answer, Sent, diagnose};
 use sluice::http::handshake::{
-    Accepted, ClientHandshake, ResponseHead, UpgradeRequest, classify, encode_101, encode_request,
-    validate_101,
+    Accepted, ClientHandshake, HeadRules, ResponseHead, UpgradeRequest, classify, encode_101,
+    encode_request, validate_101,
 };
 
 /// Small, so that the limit is met too.
@@ -19,9 +19,19 @@ pub fn run(data: &[u8]) {
 }
 
 fn upstream(data: &[u8]) {
-    let whole = ResponseHead::parse(data, MAX_HEAD);
+    for lenient in [true, false] {
+        answer(data, lenient);
+    }
+}
+
+fn answer(data: &[u8], lenient: bool) {
+    let rules = HeadRules {
+        max_bytes: MAX_HEAD,
+        ..HeadRules::new(64, lenient)
+    };
+    let whole = ResponseHead::parse(data, rules);
     for cut in 0..data.len().min(MAX_HEAD + 1) {
-        match ResponseHead::parse(&data[..cut], MAX_HEAD) {
+        match ResponseHead::parse(&data[..cut], rules) {
             Ok(None) => {}
             verdict => assert_eq!(verdict, whole, "more bytes changed the verdict"),
         }
@@ -87,7 +97,7 @@ fn relay(head: &ResponseHead, sent: &Sent<'_>) {
     let strict = validate_101(head, &handshake).is_ok();
     let mut out = Vec::new();
     encode_101(&mut out, &head.headers, &accepted);
-    let (ours, end) = ResponseHead::parse(&out, usize::MAX)
+    let (ours, end) = ResponseHead::parse(&out, HeadRules::default())
         .expect("valid")
         .expect("complete");
     assert_eq!(end, out.len());

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, StatusCode};
 
-use super::super::{Accepted, ClientHandshake, MAX_RESPONSE_HEAD, ResponseHead};
+use super::super::{Accepted, ClientHandshake, HeadRules, ResponseHead};
 use super::{Deflate, UpstreamProblem, extension_names, validate_101};
 
 const ACCEPT: &str = "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n";
@@ -20,7 +20,7 @@ fn offered(subprotocols: &[&'static str], extensions: &[&'static str]) -> Client
 
 fn head(status_line: &str, fields: &[&str]) -> ResponseHead {
     let bytes = format!("{status_line}\r\n{}\r\n", fields.concat());
-    ResponseHead::parse(bytes.as_bytes(), MAX_RESPONSE_HEAD)
+    ResponseHead::parse(bytes.as_bytes(), HeadRules::default())
         .unwrap()
         .unwrap()
         .0

@@ -4,11 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod conditions;
 mod forwarded;
 mod hostile;
 mod http_basic;
 mod http_refuse;
 mod http_upstream;
+mod origins;
 mod timeouts;
 mod tunnel;
 mod websocket;

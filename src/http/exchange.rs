@@ -62,7 +62,7 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let context = self.context.clone();
-        context.begin_exchange();
+        context.begin_exchange(request.version());
         let (parts, body) = request.into_parts();
         let mut record = Box::new(Record::begin(&context, &parts));
         // What needs no waiting is decided here, so that what waits is small.

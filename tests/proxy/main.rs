@@ -6,6 +6,7 @@ mod support;
 
 mod conditions;
 mod forwarded;
+mod half_close;
 mod hostile;
 mod http_basic;
 mod http_refuse;

@@ -4,10 +4,11 @@
 //! Knows sockets only; HTTP and WebSocket rules live above it.
 
 use std::cell::RefCell;
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 
 use rustix::net::sockopt::socket_type;
 use rustix::net::{AddressFamily, SocketType, getsockname};
@@ -147,6 +148,15 @@ impl Io {
     /// When there are no more descriptors.
     pub fn second(&self) -> io::Result<OwnedFd> {
         self.as_fd().try_clone_to_owned()
+    }
+
+    /// Whether the reactor knows that the peer takes nothing any more: it has reset the
+    /// connection, or closed a unix socket. No system call.
+    pub fn is_gone(&self) -> bool {
+        let interest = Interest::WRITABLE | Interest::ERROR;
+        let mut cx = Context::from_waker(Waker::noop());
+        let ready = each!(self, s => pin!(s.ready(interest)).poll(&mut cx));
+        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_write_closed() || ready.is_error())
     }
 
     /// Ends the writing direction (`shutdown(SHUT_WR)`); the other goes on.

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use crate::config::{Action, Config, DrainConfig, HttpConfig, RouteConfig};
-use crate::http::forwarded::ForwardingPolicy;
+use crate::http::forwarded::{self, ForwardingPolicy};
 use crate::metrics;
 use crate::route::hop::Mark;
 use crate::route::matcher::RouteTable;
@@ -35,6 +35,9 @@ pub struct Snapshot {
     pub http: Arc<HttpConfig>,
     /// What upstreams are told about clients.
     pub forwarding: Arc<ForwardingPolicy>,
+    /// A route asks for a field that sluice writes itself, so requests must have ours before
+    /// they are routed.
+    pub judges_our_fields: bool,
 }
 
 /// A route in force.
@@ -108,6 +111,11 @@ impl Snapshot {
             })
         };
         let routes = config.routes.iter().map(route).collect();
+        let forwarding = ForwardingPolicy::new(&config.http);
+        let judges_our_fields = config.routes.iter().any(|route| {
+            let mut fields = route.matches.headers.iter();
+            fields.any(|field| forwarded::gives_way(&forwarding, &field.name))
+        });
         Snapshot {
             generation,
             since: SystemTime::now(),
@@ -115,7 +123,8 @@ impl Snapshot {
             routes,
             drain: Arc::new(config.drain.clone()),
             http: Arc::new(config.http.clone()),
-            forwarding: Arc::new(ForwardingPolicy::new(&config.http)),
+            forwarding: Arc::new(forwarding),
+            judges_our_fields,
             upstreams,
             config,
         }

@@ -31,7 +31,9 @@ pub use self::route::{
     RouteConfig, RouteMatch, RouteTimeouts,
 };
 pub use self::upstream::{Balance, EndpointAddress, ResolverConfig, UpstreamConfig};
-pub use self::websocket::{MissingOrigin, OnChange, OriginPattern, OriginRule, WebSocketConfig};
+pub use self::websocket::{
+    MissingOrigin, OnChange, OriginHost, OriginPattern, OriginPort, OriginRule, WebSocketConfig,
+};
 
 /// Everything a sluice needs to know to run.
 #[derive(Debug, Clone, PartialEq)]

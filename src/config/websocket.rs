@@ -90,17 +90,35 @@ pub enum OriginPattern {
     SameOrigin,
     /// The literal `null` origin.
     Null,
-    /// One exact origin, serialised as in RFC 6454 section 6.2 (default port left out).
-    Exact(String),
-    /// `scheme://*.suffix[:port]`: one or more labels in front of the suffix.
-    Suffix {
+    /// Origins of one scheme.
+    Site {
         /// The scheme, lower-case.
         scheme: String,
-        /// The part behind `*.`, lower-case.
-        suffix: String,
-        /// The port; the scheme's default where none is written.
-        port: u16,
+        /// Their hosts.
+        host: OriginHost,
+        /// Their ports.
+        port: OriginPort,
     },
+}
+
+/// The hosts that an entry of an origin list admits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OriginHost {
+    /// `scheme://*`: every host, and none (`file://`).
+    Any,
+    /// One host, lower-case; empty in `file://`.
+    Is(String),
+    /// `scheme://*.suffix`: one or more labels in front of the suffix, which is lower-case.
+    Below(String),
+}
+
+/// The ports that an entry of an origin list admits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OriginPort {
+    /// `:*`: every port, written or not.
+    Any,
+    /// This one; where none is written the scheme's default, which not every scheme has.
+    Is(Option<u16>),
 }
 
 /// What happens to a handshake that carries no `Origin`.

@@ -28,6 +28,8 @@ pub struct ClientIo {
     refused: bool,
     /// It was the body of the request under way that was refused.
     in_body: bool,
+    /// The client has ended its direction.
+    ended: bool,
 }
 
 impl ClientIo {
@@ -39,6 +41,7 @@ impl ClientIo {
             context,
             refused: false,
             in_body: false,
+            ended: false,
         }
     }
 
@@ -59,8 +62,9 @@ impl ClientIo {
             ready!(self.io.poll_read(cx, &mut buf))?;
             let bytes = buf.filled();
             if bytes.is_empty() {
+                self.ended = true;
                 self.context.saw_eof();
-                return Poll::Ready(io::Result::Ok(true));
+                return Poll::Ready(io::Result::Ok(false));
             }
             let passed = match self.scanner.feed(bytes) {
                 Ok(()) => bytes,
@@ -80,8 +84,31 @@ impl ClientIo {
         }))?;
         match passed {
             true => Poll::Ready(Ok(())),
+            false if self.ended => self.poll_ended(),
             false => self.poll_refused(),
         }
+    }
+
+    /// Hands the end of the client's direction on where it cuts a body short, or a handshake,
+    /// whose tunnel could carry nothing. Otherwise all that was asked for is answered first
+    /// (RFC 9112 section 9.6); meanwhile only a reset, or a write, tells that the client is
+    /// gone.
+    fn poll_ended(&self) -> Poll<io::Result<()>> {
+        let context = &*self.context;
+        if matches!(self.scanner.phase(), Phase::Body | Phase::Upgrade) {
+            return Poll::Ready(Ok(()));
+        }
+        if !context.watch.in_exchange() && !context.awaits_flush() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.io.is_gone() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        context.watch.half_closed();
+        if context.watch.take_probe() {
+            context.probe();
+        }
+        Poll::Pending
     }
 
     /// Ends hyper's reading. An earlier, pipelined request still gets all of its answer:
@@ -152,6 +179,9 @@ impl hyper::rt::Read for ClientIo {
     ) -> Poll<io::Result<()>> {
         if self.refused {
             return self.poll_refused();
+        }
+        if self.ended {
+            return self.poll_ended();
         }
         let result = self.read(cx, &mut cursor);
         if result.is_pending() && !self.refused {

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
 use hyper::server::conn::http1;
 use tokio::io::AsyncReadExt;
 
@@ -59,6 +59,8 @@ pub struct Context {
     flush_awaited: AtomicBool,
     /// Exchanges begun so far.
     exchanges: AtomicU64,
+    /// The latest exchange's client speaks HTTP/1.1.
+    knows_interim: AtomicBool,
     /// An answer was handed to hyper, and its end was not.
     mid_answer: AtomicBool,
     /// That answer ends with the connection, so that only a reset tells a break from its end.
@@ -102,6 +104,7 @@ impl Context {
             has_interim: AtomicBool::new(false),
             flush_awaited: AtomicBool::new(false),
             exchanges: AtomicU64::new(0),
+            knows_interim: AtomicBool::new(false),
             mid_answer: AtomicBool::new(false),
             ends_by_close: AtomicBool::new(false),
             eof: AtomicBool::new(false),
@@ -176,8 +179,19 @@ impl Context {
             .filter(|address| self.peer_fields.address() != Some(*address))
     }
 
-    /// An exchange begins.
-    pub fn begin_exchange(&self) {
+    /// Asks a client that has ended its direction whether it is still there: the kernel of one
+    /// that is gone answers a write with a reset. Every client of HTTP/1.1 understands interim
+    /// answers (RFC 9110 section 15.2), this one above all.
+    pub fn probe(&self) {
+        if self.knows_interim.load(Relaxed) && !self.answer_begun() && !self.has_interim() {
+            self.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    /// An exchange begins, asked for in this version.
+    pub fn begin_exchange(&self, version: Version) {
+        self.knows_interim
+            .store(version == Version::HTTP_11, Relaxed);
         self.exchanges
             .store(self.exchanges.load(Relaxed) + 1, Relaxed);
         self.watch.exchange(true);
@@ -204,10 +218,11 @@ impl Context {
         self.mid_answer.store(false, Relaxed);
     }
 
-    /// An exchange has ended; a refused request behind it can be answered now.
+    /// An exchange has ended; a refused request behind it can be answered now, and the end
+    /// of the client's direction handed on.
     pub fn end_exchange(&self) {
         self.watch.exchange(false);
-        if lock(&self.refusal).is_some() {
+        if self.eof.load(Relaxed) || lock(&self.refusal).is_some() {
             self.watch.wake();
         }
     }
@@ -312,6 +327,9 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         context.watch.set_waker(cx.waker());
         match context.watch.verdict() {
             Verdict::None | Verdict::UpstreamHead | Verdict::UpstreamBody => {}
+            // The exchange answers, and has the one record.
+            Verdict::BodyIdle | Verdict::BodyRate
+                if context.watch.in_exchange() && !context.answer_begun() => {}
             verdict => return Poll::Ready(End::Verdict(verdict)),
         }
         if !closing && live::is_draining() {
@@ -361,10 +379,12 @@ async fn finish(io: Io, context: &Context, end: End) {
     }
     let refused = lock(&context.refusal).take();
     let (error, accept) = match (end, refused) {
-        (End::Verdict(verdict), _) => match timed_out(context, verdict) {
-            Some(error) => (error, None),
-            None => return,
-        },
+        (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
+            let detail = "the request head did not become complete in time";
+            let error = ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail);
+            (error, None)
+        }
+        (End::Verdict(_), _) => return,
         (End::Done, Some(refused)) if !refused.in_body => {
             (ProxyError::from(refused.refusal), refused.accept)
         }
@@ -392,19 +412,6 @@ fn abandon(io: &Io, context: &Context) {
     {
         tracing::debug!(%error, "a connection cannot be reset");
     }
-}
-
-/// The answer to a client that let its time pass, where one is due.
-fn timed_out(context: &Context, verdict: Verdict) -> Option<ProxyError> {
-    let detail = match verdict {
-        Verdict::Head if context.watch.received() > 0 => {
-            "the request head did not become complete in time"
-        }
-        Verdict::BodyIdle => "the request body fell silent",
-        Verdict::BodyRate => "the request body came too slowly",
-        _ => return None,
-    };
-    Some(ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail))
 }
 
 /// Writes everything, or gives up after the linger time.

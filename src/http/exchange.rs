@@ -64,7 +64,7 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let context = self.context.clone();
-        context.begin_exchange();
+        context.begin_exchange(request.version());
         let (parts, body) = request.into_parts();
         let mut record = Box::new(Record::begin(&context, &parts));
         // What needs no waiting is decided here, so that what waits is small.
@@ -172,11 +172,21 @@ fn plan(
     }
     let snapshot = context.shared.snapshot.load();
     let normal = normalise_target(&mut parts)?;
+    let port = forwarded::public_port(&parts.headers, &context.peer_fields);
+    // Conditions judge what the upstream would be sent, so what it is not sent goes first.
+    strip_for_routing(&mut parts.headers);
+    // With nothing else to change, our fields need not go through the map.
+    let mut direct = !snapshot.judges_our_fields
+        && forwarded::is_direct(&context.forwarding, &context.peer_fields);
+    if !direct {
+        tell_of_client(context, &mut parts, record);
+    }
     let (scheme, host) =
         forwarded::public_authority(&parts.headers, &context.peer_fields, Some(&authority));
     let public = PublicAuthority {
         scheme,
         host: host.unwrap_or(""),
+        port,
     };
     let route = find_route(&snapshot, &parts, &public, normal.as_deref(), websocket)?;
     drop(snapshot);
@@ -212,10 +222,11 @@ fn plan(
         )
     })?;
     let is_handshake = handshake.is_some();
-    // With nothing else to change, our fields need not go through the map.
-    let direct = route.config.request_headers == HeaderEdits::default()
-        && forwarded::is_direct(&context.forwarding, &context.peer_fields);
-    let replaced_host = rewrite(context, &mut parts, &route, authority, direct, record)?;
+    if direct && route.config.request_headers != HeaderEdits::default() {
+        tell_of_client(context, &mut parts, record);
+        direct = false;
+    }
+    let replaced_host = rewrite(&mut parts, &route, authority, direct, record)?;
     let admitted = Box::new(Admitted {
         parts,
         route,
@@ -405,10 +416,28 @@ fn own_action(
     Ok(response)
 }
 
-/// Makes the head what the upstream is to see: hop-by-hop fields go first, then ours come,
-/// then the route's changes. Returns the client's Host where another one replaced it.
+/// Removes the hop-by-hop fields, except `Upgrade`, which a route may ask for.
+fn strip_for_routing(fields: &mut HeaderMap) {
+    let upgrades: Vec<HeaderValue> = fields.get_all(header::UPGRADE).iter().cloned().collect();
+    headers::strip_hop_by_hop(fields);
+    for upgrade in upgrades {
+        fields.append(header::UPGRADE, upgrade);
+    }
+}
+
+/// Puts what sluice tells about the client into the place of what the client says.
+fn tell_of_client(context: &Context, parts: &mut Parts, record: &mut Record) {
+    let forwarding = Forwarding {
+        policy: &context.forwarding,
+        peer: &context.peer_fields,
+        version: parts.version,
+    };
+    record.identify(forwarded::apply(&mut parts.headers, &forwarding).map(RequestId::Field));
+}
+
+/// Makes the head what the upstream is to see; hop-by-hop fields are gone, and ours are
+/// there. Returns the client's Host where another one replaced it.
 fn rewrite(
-    context: &Context,
     parts: &mut Parts,
     route: &Route,
     authority: HeaderValue,
@@ -416,17 +445,9 @@ fn rewrite(
     record: &mut Record,
 ) -> Result<Option<HeaderValue>, ProxyError> {
     let fields = &mut parts.headers;
-    headers::strip_hop_by_hop(fields);
+    fields.remove(header::UPGRADE);
     // hyper answers 100-continue itself when the body is first asked for.
     fields.remove(header::EXPECT);
-    if !direct {
-        let forwarding = Forwarding {
-            policy: &context.forwarding,
-            peer: &context.peer_fields,
-            version: parts.version,
-        };
-        record.identify(forwarded::apply(fields, &forwarding).map(RequestId::Field));
-    }
     record.propagate_trace(fields, direct);
     if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
         (&route.config.rewrite, &route.config.matches.path)

@@ -1,7 +1,8 @@
 //! A plain request on its way to an upstream: choose, connect or reuse, send, retry where
 //! nothing was lost, and turn the answer's head into the client's.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -95,12 +96,31 @@ pub async fn forward(
     let mut head = Vec::with_capacity(1024);
     let chunked = matches!(body, Some((_, BodyFraming::Chunked)));
     encode_head(&mut head, &context, &admitted, chunked, &mut record);
-    Ok(
-        match send(&context, &admitted, head, body, &mut record).await {
-            Ok(answered) => answer(&context, &admitted, answered, record),
-            Err(error) => refuse(&context, &error, record),
-        },
-    )
+    let sending = send(&context, &admitted, head, body, &mut record);
+    Ok(match unless_slow(&context, sending).await {
+        Ok(answered) => answer(&context, &admitted, answered, record),
+        Err(error) => refuse(&context, &error, record),
+    })
+}
+
+/// Goes on with an exchange until the client lets the time for its body pass.
+async fn unless_slow<T>(
+    context: &Context,
+    exchange: impl Future<Output = Result<T, ProxyError>>,
+) -> Result<T, ProxyError> {
+    let mut exchange = pin!(exchange);
+    poll_fn(|cx| match context.watch.take_slow_body() {
+        Some(verdict) => {
+            let detail = match verdict {
+                Verdict::BodyRate => "the request body came too slowly",
+                _ => "the request body fell silent",
+            };
+            let status = StatusCode::REQUEST_TIMEOUT;
+            Poll::Ready(Err(ProxyError::client(status, detail)))
+        }
+        None => exchange.as_mut().poll(cx),
+    })
+    .await
 }
 
 /// The body with the framing that the upstream will see; none where there is nothing.

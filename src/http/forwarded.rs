@@ -21,7 +21,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use self::believe::{believed_host, believed_scheme, first, port_of};
-pub use self::believe::{client_ip, public_authority};
+pub use self::believe::{client_ip, public_authority, public_port};
 use self::peer::decimal;
 pub use self::peer::{PeerFields, push_decimal};
 pub use self::request_id::RequestId;

@@ -15,6 +15,9 @@ use crate::config::HttpConfig;
 /// How long a slow body may take to gather speed before `min_rate` applies.
 const RATE_GRACE: Duration = Duration::from_secs(5);
 
+/// How often a client that has ended its direction is asked whether it is still there.
+const PROBE: Duration = Duration::from_secs(5);
+
 /// Whose time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -62,6 +65,8 @@ pub struct Watch {
     read_pending: AtomicBool,
     write_pending: AtomicBool,
     in_exchange: AtomicBool,
+    half_closed: AtomicBool,
+    probe: AtomicBool,
     upstream: AtomicU8,
     upstream_progress: AtomicU32,
     upstream_limit: AtomicU32,
@@ -154,6 +159,27 @@ impl Watch {
         self.in_exchange.load(Relaxed)
     }
 
+    /// The client has ended its direction while an exchange goes on. A reset comes without a
+    /// wake-up then, so each tick has the task look.
+    pub fn half_closed(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// Whether it is time to ask a half-closed client whether it is still there.
+    pub fn take_probe(&self) -> bool {
+        self.probe.swap(false, Relaxed)
+    }
+
+    /// The verdict on the client's body, which the exchange under way answers.
+    pub fn take_slow_body(&self) -> Option<Verdict> {
+        let verdict = self.verdict();
+        let slow = matches!(verdict, Verdict::BodyIdle | Verdict::BodyRate);
+        slow.then(|| {
+            self.verdict.store(Verdict::None as u8, Relaxed);
+            verdict
+        })
+    }
+
     /// The exchange now waits for this, for at most `limit` of silence.
     pub fn wait_upstream(&self, wait: UpstreamWait, limit: Duration) {
         let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
@@ -205,6 +231,13 @@ impl Watch {
 
     /// One tick: compares the marks with the past ones and wakes the task on a verdict.
     pub fn tick(&self, past: &mut Past, now: Instant, http: &HttpConfig) {
+        if self.half_closed.load(Relaxed) {
+            if now - *past.probed.get_or_insert(now) >= PROBE {
+                past.probed = Some(now);
+                self.probe.store(true, Relaxed);
+            }
+            self.wake();
+        }
         if self.verdict.load(Relaxed) != 0 {
             return;
         }
@@ -226,7 +259,8 @@ impl Watch {
         let body = phase == Phase::Body as u8;
         let (limit, verdict) = if !self.read_pending.load(Relaxed) {
             (None, Verdict::None)
-        } else if phase == Phase::Head as u8 {
+        } else if phase == Phase::Head as u8 && !self.in_exchange() {
+            // A pipelined head has its time when it is its turn.
             (Some(http.head_timeout), Verdict::Head)
         } else if body {
             (Some(http.body_timeout), Verdict::BodyIdle)
@@ -306,6 +340,8 @@ pub struct Past {
     write_since: Instant,
     upstream_key: (u8, u32),
     upstream_since: Instant,
+    /// When a half-closed client was last asked.
+    probed: Option<Instant>,
 }
 
 impl Past {
@@ -322,6 +358,7 @@ impl Past {
             write_since: now,
             upstream_key: (0, 0),
             upstream_since: now,
+            probed: None,
         }
     }
 }

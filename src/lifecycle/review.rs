@@ -190,6 +190,7 @@ fn is_stricter(old: &WebSocketConfig, new: &WebSocketConfig, identity: &TunnelId
     let public = PublicAuthority {
         scheme: Scheme::Http,
         host: identity.host(),
+        port: None,
     };
     origin::check(old, &fields, public).is_ok() && origin::check(new, &fields, public).is_err()
 }

@@ -1,6 +1,6 @@
 //! Who may open a WebSocket: the Origin policy of a route (RFC 6454, RFC 6455 section 10.2).
-//! Owns origin patterns, the check, and the words of a refusal; knows no sockets and does
-//! not find out the public authority.
+//! Owns the check and the words of a refusal; knows no sockets and does not find out the
+//! public authority. How the entries of a list are written stands in `pattern`.
 //!
 //! # Same origin
 //!
@@ -10,6 +10,8 @@
 //! listener's scheme is not enough to go by: behind a balancer that terminates TLS it says
 //! `http` while browsers say `https://…`. What is known is used: when the public scheme is
 //! https (the listener says so, or a trusted proxy), an `http://` origin is another origin.
+//! A port that a trusted proxy names counts beside the one of `Host`, never instead of it:
+//! proxies in front drop the port from `Host`, and others name their own.
 //!
 //! Several `Origin` lines are always refused, even by `any`: the upstream might look at the
 //! one that we did not. What is not exactly `scheme://host[:port]` matches nothing.
@@ -19,8 +21,14 @@ use std::fmt;
 use http::header::ORIGIN;
 use http::{HeaderMap, HeaderValue};
 
+mod pattern;
+
+pub use pattern::parse_pattern;
+
 use super::host;
-use crate::config::{MissingOrigin, OriginPattern, OriginRule, Scheme, WebSocketConfig};
+use crate::config::{
+    MissingOrigin, OriginHost, OriginPattern, OriginPort, OriginRule, Scheme, WebSocketConfig,
+};
 
 /// What the client believes it talks to.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +37,8 @@ pub struct PublicAuthority<'a> {
     pub scheme: Scheme,
     /// Host and optional port, as in the `Host` field.
     pub host: &'a str,
+    /// The port that a trusted proxy names besides.
+    pub port: Option<u16>,
 }
 
 /// A refused handshake; the text of the 403 and of the log line.
@@ -98,9 +108,8 @@ impl std::error::Error for OriginRefusal {}
 
 /// An origin taken apart, in the request's own spelling.
 struct Origin<'a> {
-    /// All of it but a default port.
-    text: &'a str,
     scheme: &'a str,
+    /// Empty in `file://` alone and in what is like it.
     host: &'a str,
     /// Written, or the scheme's default; `None` for an unknown scheme without one.
     port: Option<u16>,
@@ -118,23 +127,19 @@ impl<'a> Origin<'a> {
         {
             return None;
         }
+        let default = default_port(scheme);
+        if authority.is_empty() && default.is_none() {
+            let (host, port) = (authority, None);
+            return Some(Origin { scheme, host, port });
+        }
         let (host, written) = host::split_port(authority)?;
         let bare_colon = authority.ends_with(':');
         let port_text = authority.get(host.len() + 1..).unwrap_or_default();
         if bare_colon || port_text.starts_with('0') || !is_host(host) {
             return None;
         }
-        let default = default_port(scheme);
-        let text = match written {
-            Some(port) if Some(port) == default => &text[..text.len() - port_text.len() - 1],
-            _ => text,
-        };
-        Some(Origin {
-            text,
-            scheme,
-            host,
-            port: written.or(default),
-        })
+        let port = written.or(default);
+        Some(Origin { scheme, host, port })
     }
 
     fn is_http(&self) -> bool {
@@ -212,15 +217,17 @@ fn judge(
     for pattern in patterns {
         let allowed = match pattern {
             OriginPattern::Null => false,
-            OriginPattern::Exact(exact) => exact.eq_ignore_ascii_case(origin.text),
-            OriginPattern::Suffix {
-                scheme,
-                suffix,
-                port,
-            } => {
+            OriginPattern::Site { scheme, host, port } => {
                 scheme.eq_ignore_ascii_case(origin.scheme)
-                    && origin.port == Some(*port)
-                    && is_below(origin.host, suffix)
+                    && match port {
+                        OriginPort::Any => true,
+                        OriginPort::Is(port) => origin.port == *port,
+                    }
+                    && match host {
+                        OriginHost::Any => true,
+                        OriginHost::Is(host) => host::same(host, origin.host),
+                        OriginHost::Below(suffix) => is_below(origin.host, suffix),
+                    }
             }
             OriginPattern::SameOrigin => match same_origin(&origin, public) {
                 Ok(()) => true,
@@ -263,7 +270,9 @@ fn same_origin(origin: &Origin<'_>, public: PublicAuthority<'_>) -> Result<(), R
         Err(Refused::OtherHost)
     } else if public.scheme == Scheme::Https && origin.is_http() {
         Err(Refused::OtherScheme)
-    } else if origin.port != Some(port.unwrap_or(default)) {
+    } else if origin.port != Some(port.unwrap_or(default))
+        && (origin.port.is_none() || origin.port != public.port)
+    {
         Err(Refused::OtherPort)
     } else {
         Ok(())
@@ -307,9 +316,9 @@ fn refusal(
         (Refused::Missing, _) => Some("missing_origin = \"allow\"".to_owned()),
         (Refused::Repeated | Refused::Malformed, _) | (_, None) => None,
         // A pattern's own spelling, so that the line can be copied into the file.
-        (_, Some(text)) => parse_pattern(text)
-            .ok()
-            .map(|pattern| list_with(&config.origin, pattern)),
+        (_, Some(text)) => {
+            pattern::admitting(text).map(|pattern| list_with(&config.origin, pattern))
+        }
     };
     OriginRefusal {
         origin,
@@ -330,80 +339,6 @@ fn list_with(rule: &OriginRule, pattern: OriginPattern) -> String {
         .map(|pattern| format!("\"{pattern}\""))
         .collect();
     format!("origin = [{}]", quoted.join(", "))
-}
-
-impl fmt::Display for OriginPattern {
-    /// As [`parse_pattern`] reads it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            OriginPattern::SameOrigin => f.write_str("same-origin"),
-            OriginPattern::Null => f.write_str("null"),
-            OriginPattern::Exact(origin) => f.write_str(origin),
-            OriginPattern::Suffix {
-                scheme,
-                suffix,
-                port,
-            } if default_port(scheme) == Some(*port) => {
-                write!(f, "{scheme}://*.{suffix}")
-            }
-            OriginPattern::Suffix {
-                scheme,
-                suffix,
-                port,
-            } => write!(f, "{scheme}://*.{suffix}:{port}"),
-        }
-    }
-}
-
-/// Reads one entry of an origin list.
-///
-/// # Errors
-/// What is wrong with it and what would be right, for the configuration's diagnostics.
-pub fn parse_pattern(text: &str) -> Result<OriginPattern, String> {
-    match text {
-        "same-origin" => return Ok(OriginPattern::SameOrigin),
-        "null" => return Ok(OriginPattern::Null),
-        "any" | "*" => return Err("stands alone: write `origin = \"any\"`".into()),
-        _ => {}
-    }
-    let Some((scheme, authority)) = text.split_once("://") else {
-        return Err(format!("an origin has a scheme: write `https://{text}`"));
-    };
-    let scheme = scheme.to_ascii_lowercase();
-    if let Some(secure) = scheme.strip_prefix("ws") {
-        return Err(format!(
-            "browsers send the page's scheme: write `http{secure}://{authority}`"
-        ));
-    }
-    if let Some(slash) = authority.find('/') {
-        return Err(format!(
-            "an origin has no path: write `{scheme}://{}`",
-            &authority[..slash]
-        ));
-    }
-    if !authority.is_ascii() {
-        return Err("browsers send such a name in its ASCII form (`xn--…`): write that".into());
-    }
-    let wildcard = authority.strip_prefix("*.");
-    let lower = format!(
-        "{scheme}://{}",
-        wildcard.unwrap_or(authority).to_ascii_lowercase()
-    );
-    let origin = Origin::parse(&lower).ok_or(
-        "an origin is `scheme://host` or `scheme://host:port`, where the host may begin with `*.`",
-    )?;
-    if wildcard.is_none() {
-        return Ok(OriginPattern::Exact(origin.text.to_owned()));
-    }
-    match default_port(&scheme).and(origin.port) {
-        _ if origin.host.starts_with(['[', '.']) => Err("`*.` goes before a name".into()),
-        Some(port) => Ok(OriginPattern::Suffix {
-            suffix: origin.host.to_owned(),
-            port,
-            scheme,
-        }),
-        None => Err("`*.` goes with http and https only".into()),
-    }
 }
 
 #[cfg(test)]

@@ -161,8 +161,11 @@ fn a_break_is_a_reset_where_the_end_of_the_connection_is_the_end_of_the_answer()
             wire.read_until_close();
         }
     });
-    let proxy = Proxy::minimal(backend.address());
-    // The upstream ends it; the client ends it by half-closing, which is taken for leaving.
+    let proxy = Proxy::with(
+        backend.address(),
+        "[route.timeouts]\nresponse_idle = \"500ms\"",
+    );
+    // The upstream ends it, or falls silent; a client that half-closes waits for all of it.
     for half_closing in [false, true] {
         let mut wire = proxy.send("GET / HTTP/1.0\r\nHost: x\r\n\r\n");
         if half_closing {

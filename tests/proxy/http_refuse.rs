@@ -317,8 +317,37 @@ fn a_body_that_stalls_is_cut_off() {
     let proxy = Proxy::with(backend.address(), "[http]\nbody_timeout = \"500ms\"\n");
     let mut wire =
         proxy.send("POST /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nonly this");
-    assert_eq!(wire.read_head().status(), 408);
+    let head = wire.read_head();
+    assert_eq!(head.status(), 408);
     wire.read_until_close();
+    let record = proxy.wait_for_access("the exchange", |json| json["kind"] == "exchange");
+    assert_eq!(record["status"], 408, "{record}");
+    assert_eq!(record["error"], "http_request_error", "{record}");
+    assert_eq!(record["path"], "/sink", "{record}");
+    assert_eq!(record["request_id"], head.field("x-request-id").unwrap());
+    // Whatever else is recorded comes in front of the next exchange.
+    proxy
+        .send("GET /next HTTP/1.1\r\nHost: x\r\n\r\n")
+        .read_response();
+    proxy.wait_for_access("the next exchange", |json| json["path"] == "/next");
+    assert_eq!(proxy.access().len(), 2, "{:?}", proxy.access());
+}
+
+#[test]
+fn a_pipelined_head_that_comes_slowly_does_not_cost_the_exchange_in_front() {
+    let (backend, gate) = support::held();
+    let proxy = Proxy::with(
+        backend.address(),
+        "[http]\nhead_timeout = \"300ms\"\n[[route]]\npath = \"/clock\"\nrespond = { status = 299 }\n",
+    );
+    let mut wire = proxy.send("GET /first HTTP/1.1\r\nHost: x\r\n\r\nGET /second HT");
+    gate.reached();
+    // Another connection shows that the time is over.
+    let mut other = proxy.send("GET /clock HT");
+    assert_eq!(other.read_head().status(), 408);
+    gate.open();
+    wire.read_response();
+    assert_eq!(wire.read_head().status(), 408);
 }
 
 #[test]

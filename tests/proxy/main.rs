@@ -6,13 +6,16 @@ mod support;
 
 mod endpoints;
 mod answers;
+mod conditions;
 mod forwarded;
+mod half_close;
 mod hostile;
 mod http_basic;
 mod http_refuse;
 mod http_upstream;
 mod loops;
 mod standstill;
+mod origins;
 mod timeouts;
 mod tunnel;
 mod websocket;

@@ -328,6 +328,12 @@ impl Read for Origins {
                         .hint(format!("`origin = [\"{text}\"]`"));
                     None
                 }
+                _ if text.contains("://") => {
+                    if let Err(wrong) = OriginEntry::from_text(text) {
+                        wrong.note(node, sink);
+                    }
+                    None
+                }
                 _ => {
                     let wrong = super::scalar::word(text, &[("same-origin", ()), ("any", ())]);
                     if let Err(wrong) = wrong {
@@ -376,7 +382,8 @@ impl FromText for OriginEntry {
             .map(OriginEntry)
             .map_err(|reason| {
                 Wrong::new(format!("`{text}` is not an origin: {reason}")).hint(
-                    "write `\"https://app.example.com\"`, `\"https://*.example.com\"`, `\"null\"` \
+                    "write `\"https://app.example.com\"`, `\"https://*.example.com\"`, \
+                     `\"http://localhost:*\"`, `\"moz-extension://*\"`, `\"file://\"`, `\"null\"` \
                      or `\"same-origin\"`",
                 )
             })

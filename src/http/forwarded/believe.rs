@@ -3,9 +3,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 
-use super::{FOR, ForwardingPolicy, HOST, PROTO, PeerFields};
+use super::{FOR, ForwardingPolicy, HOST, PORT, PROTO, PeerFields};
 use crate::config::Scheme;
 
 /// The scheme and the authority (host, and port where one was written) of the URL that the
@@ -24,6 +24,31 @@ pub fn public_authority<'a>(
         believed_scheme(headers).unwrap_or(peer.scheme),
         believed_host(headers).or_else(host),
     )
+}
+
+/// The port of that URL as a trusted peer names it beside the host: in `X-Forwarded-Port`,
+/// else in the `host` of `Forwarded`. Only of use where a port decides no route: a trusted
+/// proxy may pass a client's `Forwarded` on as it came. Before [`apply`](super::apply),
+/// which fills the gaps.
+pub fn public_port(headers: &HeaderMap, peer: &PeerFields) -> Option<u16> {
+    if !peer.trusted {
+        return None;
+    }
+    let said = headers
+        .get(&PORT)
+        .map(first)
+        .and_then(|port| port.parse().ok());
+    let forwarded = || {
+        let line = headers.get(header::FORWARDED)?.to_str().ok()?;
+        let (_, host) = line
+            .split(',')
+            .next()?
+            .split(';')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case("host"))?;
+        port_of(host.trim().trim_matches('"').as_bytes())
+    };
+    said.or_else(forwarded)
 }
 
 /// Lists of schemes and hosts begin at the client by convention, so the first one counts. A

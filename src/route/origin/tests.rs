@@ -32,8 +32,13 @@ fn verdict(
     scheme: Scheme,
     host: &str,
 ) -> Result<(), Refused> {
-    check(config, &headers(lines), PublicAuthority { scheme, host })
-        .map_err(|refusal| refusal.reason)
+    let port = None;
+    check(
+        config,
+        &headers(lines),
+        PublicAuthority { scheme, host, port },
+    )
+    .map_err(|refusal| refusal.reason)
 }
 
 #[test]
@@ -191,6 +196,7 @@ fn a_refusal_states_both_values_and_the_line_that_would_allow_it() {
         let public = PublicAuthority {
             scheme: Scheme::Http,
             host: "app.example:8080",
+            port: None,
         };
         check(config, &headers(lines), public)
             .unwrap_err()
@@ -236,7 +242,18 @@ fn patterns_say_what_would_be_right() {
         ("https://app.example/", "write `https://app.example`"),
         ("https://é.example", "xn--"),
         ("https://", "scheme://host"),
-        ("https://*", "scheme://host"),
+        ("file:///", "write `file://`"),
+        ("file:///home/me", "write `file://`"),
+        ("WS://app.example/chat?x", "write `http://app.example`"),
+        ("app.example/x", "write `https://app.example`"),
+        ("app.example:*", "write `https://app.example:*`"),
+        ("*://app.example", "write `https://app.example`"),
+        ("http://localhost:*/", "write `http://localhost:*`"),
+        ("https:///", "no path"),
+        ("http://:*", "scheme://host"),
+        ("http://localhost:80:*", "after a host"),
+        ("http://local*", "scheme://host"),
+        ("http://localhost:8*", "scheme://host"),
         ("https://a.*.example", "scheme://host"),
         ("https://u@app.example", "scheme://host"),
         ("https://app.example:99999", "scheme://host"),
@@ -245,6 +262,131 @@ fn patterns_say_what_would_be_right() {
     ] {
         let message = parse_pattern(pattern).expect_err(pattern);
         assert!(message.contains(hint), "{pattern}: {message}");
+    }
+}
+
+#[test]
+fn entries_for_what_has_no_one_name() {
+    for (entry, admitted, refused) in [
+        (
+            "file://",
+            &["file://", "FILE://"][..],
+            &["file:///", "file://x", "null"][..],
+        ),
+        (
+            "moz-extension://*",
+            &["moz-extension://4bd3a1e4-0d3e-45c9-a9a5-6f8b1a1d9c3e"],
+            &["moz-extension://a/b", "chrome-extension://abc", "http://a"],
+        ),
+        (
+            "vscode-webview://*",
+            &["vscode-webview://1q2w3e"],
+            &["vscode-webview:1q"],
+        ),
+        (
+            "app://*:*",
+            &["app://.", "app://obsidian.md", "app://x:1"],
+            &["apps://x"],
+        ),
+        (
+            "https://*",
+            &["https://a", "https://a.b:8443"],
+            &["http://a"],
+        ),
+        (
+            "https://*:8443",
+            &["https://a:8443"],
+            &["https://a", "https://a:443"],
+        ),
+        (
+            "http://localhost:*",
+            &[
+                "http://localhost",
+                "http://LOCALHOST:5173",
+                "http://localhost:80",
+            ],
+            &[
+                "https://localhost:5173",
+                "http://localhost.evil.example:5173",
+                "http://x.localhost:5173",
+                "http://localhost:",
+                "http://localhost:65536",
+                "http://localhost:*",
+            ],
+        ),
+        (
+            "https://*.example.com:*",
+            &["https://a.example.com", "https://a.b.example.com:8443"],
+            &[
+                "https://example.com:8443",
+                "http://a.example.com",
+                "https://aexample.com:1",
+            ],
+        ),
+        (
+            "http://127.0.0.1:*",
+            &["http://127.0.0.1:3000"],
+            &["http://127.0.0.11:3000"],
+        ),
+        (
+            "http://[::1]:*",
+            &["http://[::1]:3000", "http://[::1]"],
+            &["http://[::2]:3000"],
+        ),
+        (
+            "tauri://localhost",
+            &["tauri://localhost"],
+            &["tauri://localhost:1", "tauri://x"],
+        ),
+    ] {
+        let config = rule(&[entry]);
+        assert_eq!(
+            parse_pattern(entry).unwrap().to_string(),
+            if entry == "app://*:*" {
+                "app://*"
+            } else {
+                entry
+            }
+        );
+        for origin in admitted {
+            assert_eq!(
+                verdict(&config, &[origin], Scheme::Http, "public"),
+                Ok(()),
+                "{entry} {origin}"
+            );
+        }
+        for origin in refused {
+            assert!(
+                verdict(&config, &[origin], Scheme::Http, "public").is_err(),
+                "{entry} {origin}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_port_that_a_trusted_proxy_names_counts_beside_that_of_host() {
+    let same = rule(&["same-origin"]);
+    let with = |origin: &str, host: &str, scheme| {
+        let port = Some(8443);
+        let public = PublicAuthority { scheme, host, port };
+        check(&same, &headers(&[origin]), public).is_ok()
+    };
+    for (origin, host, scheme, allowed) in [
+        ("https://a.example:8443", "a.example", Scheme::Https, true),
+        ("https://a.example:8443", "a.example", Scheme::Http, true),
+        ("https://a.example", "a.example", Scheme::Https, true),
+        (
+            "https://a.example:9443",
+            "a.example:9443",
+            Scheme::Https,
+            true,
+        ),
+        ("https://a.example:8444", "a.example", Scheme::Https, false),
+        ("http://a.example:8443", "a.example", Scheme::Https, false),
+        ("https://b.example:8443", "a.example", Scheme::Https, false),
+    ] {
+        assert_eq!(with(origin, host, scheme), allowed, "{origin} {host}");
     }
 }
 
@@ -259,13 +401,25 @@ fn authority() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn an_origin_is_parsed_whole_or_not_at_all(text in prop_oneof!["\\PC*", "https?://\\PC*", "https?://[a.:\\[\\]0-9*@/]{0,9}"]) {
-        let _ = parse_pattern(&text);
         if let Some(origin) = Origin::parse(&text) {
-            prop_assert!(text.starts_with(origin.text));
             let start = format!("{}://{}", origin.scheme, origin.host);
-            prop_assert!(origin.text.starts_with(&start));
-            let again = Origin::parse(origin.text).expect("what was kept is an origin");
-            prop_assert_eq!((again.text, again.host, again.port), (origin.text, origin.host, origin.port));
+            prop_assert!(text.starts_with(&start));
+            let end = &text[start.len()..];
+            let port = end.strip_prefix(':').map(|port| port.parse::<u16>().ok());
+            prop_assert!(end.is_empty() || port == Some(origin.port), "{}", end);
+        }
+    }
+
+    #[test]
+    fn what_is_advised_can_be_written(text in prop_oneof!["\\PC*", "(https?|wss?|file|x-y|\\*)://[a.:\\[\\]0-9*@/#?]{0,9}", "[a.:\\[\\]0-9*@/]{0,9}"]) {
+        match parse_pattern(&text) {
+            Ok(pattern) => prop_assert_eq!(parse_pattern(&pattern.to_string()), Ok(pattern)),
+            Err(reason) => if let Some((_, advice)) = reason.split_once(": write `")
+                && !advice.starts_with("origin = ") && !advice.starts_with("that")
+            {
+                let advice = advice.strip_suffix('`').unwrap();
+                prop_assert!(parse_pattern(advice).is_ok(), "{} for {}", advice, text);
+            }
         }
     }
 

@@ -29,6 +29,7 @@
 //! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted |
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
 //! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
+//! | [`descriptors`] | the limit of open files: raised, kept back for control, told when it is reached |
 //! | [`lock`] | how every mutex is taken |
 //! | [`io`] | one enum over the stream types, and the worker's scratch buffer |
 //! | [`allocator`] | mimalloc, called without detours; the one place with `unsafe` besides the SSE2 scan in `octets` |
@@ -84,6 +85,7 @@ pub mod allocator;
 pub mod chunked;
 pub mod cli;
 pub mod config;
+pub mod descriptors;
 pub mod events;
 pub mod handover;
 pub mod http;

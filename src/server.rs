@@ -19,6 +19,7 @@ use crate::access_log::AccessLog;
 use crate::admin::{self, Admin};
 use crate::allocator;
 use crate::config::{Config, Scheme};
+use crate::descriptors;
 use crate::handover::adopt::Adopter;
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
@@ -27,7 +28,7 @@ use crate::lifecycle::order::{Handle, Order};
 use crate::lifecycle::signals::Signals;
 use crate::lifecycle::state::State;
 use crate::lifecycle::watch::Signature;
-use crate::lifecycle::{self, Control};
+use crate::lifecycle::{self, Background, Control};
 use crate::listen::{self, BindError, Listener};
 use crate::site::{Site, Workers};
 use crate::snapshot::Snapshot;
@@ -142,6 +143,8 @@ pub fn run(mut start: Start) -> Result<ExitCode, StartError> {
         .build()?;
     let read = start.source.as_deref().and_then(Signature::of);
     runtime.block_on(async {
+        descriptors::raise_limit();
+        let _watch = Background::spawn(descriptors::watch());
         let mut taking = match start.inherited.take() {
             Some(inherited) => Some(Taking::begin(inherited).await?),
             None => None,
@@ -188,6 +191,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     } = start;
     // Before anything else opens descriptors.
     let activated = sockets::Inherited::take_all()?;
+    let signals = Signals::listen()?;
     let access_log = AccessLog::open(&config.log, json)?;
     let tracer = Tracer::start(&config.trace)?;
     let token = admin::Token::configured(&config.admin)?;
@@ -198,7 +202,6 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         .as_deref()
         .map(PidFile::prepare)
         .transpose()?;
-    let signals = Signals::listen()?;
     let registry = Arc::<Registry>::default();
     let (mut snapshot, discovery) = first_snapshot(config.clone(), &registry).await;
     if let Some(taking) = &taking {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::config::ListenAddress;
-use crate::listen::Listener;
+use crate::listen::{Listener, Whom};
 use crate::server::{Front, Shared};
 use crate::worker::{self, Command, Worker};
 
@@ -153,7 +153,7 @@ impl Site {
                 worker.serve(&shared, accepted, front);
             }
         };
-        let task = tokio::spawn(worker::accept(listener, hand_out));
+        let task = tokio::spawn(worker::accept(listener, Whom::Clients, hand_out));
         listening.accepting = Accepting::Control(task);
     }
 

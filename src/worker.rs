@@ -13,7 +13,7 @@ use tokio::task::JoinHandle as TaskHandle;
 
 use crate::http::connection::{self, Context};
 use crate::http::live;
-use crate::listen::{Accepted, Listener};
+use crate::listen::{Accepted, Listener, Whom};
 use crate::lock::lock;
 use crate::server::{Front, Shared};
 use crate::tunnel::registry::{FINE_TICK, TICK};
@@ -181,7 +181,7 @@ impl State {
                 }
                 Command::Accept(number, listener, front) => {
                     let (shared, live) = (self.shared.clone(), self.live.clone());
-                    let task = tokio::spawn(accept(listener, move |accepted| {
+                    let task = tokio::spawn(accept(listener, Whom::Clients, move |accepted| {
                         if let Some(guard) = admit(&shared, &live, &accepted) {
                             serve(&shared, accepted, front, guard);
                         }
@@ -202,8 +202,8 @@ impl State {
 }
 
 /// Accepts for ever; ends when the listener is broken.
-pub async fn accept(listener: Arc<Listener>, mut serve: impl FnMut(Accepted)) {
-    let mut acceptor = match listener.start() {
+pub async fn accept(listener: Arc<Listener>, whom: Whom, mut serve: impl FnMut(Accepted)) {
+    let mut acceptor = match listener.start(whom) {
         Ok(acceptor) => acceptor,
         Err(error) => return tracing::error!(%error, "a listener cannot be served"),
     };

@@ -25,8 +25,8 @@ const UPGRADE: &str = "/v1/upgrade";
 pub(super) enum Door {
     /// TCP, at this port.
     Tcp(u16),
-    /// A unix socket, whose permission bits say who may connect. A Host without a port says
-    /// nothing; with one, a browser may ask through a forwarded port.
+    /// A unix socket, whose permission bits say who may connect. A browser may ask through a
+    /// forwarded port all the same, and leaves the port out of the Host where that is 80.
     Unix,
 }
 
@@ -104,16 +104,24 @@ fn public_authority<B>(request: &Request<B>, port: u16) -> Result<Authority, Ref
     }
 }
 
-/// The authority of a request through a forwarded port; `None`: it names no port.
+/// The authority of a request that may have come through a forwarded port; `None`: no
+/// browser sent it.
 fn forwarded_authority<B>(request: &Request<B>) -> Result<Option<Authority>, Refusal> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let says_nothing = hosts.all(|host| host.is_empty()) && request.uri().authority().is_none();
+    if says_nothing {
+        return Ok(None);
+    }
     match named_authority(request) {
-        Ok(authority) if authority.port().is_none() => Ok(None),
         Ok(authority) if is_of_no_name_server(&authority) => Ok(Some(authority)),
-        Ok(_) => {
-            let message = "a Host with a port has to be an IP address or localhost";
+        // What programs make up (`http://sluice/`). A name that a page has been loaded from
+        // and that leads elsewhere now is one of a zone, so it has a dot.
+        Ok(authority) if is_label(authority.as_str()) => Ok(None),
+        _ => {
+            let message = "the Host has to be an IP address, localhost or a word without a dot: \
+                           another name may be that of a web page";
             Err(Refusal::new(StatusCode::FORBIDDEN, message))
         }
-        Err(_) => Ok(None),
     }
 }
 
@@ -127,6 +135,11 @@ fn named_authority<B>(request: &Request<B>) -> Result<Authority, Refusal> {
     let host = Authority::try_from(host.as_bytes()).map_err(|_| refuse())?;
     // RFC 9112 section 3.2.2: an authority in the target stands in for the Host.
     Ok(request.uri().authority().unwrap_or(&host).clone())
+}
+
+fn is_label(text: &str) -> bool {
+    let within = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    text.bytes().all(within)
 }
 
 fn is_of_no_name_server(authority: &Authority) -> bool {
@@ -192,7 +205,10 @@ mod tests {
     fn a_forwarded_port_of_a_unix_socket_is_guarded_too() {
         for host in [
             "sluice",
-            "rebound.example",
+            "localhost",
+            "127.0.0.1",
+            "[::1]",
+            "x",
             "",
             "127.0.0.1:9",
             "localhost:9180",
@@ -200,13 +216,27 @@ mod tests {
             assert_eq!(status(Door::Unix, "GET", &[("host", host)]), 200, "{host}");
         }
         assert_eq!(status(Door::Unix, "GET", &[]), 200);
-        for host in ["rebound.example:9180", "user@localhost:9180", "sluice:80"] {
+        let twice = [("host", "localhost"), ("host", "rebound.example")];
+        assert_eq!(status(Door::Unix, "GET", &twice), 403);
+        for host in [
+            "rebound.example",
+            "rebound.example:80",
+            "rebound.example:9180",
+            "sluice.example",
+            "example.",
+            "user@localhost",
+            "user@localhost:9180",
+            "sluice:80",
+            "not a host",
+        ] {
             assert_eq!(status(Door::Unix, "GET", &[("host", host)]), 403, "{host}");
         }
         for (host, origin, expected) in [
             ("localhost:9180", "http://localhost:9180", 200),
             ("localhost:9180", "http://evil.example", 403),
             ("localhost:9180", "null", 403),
+            ("localhost", "http://localhost", 200),
+            ("localhost", "http://evil.example", 403),
             ("sluice", "http://sluice", 403),
         ] {
             let fields = [("host", host), ("origin", origin)];

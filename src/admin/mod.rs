@@ -60,7 +60,7 @@ use tokio::task::JoinHandle;
 use self::connection::Server;
 use crate::events;
 use crate::lifecycle::order::Handle;
-use crate::listen::Listener;
+use crate::listen::{Listener, Whom};
 use crate::server::Shared;
 use crate::site::Workers;
 use crate::worker;
@@ -137,7 +137,7 @@ impl Admin {
         if self.task.is_none() {
             let server = self.server.clone();
             let serve = move |accepted| server.serve(accepted);
-            let task = worker::accept(self.listener.clone(), serve);
+            let task = worker::accept(self.listener.clone(), Whom::Operators, serve);
             self.task = Some(tokio::spawn(task));
         }
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::protocol::{ConnectionItem, TunnelItem};
+use crate::descriptors;
 use crate::http::{live, tunnel_record};
 use crate::listen::Accepted;
 use crate::server::{Front, Shared};
@@ -165,11 +166,17 @@ impl Adopter {
     }
 }
 
-/// A process that has no more places for descriptors gets fewer than it was sent.
-fn exactly<const N: usize>(descriptors: Vec<OwnedFd>) -> Result<[OwnedFd; N], String> {
-    descriptors
-        .try_into()
-        .map_err(|_| "the new process has too many open files (ulimit -n, LimitNOFILE)".to_owned())
+/// A process that has no more places for descriptors gets fewer than it was sent; and what
+/// it can be asked and told with is no place for clients.
+fn exactly<const N: usize>(came: Vec<OwnedFd>) -> Result<[OwnedFd; N], String> {
+    let came = match came.iter().any(descriptors::is_reserved) {
+        true => Vec::new(),
+        false => came,
+    };
+    came.try_into().map_err(|_| {
+        descriptors::ran_out();
+        "the new process has too many open files (ulimit -n, LimitNOFILE)".to_owned()
+    })
 }
 
 /// An endpoint's address, as its `Display` writes it.

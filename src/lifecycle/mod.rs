@@ -74,7 +74,7 @@ impl Control {
         self.shared.state.enter(Phase::Ready);
         let _watch = self.source.clone().map(|file| {
             let watch = watch::watch(file, self.read, self.shared.clone(), handle.clone());
-            Background(tokio::spawn(watch))
+            Background::spawn(watch)
         });
         loop {
             let order = tokio::select! {
@@ -85,6 +85,10 @@ impl Control {
                         return self.stop(signal, &mut signals).await;
                     }
                     Wish::Reload => Order::Reload(nobody()),
+                    Wish::Reopen => {
+                        self.reopen_logs();
+                        continue;
+                    }
                     Wish::Upgrade => Order::Upgrade(Default::default(), nobody()),
                 },
                 Some(order) = orders.recv() => order,
@@ -107,7 +111,11 @@ impl Control {
                     match outcome {
                         Outcome::Refused(refused) => {
                             let _ = answer.send(Err(refused));
-                            if signals.take_missed_reload() {
+                            let missed = signals.take_missed();
+                            if missed.reopen {
+                                self.reopen_logs();
+                            }
+                            if missed.reload {
                                 handle.give(Order::Reload(nobody()));
                             }
                         }
@@ -116,7 +124,11 @@ impl Control {
                             return self.stop(signal, &mut signals).await;
                         }
                         Outcome::Replaced(upgraded, signal) => {
-                            if signals.take_missed_reload() {
+                            let missed = signals.take_missed();
+                            if missed.reopen {
+                                pass_on(Signal::USR1, upgraded.pid);
+                            }
+                            if missed.reload {
                                 pass_on(Signal::HUP, upgraded.pid);
                             }
                             if signal.is_some() {
@@ -151,7 +163,14 @@ fn nobody<T>() -> order::Answer<T> {
 
 /// A task that ends with its owner.
 #[derive(Debug)]
-struct Background(tokio::task::JoinHandle<()>);
+pub struct Background(tokio::task::JoinHandle<()>);
+
+impl Background {
+    /// Begins it.
+    pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Background {
+        Background(tokio::spawn(task))
+    }
+}
 
 impl Drop for Background {
     fn drop(&mut self) {

@@ -184,11 +184,7 @@ impl Control {
         self.site.replace(&fronts, bound).await;
         logging::set_level(&config.log);
         if let Some(log) = access_log {
-            self.shared.access_log.store(Arc::new(log.clone()));
-            self.site.workers().each(|| {
-                let log = log.clone();
-                move || log.install()
-            });
+            self.log_to(log);
         }
         if let Some(tracer) = tracer {
             self.shared.tracer.store(Arc::new(tracer.clone()));
@@ -199,6 +195,30 @@ impl Control {
         }
         self.review(&old, &snapshot, &mut report).await;
         report
+    }
+
+    /// Opens the access log's file anew, for rotation (SIGUSR1); the old one is kept where
+    /// that cannot be done.
+    pub(super) fn reopen_logs(&self) {
+        let config = self.shared.snapshot.load().config.log.clone();
+        if !matches!(config.access, AccessTarget::File(_)) {
+            return tracing::info!("SIGUSR1: no log of this configuration is a file");
+        }
+        match AccessLog::open(&config, self.json) {
+            Ok(log) => {
+                self.log_to(log);
+                tracing::info!("the access log was opened anew");
+            }
+            Err(error) => tracing::error!(%error, "the access log stays what it was"),
+        }
+    }
+
+    fn log_to(&self, log: AccessLog) {
+        self.shared.access_log.store(Arc::new(log.clone()));
+        self.site.workers().each(|| {
+            let log = log.clone();
+            move || log.install()
+        });
     }
 
     /// Tells live tunnels what the new configuration means for them.

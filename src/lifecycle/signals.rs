@@ -1,18 +1,46 @@
-//! The signals that sluice heeds.
+//! The signals that sluice heeds, and those that it only outlives: a signal whose default is
+//! to end the process would take every tunnel with it.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 
+use rustix::process::Signal as Kind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Signals that end a process by default and ask sluice for nothing. Real-time signals are
+/// added to these. What is missing is sent by the kernel for a fault of the program (and
+/// `SIGABRT`, by which a service manager gets its core dump), or ends nothing.
+const OUTLIVED: [Kind; 8] = [
+    Kind::ALARM,
+    Kind::VTALARM,
+    Kind::PROF,
+    Kind::IO,
+    Kind::POWER,
+    Kind::STKFLT,
+    Kind::XCPU,
+    Kind::XFSZ,
+];
+
+/// The real-time signals that a program may be sent (signal(7)); the C library keeps the two
+/// before them to itself.
+const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 
 /// The signals, taken over from their defaults.
 #[derive(Debug)]
 pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-    user2: Signal,
-    /// A reload was asked for while something else went on.
-    reload_missed: bool,
+    heeded: Vec<(Wish, Signal)>,
+    outlived: Vec<(i32, Signal)>,
+    missed: Missed,
+}
+
+/// What was asked for while something else went on, and is still to be done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Missed {
+    /// A reload.
+    pub reload: bool,
+    /// Log files are to be opened anew.
+    pub reopen: bool,
 }
 
 /// What a signal asks for.
@@ -22,48 +50,79 @@ pub enum Wish {
     End(&'static str),
     /// A reload (SIGHUP).
     Reload,
+    /// Log files are to be opened anew (SIGUSR1).
+    Reopen,
     /// A new binary (SIGUSR2).
     Upgrade,
 }
 
 impl Signals {
-    /// Takes the signals over from their defaults.
+    /// Takes the signals over from their defaults; to be called inside the control thread's
+    /// runtime, before anything is accepted.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn listen() -> io::Result<Self> {
+        let heeded = [
+            (Wish::End("SIGTERM"), SignalKind::terminate()),
+            (Wish::End("SIGINT"), SignalKind::interrupt()),
+            (Wish::End("SIGQUIT"), SignalKind::quit()),
+            (Wish::Reload, SignalKind::hangup()),
+            (Wish::Reopen, SignalKind::user_defined1()),
+            (Wish::Upgrade, SignalKind::user_defined2()),
+        ];
+        let heeded = heeded.into_iter();
+        let outlived = OUTLIVED.iter().map(|kind| kind.as_raw()).chain(REAL_TIME);
+        let outlived = outlived.filter_map(|number| {
+            // A system without this one cannot send it either.
+            let heard = signal(SignalKind::from_raw(number)).ok()?;
+            Some((number, heard))
+        });
         Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-            user2: signal(SignalKind::user_defined2())?,
-            reload_missed: false,
+            heeded: heeded
+                .map(|(wish, kind)| Ok((wish, signal(kind)?)))
+                .collect::<io::Result<_>>()?,
+            outlived: outlived.collect(),
+            missed: Missed::default(),
         })
     }
 
-    /// The next signal. Dropping the future loses none.
+    /// The next signal that asks for something. Dropping the future loses none.
     pub async fn next(&mut self) -> Wish {
-        tokio::select! {
-            _ = self.terminate.recv() => Wish::End("SIGTERM"),
-            _ = self.interrupt.recv() => Wish::End("SIGINT"),
-            _ = self.hangup.recv() => Wish::Reload,
-            _ = self.user2.recv() => Wish::Upgrade,
-        }
+        poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Waits for a signal to end; a reload is remembered, an upgrade is not.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wish> {
+        for (number, heard) in &mut self.outlived {
+            while heard.poll_recv(cx).is_ready() {
+                tracing::info!(
+                    signal = *number,
+                    "ignored: this signal asks sluice for nothing"
+                );
+            }
+        }
+        for (wish, heard) in &mut self.heeded {
+            if heard.poll_recv(cx).is_ready() {
+                return Poll::Ready(*wish);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Waits for a signal to end; what else is asked for is remembered, but for an upgrade.
     pub async fn end(&mut self) -> &'static str {
         loop {
             match self.next().await {
                 Wish::End(name) => return name,
-                Wish::Reload => self.reload_missed = true,
+                Wish::Reload => self.missed.reload = true,
+                Wish::Reopen => self.missed.reopen = true,
                 wish => tracing::warn!(?wish, "ignored: sluice is busy ending or being replaced"),
             }
         }
     }
 
-    /// Whether a reload was asked for meanwhile, and nobody has taken it up.
-    pub fn take_missed_reload(&mut self) -> bool {
-        std::mem::take(&mut self.reload_missed)
+    /// What was asked for meanwhile and is still to be done.
+    pub fn take_missed(&mut self) -> Missed {
+        std::mem::take(&mut self.missed)
     }
 }

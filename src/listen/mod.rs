@@ -18,6 +18,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::ListenAddress;
+use crate::descriptors;
 use crate::io::Io;
 use crate::metrics::{self, AcceptError};
 
@@ -26,7 +27,7 @@ pub use socket::BindError;
 /// How long accepting rests when descriptors or memory are exhausted.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Shortest time between two log lines about that.
+/// Shortest time between two log lines about memory.
 const EXHAUSTED_LOG: Duration = Duration::from_secs(10);
 
 /// Binds `address` and listens; accepting needs [`Listener::start`].
@@ -51,6 +52,15 @@ pub fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
         local,
         file,
     })
+}
+
+/// Who comes to a listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// Clients: they get no descriptor of the reserve.
+    Clients,
+    /// Those who give orders: the reserve is for them.
+    Operators,
 }
 
 /// A bound socket that accepts nothing yet: the kernel queues connections meanwhile.
@@ -79,12 +89,14 @@ impl Listener {
         reason = "its replacement is unsafe: the caller must promise that the descriptor stays \
                   the same and open. It does here: `fd` is owned and private"
     )]
-    pub fn start(self: Arc<Self>) -> io::Result<Acceptor> {
+    pub fn start(self: Arc<Self>, whom: Whom) -> io::Result<Acceptor> {
         let tcp = self.local.is_some();
         let listener = AsyncFd::with_interest(self, Interest::READABLE)?;
         Ok(Acceptor {
             listener,
             tcp,
+            whom,
+            short: false,
             logged: None,
         })
     }
@@ -178,7 +190,10 @@ impl AsRawFd for Listener {
 pub struct Acceptor {
     listener: AsyncFd<Arc<Listener>>,
     tcp: bool,
-    /// When a shortage was last logged.
+    whom: Whom,
+    /// The last connection took a descriptor of the reserve.
+    short: bool,
+    /// When a shortage of memory was last logged.
     logged: Option<Instant>,
 }
 
@@ -188,12 +203,19 @@ impl Acceptor {
     /// Dropping the future loses no connection.
     pub async fn accept(&mut self) -> io::Result<Accepted> {
         loop {
+            if self.short && !descriptors::is_room(self.listener()) {
+                descriptors::ran_out();
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                continue;
+            }
+            self.short = false;
             let accepted = self
                 .listener
                 .async_io(Interest::READABLE, |listener| Ok(accept(&listener.fd)?))
                 .await;
             match accepted {
                 Ok((fd, peer)) => {
+                    self.short = self.whom == Whom::Clients && descriptors::is_reserved(&fd);
                     return Ok(Accepted {
                         fd,
                         peer: self.peer(peer),
@@ -228,14 +250,19 @@ impl Acceptor {
             _ => AcceptError::Other,
         });
         match errno {
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            Some(Errno::MFILE | Errno::NFILE) => {
+                descriptors::ran_out();
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                Ok(())
+            }
+            Some(Errno::NOBUFS | Errno::NOMEM) => {
                 let now = Instant::now();
                 if self.logged.is_none_or(|last| now - last >= EXHAUSTED_LOG) {
                     self.logged = Some(now);
                     tracing::error!(
                         listen = ?self.listener().address,
                         %error,
-                        "cannot accept: raise the limit of open files (ulimit -n, LimitNOFILE)"
+                        "cannot accept: the system has no memory for another connection"
                     );
                 }
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;

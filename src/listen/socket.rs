@@ -2,14 +2,16 @@
 //! name the address and what would mend it. Accepting is in `listen`.
 
 use std::fmt;
+use std::fs::{File, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
@@ -68,11 +70,13 @@ pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, SocketFi
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     // Linux creates the file with the socket's own mode less the umask: at no moment may
-    // more users connect than `mode` says.
-    rustix::fs::fchmod(&fd, rustix::fs::Mode::from_raw_mode(mode))?;
-    rustix::net::bind(&fd, &name)?;
+    // more users connect than `mode` says, and no path is followed to set it afterwards.
+    rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
+    let before = rustix::process::umask(Mode::from_raw_mode(!mode & 0o777));
+    let bound = rustix::net::bind(&fd, &name);
+    rustix::process::umask(before);
+    bound?;
     let file = SocketFile::at(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     rustix::net::listen(&fd, BACKLOG)?;
     Ok((fd, file))
 }
@@ -131,12 +135,24 @@ impl SocketFile {
         self.left.load(Relaxed)
     }
 
-    /// Gives the file these permission bits, if it is still the same one.
+    /// Gives the file these permission bits, if it is still the same one: through a
+    /// descriptor, so that a link in its place changes no other file's.
     pub(super) fn set_mode(&self, mode: u32) -> io::Result<()> {
-        match self.is_there() {
-            true => std::fs::set_permissions(&self.path, std::fs::Permissions::from_mode(mode)),
-            false => Ok(()),
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(&self.path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(()),
+            file => File::from(file?),
+        };
+        let found = file.metadata()?;
+        if (found.dev(), found.ino()) != (self.device, self.inode) {
+            return Ok(());
         }
+        if found.mode() & 0o7777 == mode {
+            return Ok(());
+        }
+        // fchmod(2) takes no descriptor of a path; its link below /proc does.
+        let link = format!("/proc/self/fd/{}", file.as_raw_fd());
+        std::fs::set_permissions(link, Permissions::from_mode(mode))
     }
 
     fn is_there(&self) -> bool {

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 
+use crate::descriptors;
 use crate::io::Io;
 
 /// Payload bytes still to come from which splicing is cheaper than copying.
@@ -53,6 +54,9 @@ impl Pipe {
         let ends = pooled.or_else(|| {
             let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
             let (read, write) = rustix::pipe::pipe_with(flags).ok()?;
+            if descriptors::is_reserved(&read) || descriptors::is_reserved(&write) {
+                return None;
+            }
             // Above the user's limit the default capacity stays: smaller moves, same bytes.
             let _ = rustix::pipe::fcntl_setpipe_size(&write, CAPACITY);
             Some(Box::new(Ends {

@@ -13,6 +13,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::descriptors;
 use crate::io::Io;
 use crate::metrics::{self, Connect};
 
@@ -60,7 +61,8 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
         AddressFamily::INET6
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = rustix::net::socket_with(family, SocketType::STREAM, flags, None)?;
+    let opened = rustix::net::socket_with(family, SocketType::STREAM, flags, None);
+    let fd = descriptors::outside_reserve(opened.map_err(io::Error::from))?;
     sockopt::set_tcp_nodelay(&fd, true)?;
     match rustix::net::connect(&fd, &address) {
         Ok(()) | Err(Errno::INPROGRESS) => {}
@@ -79,7 +81,7 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
 
 async fn unix(path: &Path) -> io::Result<UnixStream> {
     loop {
-        match UnixStream::connect(path).await {
+        match descriptors::outside_reserve(UnixStream::connect(path).await) {
             // The listener's backlog is full, and no event tells when it no longer is.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tokio::time::sleep(Duration::from_millis(5)).await;

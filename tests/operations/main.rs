@@ -4,10 +4,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod descriptors;
 mod drain;
 mod drain_command;
 mod drain_spread;
 mod places;
 mod reload;
+mod signals;
 mod supervise;
 mod upgrade;

@@ -20,7 +20,7 @@ pub struct Scrape {
 impl Proxy {
     /// Asks for `/metrics` with this Accept; the answer's Content-Type and body.
     pub fn metrics(&self, accept: &str) -> (String, String) {
-        let host = self.admin().rsplit('/').next().unwrap();
+        let host = self.admin_host();
         let answer = self.raw_admin(format!(
             "GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAccept: {accept}\r\n\r\n"
         ));

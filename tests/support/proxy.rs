@@ -226,13 +226,21 @@ impl Proxy {
     }
 
     fn ask_admin(&self, method: &str, path: &str, rest: &str) -> (u16, String) {
-        let host = self.admin().rsplit('/').next().unwrap();
+        let host = self.admin_host();
         let rest = if rest.is_empty() { "\r\n" } else { rest };
         let head = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
         let answer = self.raw_admin(head + rest);
         let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
         let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
         (status.expect("a status"), body.to_owned())
+    }
+
+    /// What requests to the admin interface name as their Host.
+    pub fn admin_host(&self) -> &str {
+        match self.admin().starts_with("unix:") {
+            true => "sluice",
+            false => self.admin(),
+        }
     }
 
     /// Runs a command of the command line against its admin interface.

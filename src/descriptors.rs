@@ -1,0 +1,156 @@
+//! File descriptors: the limit, raised at the start; the part of it that clients never get,
+//! so that status, reload, drain and upgrade work when everything else has run out; and
+//! shortages, told once an episode.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// The most descriptors that are kept back, and the smallest share of the limit that they
+/// are: an admin connection takes two, an upgrade some ten.
+const RESERVE: u64 = 128;
+const SHARE: u64 = 8;
+
+/// How often is looked whether they have run out.
+const LOOK: Duration = Duration::from_millis(250);
+/// A shortage is over when nothing has failed for so long.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// The first number that is kept back. The kernel gives the lowest one that is free: whoever
+/// is given this one has left none below it.
+static LINE: AtomicI32 = AtomicI32::new(i32::MAX);
+
+/// What could not be opened since the start.
+static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// Raises the limit as far as it goes without privileges, says so, and draws the line.
+pub fn raise_limit() {
+    let before = getrlimit(Resource::Nofile);
+    let wanted = Rlimit {
+        current: before.maximum,
+        maximum: before.maximum,
+    };
+    if before.current != before.maximum
+        && let Err(error) = setrlimit(Resource::Nofile, wanted)
+    {
+        tracing::warn!(%error, limit = before.current, "the limit of open files stays");
+    }
+    let limit = getrlimit(Resource::Nofile).current;
+    if limit != before.current {
+        tracing::info!(
+            from = before.current,
+            to = limit,
+            "the limit of open files was raised to the hard one"
+        );
+    }
+    draw_line(limit);
+}
+
+fn draw_line(limit: Option<u64>) {
+    let line = limit.map(|limit| limit - reserve(limit));
+    let line = line.and_then(|line| i32::try_from(line).ok());
+    LINE.store(line.unwrap_or(i32::MAX), Relaxed);
+}
+
+fn reserve(limit: u64) -> u64 {
+    (limit / SHARE).min(RESERVE)
+}
+
+/// Whether this one is among those that are kept back: to open it took one that clients and
+/// upstreams must not have.
+pub fn is_reserved(descriptor: impl AsFd) -> bool {
+    descriptor.as_fd().as_raw_fd() >= LINE.load(Relaxed)
+}
+
+/// Whether clients may have one more, as a copy of this one shows.
+pub fn is_room(descriptor: impl AsFd) -> bool {
+    rustix::io::fcntl_dupfd_cloexec(descriptor, 0).is_ok_and(|copy| !is_reserved(copy))
+}
+
+/// One for a client or an upstream, unless it is of the reserve; a failure is noted.
+///
+/// # Errors
+/// What the system says where there are none left.
+pub fn outside_reserve<T: AsFd>(opened: io::Result<T>) -> io::Result<T> {
+    let opened = match opened {
+        Ok(descriptor) if is_reserved(&descriptor) => Err(Errno::MFILE.into()),
+        opened => opened,
+    };
+    opened.inspect_err(|error: &io::Error| {
+        let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+        if matches!(errno, Some(Errno::MFILE | Errno::NFILE)) {
+            ran_out();
+        }
+    })
+}
+
+/// Something could not be opened because there were none left.
+pub fn ran_out() {
+    FAILED.fetch_add(1, Relaxed);
+}
+
+/// Tells when descriptors run out and when there are some again. Never returns.
+pub async fn watch() {
+    let mut seen = FAILED.load(Relaxed);
+    let mut episode: Option<Episode> = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let (failed, now) = (FAILED.load(Relaxed), Instant::now());
+        match &mut episode {
+            None if failed > seen => {
+                let limit = getrlimit(Resource::Nofile).current;
+                tracing::error!(
+                    limit,
+                    reserve = limit.map(reserve),
+                    "file descriptors have run out: clients wait, connects fail; raise the \
+                     limit (LimitNOFILE, ulimit -n)"
+                );
+                episode = Some(Episode {
+                    began: now,
+                    last: now,
+                    before: seen,
+                });
+            }
+            Some(episode) if failed > seen => episode.last = now,
+            Some(Episode {
+                began,
+                last,
+                before,
+            }) if now.duration_since(*last) >= QUIET => {
+                tracing::info!(
+                    failed = failed - *before,
+                    lasted_ms = last.duration_since(*began).as_millis() as u64,
+                    "there are file descriptors again"
+                );
+                episode = None;
+            }
+            _ => {}
+        }
+        seen = failed;
+    }
+}
+
+/// A shortage under way.
+struct Episode {
+    began: Instant,
+    /// When something failed last.
+    last: Instant,
+    /// What had failed before it.
+    before: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_kept_back_and_never_all() {
+        for (limit, kept) in [(0, 0), (7, 0), (64, 8), (1024, 128), (1 << 20, 128)] {
+            assert_eq!(reserve(limit), kept, "{limit}");
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The limit of open files: raised at the start, told once when it is reached, and never so
+//! that a process that has reached it cannot be asked or told anything.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::support::admin::{parsed, printed, status};
+use crate::support::process::Line;
+use crate::support::proxy::field;
+use crate::support::{Proxy, Succession, Wire};
+
+const TOML: &str = "workers = 2\n[http]\nkeepalive_timeout = \"10m\"\n\
+                    [[listen]]\naddress = \"127.0.0.1:0\"\n\
+                    [[route]]\nname = \"here\"\nrespond = { status = 200 }\n";
+const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+/// Has the command run with these limits of open files.
+fn limited(command: &mut Command, soft: u64, hard: u64) {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
+    shell.args(["-c", &script]).arg(command.get_program());
+    shell.args(command.get_args()).env_remove("RUST_LOG");
+    *command = shell;
+}
+
+fn said(lines: Vec<Line>, message: &str) -> Vec<Value> {
+    let lines = lines.into_iter().map(|line| line.json);
+    let wanted = lines.filter(|json| {
+        let said = field(json, "message").as_str().unwrap_or_default();
+        said.starts_with(message)
+    });
+    wanted.collect()
+}
+
+const OUT: &str = "file descriptors have run out";
+const AGAIN: &str = "there are file descriptors again";
+
+/// Connects until clients wait to be accepted.
+fn fill(proxy: &Proxy, lines: impl Fn() -> Vec<Line>) -> Vec<Wire> {
+    let mut clients: Vec<Wire> = Vec::new();
+    while said(lines(), OUT).is_empty() {
+        assert!(clients.len() < 400, "the limit is never reached");
+        for _ in 0..10 {
+            clients.push(proxy.send(GET));
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    clients
+}
+
+#[test]
+fn the_soft_limit_is_raised_to_the_hard_one_and_that_is_said() {
+    let proxy = Proxy::start_with(TOML, |command| limited(command, 64, 150));
+    let raised = said(proxy.lines(), "the limit of open files was raised");
+    assert_eq!(raised.len(), 1);
+    assert_eq!(field(&raised[0], "from"), 64, "{}", raised[0]);
+    assert_eq!(field(&raised[0], "to"), 150, "{}", raised[0]);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", proxy.id())).unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let words: Vec<&str> = line.unwrap().split_whitespace().collect();
+    assert_eq!(words[3..5], ["150", "150"], "{line:?}");
+}
+
+#[test]
+fn at_the_limit_everything_but_clients_goes_on() {
+    let proxy = Proxy::start_with(TOML, |command| limited(command, 150, 150));
+    let clients = fill(&proxy, || proxy.lines());
+    for path in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(proxy.get_admin(path).0, 200, "{path}");
+    }
+    assert_eq!(status(&proxy)["generation"], 1);
+    for command in [
+        &["status"][..],
+        &["reload"],
+        &["drain", "--route", "here", "--detach"],
+        &["undrain"],
+    ] {
+        let (code, _, err) = printed(&proxy.command(command));
+        assert_eq!(code, 0, "{command:?}: {err}");
+    }
+    assert_eq!(status(&proxy)["generation"], 2);
+    // Many more wait meanwhile: it is one episode.
+    assert_eq!(said(proxy.lines(), OUT).len(), 1);
+    assert!(said(proxy.lines(), AGAIN).is_empty());
+    drop(clients);
+    eventually!(!said(proxy.lines(), AGAIN).is_empty());
+    let end = said(proxy.lines(), AGAIN).remove(0);
+    assert!(field(&end, "failed").as_u64() > Some(0), "{end}");
+    assert_eq!(proxy.ask("GET", "/", ""), 200);
+    assert_eq!(said(proxy.lines(), OUT).len(), 1);
+}
+
+#[test]
+fn at_the_limit_the_binary_can_be_replaced() {
+    let start = |_: &std::path::Path, command: &mut Command| limited(command, 150, 150);
+    let succession = Succession::start_with(|_| TOML.to_owned(), start);
+    let mut clients = fill(&succession.proxy, || succession.proxy.lines());
+    assert_eq!(clients.remove(0).read_head().status(), 200);
+    let outcome = succession.proxy.command(&["upgrade"]);
+    let (code, _, err) = printed(&outcome);
+    assert_eq!(code, 0, "{err}");
+    drop(clients);
+    eventually!(parsed(&succession.proxy.get_admin("/v1/status").1)["pid"] == succession.serving());
+}

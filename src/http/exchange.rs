@@ -20,7 +20,7 @@ use super::error::{Kind, ProxyError};
 use super::forwarded::{self, Forwarding, RequestId};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
-use super::{diagnosis, forward, headers, live, upgrade};
+use super::{diagnosis, forward, headers, live, redirect, upgrade};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
 use crate::route::matcher::{RequestView, Unrouted};
 use crate::route::origin::{self, PublicAuthority};
@@ -362,16 +362,7 @@ fn own_action(
         }
         Action::Redirect { status, to } => {
             *response.status_mut() = *status;
-            let query = parts
-                .uri
-                .query()
-                .map(|q| format!("?{q}"))
-                .unwrap_or_default();
-            let location = to
-                .replace("{scheme}", public.scheme.as_str())
-                .replace("{host}", public.host)
-                .replace("{path}", parts.uri.path())
-                .replace("{query}", &query);
+            let location = redirect::location(to, public, parts.uri.path(), parts.uri.query());
             let location = HeaderValue::try_from(location).map_err(|_| {
                 ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")
             })?;

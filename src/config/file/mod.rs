@@ -16,6 +16,7 @@ mod table;
 mod trace;
 mod units;
 mod upstream;
+mod variable;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -139,7 +140,8 @@ fn syntax_problems(
         // What follows on the same line is most often a consequence of the first.
         if lines.last() != Some(&line) {
             lines.push(line);
-            sink.report(&span, "", error.message());
+            let twice = keys::hint_for_twice(twice(source, &span));
+            sink.report(&span, "", error.message()).hint = twice.map(str::to_owned);
         }
     }
     sink.problems.extend(others.into_iter().filter(|other| {
@@ -148,6 +150,16 @@ fn syntax_problems(
             && !lines.contains(&line_of(&other.span))
     }));
     sink.problems
+}
+
+/// The key that a syntax error points at, if it is one: `websocket` of `websocket.origin = 1`,
+/// of `[route.websocket]` and of `websocket = true`.
+fn twice<'s>(source: &'s str, span: &Span) -> &'s str {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let pointed = source.get(span.clone()).unwrap_or_default();
+    let path = pointed.trim_matches(['[', ']']);
+    let key = path.rsplit('.').next().unwrap_or_default().trim();
+    if key.chars().all(word) { key } else { "" }
 }
 
 /// The JSON Schema of a file.

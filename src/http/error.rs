@@ -230,7 +230,7 @@ impl ProxyError {
 
     /// The `Proxy-Status` member of RFC 9209: `sluice; error=…; details="…"`.
     fn proxy_status(&self) -> HeaderValue {
-        let mut value = format!("sluice; error={}; details=\"", self.kind.as_str());
+        let mut value = format!("{PROXY_NAME}; error={}; details=\"", self.kind.as_str());
         for c in self.detail.chars() {
             match c {
                 '"' | '\\' => value.extend(['\\', c]),
@@ -242,6 +242,9 @@ impl ProxyError {
         HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("sluice"))
     }
 }
+
+/// What sluice calls itself in `Proxy-Status`.
+pub const PROXY_NAME: &str = "sluice";
 
 /// `Proxy-Status`, RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 
 use super::body::ExchangeBody;
 use super::connection::Context;
-use super::error::{Kind, ProxyError};
+use super::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
 use super::forwarded::{self, Forwarding, RequestId};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
@@ -249,6 +249,8 @@ fn answer_by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
     let Some(left) = left.checked_sub(1) else {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        let own = HeaderValue::from_static(PROXY_NAME);
+        response.headers_mut().insert(PROXY_STATUS, own);
         return Some(response);
     };
     parts

@@ -53,6 +53,18 @@ pub fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
     })
 }
 
+/// Whether [`bind`] would succeed; nothing is left behind, and no connection is accepted.
+///
+/// # Errors
+/// Those of [`bind`].
+pub fn probe(address: &ListenAddress) -> Result<(), BindError> {
+    let probed = match address {
+        ListenAddress::Tcp(tcp) => socket::probe_tcp(*tcp),
+        ListenAddress::Unix { path, .. } => socket::probe_unix(path),
+    };
+    probed.map_err(|error| BindError::new(address, error))
+}
+
 /// A bound socket that accepts nothing yet: the kernel queues connections meanwhile.
 #[derive(Debug)]
 pub struct Listener {

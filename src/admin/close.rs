@@ -81,6 +81,7 @@ pub(super) async fn many(request: Request<Incoming>, context: &Context) -> Resul
     let filter = Filter::new(filter)?;
     let moment = Moment::now(context);
     let mut live = tunnels::all(context).await;
+    tunnels::check(context, &filter, &live)?;
     // Each close wakes its tunnel; the control thread has other things to do meanwhile.
     let closing = move || {
         live.retain(|one| filter.takes(&one.tunnel, moment.now));

@@ -6,6 +6,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Refusal;
+use super::known::Known;
 use crate::config::parse_duration;
 use crate::tunnel::TunnelIdentity;
 use crate::tunnel::registry::TunnelSnapshot;
@@ -95,6 +96,20 @@ impl Filter {
             min_age: span("min_age", min_age)?,
             min_idle: span("min_idle", min_idle)?,
         })
+    }
+
+    /// Whether what it names exists.
+    pub(super) fn check(&self, known: &Known) -> Result<(), Refusal> {
+        let named = |name: &Option<String>, check: &dyn Fn(&str) -> Result<(), Refusal>| {
+            name.as_deref().map_or(Ok(()), check)
+        };
+        named(&self.route, &|name| known.route(name))?;
+        named(&self.upstream, &|name| known.upstream(name))
+    }
+
+    /// Whether it names anything that may not exist.
+    pub(super) fn names(&self) -> bool {
+        self.route.is_some() || self.upstream.is_some()
     }
 
     /// Whether the tunnel is meant.

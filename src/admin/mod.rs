@@ -37,6 +37,7 @@ mod filter;
 mod guard;
 mod health;
 mod history;
+mod known;
 mod numbers;
 mod orders;
 pub mod place;

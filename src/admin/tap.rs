@@ -13,6 +13,7 @@ use super::Context;
 use super::answer::{Answer, Refusal};
 use super::filter::{Filter, Query};
 use super::sse::{self, Source};
+use super::tunnels;
 use crate::config::TapLevel;
 use crate::server::Shared;
 use crate::tap::{self, FrameView, LostView, Told, UnframedView, Wanted};
@@ -70,6 +71,9 @@ pub(super) async fn of(
             StatusCode::FORBIDDEN,
             forbidden(allowed, level),
         ));
+    }
+    if asked.filter.names() {
+        tunnels::check(context, &asked.filter, &tunnels::all(context).await)?;
     }
     let (tunnel, payload) = (asked.tunnel, asked.payload);
     let (order, told) = tap::open(asked.into_wanted()).map_err(|_| {

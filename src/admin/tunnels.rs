@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::answer::Refusal;
 use super::filter::{Filter, Query};
+use super::known::Known;
 use crate::access_log::rfc3339;
 use crate::lifecycle::order::millis;
 use crate::tunnel::registry::{self, TunnelSnapshot};
@@ -159,6 +160,7 @@ pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Tunne
     query.finish()?;
     let moment = Moment::now(context);
     let live = all(context).await;
+    check(context, &filter, &live)?;
     let listed = move || page.of(live, &filter, moment);
     tokio::task::spawn_blocking(listed).await.map_err(|_| {
         Refusal::new(
@@ -166,6 +168,14 @@ pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Tunne
             "the list could not be made",
         )
     })
+}
+
+/// Whether what the filter names exists.
+pub(super) fn check(context: &Context, filter: &Filter, live: &[Live]) -> Result<(), Refusal> {
+    if !filter.names() {
+        return Ok(());
+    }
+    filter.check(&Known::of(&context.shared.snapshot.load(), live))
 }
 
 /// Answers one tunnel.

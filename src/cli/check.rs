@@ -1,42 +1,89 @@
-//! `sluice check FILE`: says whether a configuration is right, and everything that isn't.
-//! Starts nothing, binds nothing, resolves nothing.
+//! `sluice check`: says whether a configuration is right, everything that isn't, what is hardly
+//! meant, and what `sluice run` would stumble over on this machine. Starts nothing, resolves
+//! nothing, leaves nothing behind.
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::config;
+use clap::Args;
 
-/// Checks the file; 0 when it is right, 1 when it is not.
+use super::attempt::{self, Attempt};
+use super::run;
+use crate::config::{self, Config, Problems};
+
+/// How `check` goes without a file.
+const OTHERWISE: &str = "or give its text to standard input: sluice check -";
+
+/// Which configuration is checked.
+#[derive(Debug, Default, Args)]
+pub struct CheckArguments {
+    /// The configuration file; `-` is standard input [default: ./sluice.toml, then
+    /// /etc/sluice/sluice.toml]
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    pub file: Option<PathBuf>,
+    /// The same
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Checks the file; 0 when it can be put in force, 1 when it cannot.
 ///
 /// # Errors
-/// When the outcome could not be written.
+/// When there is no file, or the outcome could not be written.
 pub fn run(
-    file: &Path,
+    arguments: &CheckArguments,
     out: &mut impl Write,
     err: &mut impl Write,
     colour: bool,
 ) -> io::Result<ExitCode> {
-    match config::load(file) {
-        Ok(config) => {
-            writeln!(
-                out,
-                "{}: ok ({}, {}, {})",
-                file.display(),
-                count(config.listeners.len(), "listener"),
-                count(config.routes.len(), "route"),
-                count(config.upstreams.len(), "upstream"),
-            )?;
-            Ok(ExitCode::SUCCESS)
+    let named = arguments.file.as_deref().or(arguments.config.as_deref());
+    let (name, read) = match named {
+        Some(dash) if dash == Path::new("-") => ("standard input".to_owned(), from_stdin()?),
+        named => {
+            let file = run::file(named, OTHERWISE)?;
+            (file.display().to_string(), config::source(&file))
         }
+    };
+    let reviewed = read.and_then(|source| config::review(&source, &name));
+    let (config, warnings) = match reviewed {
+        Ok(reviewed) => reviewed,
         Err(problems) => {
             err.write_all(problems.render(colour).as_bytes())?;
-            Ok(ExitCode::FAILURE)
+            return Ok(ExitCode::FAILURE);
         }
+    };
+    if let Some(warnings) = warnings {
+        err.write_all(warnings.render(colour).as_bytes())?;
     }
+    let attempts = attempt::everything(&config);
+    for attempt in &attempts {
+        let level = if attempt.fatal { "error" } else { "warning" };
+        writeln!(err, "{level}: {}", attempt.message)?;
+    }
+    if attempts.iter().any(|attempt: &Attempt| attempt.fatal) {
+        writeln!(err, "{name}: right, but it cannot be put in force here")?;
+        return Ok(ExitCode::FAILURE);
+    }
+    writeln!(out, "{name}: ok ({})", contents(&config))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn count(number: usize, what: &str) -> String {
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{number} {what}{plural}")
+fn from_stdin() -> io::Result<Result<String, Problems>> {
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    Ok(config::text(bytes, "standard input"))
+}
+
+fn contents(config: &Config) -> String {
+    let count = |number: usize, what: &str| {
+        let plural = if number == 1 { "" } else { "s" };
+        format!("{number} {what}{plural}")
+    };
+    [
+        count(config.listeners.len(), "listener"),
+        count(config.routes.len(), "route"),
+        count(config.upstreams.len(), "upstream"),
+    ]
+    .join(", ")
 }

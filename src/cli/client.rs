@@ -87,6 +87,17 @@ impl Client {
         Ok(Client { target, token })
     }
 
+    /// With the token of this file, if one is named.
+    ///
+    /// # Errors
+    /// When the file holds none.
+    pub fn with_token(mut self, file: Option<&Path>) -> io::Result<Client> {
+        if let Some(file) = file {
+            self.token = Some(Token::read(file)?);
+        }
+        Ok(self)
+    }
+
     /// Asks a question.
     ///
     /// # Errors
@@ -141,8 +152,31 @@ impl Client {
             .take(MAX_HEAD)
             .read_to_end(&mut body)
             .map_err(broken)?;
-        let why = serde_json::from_slice(&body);
-        why.map(Err).map_err(|error| broken(error.into()))
+        let why = serde_json::from_slice(&body).map_err(|error| broken(error.into()))?;
+        let status = head
+            .get(9..12)
+            .and_then(|text| std::str::from_utf8(text).ok());
+        let status = status.and_then(|text| text.parse().ok()).unwrap_or(0);
+        Ok(Err(self.with_advice(status, why)))
+    }
+
+    /// A refusal with what a command can do about it.
+    fn with_advice(&self, status: u16, why: Refused) -> Refused {
+        if status != 401 {
+            return why;
+        }
+        Refused::new(match self.token {
+            None => format!(
+                "the sluice at {} wants a token: --token-file FILE names the file whose first \
+                 line it is",
+                self.target
+            ),
+            Some(_) => format!(
+                "the sluice at {} does not take this token: --token-file FILE has to name the \
+                 file that its admin.token_file names",
+                self.target
+            ),
+        })
     }
 
     fn connect(&self, limit: Option<Duration>) -> io::Result<Box<dyn Duplex>> {
@@ -226,7 +260,8 @@ impl Client {
         if matches!(status, 200 | 202) {
             serde_json::from_slice(body).map(Ok).map_err(foreign)
         } else {
-            serde_json::from_slice(body).map(Err).map_err(foreign)
+            let why = serde_json::from_slice(body).map_err(foreign)?;
+            Ok(Err(self.with_advice(status, why)))
         }
     }
 
@@ -269,11 +304,8 @@ impl AdminArguments {
     /// # Errors
     /// When none is.
     pub fn client(&self) -> io::Result<Client> {
-        let mut client = Client::find(self.admin.as_ref(), self.config.as_deref())?;
-        if let Some(file) = &self.token_file {
-            client.token = Some(Token::read(file)?);
-        }
-        Ok(client)
+        Client::find(self.admin.as_ref(), self.config.as_deref())?
+            .with_token(self.token_file.as_deref())
     }
 }
 

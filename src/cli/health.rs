@@ -3,7 +3,8 @@
 //!
 //! It asks `OPTIONS *` with `Max-Forwards: 0` (RFC 9110 sections 7.6.2 and 9.3.7), a question
 //! that no intermediary may pass on, so that a sick backend does not make its proxy look
-//! sick. Any HTTP answer means healthy.
+//! sick. Any answer that sluice gives by itself means healthy; that of another program that has
+//! the port does not.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -13,9 +14,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::config::{Config, ListenAddress};
+use crate::http::error::{PROXY_NAME, PROXY_STATUS};
 
 /// Time for the whole check, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The largest head of an answer, in bytes.
+const MAX_HEAD: usize = 16 * 1024;
 
 /// The listener to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,40 +140,57 @@ where
         User-Agent: sluice-health\r\nConnection: close\r\n\r\n";
     let mut stream = stream;
     stream.write_all(QUESTION)?;
-    // "HTTP/1.1 200": the rest of the answer does not matter.
-    let mut head = [0; 12];
-    let mut filled = 0;
-    while filled < head.len() {
+    let mut head = Vec::new();
+    let mut piece = [0; 1024];
+    loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(no_answer());
         }
         read_within(left)?;
-        match stream.read(&mut head[filled..]) {
+        match stream.read(&mut piece) {
             Ok(0) => {
                 return Err(io::Error::other(
                     "the connection was closed without an answer",
                 ));
             }
-            Ok(read) => filled += read,
+            Ok(read) => head.extend_from_slice(&piece[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(no_answer()),
             Err(error) => return Err(error),
         }
+        if let Some(answer) = judge(&head) {
+            return answer;
+        }
     }
-    status(&head).ok_or_else(|| io::Error::other("what answered does not speak HTTP/1.1"))
 }
 
-fn status(head: &[u8; 12]) -> Option<u16> {
-    let status = head
-        .strip_prefix(b"HTTP/1.")?
-        .get(1..)?
-        .strip_prefix(b" ")?;
-    std::str::from_utf8(status)
-        .ok()?
-        .parse()
-        .ok()
-        .filter(|status| (100..600).contains(status))
+/// The status of an answer that sluice itself gave; `None`: the head is not whole yet.
+fn judge(head: &[u8]) -> Option<io::Result<u16>> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut answer = httparse::Response::new(&mut fields);
+    match answer.parse(head) {
+        Ok(httparse::Status::Complete(_)) => {}
+        Ok(httparse::Status::Partial) if head.len() <= MAX_HEAD => return None,
+        Ok(httparse::Status::Partial) | Err(_) => {
+            let message = "what answered does not speak HTTP/1.1";
+            return Some(Err(io::Error::other(message)));
+        }
+    }
+    let status = answer.code.unwrap_or(0);
+    // The intermediary nearest to the server stands first (RFC 9209 section 2).
+    let by_sluice = |field: &httparse::Header<'_>| {
+        let value = field.value.trim_ascii_start();
+        let name = value.strip_prefix(PROXY_NAME.as_bytes());
+        field.name.eq_ignore_ascii_case(PROXY_STATUS.as_str())
+            && name.is_some_and(|rest| matches!(rest.first(), None | Some(b';' | b',' | b' ')))
+    };
+    Some(match answer.headers.iter().any(by_sluice) {
+        true => Ok(status),
+        false => Err(io::Error::other(format!(
+            "another program answered ({status}): sluice names itself in Proxy-Status"
+        ))),
+    })
 }
 
 fn no_answer() -> io::Error {
@@ -203,19 +225,26 @@ mod tests {
     }
 
     #[test]
-    fn any_http_answer_is_healthy() {
-        assert_eq!(
-            check(&answering(&["HTTP/1.1 204 No Content\r\n\r\n"]), LONG).unwrap(),
-            204
-        );
-        assert_eq!(
-            check(&answering(&["HTT", "P/1.1 5", "03 Busy\r\n"]), LONG).unwrap(),
-            503
-        );
-        assert_eq!(
-            run(&answering(&["HTTP/1.0 200 OK\r\n\r\n"]), LONG),
-            ExitCode::SUCCESS
-        );
+    fn an_answer_of_sluice_is_healthy_and_no_other() {
+        let own = &["HTTP/1.1 204 No Content\r\nProxy-Status: sluice\r\n\r\n"];
+        assert_eq!(check(&answering(own), LONG).unwrap(), 204);
+        let pieces = &[
+            "HTT",
+            "P/1.1 5",
+            "03 Busy\r\nproxy-status: sluice; error=x\r\n",
+            "\r\n",
+        ];
+        assert_eq!(check(&answering(pieces), LONG).unwrap(), 503);
+        assert_eq!(run(&answering(own), LONG), ExitCode::SUCCESS);
+        for foreign in [
+            &["HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n"],
+            &["HTTP/1.1 204 No Content\r\n\r\n"],
+            &["HTTP/1.1 502 Bad\r\nProxy-Status: sluicegate; error=x\r\n\r\n"],
+            &["HTTP/1.1 502 Bad\r\nProxy-Status: other, sluice\r\n\r\n"],
+        ] {
+            let error = check(&answering(foreign), LONG).unwrap_err().to_string();
+            assert!(error.contains("another program answered"), "{error}");
+        }
     }
 
     #[test]
@@ -250,7 +279,9 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nProxy-Status: sluice\r\n\r\n")
+                .unwrap();
             let _ = stream.read_to_end(&mut Vec::new());
         });
         assert_eq!(check(&target, LONG).unwrap(), 200);

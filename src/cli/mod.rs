@@ -4,6 +4,7 @@
 //! Exit codes: 0 for success, 1 when a command failed or a configuration has errors, 2 for
 //! a command line that was not understood.
 
+mod attempt;
 pub mod check;
 pub mod client;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod health;
 pub mod log;
 pub mod reload;
 pub mod run;
+pub mod show;
 mod sse;
 pub mod status;
 pub mod tap;
@@ -27,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::check::CheckArguments;
 use self::client::AdminArguments;
 use self::drain::{DrainArguments, UndrainArguments};
 use self::log::LogArguments;
@@ -36,7 +39,7 @@ use self::top::TopArguments;
 use self::tunnels::TunnelsArguments;
 use self::upgrade::UpgradeArguments;
 
-/// Where `run` and `health` look for a configuration, in this order.
+/// Where `run`, `check` and `health` look for a configuration, in this order.
 pub const DEFAULT_FILES: [&str; 2] = ["./sluice.toml", "/etc/sluice/sluice.toml"];
 
 /// A WebSocket-aware HTTP reverse proxy.
@@ -64,10 +67,7 @@ pub enum Command {
         listen: Option<SocketAddr>,
     },
     /// Check a configuration and print everything that is wrong with it
-    Check {
-        /// The configuration file
-        file: PathBuf,
-    },
+    Check(CheckArguments),
     /// About the configuration itself
     Config {
         /// What about it
@@ -136,7 +136,7 @@ impl Arguments {
         let code = match self.command {
             Command::Run(arguments) => run::run(&arguments),
             Command::Demo { listen } => demo::run(listen, run::serve),
-            Command::Check { file } => check::run(&file, out, err, colour()),
+            Command::Check(arguments) => check::run(&arguments, out, err, colour()),
             Command::Config {
                 command: ConfigCommand::Schema,
             } => config::schema(out),

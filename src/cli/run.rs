@@ -77,7 +77,7 @@ fn start(
 pub fn health(arguments: &HealthArguments) -> io::Result<ExitCode> {
     let target = match &arguments.url {
         Some(url) => health::Target::parse(url).map_err(io::Error::other)?,
-        None => match config::load(&file(arguments.config.as_deref())?) {
+        None => match config::load(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
             Ok(config) => health::Target::of(&config)
                 .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
             Err(problems) => {
@@ -96,15 +96,24 @@ fn configuration(
     if let (Some(listen), Some(to)) = (&arguments.listen, &arguments.to) {
         return Ok(Config::from_listen_to(listen, to).map(|config| (config, None)));
     }
-    let file = file(arguments.config.as_deref())?;
+    let file = file(arguments.config.as_deref(), WITHOUT_RUN)?;
     Ok(config::load(&file).map(|config| (config, Some(file))))
 }
 
-/// The file that was named, or the first default one that exists.
+/// How `run` goes without a file.
+const WITHOUT_RUN: &str =
+    "or start without a file: sluice run --listen 127.0.0.1:8080 --to 127.0.0.1:9000";
+
+/// How `health` goes without a file.
+const WITHOUT_HEALTH: &str =
+    "or say where sluice listens: sluice health --url http://127.0.0.1:8080/";
+
+/// The file that was named, or the first default one that exists; `otherwise` says how the
+/// command goes without one.
 ///
 /// # Errors
 /// When none was named and none of the default ones exists.
-pub fn file(named: Option<&Path>) -> io::Result<PathBuf> {
+pub fn file(named: Option<&Path>, otherwise: &str) -> io::Result<PathBuf> {
     let found = match named {
         Some(named) => Some(named.to_owned()),
         None => DEFAULT_FILES
@@ -114,8 +123,7 @@ pub fn file(named: Option<&Path>) -> io::Result<PathBuf> {
     };
     found.ok_or_else(|| {
         let message = format!(
-            "no configuration: neither {} nor {} exists; name one with --config FILE, or start \
-             without a file: sluice run --listen 127.0.0.1:8080 --to 127.0.0.1:9000",
+            "no configuration: neither {} nor {} exists; name one with --config FILE, {otherwise}",
             DEFAULT_FILES[0], DEFAULT_FILES[1]
         );
         io::Error::new(io::ErrorKind::NotFound, message)

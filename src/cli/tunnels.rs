@@ -1,5 +1,5 @@
 //! `sluice tunnels`: the open tunnels of the running sluice, as a table or as JSON, and
-//! `sluice tunnels close`, which closes one or all that a filter takes.
+//! `sluice tunnels close`, which closes one or all that a filter takes; `show` is in `show`.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::client::{AdminArguments, QUICK, refused};
+use super::show::{self, ShowArguments};
 use crate::admin::{CloseOutcome, CloseRequest, FilterRequest, TunnelList, TunnelView};
 use crate::config::write_duration;
 
@@ -40,6 +41,8 @@ pub struct TunnelsArguments {
 pub enum TunnelsCommand {
     /// Close one tunnel, or all that a filter takes, at once; `sluice drain` spreads closes
     Close(CloseArguments),
+    /// Show all that is known of one tunnel
+    Show(ShowArguments),
 }
 
 /// What is closed, and with what.
@@ -104,8 +107,10 @@ pub fn run(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
-    if let Some(TunnelsCommand::Close(arguments)) = &arguments.command {
-        return close(arguments, out, err);
+    match &arguments.command {
+        Some(TunnelsCommand::Close(arguments)) => return close(arguments, out, err),
+        Some(TunnelsCommand::Show(arguments)) => return show::run(arguments, out, err),
+        None => {}
     }
     let client = arguments.admin.client()?;
     let limit = arguments.limit.to_string();

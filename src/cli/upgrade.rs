@@ -24,6 +24,10 @@ pub struct UpgradeArguments {
     /// The admin interface of the running one: unix:/path or 127.0.0.1:PORT
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub admin: Option<Target>,
+    /// Bring the token that is the first line of this file [default: that of
+    /// admin.token_file]
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
 }
 
 /// Upgrades and says what has become of the tunnels.
@@ -43,6 +47,7 @@ pub fn run(
     };
     let file = arguments.config.as_deref();
     let client = Client::find(arguments.admin.as_ref(), file)?;
+    let client = client.with_token(arguments.token_file.as_deref())?;
     match client.post("/v1/upgrade", &order, None)? {
         Ok(upgraded) => print(&upgraded, out).map(|()| ExitCode::SUCCESS),
         Err(why) => refused(&why, err),

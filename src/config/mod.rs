@@ -20,7 +20,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::clients::{ErrorDetail, HttpConfig};
-pub use self::file::{admin_of, load, parse, parse_duration, write_duration};
+pub use self::file::{
+    admin_of, load, nearest, parse, parse_duration, quoted, review, source, text, write_duration,
+};
 pub use self::operation::{
     AccessLog, AdminConfig, AdminListen, DrainConfig, LogConfig, LogFormat, ParentRule,
     ReloadConfig, TapLevel, TraceConfig, UpgradeConfig,

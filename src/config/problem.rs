@@ -47,6 +47,8 @@ pub struct Problems {
     name: String,
     source: String,
     list: Vec<Problem>,
+    /// None of it keeps the configuration from being put in force.
+    warnings: bool,
 }
 
 impl Problems {
@@ -65,6 +67,7 @@ impl Problems {
             name: name.to_owned(),
             source: source.to_owned(),
             list,
+            warnings: false,
         }
     }
 
@@ -78,6 +81,15 @@ impl Problems {
                 hint,
                 ..Problem::default()
             }],
+            warnings: false,
+        }
+    }
+
+    /// The same as warnings.
+    pub(super) fn as_warnings(self) -> Self {
+        Problems {
+            warnings: true,
+            ..self
         }
     }
 
@@ -118,12 +130,18 @@ impl Problems {
         }
         let count = self.list.len();
         let plural = if count == 1 { "" } else { "s" };
-        text.push_str(&format!("{}: {count} error{plural}\n", self.name));
+        let what = if self.warnings { "warning" } else { "error" };
+        text.push_str(&format!("{}: {count} {what}{plural}\n", self.name));
         text
     }
 
     fn render_one(&self, problem: &Problem, renderer: &Renderer) -> String {
-        let title = Level::ERROR.primary_title(problem.message.as_str());
+        let level = if self.warnings {
+            Level::WARNING
+        } else {
+            Level::ERROR
+        };
+        let title = level.primary_title(problem.message.as_str());
         let mut group = Group::with_title(title);
         if problem.line > 0 {
             // Only the lines concerned: rendering stays cheap however large the file is.

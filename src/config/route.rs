@@ -111,8 +111,8 @@ pub enum Action {
     Redirect {
         /// 301, 302, 303, 307 or 308. Default: 308.
         status: StatusCode,
-        /// The target; `{scheme}`, `{host}`, `{path}` and `{query}` stand for the request's
-        /// (`{query}` includes its `?`).
+        /// The target; `{scheme}`, `{host}` (with its port), `{hostname}` (without), `{path}` and
+        /// `{query}` (with its `?`) stand for the request's.
         to: String,
     },
 }

@@ -94,6 +94,7 @@ impl Kind {
             Kind::ResponseIncomplete => "the upstream ended the connection mid-answer",
             Kind::ResponseTimeout => "the upstream did not begin its answer in time",
             Kind::UpgradeFailed => "the upstream's answer to the upgrade is not valid",
+            Kind::LoopDetected => "the request goes in a circle",
             Kind::Internal => "the proxy cannot serve the request at the moment",
         }
     }
@@ -282,7 +283,7 @@ impl ProxyError {
 
     /// The `Proxy-Status` member of RFC 9209: `sluice; error=…; details="…"`.
     fn proxy_status(&self, told: &str) -> HeaderValue {
-        let mut value = format!("sluice; error={}; details=\"", self.kind.as_str());
+        let mut value = format!("{PROXY_NAME}; error={}; details=\"", self.kind.as_str());
         for c in told.chars() {
             match c {
                 '"' | '\\' => value.extend(['\\', c]),
@@ -294,6 +295,9 @@ impl ProxyError {
         HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static("sluice"))
     }
 }
+
+/// What sluice calls itself in `Proxy-Status`.
+pub const PROXY_NAME: &str = "sluice";
 
 /// `Proxy-Status`, RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");

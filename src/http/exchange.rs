@@ -17,11 +17,11 @@ use hyper::ext::ReasonPhrase;
 
 use super::body::ExchangeBody;
 use super::connection::Context;
-use super::error::{Kind, ProxyError};
+use super::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
 use super::forwarded::{self, Forwarding, RequestId};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
-use super::{diagnosis, forward, headers, live, upgrade};
+use super::{diagnosis, forward, headers, live, redirect, upgrade};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
 use crate::route::hop::Hops;
 use crate::route::matcher::{RequestView, Unrouted};
@@ -276,6 +276,8 @@ fn answer_by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
     let Some(left) = left.checked_sub(1) else {
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = StatusCode::NO_CONTENT;
+        let own = HeaderValue::from_static(PROXY_NAME);
+        response.headers_mut().insert(PROXY_STATUS, own);
         return Some(response);
     };
     parts
@@ -389,16 +391,7 @@ fn own_action(
         }
         Action::Redirect { status, to } => {
             *response.status_mut() = *status;
-            let query = parts
-                .uri
-                .query()
-                .map(|q| format!("?{q}"))
-                .unwrap_or_default();
-            let location = to
-                .replace("{scheme}", public.scheme.as_str())
-                .replace("{host}", public.host)
-                .replace("{path}", parts.uri.path())
-                .replace("{query}", &query);
+            let location = redirect::location(to, public, parts.uri.path(), parts.uri.query());
             let location = HeaderValue::try_from(location).map_err(|_| {
                 ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")
             })?;

@@ -13,8 +13,8 @@ mod request_id;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write;
-use std::net::IpAddr;
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -267,29 +267,48 @@ fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> HeaderV
     HeaderValue::try_from(list).unwrap_or_else(|_| last.clone())
 }
 
-/// The element for this hop (RFC 7239 section 4), behind a trusted peer's own.
+/// `Forwarded` (RFC 7239 section 4), made of what the `X-Forwarded-*` fields say by now, so that
+/// the two cannot contradict each other: an element for each address in the chain, of which the
+/// first, the client's, has the public scheme and host. A peer's own `Forwarded` goes.
+#[cold]
 fn add_forwarded(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&HeaderValue>) {
-    let mut element = String::with_capacity(96);
-    // Writing to a String cannot fail.
-    let _ = match peer.address {
-        Some(IpAddr::V4(address)) => write!(element, "for={address}"),
-        Some(IpAddr::V6(address)) => write!(element, "for=\"[{address}]\""),
-        None => write!(element, "for=unknown"),
-    };
-    if let Some(host) = host.and_then(|host| host.to_str().ok()) {
-        element.push_str(";host=\"");
+    let scheme = believed_scheme(headers).unwrap_or(peer.scheme);
+    let public = believed_host(headers).or_else(|| host.and_then(|host| host.to_str().ok()));
+    let mut first = format!(";proto={}", scheme.as_str());
+    if let Some(host) = public.filter(|host| !host.is_empty()) {
+        first.push_str(";host=\"");
         for char in host.chars() {
             if matches!(char, '"' | '\\') {
-                element.push('\\');
+                first.push('\\');
             }
-            element.push(char);
+            first.push(char);
         }
-        element.push('"');
+        first.push('"');
     }
-    element.push_str(";proto=");
-    element.push_str(peer.scheme.as_str());
-    if let Ok(element) = HeaderValue::try_from(element) {
-        let value = joined(headers, &header::FORWARDED, &element);
-        headers.insert(header::FORWARDED, value);
+    let chain = headers.get(&FOR).and_then(|chain| chain.to_str().ok());
+    let mut list = String::with_capacity(128);
+    for node in chain.unwrap_or("unknown").split(',') {
+        if !list.is_empty() {
+            list.push_str(", ");
+        }
+        list.push_str("for=");
+        list.push_str(&node_text(node.trim()));
+        list.push_str(&std::mem::take(&mut first));
+    }
+    match HeaderValue::try_from(list) {
+        Ok(list) => headers.insert(header::FORWARDED, list),
+        Err(_) => headers.remove(header::FORWARDED),
+    };
+}
+
+/// A node of `X-Forwarded-For` as `Forwarded` writes it (RFC 7239 section 6): IPv6 in
+/// brackets, and quoted like everything with a port.
+fn node_text(node: &str) -> Cow<'_, str> {
+    let bare = node.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => Cow::Owned(address.to_string()),
+        Ok(IpAddr::V6(address)) => Cow::Owned(format!("\"[{address}]\"")),
+        Err(_) if node.parse::<SocketAddr>().is_ok() => Cow::Owned(format!("\"{node}\"")),
+        Err(_) => Cow::Borrowed("unknown"),
     }
 }

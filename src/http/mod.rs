@@ -17,6 +17,7 @@ pub mod headers;
 pub mod leave;
 pub mod live;
 pub mod record;
+pub mod redirect;
 pub mod tunnel_record;
 pub mod upgrade;
 pub mod watch;

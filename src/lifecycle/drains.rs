@@ -27,6 +27,8 @@ struct Ordered {
     target: Target,
     gate: Gate,
     undone: bool,
+    /// When it was taken back: its time ends there.
+    ended: Option<Instant>,
 }
 
 /// What keeps new tunnels away meanwhile.
@@ -86,6 +88,7 @@ impl Drains {
             target: Target::Reload(generation),
             gate: Gate::Removed,
             undone: false,
+            ended: None,
         });
     }
 
@@ -117,7 +120,10 @@ impl Ordered {
         DrainView {
             id: self.order.id,
             target: self.target.clone(),
-            elapsed_ms: millis(self.order.started.elapsed()),
+            elapsed_ms: millis(self.ended.map_or_else(
+                || self.order.started.elapsed(),
+                |ended| ended.saturating_duration_since(self.order.started),
+            )),
             over_ms: millis(self.order.over),
             deadline_ms: millis(self.order.deadline),
             total: progress.total() - progress.moved(),
@@ -194,6 +200,7 @@ impl Control {
             target,
             gate,
             undone: false,
+            ended: None,
         };
         let view = ordered.view();
         tracing::info!(target = %view.target, tunnels = view.total, ?over, ?deadline, "draining");
@@ -229,6 +236,7 @@ impl Control {
                 .map(|one| {
                     self.close_gate(&one.gate, false);
                     one.undone = true;
+                    one.ended = Some(Instant::now());
                     (one.order.id, one.is_by_reload())
                 })
                 .collect()

@@ -38,9 +38,13 @@ impl Control {
         let within = drain.delay + drain.deadline + CUT + 2 * FLUSH + MARGIN;
         notify::stopping("Draining", within);
         if !drain.delay.is_zero() {
-            tracing::info!(signal, delay = ?drain.delay, "not ready any more; still accepting");
+            tracing::info!(
+                signal,
+                delay = ?drain.delay,
+                "not ready any more; still accepting; a second Ctrl-C or SIGTERM ends the delay"
+            );
             tokio::select! {
-                _ = signals.end() => {}
+                again = signals.end() => tracing::info!("{} ends the delay", second(again)),
                 () = tokio::time::sleep(drain.delay) => {}
             }
         }
@@ -48,7 +52,13 @@ impl Control {
         let deadline = Instant::now() + drain.deadline;
         self.site.close().await;
         self.drain_workers(&drain).await;
-        tracing::info!(signal, open, over = ?drain.over, deadline = ?drain.deadline, "draining");
+        tracing::info!(
+            signal,
+            open,
+            over = ?drain.over,
+            deadline = ?drain.deadline,
+            "draining; a second Ctrl-C or SIGTERM cuts what is left"
+        );
         self.finish(deadline, signals).await
     }
 
@@ -81,8 +91,10 @@ impl Control {
         let mut cut = 0;
         while self.connections() > 0 {
             let reason = tokio::select! {
-                signal = signals.end() => Some(signal),
-                () = tokio::time::sleep(POLL) => (Instant::now() >= deadline).then_some("deadline"),
+                signal = signals.end() => Some(second(signal)),
+                () = tokio::time::sleep(POLL) => {
+                    (Instant::now() >= deadline).then(|| "deadline".to_owned())
+                }
             };
             if let Some(reason) = reason {
                 cut = self.connections();
@@ -120,5 +132,13 @@ impl Control {
         while self.connections() > 0 && Instant::now() < until {
             tokio::time::sleep(POLL).await;
         }
+    }
+}
+
+/// What a signal is called that comes after the one that began the end.
+fn second(signal: &str) -> String {
+    match signal {
+        "SIGINT" => "a second Ctrl-C (SIGINT)".to_owned(),
+        signal => format!("a second signal ({signal})"),
     }
 }

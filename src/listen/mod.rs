@@ -54,6 +54,18 @@ pub fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
     })
 }
 
+/// Whether [`bind`] would succeed; nothing is left behind, and no connection is accepted.
+///
+/// # Errors
+/// Those of [`bind`].
+pub fn probe(address: &ListenAddress) -> Result<(), BindError> {
+    let probed = match address {
+        ListenAddress::Tcp(tcp) => socket::probe_tcp(*tcp),
+        ListenAddress::Unix { path, .. } => socket::probe_unix(path),
+    };
+    probed.map_err(|error| BindError::new(address, error))
+}
+
 /// Who comes to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, sockopt};
 
@@ -45,6 +45,17 @@ pub fn keep_alive(socket: impl AsFd) -> io::Result<()> {
 }
 
 pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+    let fd = bound_tcp(address)?;
+    rustix::net::listen(&fd, BACKLOG)?;
+    Ok(fd)
+}
+
+/// Whether [`bind_tcp`] would succeed.
+pub(super) fn probe_tcp(address: SocketAddr) -> io::Result<()> {
+    bound_tcp(address).map(drop)
+}
+
+fn bound_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -60,8 +71,15 @@ pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
     sockopt::set_tcp_nodelay(&fd, true)?;
     keep_alive(&fd)?;
     rustix::net::bind(&fd, &address)?;
-    rustix::net::listen(&fd, BACKLOG)?;
     Ok(fd)
+}
+
+/// Whether [`bind_unix`] would succeed.
+pub(super) fn probe_unix(path: &Path) -> io::Result<()> {
+    let name = SocketAddrUnix::new(path)?;
+    is_stale(path, &name)?;
+    rustix::fs::access(directory(path), Access::WRITE_OK | Access::EXEC_OK)?;
+    Ok(())
 }
 
 pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, SocketFile)> {
@@ -83,9 +101,17 @@ pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, SocketFi
 
 /// Removes the socket file that a killed process left, and nothing else.
 fn remove_stale(path: &Path, name: &SocketAddrUnix) -> io::Result<()> {
+    match is_stale(path, name)? {
+        true => std::fs::remove_file(path),
+        false => Ok(()),
+    }
+}
+
+/// Whether there is a socket file that a killed process left; anything else there is an error.
+fn is_stale(path: &Path, name: &SocketAddrUnix) -> io::Result<bool> {
     let found = match std::fs::symlink_metadata(path) {
         Ok(found) => found,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     if !found.file_type().is_socket() {
@@ -94,8 +120,8 @@ fn remove_stale(path: &Path, name: &SocketAddrUnix) -> io::Result<()> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     match rustix::net::connect(&probe, name) {
-        Err(Errno::CONNREFUSED) => std::fs::remove_file(path),
-        Err(Errno::NOENT) => Ok(()),
+        Err(Errno::CONNREFUSED) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
         // Connected, a full backlog, or no permission to ask: somebody lives there.
         _ => Err(Errno::ADDRINUSE.into()),
     }

@@ -196,3 +196,46 @@ fn ctrl_c_leaves_the_drain_alone_and_says_how_to_take_it_back() {
     detached.wait_for_line("the way back", |line| line.text.contains("sluice undrain"));
     assert_eq!(peer.accepted(), 1);
 }
+
+#[test]
+fn a_command_without_the_token_is_told_how_to_bring_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = |name: &str, text: &str| {
+        let path = folder.path().join(name).display().to_string();
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let right = token("right", "0123456789abcdef\n");
+    let wrong = token("wrong", "fedcba9876543210\n");
+    let proxy = Proxy::start(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\nrespond.status = 204\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"{right}\"\n"
+    ));
+    for command in [
+        &["status"][..],
+        &["log", "--json"],
+        &["tunnels"],
+        &["reload"],
+        &["undrain"],
+        &["upgrade"],
+    ] {
+        let bringing = |more: &[&str]| {
+            let all = [command, &["--admin", proxy.admin()], more].concat();
+            printed(&support::proxy::run(&all))
+        };
+        let (code, _, err) = bringing(&[]);
+        assert_eq!(code, 1, "{command:?}");
+        assert!(
+            err.contains("wants a token: --token-file FILE"),
+            "{command:?}: {err}"
+        );
+        let (code, _, err) = bringing(&["--token-file", &wrong]);
+        assert_eq!(code, 1, "{command:?}");
+        assert!(
+            err.contains("does not take this token"),
+            "{command:?}: {err}"
+        );
+    }
+    let brought = ["status", "--admin", proxy.admin(), "--token-file", &right];
+    assert_eq!(printed(&support::proxy::run(&brought)).0, 0);
+}

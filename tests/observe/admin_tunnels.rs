@@ -74,7 +74,6 @@ fn a_list_is_filtered_sorted_and_paged_by_the_server() {
     for (query, expected) in [
         ("route=chat".to_owned(), 7),
         ("route=live".to_owned(), 3),
-        ("route=nothing".to_owned(), 0),
         ("upstream=app".to_owned(), 10),
         (format!("endpoint={endpoint}"), 10),
         (format!("endpoint=app/{endpoint}&route=live"), 3),
@@ -334,4 +333,100 @@ fn the_commands_list_and_close() {
     assert_eq!(code, 0);
     assert!(out.contains("3 tunnels"), "{out}");
     eventually!(total(&proxy) == 0);
+}
+
+#[test]
+fn a_filter_that_names_nothing_is_refused() {
+    let backend = quiet();
+    let proxy = two_routes(&backend);
+    let _tunnel = opened(&proxy, "/chat");
+    for (query, said) in [
+        (
+            "route=chatt",
+            "there is no route `chatt`; did you mean `chat`?",
+        ),
+        (
+            "upstream=ap",
+            "there is no upstream `ap`; did you mean `app`?",
+        ),
+    ] {
+        for path in ["/v1/tunnels", "/v1/tap"] {
+            let (code, body) = proxy.get_admin(&format!("{path}?{query}"));
+            assert_eq!(code, 400, "{path}?{query}: {body}");
+            let error = parsed(&body)["error"].as_str().unwrap().to_owned();
+            assert!(error.contains(said), "{error}");
+        }
+        let (name, value) = query.split_once('=').unwrap();
+        let close = json!({ "filter": { name: value } });
+        assert_eq!(
+            proxy.post_admin("/v1/tunnels/close", &close).0,
+            400,
+            "{query}"
+        );
+        for command in [&["tunnels"][..], &["tunnels", "close"], &["tap"]] {
+            let option = format!("--{name}");
+            let output = proxy.command(&[command, &[&option, value]].concat());
+            let (code, out, err) = printed(&output);
+            assert_eq!((code, out.as_str()), (1, ""), "{command:?} {query}");
+            assert!(err.contains(said), "{err}");
+        }
+    }
+    // One that has no tunnels is there all the same.
+    assert_eq!(get(&proxy, "/v1/tunnels?route=live")["matching"], 0);
+    let known = get(
+        &proxy,
+        &format!("/v1/tunnels?endpoint={}", backend.address()),
+    );
+    assert_eq!(known["matching"], 1);
+}
+
+#[test]
+fn a_route_that_is_gone_is_known_while_it_has_tunnels() {
+    let backend = quiet();
+    let proxy = two_routes(&backend);
+    let _tunnel = opened(&proxy, "/chat");
+    let toml = std::fs::read_to_string(proxy.config()).unwrap();
+    let next = toml.replace("name = \"chat\"", "name = \"talk\"").replace(
+        "websocket.close_timeout = \"500ms\"",
+        "websocket.on_removed = \"keep\"",
+    );
+    // What becomes of a tunnel is said by the configuration that it was opened with.
+    proxy.reload(&toml.replace(
+        "websocket.close_timeout = \"500ms\"",
+        "websocket.on_removed = \"keep\"",
+    ));
+    proxy.reload(&next);
+    assert_eq!(get(&proxy, "/v1/tunnels?route=chat")["matching"], 1);
+    assert_eq!(get(&proxy, "/v1/tunnels?route=talk")["matching"], 0);
+}
+
+#[test]
+fn one_tunnel_is_shown() {
+    let backend = quiet();
+    let proxy = two_routes(&backend);
+    let _tunnel = opened(&proxy, "/chat/room");
+    let id = ids(&get(&proxy, "/v1/tunnels"))[0].to_string();
+    let (code, out, err) = printed(&proxy.command(&["tunnels", "show", &id]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    let endpoint = format!("app/{}", backend.address());
+    for (name, fact) in [
+        ("tunnel", id.as_str()),
+        ("phase", "open"),
+        ("route", "chat"),
+        ("endpoint", &endpoint),
+        ("origin", ""),
+    ] {
+        let line = out.lines().find(|line| line.starts_with(name));
+        assert!(
+            line.is_some_and(|line| line.ends_with(fact)),
+            "{name}: {out}"
+        );
+    }
+    assert!(out.contains("/chat/room"), "{out}");
+    let (code, out, _) = printed(&proxy.command(&["tunnels", "show", &id, "--json"]));
+    assert_eq!((code, parsed(&out)["id"].to_string()), (0, id));
+    let (code, out, err) = printed(&proxy.command(&["tunnels", "show", "4711"]));
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("there is no tunnel 4711"), "{err}");
+    assert_eq!(printed(&proxy.command(&["tunnels", "show"])).0, 2);
 }

@@ -240,3 +240,23 @@ fn a_second_signal_cuts_at_once() {
         assert!(started.elapsed() < Duration::from_secs(5), "{second:?}");
     }
 }
+
+#[test]
+fn the_first_signal_says_that_there_is_a_second_which_is_named() {
+    let (backend, gate) = held();
+    let mut proxy = quick(backend.address(), "");
+    let _wire = proxy.send(GET);
+    gate.reached();
+    proxy.signal(Signal::INT);
+    let first = proxy.wait_for_log("the drain", |line| line.text.contains("draining"));
+    assert!(
+        first.text.contains("a second Ctrl-C or SIGTERM cuts"),
+        "{first:?}"
+    );
+    proxy.signal(Signal::INT);
+    assert_eq!(proxy.wait_exit().code(), Some(3));
+    proxy.wait_for_log("the second", |line| {
+        line.text.contains("a second Ctrl-C (SIGINT)") && line.text.contains("is cut")
+    });
+    gate.open();
+}

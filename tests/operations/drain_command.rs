@@ -7,9 +7,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use support::process::Process;
 use support::proxy::{binary, field};
 use support::websocket::{connect, connect_with, exchange};
-use support::{EchoBackend, Proxy, Tool};
+use support::{DEADLINE, EchoBackend, Proxy, Tool};
 use tokio_tungstenite::tungstenite::{Error, Message, WebSocket};
 
 fn two_endpoints(one: SocketAddr, other: SocketAddr) -> String {
@@ -284,4 +285,31 @@ fn what_is_not_there_is_named_with_what_is() {
         assert_eq!(output.status.code(), Some(1));
         assert!(error.contains(known), "{error}");
     }
+}
+
+#[test]
+fn a_drain_that_is_taken_back_ends_the_command_and_its_time() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
+    let mut tunnels: Vec<_> = (0..3).map(|_| connect(&proxy, "/")).collect();
+    let mut command = Command::new(binary());
+    command.args(["drain", "--route", "chat", "--over", "1h"]);
+    command.args(["--admin", proxy.admin()]);
+    let mut watching = Process::spawn("sluice drain", &mut command);
+    watching.wait_for_line("progress", |line| line.text.starts_with("3 left"));
+    order(&proxy, &["undrain", "--route", "chat"]);
+    assert_eq!(watching.wait_exit(DEADLINE).code(), Some(1));
+    watching.wait_for_line("the end", |line| {
+        line.text == "taken back: 3 tunnels live on"
+    });
+    assert!(tunnels.iter_mut().all(is_alive));
+    let elapsed = || drains(&proxy)[0]["elapsed_ms"].as_u64().expect("a number");
+    let (first, uptime) = (elapsed(), || {
+        support::admin::status(&proxy)["uptime_ms"]
+            .as_u64()
+            .expect("a number")
+    });
+    let then = uptime();
+    eventually!(uptime() > then);
+    assert_eq!(elapsed(), first, "it does not count on");
 }

@@ -236,3 +236,42 @@ fn path_tricks_cannot_reach_a_route_that_they_should_not() {
         }
     }
 }
+
+#[test]
+fn forwarded_and_the_other_fields_have_one_source() {
+    let backend = HttpBackend::start();
+    // Spelt as IPv6, it is the same network.
+    let proxy = Proxy::with(
+        backend.address(),
+        "[http]\nforwarded = true\ntrusted_proxies = [\"::ffff:127.0.0.0/104\"]\n",
+    );
+    let seen = Seen::of(
+        &proxy,
+        "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nForwarded: for=6.6.6.6\r\n",
+    );
+    seen.has("x-forwarded-for", "203.0.113.7, 127.0.0.1");
+    seen.has("x-forwarded-proto", "https");
+    seen.has(
+        "forwarded",
+        "for=203.0.113.7;proto=https;host=\"app.example.com:8080\", for=127.0.0.1",
+    );
+}
+
+#[test]
+fn a_redirect_to_https_leaves_the_port_behind() {
+    let proxy = Proxy::start(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\nredirect = \"https://{hostname}{path}{query}\"\n",
+    );
+    for (host, location) in [
+        ("app.test:8080", "https://app.test/a?b={host}"),
+        ("app.test", "https://app.test/a?b={host}"),
+        ("[::1]:8080", "https://[::1]/a?b={host}"),
+    ] {
+        let mut wire = proxy.send(format!(
+            "GET /a?b={{host}} HTTP/1.1\r\nHost: {host}\r\n\r\n"
+        ));
+        let head = wire.read_head();
+        assert_eq!(head.field("location").as_deref(), Some(location), "{host}");
+    }
+}

@@ -4,9 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-mod endpoints;
 mod answers;
 mod conditions;
+mod endpoints;
 mod forwarded;
 mod half_close;
 mod hostile;
@@ -14,8 +14,8 @@ mod http_basic;
 mod http_refuse;
 mod http_upstream;
 mod loops;
-mod standstill;
 mod origins;
+mod standstill;
 mod timeouts;
 mod tunnel;
 mod websocket;

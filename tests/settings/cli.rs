@@ -1,9 +1,12 @@
 //! The commands that start nothing: what they print and the exit codes they end with.
 
+use crate::support;
+
 use std::process::{Command, Output};
 
 use serde_json::Value as Json;
 use sluice::config;
+use support::{HttpBackend, Proxy};
 
 fn sluice(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_sluice"))
@@ -70,4 +73,35 @@ fn config_schema_prints_json() {
     assert!(output.status.success());
     let printed: Json = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(printed, config::schema::schema());
+}
+
+#[test]
+fn health_says_what_it_needs_and_takes_only_sluice() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
+    let absent = command.arg("health").current_dir(folder.path());
+    let absent = absent.output().unwrap();
+    assert_eq!(absent.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&absent.stderr);
+    for said in [
+        "./sluice.toml",
+        "--config FILE",
+        "sluice health --url http://",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+
+    let backend = HttpBackend::start();
+    let asked = |address: std::net::SocketAddr| sluice(&["health", "--url", &address.to_string()]);
+    let foreign = asked(backend.address());
+    assert_eq!(foreign.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&foreign.stdout);
+    assert!(text.contains("another program answered"), "{text}");
+
+    let proxy = Proxy::minimal(backend.address());
+    let own = asked(proxy.address());
+    assert_eq!(own.status.code(), Some(0));
+    let text = String::from_utf8_lossy(&own.stdout);
+    assert!(text.contains("answered 204"), "{text}");
+    assert_eq!(backend.requests().len(), 1, "only what was sent to it");
 }

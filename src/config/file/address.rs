@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::read::{FromText, Plain, Wrong};
 use crate::config::EndpointAddress;
@@ -31,8 +31,8 @@ impl FromText for Bind {
             let port = port_number(port)?;
             return Ok(Bind::Tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))));
         }
-        if let Ok(address) = text.parse::<SocketAddr>() {
-            return Ok(Bind::Tcp(address));
+        if let Ok(address) = text.parse() {
+            return Ok(Bind::Tcp(unmapped(address)));
         }
         let wrong = Wrong::new(format!("`{text}` is not an address to listen on"));
         if let Ok(port) = text.parse::<u16>() {
@@ -127,7 +127,7 @@ impl FromText for EndpointAddress {
             let ip: Ipv6Addr = inner
                 .parse()
                 .map_err(|_| wrong().hint("between brackets stands an IPv6 address"))?;
-            ip.to_string()
+            ip.to_canonical().to_string()
         } else if host.contains(':') {
             return Err(wrong().hint("write an IPv6 address in brackets: `\"[::1]:80\"`"));
         } else {
@@ -211,7 +211,8 @@ impl FromText for Nameserver {
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
-        bare.or_else(|_| text.parse()).map(Nameserver).map_err(|_| {
+        let address = bare.or_else(|_| text.parse()).map(unmapped);
+        address.map(Nameserver).map_err(|_| {
             Wrong::new(format!("`{text}` is not the address of a DNS server"))
                 .hint("write an IP address, with or without a port: `\"192.0.2.53\"`")
         })
@@ -229,9 +230,9 @@ impl FromText for IpNet {
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
         if let Ok(ip) = text.parse::<IpAddr>() {
-            return Ok(IpNet::from(ip));
+            return Ok(IpNet::from(ip.to_canonical()));
         }
-        let Ok(net) = text.parse::<IpNet>() else {
+        let Ok(net) = text.parse().map(unmapped_net) else {
             return Err(Wrong::new(format!("`{text}` is not a network"))
                 .hint("write `\"10.0.0.0/8\"`, `\"fd00::/8\"` or one IP address"));
         };
@@ -243,6 +244,22 @@ impl FromText for IpNet {
         }
         Ok(net)
     }
+}
+
+/// An IPv4 address that is written as IPv6 (`::ffff:10.0.0.1`, RFC 4291 section 2.5.5.2) is
+/// an IPv4 address: peers are compared as such.
+fn unmapped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// The same for networks: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+fn unmapped_net(net: IpNet) -> IpNet {
+    let bits = net.prefix_len().checked_sub(96);
+    let mapped = bits.and_then(|bits| match net.addr().to_canonical() {
+        IpAddr::V4(address) if !net.addr().is_ipv4() => Ipv4Net::new(address, bits).ok(),
+        _ => None,
+    });
+    mapped.map_or(net, IpNet::V4)
 }
 
 #[cfg(test)]
@@ -295,5 +312,30 @@ mod tests {
         assert!(IpNet::from_text("10.0.0.0/8").is_ok());
         assert!(IpNet::from_text("::1").is_ok());
         assert!(IpNet::from_text("10.1.0.0/8").is_err());
+    }
+
+    #[test]
+    fn an_ipv4_address_written_as_ipv6_is_one() {
+        let net = |text: &str| IpNet::from_text(text).unwrap().to_string();
+        assert_eq!(net("::ffff:127.0.0.1"), "127.0.0.1/32");
+        assert_eq!(net("::ffff:7f00:1/128"), "127.0.0.1/32");
+        assert_eq!(net("::ffff:10.0.0.0/104"), "10.0.0.0/8");
+        assert_eq!(net("::ffff:0:0/96"), "0.0.0.0/0");
+        assert_eq!(net("::/0"), "::/0");
+        assert_eq!(net("fd00::/8"), "fd00::/8");
+        let wrong = IpNet::from_text("::ffff:10.1.0.0/104").unwrap_err();
+        assert_eq!(
+            wrong.hint.as_deref(),
+            Some("did you mean `\"10.0.0.0/8\"`?")
+        );
+
+        let loopback = Bind::Tcp("127.0.0.1:80".parse().unwrap());
+        assert_eq!(Bind::from_text("[::ffff:127.0.0.1]:80"), Ok(loopback));
+        let endpoint = EndpointAddress::from_text("[::ffff:10.0.0.3]:9000").unwrap();
+        assert_eq!(endpoint.to_string(), "10.0.0.3:9000");
+        let server = Nameserver::from_text("[::ffff:192.0.2.53]:5353").unwrap();
+        assert_eq!(server.0.to_string(), "192.0.2.53:5353");
+        let server = Nameserver::from_text("::ffff:192.0.2.53").unwrap();
+        assert_eq!(server.0.to_string(), "192.0.2.53:53");
     }
 }

@@ -4,6 +4,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::read::{FromText, Plain, Wrong};
+use super::variable;
 
 /// A field that a route adds, replaces or removes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +96,7 @@ impl FromText for FieldValue {
     const EXPECTED: &'static str = "a string";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
+        variable::refuse(text)?;
         let edges = text.trim_matches([' ', '\t']) != text;
         let wrong = || {
             Wrong::new("this can't be the value of a header field")
@@ -117,6 +119,7 @@ impl FromText for HostValue {
     const EXPECTED: &'static str = "a host such as `\"app.internal\"` or `\"app.internal:8080\"`";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
+        variable::refuse(text)?;
         let wrong = || {
             Wrong::new(format!("`{text}` is not a host"))
                 .hint("write a host with or without a port: `\"app.internal:8080\"`")

@@ -345,8 +345,8 @@ table! {
 table! {
     /// `redirect`: another URL.
     struct RedirectTable in "`redirect`" {
-        /// The target; `{scheme}`, `{host}`, `{path}` and `{query}` (with its `?`) stand for
-        /// the request's.
+        /// The target; `{scheme}`, `{host}` (with its port), `{hostname}` (without), `{path}` and
+        /// `{query}` (with its `?`) stand for the request's.
         to: RedirectTarget [required],
         /// 301, 302, 303, 307 or 308.
         status: RedirectStatus = 308,
@@ -458,8 +458,27 @@ const TABLES: [(&str, &[&str]); 17] = [
     (UpstreamTable::PLACE, UpstreamTable::KEYS),
 ];
 
+/// What to say of a condition beside the table that takes its place.
+const WEBSOCKET_TWICE: &str =
+    "`websocket` is a condition or a table; the table holds the condition as `match = true`";
+
+/// What to say of a key that is there twice and may be written in two ways; `None`: of most
+/// there is nothing to say.
+pub(super) fn hint_for_twice(key: &str) -> Option<&'static str> {
+    match key {
+        "websocket" => Some(WEBSOCKET_TWICE),
+        "redirect" => {
+            Some("`redirect` is a URL or a table; the table holds the URL as `to = \"https://…\"`")
+        }
+        _ => None,
+    }
+}
+
 /// What to say of a key that is unknown in a table with these keys and near to none of them.
 pub(super) fn hint_for(unknown: &str, keys: &[&str]) -> String {
+    if unknown == "websocket" && keys == WebSocketTable::KEYS {
+        return WEBSOCKET_TWICE.to_owned();
+    }
     let all = TABLES.iter().flat_map(|(_, keys)| keys.iter().copied());
     let Some(meant) = nearest(unknown, all) else {
         return format!("the keys here are {}", quoted(keys.iter().copied()));

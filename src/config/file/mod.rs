@@ -3,6 +3,7 @@
 //! judged here, in `settings` and in `route`. All problems are collected on the way.
 
 mod address;
+mod doubt;
 mod field;
 mod keys;
 mod list;
@@ -16,6 +17,7 @@ mod table;
 mod trace;
 mod units;
 mod upstream;
+mod variable;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -35,6 +37,7 @@ use super::{
     RouteMatch, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
 
+pub use self::read::{nearest, quoted};
 pub use self::units::{duration as parse_duration, write_duration};
 
 /// The largest file that is read, in bytes: 16 MiB.
@@ -45,6 +48,14 @@ const LARGEST: u64 = 16 << 20;
 /// # Errors
 /// Everything that is wrong with it, or that it could not be read.
 pub fn load(path: &Path) -> Result<Config, Problems> {
+    parse(&source(path)?, &path.display().to_string())
+}
+
+/// The text of a configuration file.
+///
+/// # Errors
+/// When it cannot be read, or is no text.
+pub fn source(path: &Path) -> Result<String, Problems> {
     let name = path.display().to_string();
     let unreadable = |error: std::io::Error| {
         let message = format!("can't read {name}: {error}");
@@ -55,14 +66,20 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
         let message = format!("{name} is larger than 16 MiB");
         return Err(Problems::unreadable(&name, message, None));
     }
-    let bytes = std::fs::read(path).map_err(unreadable)?;
-    let source = String::from_utf8(bytes).map_err(|error| {
+    text(std::fs::read(path).map_err(unreadable)?, &name)
+}
+
+/// The bytes of a configuration as text.
+///
+/// # Errors
+/// When they are none.
+pub fn text(bytes: Vec<u8>, name: &str) -> Result<String, Problems> {
+    String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = valid.iter().filter(|&&byte| byte == b'\n').count() + 1;
         let message = format!("{name} is not UTF-8 text (line {line})");
-        Problems::unreadable(&name, message, None)
-    })?;
-    parse(&source, &name)
+        Problems::unreadable(name, message, None)
+    })
 }
 
 /// Reads the text of a configuration; `name` is what the problems call it.
@@ -70,6 +87,14 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn parse(source: &str, name: &str) -> Result<Config, Problems> {
+    review(source, name).map(|(config, _)| config)
+}
+
+/// The same, with warnings of what is right and still hardly meant.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Problems> {
     let mut sink = Sink::default();
     let (document, errors) = DeTable::parse_recoverable(source);
     let root = DeValue::Table(document.into_inner());
@@ -84,12 +109,15 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Problems> {
         return Err(Problems::new(name, source, sink.problems));
     }
     // The root is a table, so it was read; without it nothing would be found wrong either.
-    let config = assemble(&file.unwrap_or_default(), source, &mut sink);
-    if sink.problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(Problems::new(name, source, sink.problems))
+    let file = file.unwrap_or_default();
+    let config = assemble(&file, source, &mut sink);
+    if !sink.problems.is_empty() {
+        return Err(Problems::new(name, source, sink.problems));
     }
+    doubt::warnings(&file, &mut sink);
+    let doubts = (!sink.problems.is_empty()).then_some(sink.problems);
+    let warnings = doubts.map(|doubts| Problems::new(name, source, doubts).as_warnings());
+    Ok((config, warnings))
 }
 
 /// `[admin]` of a configuration file, whatever else may be wrong with it: a file with errors
@@ -139,7 +167,8 @@ fn syntax_problems(
         // What follows on the same line is most often a consequence of the first.
         if lines.last() != Some(&line) {
             lines.push(line);
-            sink.report(&span, "", error.message());
+            let twice = keys::hint_for_twice(twice(source, &span));
+            sink.report(&span, "", error.message()).hint = twice.map(str::to_owned);
         }
     }
     sink.problems.extend(others.into_iter().filter(|other| {
@@ -148,6 +177,16 @@ fn syntax_problems(
             && !lines.contains(&line_of(&other.span))
     }));
     sink.problems
+}
+
+/// The key that a syntax error points at, if it is one: `websocket` of `websocket.origin = 1`,
+/// of `[route.websocket]` and of `websocket = true`.
+fn twice<'s>(source: &'s str, span: &Span) -> &'s str {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    let pointed = source.get(span.clone()).unwrap_or_default();
+    let path = pointed.trim_matches(['[', ']']);
+    let key = path.rsplit('.').next().unwrap_or_default().trim();
+    if key.chars().all(word) { key } else { "" }
 }
 
 /// The JSON Schema of a file.

@@ -12,6 +12,7 @@ use super::field::FieldValue;
 use super::list::List;
 use super::read::{FromText, Node, Read, Sink, Wrong};
 use super::scalar::Count;
+use super::variable;
 use crate::config::{HostPattern, OriginPattern, OriginRule};
 
 /// The name of a route: what logs and counters call it.
@@ -281,28 +282,36 @@ impl Read for RedirectStatus {
 pub(super) struct RedirectTarget(pub(super) String);
 
 impl FromText for RedirectTarget {
-    const EXPECTED: &'static str = "a URL such as `\"https://{host}{path}{query}\"`";
+    const EXPECTED: &'static str = "a URL such as `\"https://{hostname}{path}{query}\"`";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
+        const NAMES: &str =
+            "`{scheme}`, `{host}` (with its port), `{hostname}` (without), `{path}` and `{query}`";
         let sample = [
             ("{scheme}", "http"),
             ("{host}", "example.com"),
+            ("{hostname}", "example.com"),
             ("{path}", "/path"),
             ("{query}", "?query"),
         ]
         .iter()
         .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
         let wrong = || Wrong::new(format!("`{text}` is not where a redirect can lead"));
+        if let Some(variable) = variable::find(&sample).filter(|name| !name.starts_with('{')) {
+            let message = format!("`{variable}` would be sent as it stands");
+            return Err(Wrong::new(message).hint(format!("in a redirect there are {NAMES}")));
+        }
         if sample.contains(['{', '}']) {
-            return Err(wrong().hint("it may hold `{scheme}`, `{host}`, `{path}` and `{query}`"));
+            return Err(wrong().hint(format!("it may hold {NAMES}")));
         }
         let absolute = ["http://", "https://", "/"]
             .iter()
             .any(|start| sample.starts_with(start));
         let visible = sample.bytes().all(|byte| byte.is_ascii_graphic());
         if !absolute || !visible || sample.parse::<http::Uri>().is_err() {
-            return Err(wrong()
-                .hint("write a URL (`\"https://{host}{path}{query}\"`) or a path (`\"/new\"`)"));
+            return Err(wrong().hint(
+                "write a URL (`\"https://{hostname}{path}{query}\"`) or a path (`\"/new\"`)",
+            ));
         }
         Ok(RedirectTarget(text.to_owned()))
     }

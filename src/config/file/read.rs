@@ -268,7 +268,7 @@ impl<T: Clone> Plain<T> for T {
 }
 
 /// The word nearest to a misspelt one, if any is near enough to be meant.
-pub(super) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     if word.len() > 64 {
         return None;
     }
@@ -288,7 +288,7 @@ pub(super) fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) 
 }
 
 /// The names in backquotes, with commas between.
-pub(super) fn quoted<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
+pub fn quoted<'w>(words: impl IntoIterator<Item = &'w str>) -> String {
     let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
     words.join(", ")
 }

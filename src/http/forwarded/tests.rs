@@ -108,7 +108,7 @@ fn an_untrusted_peer_is_not_believed() {
     assert_eq!(result.all("x-forwarded-port"), ["8443"]);
     assert_eq!(
         result.all("forwarded"),
-        ["for=192.0.2.1;host=\"app.example:8443\";proto=http"]
+        ["for=192.0.2.1;proto=http;host=\"app.example:8443\""]
     );
     assert_eq!(result.all("via"), ["1.0 other", "1.1 sluice"]);
     let id = result.id.clone().unwrap();
@@ -133,7 +133,8 @@ fn a_trusted_peer_is_believed_and_appended() {
     assert_eq!(result.all("x-forwarded-host"), ["evil.example"]);
     assert_eq!(result.all("x-forwarded-port"), ["1"]);
     assert_eq!(result.all("x-real-ip"), ["6.6.6.6"]);
-    let forwarded = "for=6.6.6.6, for=10.0.0.2;host=\"app.example:8443\";proto=http";
+    let forwarded = "for=6.6.6.6;proto=https;host=\"evil.example\", for=10.6.6.6, for=10.1.1.1, \
+                     for=10.0.0.2";
     assert_eq!(result.all("forwarded"), [forwarded]);
     assert_eq!(result.all("x-request-id"), ["theirs"]);
     assert_eq!(result.id.unwrap(), "theirs");
@@ -204,11 +205,45 @@ fn insane_ids_of_a_trusted_peer_are_replaced() {
 }
 
 #[test]
+fn forwarded_says_what_the_other_fields_say() {
+    let forwarded = |fields: &[(&str, &str)]| {
+        let result = run(&config(), Some("10.0.0.2"), fields);
+        result.all("forwarded").join("|")
+    };
+    let vouched = [
+        ("host", "internal"),
+        ("x-forwarded-for", "203.0.113.7"),
+        ("x-forwarded-proto", "https"),
+    ];
+    assert_eq!(
+        forwarded(&vouched),
+        "for=203.0.113.7;proto=https;host=\"internal\", for=10.0.0.2"
+    );
+    // A client's own, which the peer passed on, says nothing.
+    let with_a_claim = [&vouched[..], &[("forwarded", "for=6.6.6.6;proto=http")]].concat();
+    assert_eq!(forwarded(&with_a_claim), forwarded(&vouched));
+    for (node, written) in [
+        ("2001:db8::7", "\"[2001:db8::7]\""),
+        ("[2001:db8::7]", "\"[2001:db8::7]\""),
+        ("[2001:db8::7]:4711", "\"[2001:db8::7]:4711\""),
+        ("203.0.113.7:4711", "\"203.0.113.7:4711\""),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("_hidden", "unknown"),
+        ("a;proto=https", "unknown"),
+    ] {
+        assert_eq!(
+            forwarded(&[("host", "a"), ("x-forwarded-for", node)]),
+            format!("for={written};proto=http;host=\"a\", for=10.0.0.2"),
+        );
+    }
+}
+
+#[test]
 fn ipv6_is_quoted_in_forwarded_only() {
     let result = run(&config(), Some("2001:db8::1"), &[("host", "[::1]:8080")]);
     assert_eq!(result.all("x-forwarded-for"), ["2001:db8::1"]);
     assert_eq!(result.all("x-forwarded-port"), ["8080"]);
-    let forwarded = "for=\"[2001:db8::1]\";host=\"[::1]:8080\";proto=http";
+    let forwarded = "for=\"[2001:db8::1]\";proto=http;host=\"[::1]:8080\"";
     assert_eq!(result.all("forwarded"), [forwarded]);
 }
 
@@ -229,7 +264,7 @@ fn a_unix_peer_is_trusted_where_loopback_is() {
     assert!(result.all("x-forwarded-for").is_empty());
     assert_eq!(
         result.all("forwarded"),
-        ["for=unknown;host=\"a\";proto=http"]
+        ["for=unknown;proto=http;host=\"a\""]
     );
     assert_eq!(result.client, None);
 }

@@ -1,0 +1,122 @@
+//! What `sluice run` would be refused by this machine, tried without a trace: files that it
+//! would write or read, and addresses that it would listen on. Nothing is created, and nothing
+//! accepts a connection.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::Access;
+
+use super::health::{self, Target};
+use crate::admin::Token;
+use crate::config::{AccessLog, AdminListen, Config, ListenAddress};
+use crate::listen;
+
+/// Time for the sluice that may have the address already to say so.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// Something that would be refused.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Attempt {
+    /// What, and what to do about it.
+    pub(super) message: String,
+    /// Whether `run` fails for certain. An address may belong to another machine, or to the
+    /// sluice that this configuration is for.
+    pub(super) fatal: bool,
+}
+
+/// Tries all that a start would.
+pub(super) fn everything(config: &Config) -> Vec<Attempt> {
+    let mut refused = Vec::new();
+    let mut fatal = |message| {
+        refused.push(Attempt {
+            message,
+            fatal: true,
+        });
+    };
+    if let AccessLog::File(path) = &config.log.access
+        && let Err(error) = writable(path)
+    {
+        fatal(format!(
+            "cannot open the access log {}: {error} (`log.access`)",
+            path.display()
+        ));
+    }
+    if let Some(path) = &config.pid_file
+        && let Err(error) = replaceable(path)
+    {
+        fatal(format!("cannot write pid_file {}: {error}", path.display()));
+    }
+    if let Err(error) = Token::configured(&config.admin) {
+        fatal(format!("{error} (`admin.token_file`)"));
+    }
+    refused.extend(addresses(config));
+    refused
+}
+
+fn addresses(config: &Config) -> Vec<Attempt> {
+    let listeners = config.listeners.iter().map(|listener| &listener.address);
+    let admin = match &config.admin.listen {
+        AdminListen::At(address) => Some(address),
+        AdminListen::Auto | AdminListen::Off => None,
+    };
+    let all: Vec<&ListenAddress> = listeners.chain(admin).collect();
+    let mut taken = Vec::new();
+    let mut refused = Vec::new();
+    for address in all {
+        match listen::probe(address) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(error),
+            Err(error) => refused.push(error),
+        }
+    }
+    // By the sluice that is to be given this configuration: nothing to say.
+    if !taken.is_empty() && !is_running(config) {
+        refused.append(&mut taken);
+    }
+    let warning = |error: listen::BindError| Attempt {
+        message: error.to_string(),
+        fatal: false,
+    };
+    refused.into_iter().map(warning).collect()
+}
+
+fn is_running(config: &Config) -> bool {
+    let target = Target::of(config);
+    target.is_some_and(|target| health::check(&target, ANSWER).is_ok())
+}
+
+/// Whether a file can be appended to, or made.
+fn writable(path: &Path) -> io::Result<()> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(_) => Ok(rustix::fs::access(path, Access::WRITE_OK)?),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => in_directory(path),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a file can be put in the place of this one.
+fn replaceable(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    in_directory(path)
+}
+
+fn in_directory(path: &Path) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let of_directory = |error: io::Error| {
+        let message = format!("the directory {}: {error}", directory.display());
+        io::Error::new(error.kind(), message)
+    };
+    if !directory.metadata().map_err(of_directory)?.is_dir() {
+        return Err(of_directory(io::ErrorKind::NotADirectory.into()));
+    }
+    let may = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK);
+    may.map_err(|error| of_directory(error.into()))
+}

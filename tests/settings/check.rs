@@ -1,0 +1,190 @@
+//! `sluice check` as a program: where it finds the file, what it tries on this machine, what
+//! it warns of, and how it ends.
+
+use crate::support;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use support::Proxy;
+use support::proxy::binary;
+
+const RIGHT: &str = "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\nto = \"app:9000\"\n";
+
+/// Exit code, standard output, standard error.
+fn checked(folder: &Path, arguments: &[&str], input: &str) -> (i32, String, String) {
+    let mut command = Command::new(binary());
+    command.arg("check").args(arguments).current_dir(folder);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
+    // It may end without reading.
+    let _ = child
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(input.as_bytes());
+    support::admin::printed(&child.wait_with_output().expect("it ends"))
+}
+
+/// The same for a text.
+fn of(text: &str) -> (i32, String, String) {
+    checked(Path::new("."), &["-"], text)
+}
+
+#[test]
+fn the_file_is_found_where_run_finds_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (code, _, err) = checked(folder.path(), &[], "");
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("./sluice.toml") && err.contains("sluice check -"),
+        "{err}"
+    );
+
+    std::fs::write(folder.path().join("sluice.toml"), RIGHT).expect("written");
+    std::fs::write(folder.path().join("other.toml"), RIGHT).expect("written");
+    for (arguments, name) in [
+        (&[][..], "./sluice.toml"),
+        (&["-c", "other.toml"], "other.toml"),
+        (&["--config", "other.toml"], "other.toml"),
+        (&["other.toml"], "other.toml"),
+    ] {
+        let (code, out, err) = checked(folder.path(), arguments, "");
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        assert_eq!(
+            out,
+            format!("{name}: ok (1 listener, 1 route, 1 upstream)\n")
+        );
+    }
+    assert_eq!(checked(folder.path(), &["-c", "a", "b"], "").0, 2);
+}
+
+#[test]
+fn standard_input_is_read_with_a_dash() {
+    for arguments in [&["-"][..], &["-c", "-"]] {
+        let (code, out, err) = checked(Path::new("."), arguments, RIGHT);
+        assert_eq!((code, err.as_str()), (0, ""), "{arguments:?}");
+        assert!(out.starts_with("standard input: ok"), "{out}");
+    }
+    let (code, _, err) = of("[[listen]]\nadress = \":1\"\n");
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("standard input:2:1") && err.contains("`address`"),
+        "{err}"
+    );
+}
+
+#[test]
+fn what_run_would_be_refused_is_tried() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(folder.path().join("short"), "short\n").expect("written");
+    std::fs::write(folder.path().join("token"), "0123456789abcdef\n").expect("written");
+    for (table, said) in [
+        (
+            format!("[log]\naccess = \"{}\"\n", path("absent/access.log")),
+            "cannot open the access log",
+        ),
+        (
+            format!("[log]\naccess = \"{}\"\n", folder.path().display()),
+            "cannot open the access log",
+        ),
+        (
+            format!("[log]\naccess = \"{}\"\n", path("short/access.log")),
+            "cannot open the access log",
+        ),
+        (
+            format!("[admin]\ntoken_file = \"{}\"\n", path("absent")),
+            "cannot read the admin token",
+        ),
+        (
+            format!("[admin]\ntoken_file = \"{}\"\n", path("short")),
+            "holds no token",
+        ),
+    ] {
+        let (code, out, err) = of(&format!("{RIGHT}{table}"));
+        assert_eq!((code, out.as_str()), (1, ""), "{table}{err}");
+        assert!(err.contains(said), "{table}{err}");
+        // And so it is.
+        let file = folder.path().join("run.toml");
+        std::fs::write(&file, format!("{RIGHT}{table}")).expect("written");
+        let run = support::proxy::run(&["run", "--config", file.to_str().expect("text")]);
+        assert_eq!(run.status.code(), Some(1), "{table}");
+    }
+    let (code, _, err) = of(&format!(
+        "pid_file = \"{}\"\n{RIGHT}",
+        path("absent/sluice.pid")
+    ));
+    assert_eq!(code, 1);
+    assert!(err.contains("cannot write pid_file"), "{err}");
+
+    let (log, pid, token) = (path("access.log"), path("sluice.pid"), path("token"));
+    let (code, _, err) = of(&format!(
+        "pid_file = \"{pid}\"\n{RIGHT}[log]\naccess = \"{log}\"\n[admin]\ntoken_file = \"{token}\"\n"
+    ));
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(
+        !Path::new(&log).exists() && !Path::new(&pid).exists(),
+        "nothing is left behind"
+    );
+}
+
+#[test]
+fn an_address_that_another_program_has_is_warned_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let held = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let socket = folder.path().join("held.sock");
+    let _held = UnixListener::bind(&socket).expect("a socket");
+    for address in [
+        held.local_addr().expect("an address").to_string(),
+        format!("unix:{}", socket.display()),
+    ] {
+        let text = RIGHT.replace("127.0.0.1:0", &address);
+        let (code, out, err) = of(&text);
+        assert_eq!(code, 0, "{err}");
+        assert!(out.contains("ok (1 listener"), "{out}");
+        let said = format!("warning: cannot listen on {address}: address already in use");
+        assert!(err.contains(&said), "{err}");
+    }
+    for address in ["192.0.2.1:8080", "unix:/no/such/folder/a.sock"] {
+        let (code, _, err) = of(&RIGHT.replace("127.0.0.1:0", address));
+        assert_eq!(code, 0, "{err}");
+        let said = format!("warning: cannot listen on {address}");
+        assert!(err.contains(&said), "{err}");
+    }
+}
+
+#[test]
+fn the_sluice_that_runs_with_this_file_is_no_conflict() {
+    let proxy =
+        Proxy::start("[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\nrespond.status = 204\n");
+    let text = RIGHT.replace("127.0.0.1:0", &proxy.address().to_string());
+    let (code, _, err) = of(&text);
+    assert_eq!((code, err.as_str()), (0, ""));
+}
+
+#[test]
+fn what_is_hardly_meant_is_warned_of() {
+    let (code, out, err) = of("[[listen]]\naddress = \":0\"\n\
+         [[listen]]\naddress = \"127.0.0.3:47113\"\n\
+         [upstream.used]\nendpoints = [\"app:1\", \"[::ffff:127.0.0.3]:47113\"]\n\
+         [upstream.forgotten]\nendpoints = \"app:2\"\n\
+         [[route]]\nupstream = \"used\"\n\
+         [[route]]\npath = \"/old\"\nredirect = \"https://{host}{path}\"\n\
+         [[route]]\npath = \"/me\"\nto = \"127.0.0.3:47113\"\n");
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("ok (2 listeners"), "{out}");
+    assert!(err.contains("standard input: 4 warnings"), "{err}");
+    assert_eq!(err.matches("warning: ").count(), 4, "{err}");
+    for said in [
+        "no route uses upstream `forgotten`",
+        "`{host}` keeps the port of the request",
+        "`\"https://{hostname}{path}\"`",
+        "127.0.0.3:47113 is an address that sluice listens on",
+    ] {
+        assert!(err.contains(said), "{said}: {err}");
+    }
+}

@@ -243,7 +243,7 @@ fn what_is_too_large() {
     );
     let lines = format!(
         "GET / HTTP/1.1\r\nHost: x\r\n{}\r\n",
-        "X-A: a\r\n".repeat(101)
+        "X-A: a\r\n".repeat(257)
     );
     let target = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(9 * 1024));
     refused(&[

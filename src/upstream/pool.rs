@@ -7,7 +7,7 @@ use std::future::{Future, poll_fn};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::os::fd::AsFd;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ struct Pool {
 
 /// What is kept for one endpoint.
 struct Kept {
-    endpoint: Arc<Endpoint>,
+    /// Weak: an endpoint that no configuration has any more needs no connections.
+    endpoint: Weak<Endpoint>,
     idle: Vec<Idle>,
 }
 
@@ -94,7 +95,7 @@ pub fn put(
     POOL.with_borrow_mut(|pool| {
         let since = pool.now;
         let kept = pool.kept.entry(endpoint.id()).or_insert_with(|| Kept {
-            endpoint: endpoint.clone(),
+            endpoint: Arc::downgrade(endpoint),
             idle: Vec::new(),
         });
         if kept.idle.len() < max_idle {
@@ -115,7 +116,9 @@ pub fn tick(now: Instant) {
     POOL.with_borrow_mut(|pool| {
         pool.now = Some(now);
         pool.kept.retain(|_, kept| {
-            let age = kept.endpoint.age();
+            let Some(age) = kept.endpoint.upgrade().map(|endpoint| endpoint.age()) else {
+                return false;
+            };
             kept.idle.retain_mut(|entry| {
                 let since = *entry.since.get_or_insert(now);
                 entry.age == age && now - since < entry.timeout && is_quiet(&entry.connection)

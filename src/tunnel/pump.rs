@@ -5,6 +5,7 @@
 //! Nothing is read while something waits to be written, so memory stays bounded by one
 //! buffer. What Close frames and deadlines mean for the whole tunnel is decided in `mod`.
 
+mod last_word;
 mod observe;
 mod receive;
 mod restore;
@@ -14,13 +15,10 @@ use std::io;
 use std::task::{Context, Poll};
 
 use self::receive::{Watch, receive};
-use super::encode;
 use super::frame::{Scanner, Side};
-use super::handle::CloseOrder;
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
 use crate::io::{Io, SCRATCH};
-use crate::tap;
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;
@@ -126,7 +124,7 @@ impl Direction {
     /// Asks for a Close to this direction's sink, at the next frame border. Where there can
     /// be none, because the framing is not known, the stream is ended without one.
     pub(super) fn close(&mut self, to: &Io) {
-        if self.saw_close || self.eof || self.fin || self.close_sent {
+        if self.saw_close || self.done || self.fin || self.close_sent {
             return;
         }
         self.watch.disarm();
@@ -185,19 +183,21 @@ impl Direction {
             if self.fin_due {
                 self.end_stream(to);
             }
-            if self.eof {
-                if self.flushed() {
-                    if !self.discarding {
-                        self.end_stream(to);
-                    }
-                    self.done = true;
-                }
-                return;
-            }
             if (self.close_due || self.ping_due) && self.may_inject() {
                 let frame = self.injection(journal);
                 self.write(to, &frame, journal);
                 continue;
+            }
+            if self.eof {
+                // A violation's Close is still to be ordered.
+                if self.flushed() && !self.clean {
+                    if !self.discarding {
+                        self.end_stream(to);
+                    }
+                    self.close_due = false;
+                    self.done = true;
+                }
+                return;
             }
             let moved = match self.read(from, to, scratch, cx, journal) {
                 Read::Some(moved) => moved,
@@ -288,58 +288,6 @@ impl Direction {
         Read::Some(n)
     }
 
-    /// The source's stream has ended, in order or not.
-    fn ended(&mut self, to: &Io, journal: &mut Journal) {
-        journal.ended_by_peer(self.scanner.sender(), None);
-        self.eof = true;
-        self.close_due = false;
-        self.ping_due = false;
-        if self.holding {
-            self.holding = false;
-            let held = self.scanner.pending().to_vec();
-            self.write(to, &held, journal);
-        }
-    }
-
-    /// Whether the bytes passed on so far end at a frame border.
-    fn may_inject(&self) -> bool {
-        self.clean
-            || (self.observing && !self.discarding && (self.scanner.at_border() || self.holding))
-    }
-
-    /// The frame of ours that is due.
-    #[cold]
-    fn injection(&mut self, journal: &mut Journal) -> Vec<u8> {
-        let to = self.scanner.sender().other();
-        self.ping_due &= !self.close_due;
-        let frame = match self.ping_due {
-            true => {
-                self.ping_due = false;
-                journal.ping(to)
-            }
-            false => self.close_frame(to, journal),
-        };
-        if journal.handle.is_tapped() {
-            tap::sent(&journal.handle, to, &frame);
-        }
-        frame
-    }
-
-    fn close_frame(&mut self, to: Side, journal: &mut Journal) -> Vec<u8> {
-        self.close_due = false;
-        self.close_sent = true;
-        self.discarding = true;
-        self.clean = false;
-        self.holding = false;
-        // `close_due` is set by an order only.
-        let Some(order) = journal.handle.order().cloned() else {
-            return Vec::new();
-        };
-        let code = code_for(&order, to);
-        journal.close_sent(to, code);
-        encode::close(to, code, &order.reason)
-    }
-
     /// Writes, and keeps what the sink does not take.
     #[inline]
     fn write(&mut self, to: &Io, bytes: &[u8], journal: &mut Journal) {
@@ -427,12 +375,5 @@ impl Direction {
     /// Whether everything that was to be written is.
     pub(super) fn flushed(&self) -> bool {
         self.spill.is_none() && self.pipe.is_none()
-    }
-}
-
-fn code_for(order: &CloseOrder, to: Side) -> u16 {
-    match to {
-        Side::Client => order.client_code,
-        Side::Upstream => order.upstream_code,
     }
 }

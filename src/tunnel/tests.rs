@@ -14,6 +14,7 @@ mod bytes;
 mod closing;
 mod drain;
 mod handover;
+mod lost;
 mod settings;
 mod strict;
 mod tap;

@@ -11,6 +11,7 @@ mod receive;
 mod restore;
 mod show;
 
+use std::future::Future;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -22,6 +23,14 @@ use crate::io::{Io, SCRATCH};
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;
+/// What a frame costs besides, in bytes that could be moved meanwhile: a turn ends after 2048
+/// empty frames.
+const FRAME_COST: usize = 256;
+/// A chunk with so many frames, of less than [`TINY`] bytes each, makes the next one a sixteenth
+/// of the buffer: a whole one of empty frames is worth sixteen turns.
+const MANY: usize = 256;
+const TINY: usize = 32;
+const NARROWEST: u8 = 4;
 /// While large frames follow each other only about a header is read, so that the rest of
 /// the frame can be spliced.
 const HEADER_READ: usize = 16;
@@ -47,6 +56,10 @@ pub(super) struct Direction {
     holding: bool,
     /// The last frames were large enough to be spliced.
     bulk: bool,
+    /// How much less than the whole buffer is read at once, as a power of two.
+    narrow: u8,
+    /// Frames that the last chunk held.
+    frames: u32,
     /// A Ping of ours is to be sent.
     ping_due: bool,
     /// A Close of ours is to be sent.
@@ -88,6 +101,8 @@ impl Direction {
             observing: true,
             holding: false,
             bulk: false,
+            narrow: 0,
+            frames: 0,
             ping_due: false,
             close_due: false,
             close_sent: false,
@@ -207,10 +222,9 @@ impl Direction {
                 }
                 Read::Wait => return,
             };
-            turn = turn.saturating_sub(moved);
+            turn = turn.saturating_sub(moved + self.frames as usize * FRAME_COST);
             if turn == 0 {
-                cx.waker().wake_by_ref();
-                return;
+                return yield_turn(cx);
             }
         }
     }
@@ -237,6 +251,7 @@ impl Direction {
                             self.show_skipped(n, journal);
                         }
                         self.scanner.skip(n as u64, counters);
+                        self.frames = 0;
                         return Read::Some(n);
                     }
                     Moved::Wait => return Read::Wait,
@@ -267,6 +282,8 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
+        let most = scratch.len() >> self.narrow;
+        let scratch = &mut scratch[..most.max(HEADER_READ)];
         let n = match receive(from, &mut self.watch, scratch, cx) {
             Poll::Ready(Ok(0)) => return Read::End,
             Poll::Ready(Ok(n)) => n,
@@ -279,6 +296,11 @@ impl Direction {
         let chunk = &scratch[..n];
         let mut edited = None;
         let rest = self.observe(chunk, &mut edited, journal);
+        let frames = self.frames as usize;
+        self.narrow = match frames >= MANY && frames * TINY > n {
+            true => NARROWEST,
+            false => self.narrow.saturating_sub(1),
+        };
         if let Some(mut edited) = edited {
             edited.extend_from_slice(&chunk[rest..]);
             self.write(to, &edited, journal);
@@ -376,4 +398,12 @@ impl Direction {
     pub(super) fn flushed(&self) -> bool {
         self.spill.is_none() && self.pipe.is_none()
     }
+}
+
+/// Lets everything else have its turn that is ready, or becomes so, before the task is woken:
+/// woken at once it would be polled dozens of times before the runtime looks at the sockets.
+#[cold]
+fn yield_turn(cx: &mut Context<'_>) {
+    let once = std::pin::pin!(tokio::task::yield_now());
+    let _ = once.poll(cx);
 }

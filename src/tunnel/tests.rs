@@ -13,6 +13,7 @@ use crate::metrics::slots;
 mod bytes;
 mod closing;
 mod drain;
+mod flood;
 mod handover;
 mod lost;
 mod settings;

@@ -334,6 +334,10 @@ pub(super) fn websocket(rules: &WebSocketConfig) -> Value {
         ping_timeout,
         half_close_timeout,
         close_timeout,
+        upstream_lost_code,
+        client_lost_code,
+        lost_reason,
+        unread_timeout,
         strict,
         on_removed,
         on_policy_change,
@@ -359,10 +363,18 @@ pub(super) fn websocket(rules: &WebSocketConfig) -> Value {
         "ping_timeout": write_duration(*ping_timeout),
         "half_close_timeout": write_duration(*half_close_timeout),
         "close_timeout": write_duration(*close_timeout),
+        "upstream_lost_code": code_or_off(*upstream_lost_code),
+        "client_lost_code": code_or_off(*client_lost_code),
+        "lost_reason": lost_reason,
+        "unread_timeout": span_or(*unread_timeout, "off"),
         "strict": strict,
         "on_removed": on_change(*on_removed),
         "on_policy_change": on_change(*on_policy_change),
     })
+}
+
+fn code_or_off(code: Option<u16>) -> Value {
+    code.map_or_else(|| "off".into(), Value::from)
 }
 
 fn on_change(what: OnChange) -> &'static str {

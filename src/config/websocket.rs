@@ -29,6 +29,18 @@ pub struct WebSocketConfig {
     pub half_close_timeout: Duration,
     /// How long a peer may take to answer a Close that sluice sent. Default: 5 s.
     pub close_timeout: Duration,
+    /// The code that the client is sent where the upstream is lost or ends its stream without a
+    /// Close; 1011 becomes 1014 where no frame had come from it. `None`: no Close.
+    /// Default: 1011.
+    pub upstream_lost_code: Option<u16>,
+    /// The code that the upstream is sent where the client is lost. `None`: no Close.
+    /// Default: 1001.
+    pub client_lost_code: Option<u16>,
+    /// The reason that goes with these codes. Default: `connection lost`.
+    pub lost_reason: String,
+    /// How long a peer may leave data unread or unacknowledged before its connection is given
+    /// up. `None`: as long as the kernel tries. Default: 2 min.
+    pub unread_timeout: Option<Duration>,
     /// Close with 1002 what is not valid framing instead of relaying it unseen.
     /// Default: false.
     pub strict: bool,
@@ -65,6 +77,10 @@ impl Default for WebSocketConfig {
             ping_timeout: Duration::from_secs(20),
             half_close_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(5),
+            upstream_lost_code: Some(1011),
+            client_lost_code: Some(1001),
+            lost_reason: "connection lost".into(),
+            unread_timeout: Some(Duration::from_secs(120)),
             strict: false,
             on_removed: OnChange::Drain,
             on_policy_change: OnChange::Keep,

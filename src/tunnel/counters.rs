@@ -73,6 +73,12 @@ impl Counters {
         }
     }
 
+    /// Whether a whole frame has come.
+    pub(super) fn has_frames(&self) -> bool {
+        let control = self.pings.load(Relaxed) | self.pongs.load(Relaxed);
+        self.frames.load(Relaxed) > 0 || control > 0
+    }
+
     /// Counters that go on from `tally`.
     pub(super) fn resume(tally: &Tally) -> Counters {
         Counters {

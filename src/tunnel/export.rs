@@ -122,7 +122,7 @@ fn report_loss(handle: Arc<TunnelHandle>) {
     metrics::tunnel_came(&handle);
     let mut journal = super::Journal::new(handle);
     journal.ended(ClosedBy::Error, Some("hand-over failed"));
-    journal.report();
+    journal.report(false);
 }
 
 impl<G: Send + 'static> Tunnel<G> {
@@ -199,9 +199,9 @@ impl<G: Send + 'static> Tunnel<G> {
     fn state(&mut self) -> TunnelState {
         let journal = &self.journal;
         let handle = &journal.handle;
-        let side = |direction: &super::Direction, side| SideState {
+        let side = |direction: &super::Direction, side: Side| SideState {
             scanner: direction.scanner().state(),
-            flow: direction.flow(),
+            flow: direction.flow(journal.sent_to(side.other())),
             close: journal.close_of(side),
             counters: handle.counters(side).tally(),
             pings: journal.pings(side),

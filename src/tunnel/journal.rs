@@ -62,6 +62,8 @@ pub(super) struct Journal {
     pub(super) violation: Option<Violation>,
     /// The side's socket failed: nothing can be written to it any more.
     pub(super) lost: [bool; 2],
+    /// Which of these are acted upon already.
+    pub(super) seen_lost: [bool; 2],
     /// A close order is being carried out.
     pub(super) closing: bool,
     /// What the handle's phase was set to.
@@ -76,6 +78,7 @@ impl Journal {
             pings: None,
             violation: None,
             lost: [false; 2],
+            seen_lost: [false; 2],
             closing: false,
             phase: Phase::Open,
         }
@@ -175,19 +178,25 @@ impl Journal {
         ours
     }
 
-    /// Writes the record of the tunnel, which has ended.
-    pub(super) fn report(&mut self) {
+    /// Writes the record of the tunnel, which has ended; `cut_short`: in the middle of a frame
+    /// of the side that ended it.
+    pub(super) fn report(&mut self, cut_short: bool) {
         let Outcome { closes, by, detail } = *self.outcome.take().unwrap_or_default();
         let (closed_by, detail) = match by {
             Some(by) => (by, detail),
             None => (ClosedBy::Error, Some("worker stopped")),
+        };
+        let cut = match detail {
+            _ if !cut_short => None,
+            Some(detail) => Some(format!("{detail}, in mid-frame")),
+            None => Some("ended in mid-frame".to_owned()),
         };
         let handle = &self.handle;
         (handle.report)(&TunnelReport {
             id: handle.id,
             identity: &handle.identity,
             closed_by,
-            detail,
+            detail: cut.as_deref().or(detail),
             closes: &closes,
             duration: handle.opened.elapsed(),
             from_client: handle.counters(Side::Client).tally(),
@@ -229,6 +238,15 @@ impl Journal {
                 reason: reason.to_string(),
             },
         })
+    }
+
+    /// The code of our Close to `side`.
+    pub(super) fn sent_to(&self, side: Side) -> Option<u16> {
+        let closes = &self.outcome.as_ref()?.closes;
+        match side {
+            Side::Client => closes.sent_client,
+            Side::Upstream => closes.sent_upstream,
+        }
     }
 
     /// What begins the payload of our Pings, once there was one.
@@ -274,7 +292,8 @@ impl Journal {
                 closes: Closes {
                     client,
                     upstream,
-                    ..Closes::default()
+                    sent_client: state.upstream.flow.told,
+                    sent_upstream: state.client.flow.told,
                 },
                 by: Some(by(side)),
                 detail: None,

@@ -191,7 +191,8 @@ impl<G> Tunnel<G> {
             again = true;
         }
         for side in [Side::Client, Side::Upstream] {
-            if std::mem::take(&mut self.journal.lost[side as usize]) {
+            let lost = self.journal.lost[side as usize];
+            if lost && !std::mem::replace(&mut self.journal.seen_lost[side as usize], true) {
                 let towards = match side {
                     Side::Client => &mut self.down,
                     Side::Upstream => &mut self.up,
@@ -225,11 +226,26 @@ impl<G> Tunnel<G> {
         self.up.is_over() && self.down.is_over()
     }
 
+    /// Whether the side that ended the tunnel did so in the middle of a frame.
+    fn is_cut_short(&self) -> bool {
+        match self.journal.ended_by_side() {
+            Some(Side::Client) => self.up.is_cut_short(),
+            Some(Side::Upstream) => self.down.is_cut_short(),
+            None => false,
+        }
+    }
+
     /// Whether nothing is left to wait for. Behind a complete closing handshake the client
     /// is not waited for, since we are its server (RFC 6455 section 7.1.1); the upstream,
     /// whose client we are, is: until the tick that follows [`Phase::Closed`].
     fn has_ended(&self) -> bool {
         self.down.done && (self.up.done || self.is_over())
+    }
+
+    /// Whether one side is gone for good, and the other was told with a Close.
+    fn has_said_so(&self) -> bool {
+        let [client, upstream] = self.journal.lost;
+        (upstream && self.down.close_sent) || (client && self.up.close_sent)
     }
 
     fn set_phase(&mut self) {
@@ -238,7 +254,7 @@ impl<G> Tunnel<G> {
             Phase::Closed
         } else if self.journal.closing && (self.up.close_due || self.down.close_due) {
             Phase::Border
-        } else if self.journal.closing || both {
+        } else if self.journal.closing || both || self.has_said_so() {
             Phase::Closing
         } else if self.up.done || self.down.done || self.up.discarding || self.down.discarding {
             Phase::Half
@@ -348,6 +364,7 @@ impl<G> Drop for Task<G> {
         if handle.take_commands() & command::EXPORT != 0 {
             export::stays(handle.id, "it has ended");
         }
-        tunnel.journal.report();
+        let cut_short = tunnel.is_cut_short();
+        tunnel.journal.report(cut_short);
     }
 }

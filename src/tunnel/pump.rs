@@ -5,25 +5,32 @@
 //! Nothing is read while something waits to be written, so memory stays bounded by one
 //! buffer. What Close frames and deadlines mean for the whole tunnel is decided in `mod`.
 
+mod last_word;
 mod observe;
 mod receive;
 mod restore;
 mod show;
 
+use std::future::Future;
 use std::io;
 use std::task::{Context, Poll};
 
 use self::receive::{Watch, receive};
-use super::encode;
 use super::frame::{Scanner, Side};
-use super::handle::CloseOrder;
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
 use crate::io::{Io, SCRATCH};
-use crate::tap;
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;
+/// What a frame costs besides, in bytes that could be moved meanwhile: a turn ends after 2048
+/// empty frames.
+const FRAME_COST: usize = 256;
+/// A chunk with so many frames, of less than [`TINY`] bytes each, makes the next one a sixteenth
+/// of the buffer: a whole one of empty frames is worth sixteen turns.
+const MANY: usize = 256;
+const TINY: usize = 32;
+const NARROWEST: u8 = 4;
 /// While large frames follow each other only about a header is read, so that the rest of
 /// the frame can be spliced.
 const HEADER_READ: usize = 16;
@@ -49,6 +56,10 @@ pub(super) struct Direction {
     holding: bool,
     /// The last frames were large enough to be spliced.
     bulk: bool,
+    /// How much less than the whole buffer is read at once, as a power of two.
+    narrow: u8,
+    /// Frames that the last chunk held.
+    frames: u32,
     /// A Ping of ours is to be sent.
     ping_due: bool,
     /// A Close of ours is to be sent.
@@ -90,6 +101,8 @@ impl Direction {
             observing: true,
             holding: false,
             bulk: false,
+            narrow: 0,
+            frames: 0,
             ping_due: false,
             close_due: false,
             close_sent: false,
@@ -126,7 +139,7 @@ impl Direction {
     /// Asks for a Close to this direction's sink, at the next frame border. Where there can
     /// be none, because the framing is not known, the stream is ended without one.
     pub(super) fn close(&mut self, to: &Io) {
-        if self.saw_close || self.eof || self.fin || self.close_sent {
+        if self.saw_close || self.done || self.fin || self.close_sent {
             return;
         }
         self.watch.disarm();
@@ -185,19 +198,21 @@ impl Direction {
             if self.fin_due {
                 self.end_stream(to);
             }
-            if self.eof {
-                if self.flushed() {
-                    if !self.discarding {
-                        self.end_stream(to);
-                    }
-                    self.done = true;
-                }
-                return;
-            }
             if (self.close_due || self.ping_due) && self.may_inject() {
                 let frame = self.injection(journal);
                 self.write(to, &frame, journal);
                 continue;
+            }
+            if self.eof {
+                // A violation's Close is still to be ordered.
+                if self.flushed() && !self.clean {
+                    if !self.discarding {
+                        self.end_stream(to);
+                    }
+                    self.close_due = false;
+                    self.done = true;
+                }
+                return;
             }
             let moved = match self.read(from, to, scratch, cx, journal) {
                 Read::Some(moved) => moved,
@@ -207,10 +222,9 @@ impl Direction {
                 }
                 Read::Wait => return,
             };
-            turn = turn.saturating_sub(moved);
+            turn = turn.saturating_sub(moved + self.frames as usize * FRAME_COST);
             if turn == 0 {
-                cx.waker().wake_by_ref();
-                return;
+                return yield_turn(cx);
             }
         }
     }
@@ -237,6 +251,7 @@ impl Direction {
                             self.show_skipped(n, journal);
                         }
                         self.scanner.skip(n as u64, counters);
+                        self.frames = 0;
                         return Read::Some(n);
                     }
                     Moved::Wait => return Read::Wait,
@@ -267,6 +282,8 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
+        let most = scratch.len() >> self.narrow;
+        let scratch = &mut scratch[..most.max(HEADER_READ)];
         let n = match receive(from, &mut self.watch, scratch, cx) {
             Poll::Ready(Ok(0)) => return Read::End,
             Poll::Ready(Ok(n)) => n,
@@ -279,6 +296,11 @@ impl Direction {
         let chunk = &scratch[..n];
         let mut edited = None;
         let rest = self.observe(chunk, &mut edited, journal);
+        let frames = self.frames as usize;
+        self.narrow = match frames >= MANY && frames * TINY > n {
+            true => NARROWEST,
+            false => self.narrow.saturating_sub(1),
+        };
         if let Some(mut edited) = edited {
             edited.extend_from_slice(&chunk[rest..]);
             self.write(to, &edited, journal);
@@ -286,58 +308,6 @@ impl Direction {
             self.write(to, &chunk[rest..], journal);
         }
         Read::Some(n)
-    }
-
-    /// The source's stream has ended, in order or not.
-    fn ended(&mut self, to: &Io, journal: &mut Journal) {
-        journal.ended_by_peer(self.scanner.sender(), None);
-        self.eof = true;
-        self.close_due = false;
-        self.ping_due = false;
-        if self.holding {
-            self.holding = false;
-            let held = self.scanner.pending().to_vec();
-            self.write(to, &held, journal);
-        }
-    }
-
-    /// Whether the bytes passed on so far end at a frame border.
-    fn may_inject(&self) -> bool {
-        self.clean
-            || (self.observing && !self.discarding && (self.scanner.at_border() || self.holding))
-    }
-
-    /// The frame of ours that is due.
-    #[cold]
-    fn injection(&mut self, journal: &mut Journal) -> Vec<u8> {
-        let to = self.scanner.sender().other();
-        self.ping_due &= !self.close_due;
-        let frame = match self.ping_due {
-            true => {
-                self.ping_due = false;
-                journal.ping(to)
-            }
-            false => self.close_frame(to, journal),
-        };
-        if journal.handle.is_tapped() {
-            tap::sent(&journal.handle, to, &frame);
-        }
-        frame
-    }
-
-    fn close_frame(&mut self, to: Side, journal: &mut Journal) -> Vec<u8> {
-        self.close_due = false;
-        self.close_sent = true;
-        self.discarding = true;
-        self.clean = false;
-        self.holding = false;
-        // `close_due` is set by an order only.
-        let Some(order) = journal.handle.order().cloned() else {
-            return Vec::new();
-        };
-        let code = code_for(&order, to);
-        journal.close_sent(to, code);
-        encode::close(to, code, &order.reason)
     }
 
     /// Writes, and keeps what the sink does not take.
@@ -430,9 +400,10 @@ impl Direction {
     }
 }
 
-fn code_for(order: &CloseOrder, to: Side) -> u16 {
-    match to {
-        Side::Client => order.client_code,
-        Side::Upstream => order.upstream_code,
-    }
+/// Lets everything else have its turn that is ready, or becomes so, before the task is woken:
+/// woken at once it would be polled dozens of times before the runtime looks at the sockets.
+#[cold]
+fn yield_turn(cx: &mut Context<'_>) {
+    let once = std::pin::pin!(tokio::task::yield_now());
+    let _ = once.poll(cx);
 }

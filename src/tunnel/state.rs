@@ -97,7 +97,36 @@ pub struct SettingsState {
     ping_timeout: u64,
     half_close_timeout: u64,
     close_timeout: u64,
+    #[serde(default = "LostState::before")]
+    lost: LostState,
+    #[serde(default)]
+    unread_timeout: Option<u64>,
     strict: bool,
+}
+
+/// What is said to a side whose other side is lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct LostState {
+    #[serde(default)]
+    upstream_code: Option<u16>,
+    #[serde(default)]
+    client_code: Option<u16>,
+    reason: String,
+}
+
+impl LostState {
+    fn of(settings: &WebSocketConfig) -> LostState {
+        LostState {
+            upstream_code: settings.upstream_lost_code,
+            client_code: settings.client_lost_code,
+            reason: settings.lost_reason.clone(),
+        }
+    }
+
+    /// For a state that was written before there was this.
+    fn before() -> LostState {
+        LostState::of(&WebSocketConfig::default())
+    }
 }
 
 /// What is due for the tunnel as a whole, each in tenths of a second from now.
@@ -149,6 +178,9 @@ pub(super) struct FlowState {
     pub(super) ping_due: bool,
     pub(super) eof: bool,
     pub(super) done: bool,
+    /// The code of the Close that the other side was sent at the end of this one.
+    #[serde(default)]
+    pub(super) told: Option<u16>,
 }
 
 /// A Close frame; an empty one has no code.
@@ -270,6 +302,8 @@ impl SettingsState {
             ping_timeout: millis(settings.ping_timeout),
             half_close_timeout: millis(settings.half_close_timeout),
             close_timeout: millis(settings.close_timeout),
+            lost: LostState::of(settings),
+            unread_timeout: settings.unread_timeout.map(millis),
             strict: settings.strict,
         }
     }
@@ -285,6 +319,10 @@ impl SettingsState {
             ping_timeout: Duration::from_millis(self.ping_timeout),
             half_close_timeout: Duration::from_millis(self.half_close_timeout),
             close_timeout: Duration::from_millis(self.close_timeout),
+            upstream_lost_code: self.lost.upstream_code,
+            client_lost_code: self.lost.client_code,
+            lost_reason: self.lost.reason.clone(),
+            unread_timeout: self.unread_timeout.map(Duration::from_millis),
             strict: self.strict,
             ..WebSocketConfig::default()
         }

@@ -45,6 +45,30 @@ fn each_direction_ends_by_itself() {
 }
 
 #[test]
+fn an_upstream_that_dies_is_told_to_the_client() {
+    for reset in [false, true] {
+        let backend = tunnel_backend(move |mut wire| {
+            wire.send(frame(1, b"hello"));
+            assert_eq!(read_frame(&mut wire).1, b"die");
+            if reset {
+                wire.reset();
+            }
+        });
+        let proxy = Proxy::minimal(backend.address());
+        let mut wire = open(&proxy, "/ws");
+        assert_eq!(read_frame(&mut wire).1, b"hello");
+        wire.send(masked_frame(1, b"die"));
+        let told = close_payload(1011, "connection lost");
+        assert_eq!(read_frame(&mut wire), (0x88, told));
+        wire.expect_close();
+        drop(wire);
+        let record = proxy.wait_for_tunnel_close();
+        assert_eq!(record["closed_by"], "upstream", "{record}");
+        assert_eq!(record["sent_client"], 1011, "{record}");
+    }
+}
+
+#[test]
 fn what_is_not_framing_still_flows_unless_the_route_is_strict() {
     let script = |mut wire: support::Wire| {
         let got = wire.read_until(b"nonsense");

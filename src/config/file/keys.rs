@@ -322,6 +322,15 @@ table! {
         half_close_timeout: SomeTime = "30s",
         /// How long a peer may take to answer a Close that sluice sent.
         close_timeout: SomeTime = "5s",
+        /// What the client is told where the upstream is lost or ends its stream without a
+        /// Close; 1011 becomes 1014 where no frame had come from it. `"off"`: nothing.
+        upstream_lost_code: Optional<CloseCode> = 1011,
+        /// What the upstream is told where the client is lost. `"off"`: nothing.
+        client_lost_code: Optional<CloseCode> = 1001,
+        /// The close reason for both, at most 123 bytes.
+        lost_reason: CloseReason = "connection lost",
+        /// How long a peer may leave data unread or unacknowledged, at least 1 s, or `"off"`.
+        unread_timeout: Optional<Time<1000>> = "2m",
         /// Close with 1002 what is not valid framing, instead of relaying it unseen.
         strict: bool = false,
         /// What happens to live tunnels whose route or endpoint a reload has removed:

@@ -22,7 +22,9 @@ impl Direction {
         // `chunk[..passed]` is in `edited` already, or left out.
         let mut passed = 0;
         let mut at = 0;
+        let mut frames = 0;
         while at < chunk.len() && self.observing {
+            frames += 1;
             let counters = &journal.handle.counters[self.scanner.sender() as usize];
             let step = self.scanner.step(&chunk[at..], counters);
             let end = at + step.used;
@@ -52,6 +54,7 @@ impl Direction {
             }
             at = end;
         }
+        self.frames = frames;
         if self.discarding { chunk.len() } else { passed }
     }
 

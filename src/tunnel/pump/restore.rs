@@ -1,6 +1,7 @@
 //! A direction at rest, written down and taken back. Only what a tunnel that may go to
 //! another process can have is written: none that is being closed, violated or lost a side.
 
+use super::super::encode::sendable;
 use super::super::frame::{Opcode, Scanner, Side};
 use super::super::state::{FlowState, StateError, TunnelState, require};
 use super::{Direction, Spill};
@@ -8,7 +9,8 @@ use super::{Direction, Spill};
 impl Direction {
     /// Whether this direction only ever comes to its end in this process.
     pub(in crate::tunnel) fn is_closing(&self) -> bool {
-        self.close_due || self.close_sent || self.fin_due || self.violated || self.clean
+        let closed = self.close_sent && !self.eof;
+        self.close_due || closed || self.fin_due || self.violated || self.clean
     }
 
     /// Whether its sink is gone. Elsewhere only a close makes a direction discard.
@@ -16,7 +18,8 @@ impl Direction {
         self.discarding || self.fin != self.done
     }
 
-    pub(in crate::tunnel) fn flow(&self) -> FlowState {
+    /// `sent`: the code of our Close to the sink.
+    pub(in crate::tunnel) fn flow(&self, sent: Option<u16>) -> FlowState {
         FlowState {
             observing: self.observing,
             holding: self.holding,
@@ -24,6 +27,7 @@ impl Direction {
             ping_due: self.ping_due,
             eof: self.eof,
             done: self.done,
+            told: sent.filter(|_| self.close_sent),
         }
     }
 
@@ -77,8 +81,14 @@ impl Direction {
             "flow.ping_due",
             "comes behind the end",
         )?;
+        require(
+            flow.told.is_none_or(sendable) && (flow.told.is_none() || (flow.eof && !saw_close)),
+            "flow.told",
+            "does not come at the end",
+        )?;
         Ok(Direction {
             scanner,
+            close_sent: flow.told.is_some(),
             observing: flow.observing,
             holding: flow.holding,
             bulk: flow.bulk,

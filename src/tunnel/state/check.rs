@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::super::encode::MAX_REASON;
+use super::super::encode::{MAX_REASON, sendable};
 use super::super::frame::Side;
 use super::super::handle::next_id;
 use super::super::pump::Direction;
@@ -151,6 +151,7 @@ impl SettingsState {
             ("settings.ping_timeout", Some(self.ping_timeout)),
             ("settings.half_close_timeout", Some(self.half_close_timeout)),
             ("settings.close_timeout", Some(self.close_timeout)),
+            ("settings.unread_timeout", self.unread_timeout),
         ];
         for (field, millis) in times {
             require(
@@ -160,6 +161,13 @@ impl SettingsState {
                 "is too long",
             )?;
         }
+        let codes = [self.lost.upstream_code, self.lost.client_code];
+        require(
+            codes.into_iter().flatten().all(sendable) && self.lost.reason.len() <= MAX_REASON,
+            None,
+            "settings.lost",
+            "is no Close",
+        )?;
         require(
             (0.0..=1.0).contains(&self.max_age_jitter),
             None,

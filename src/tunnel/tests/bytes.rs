@@ -139,7 +139,11 @@ async fn bulk_upwards_keeps_its_sum() {
 
 #[tokio::test]
 async fn bulk_downwards_keeps_its_sum() {
-    let (client, upstream, _) = open(WebSocketConfig::default()).await;
+    let (client, upstream, _) = open(WebSocketConfig {
+        upstream_lost_code: None,
+        ..WebSocketConfig::default()
+    })
+    .await;
     bulk(upstream, client, false, 64 << 20).await;
     assert_eq!(ended().await.closed_by, ClosedBy::Upstream);
 }

@@ -12,12 +12,12 @@ fn order(by: ClosedBy) -> Arc<CloseOrder> {
     })
 }
 
-fn close_frame(code: u16, reason: &str) -> Vec<u8> {
+pub(super) fn close_frame(code: u16, reason: &str) -> Vec<u8> {
     server_frame(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
 /// Reads one masked frame of ours; returns its first byte and unmasked payload.
-async fn read_masked(stream: &mut TcpStream) -> (u8, Vec<u8>) {
+pub(super) async fn read_masked(stream: &mut TcpStream) -> (u8, Vec<u8>) {
     let header = read(stream, 6).await;
     assert_eq!(header[1] & 0x80, 0x80, "frames to the upstream are masked");
     let payload = read(stream, usize::from(header[1] & 0x7F)).await;
@@ -70,7 +70,8 @@ async fn the_last_bytes_before_a_reset_arrive() {
         .set_linger(Some(Duration::ZERO))
         .expect("linger");
     drop(upstream);
-    assert_eq!(read_to_end(&mut client).await, b"");
+    let told = close_frame(1011, "connection lost");
+    assert_eq!(read_to_end(&mut client).await, told);
     drop(client);
     let ended = ended().await;
     assert_eq!(ended.closed_by, ClosedBy::Upstream);

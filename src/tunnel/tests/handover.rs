@@ -62,7 +62,7 @@ fn go_on(parcel: Parcel) -> Arc<TunnelHandle> {
     .expect("it goes on")
 }
 
-async fn move_on() -> Arc<TunnelHandle> {
+pub(super) async fn move_on() -> Arc<TunnelHandle> {
     go_on(leave().await)
 }
 

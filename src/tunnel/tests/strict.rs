@@ -32,9 +32,7 @@ async fn got(strict: bool, from: Side, bytes: &[u8], split: usize, most: u64) ->
     until("the first piece", || seen() == split as u64).await;
     // The tunnel may have said its word by now, and take no more.
     let _ = from.write_all(&bytes[split..]).await;
-    if most == u64::MAX {
-        let _ = from.shutdown().await;
-    }
+    let _ = from.shutdown().await;
     let mut all = Vec::new();
     let mut some = (&mut to).take(most);
     let reading = some.read_to_end(&mut all);

@@ -121,6 +121,10 @@ pub(super) fn websocket(table: &RouteTable) -> WebSocketConfig {
         ping_timeout,
         half_close_timeout,
         close_timeout,
+        upstream_lost_code,
+        client_lost_code,
+        lost_reason,
+        unread_timeout,
         strict,
         on_removed,
         on_policy_change,
@@ -138,6 +142,10 @@ pub(super) fn websocket(table: &RouteTable) -> WebSocketConfig {
     ping_timeout.store(&mut config.ping_timeout);
     half_close_timeout.store(&mut config.half_close_timeout);
     close_timeout.store(&mut config.close_timeout);
+    upstream_lost_code.store(&mut config.upstream_lost_code);
+    client_lost_code.store(&mut config.client_lost_code);
+    lost_reason.store(&mut config.lost_reason);
+    unread_timeout.store(&mut config.unread_timeout);
     strict.store(&mut config.strict);
     on_removed.store(&mut config.on_removed);
     on_policy_change.store(&mut config.on_policy_change);
@@ -196,6 +204,10 @@ impl WebSocketTable {
             ping_timeout,
             half_close_timeout,
             close_timeout,
+            upstream_lost_code,
+            client_lost_code,
+            lost_reason,
+            unread_timeout,
             strict,
             on_removed,
             on_policy_change,
@@ -212,6 +224,10 @@ impl WebSocketTable {
             ping_timeout.span(),
             half_close_timeout.span(),
             close_timeout.span(),
+            upstream_lost_code.span(),
+            client_lost_code.span(),
+            lost_reason.span(),
+            unread_timeout.span(),
             strict.span(),
             on_removed.span(),
             on_policy_change.span(),

@@ -38,7 +38,8 @@ async fn a_half_closed_tunnel_goes_on_half_closed() {
             ClosedBy::Upstream
         };
         let ended = ended().await;
-        assert_eq!((ended.closed_by, ended.detail), (by, None));
+        let detail = Some("ended in mid-frame".to_owned());
+        assert_eq!((ended.closed_by, ended.detail), (by, detail));
     }
 }
 
@@ -60,7 +61,8 @@ async fn an_end_behind_unwritten_bytes_is_told_behind_them() {
     let parcel = leave().await;
     go_on(parcel);
     seen.extend(read_to_end(&mut client).await);
-    assert!(seen == all);
+    let told = server_frame(0x88, b"\x03\xf3connection lost");
+    assert!(seen == [all, told].concat());
     drop((client, writing.await.expect("writer")));
     assert_eq!(ended().await.closed_by, ClosedBy::Upstream);
 }
@@ -152,7 +154,11 @@ async fn those_on_their_way_to_the_end_stay() {
     ended().await;
 
     // The client was reset; what the upstream sends goes nowhere.
-    let (client, _upstream, handle) = open(WebSocketConfig::default()).await;
+    let (client, _upstream, handle) = open(WebSocketConfig {
+        client_lost_code: None,
+        ..WebSocketConfig::default()
+    })
+    .await;
     socket2::SockRef::from(&client)
         .set_linger(Some(Duration::ZERO))
         .expect("linger");

@@ -1,0 +1,143 @@
+//! What sluice itself puts into a direction at a frame border: Pings, the Close of an order, and
+//! the Close that a peer gets whose other side is lost or ends its stream without one
+//! (RFC 6455 section 7.1.5: without it that peer would report 1006).
+//!
+//! A client that only ends its direction is not lost: that is carried as it is, as the other
+//! direction may go on. An upstream that does is, for no server ends its stream before its
+//! Close.
+
+use super::super::encode;
+use super::super::frame::Side;
+use super::super::handle::CloseOrder;
+use super::super::journal::Journal;
+use super::Direction;
+use crate::io::Io;
+use crate::tap;
+
+impl Direction {
+    /// The source's stream has ended, in order or not.
+    pub(super) fn ended(&mut self, to: &Io, journal: &mut Journal) {
+        let owed = self.owes_word(journal);
+        if !self.violated {
+            journal.ended_by_peer(self.scanner.sender(), None);
+        }
+        self.eof = true;
+        self.ping_due = false;
+        if self.close_due {
+            // At a border it still goes out.
+        } else if owed {
+            let frame = self.last_word(journal);
+            self.write(to, &frame, journal);
+        } else if std::mem::take(&mut self.holding) {
+            let held = self.scanner.pending().to_vec();
+            self.write(to, &held, journal);
+        }
+    }
+
+    /// Whether the sink is to be told that the source is gone. One that was the first to go,
+    /// without a Close of its own, does not wait for a word.
+    fn owes_word(&self, journal: &Journal) -> bool {
+        let from = self.scanner.sender();
+        let (to, settings) = (from.other(), journal.handle.settings());
+        let silent = self.saw_close || self.close_sent || self.violated || self.fin;
+        let code = match from {
+            Side::Client => settings.client_lost_code,
+            Side::Upstream => settings.upstream_lost_code,
+        };
+        let waits = match journal.close_of(to) {
+            Some(_) => true,
+            None if journal.ended_by_side() == Some(to) => false,
+            None => from == Side::Upstream || journal.lost[from as usize],
+        };
+        code.is_some() && waits && !silent && self.may_inject()
+    }
+
+    /// Whether the bytes passed on so far end at a frame border.
+    pub(super) fn may_inject(&self) -> bool {
+        self.clean
+            || (self.observing && !self.discarding && (self.scanner.at_border() || self.holding))
+    }
+
+    /// The frame of ours that is due.
+    #[cold]
+    pub(super) fn injection(&mut self, journal: &mut Journal) -> Vec<u8> {
+        let to = self.scanner.sender().other();
+        self.ping_due &= !self.close_due;
+        let frame = match self.ping_due {
+            true => {
+                self.ping_due = false;
+                journal.ping(to)
+            }
+            false => self.close_frame(to, journal),
+        };
+        if journal.handle.is_tapped() {
+            tap::sent(&journal.handle, to, &frame);
+        }
+        frame
+    }
+
+    fn close_frame(&mut self, to: Side, journal: &mut Journal) -> Vec<u8> {
+        self.close_due = false;
+        self.close_sent = true;
+        self.discarding = true;
+        self.clean = false;
+        self.holding = false;
+        // `close_due` is set by an order only.
+        let Some(order) = journal.handle.order().cloned() else {
+            return Vec::new();
+        };
+        let code = code_for(&order, to);
+        journal.close_sent(to, code);
+        encode::close(to, code, &order.reason)
+    }
+
+    #[cold]
+    fn last_word(&mut self, journal: &mut Journal) -> Vec<u8> {
+        let to = self.scanner.sender().other();
+        self.close_sent = true;
+        self.holding = false;
+        let settings = journal.handle.settings();
+        // A Close that was not answered is, with the code that it had.
+        let (code, reason) = match (journal.close_of(to), to) {
+            (Some(close), _) => (close.code.unwrap_or(NORMAL), ""),
+            (None, Side::Client) => {
+                let code = settings.upstream_lost_code.unwrap_or(INTERNAL_ERROR);
+                let sound = journal.handle.counters(Side::Upstream).has_frames();
+                let code = match code {
+                    INTERNAL_ERROR if !sound => BAD_GATEWAY,
+                    code => code,
+                };
+                (code, &*settings.lost_reason)
+            }
+            (None, Side::Upstream) => {
+                let code = settings.client_lost_code.unwrap_or(GOING_AWAY);
+                (code, &*settings.lost_reason)
+            }
+        };
+        let code = if encode::sendable(code) { code } else { NORMAL };
+        journal.close_sent(to, code);
+        let frame = encode::close(to, code, reason);
+        if journal.handle.is_tapped() {
+            tap::sent(&journal.handle, to, &frame);
+        }
+        frame
+    }
+
+    /// Whether the source ended in the middle of a frame.
+    pub(in crate::tunnel) fn is_cut_short(&self) -> bool {
+        self.eof && self.observing && !self.saw_close && !self.scanner.at_border()
+    }
+}
+
+fn code_for(order: &CloseOrder, to: Side) -> u16 {
+    match to {
+        Side::Client => order.client_code,
+        Side::Upstream => order.upstream_code,
+    }
+}
+
+/// RFC 6455 section 7.4.1, and IANA's registry for the last.
+const NORMAL: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
+const INTERNAL_ERROR: u16 = 1011;
+const BAD_GATEWAY: u16 = 1014;

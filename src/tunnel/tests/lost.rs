@@ -1,0 +1,205 @@
+//! One side is lost, or an upstream ends its stream without a Close: what the other side is
+//! told, behind all that came before, and where nothing can be said.
+
+use super::closing::{close_frame, read_masked};
+use super::*;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum End {
+    Orderly,
+    Reset,
+}
+
+fn end(stream: TcpStream, how: End) {
+    if how == End::Reset {
+        let socket = socket2::SockRef::from(&stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("linger");
+    }
+    drop(stream);
+}
+
+/// What a client gets, to the end, whose upstream says `bytes` and is gone.
+async fn told(settings: WebSocketConfig, bytes: &[u8], how: End) -> (Vec<u8>, Ended) {
+    let (mut client, mut upstream, handle) = open(settings).await;
+    upstream.write_all(bytes).await.expect("write");
+    let seen = || handle.counters(Side::Upstream).bytes() == bytes.len() as u64;
+    until("the bytes", seen).await;
+    end(upstream, how);
+    let all = read_to_end(&mut client).await;
+    // As a browser does; without an answer the tunnel is bounded by `close_timeout`.
+    let _ = client.write_all(&client_frame(0x88, b"\x03\xe8")).await;
+    drop(client);
+    (all, ended().await)
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_gone_leaves_a_close() {
+    for how in [End::Orderly, End::Reset] {
+        for (before, code) in [
+            // Nothing at all, or no whole frame yet: it was never sound.
+            (Vec::new(), 1014),
+            (server_frame(0x81, b"hello"), 1011),
+            (server_frame(0x89, b""), 1011),
+            // Between two fragments, and compressed.
+            (server_frame(0x01, b"first part"), 1011),
+            (server_frame(0xC1, b"\xf2H\xcd\xc9\xc9\x07\0"), 1011),
+            // Copied, and spliced.
+            (server_frame(0x82, &noise(5, 30_000)), 1011),
+            (server_frame(0x82, &noise(6, 3_000_000)), 1011),
+        ] {
+            if before.len() > 1_000_000 && how == End::Reset {
+                continue;
+            }
+            let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
+            let writing = before.clone();
+            let writing = tokio::spawn(async move {
+                upstream.write_all(&writing).await.expect("write");
+                upstream
+            });
+            let mut all = read(&mut client, before.len()).await;
+            until("all of it", || {
+                handle.counters(Side::Upstream).bytes() == before.len() as u64
+            })
+            .await;
+            end(writing.await.expect("written"), how);
+            all.extend(read_to_end(&mut client).await);
+            assert!(all.starts_with(&before), "data comes first");
+            assert_eq!(all[before.len()..], close_frame(code, "connection lost"));
+            drop(client);
+            let ended = ended().await;
+            assert_eq!(ended.closed_by, ClosedBy::Upstream);
+            assert_eq!(ended.closes.sent_client, Some(code));
+            let detail = (how == End::Reset).then_some("connection reset");
+            assert_eq!(ended.detail.as_deref(), detail);
+        }
+    }
+}
+
+#[tokio::test]
+async fn inside_of_a_frame_only_the_record_can_say_it() {
+    for how in [End::Orderly, End::Reset] {
+        for bytes in [
+            server_frame(0x82, &noise(1, 100))[..50].to_vec(),
+            server_frame(0x82, &noise(1, 100_000))[..3].to_vec(),
+            server_frame(0x82, &noise(1, 1_000_000))[..70_000].to_vec(),
+            server_frame(0x89, b"ping")[..4].to_vec(),
+            b"\x81".to_vec(),
+        ] {
+            let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
+            upstream.write_all(&bytes).await.expect("write");
+            let mut all = read(&mut client, bytes.len()).await;
+            end(upstream, how);
+            all.extend(read_to_end(&mut client).await);
+            assert!(all == bytes, "nothing is put into a frame");
+            drop(client);
+            let ended = ended().await;
+            assert_eq!(ended.closes.sent_client, None);
+            let detail = match how {
+                End::Orderly => "ended in mid-frame",
+                End::Reset => "connection reset, in mid-frame",
+            };
+            assert_eq!(ended.detail.as_deref(), Some(detail));
+        }
+    }
+}
+
+#[tokio::test]
+async fn code_and_reason_can_be_set_and_switched_off() {
+    let hello = server_frame(0x81, b"hello");
+    for (code, expected) in [
+        (Some(4444), close_frame(4444, "try again")),
+        (Some(1011), close_frame(1011, "try again")),
+        (None, Vec::new()),
+    ] {
+        let settings = WebSocketConfig {
+            upstream_lost_code: code,
+            lost_reason: "try again".into(),
+            ..WebSocketConfig::default()
+        };
+        let (all, ended) = told(settings, &hello, End::Orderly).await;
+        assert_eq!(all, [hello.clone(), expected].concat());
+        assert_eq!(ended.closes.sent_client, code);
+    }
+}
+
+#[tokio::test]
+async fn a_close_that_the_upstream_does_not_answer_is_answered() {
+    for how in [End::Orderly, End::Reset] {
+        for (payload, answer) in [
+            (&b"\x0f\xa1bye"[..], 4001),
+            (b"", 1000),
+            (b"\x03\xee", 1000),
+        ] {
+            let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
+            let close = client_frame(0x88, payload);
+            client.write_all(&close).await.expect("write");
+            assert_eq!(read(&mut upstream, close.len()).await, close);
+            end(upstream, how);
+            assert_eq!(read_to_end(&mut client).await, close_frame(answer, ""));
+            drop(client);
+            assert_eq!(ended().await.closed_by, ClosedBy::Client);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_upstream_of_a_lost_client_is_told() {
+    let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
+    let last = client_frame(0x81, b"last words");
+    client.write_all(&last).await.expect("write");
+    assert_eq!(read(&mut upstream, last.len()).await, last);
+    end(client, End::Reset);
+    let (first, payload) = read_masked(&mut upstream).await;
+    assert_eq!((first, &payload[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
+    assert_eq!(payload[2..], *b"connection lost");
+    drop(upstream);
+    let ended = ended().await;
+    assert_eq!(ended.closed_by, ClosedBy::Client);
+    assert_eq!(ended.detail.as_deref(), Some("connection reset"));
+    assert_eq!(ended.closes.sent_upstream, Some(1001));
+}
+
+#[tokio::test]
+async fn a_peer_that_was_told_and_does_not_answer_is_not_waited_for_long() {
+    let (client, upstream, handle) = open(WebSocketConfig::default()).await;
+    end(upstream, End::Reset);
+    until("the phase", || handle.phase() == Phase::Closing).await;
+    tick_at(SECOND);
+    tick_at(7 * SECOND);
+    let ended = ended().await;
+    assert_eq!(ended.closed_by, ClosedBy::Upstream);
+    assert_eq!(ended.detail.as_deref(), Some("connection reset"));
+    drop(client);
+}
+
+#[tokio::test]
+async fn what_was_said_is_known_after_a_hand_over() {
+    let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
+    upstream
+        .write_all(&server_frame(0x81, b"hi"))
+        .await
+        .expect("write");
+    upstream.shutdown().await.expect("shutdown");
+    until("the phase", || handle.phase() == Phase::Half).await;
+    handover::move_on().await;
+    let all = [
+        server_frame(0x81, b"hi"),
+        close_frame(1011, "connection lost"),
+    ]
+    .concat();
+    assert_eq!(read_to_end(&mut client).await, all);
+    // The other direction goes on, and the answer ends it.
+    client
+        .write_all(&client_frame(0x81, b"still"))
+        .await
+        .expect("write");
+    assert_eq!(read(&mut upstream, 11).await, client_frame(0x81, b"still"));
+    client
+        .write_all(&client_frame(0x88, b"\x03\xf3"))
+        .await
+        .expect("write");
+    let ended = ended().await;
+    assert_eq!(ended.closed_by, ClosedBy::Upstream);
+    assert_eq!(ended.closes.sent_client, Some(1011));
+    assert_eq!(ended.closes.client, Some(Some((1011, "".into()))));
+}

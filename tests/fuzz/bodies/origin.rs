@@ -16,6 +16,7 @@ pub fn run(data: &[u8]) {
     let public = PublicAuthority {
         scheme: Scheme::Http,
         host,
+        port: None,
     };
 
     let same = WebSocketConfig::default();

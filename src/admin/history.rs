@@ -10,13 +10,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
+use super::http::{self, HttpView};
 use crate::lock::lock;
-use crate::metrics::{self, Figures};
+use crate::metrics::{self, Figures, Waits};
 use crate::site::Workers;
 use crate::tunnel::registry;
 
 /// Points that are kept: five minutes.
 pub const POINTS: usize = 300;
+
+/// Seconds that "of late" means.
+const RECENT: u64 = 60;
+
+/// Looks that are kept of them.
+const MARKS: usize = 6;
 
 /// Tunnels that a worker looks at in one go each second; for so many more it has a second
 /// more.
@@ -29,6 +36,19 @@ pub struct Point {
     pub time: u64,
     /// Requests, handshakes among them.
     pub requests: u64,
+    /// Those among them that were answered with 4xx.
+    #[serde(default)]
+    pub client_errors: u64,
+    /// Those that were answered with 5xx.
+    #[serde(default)]
+    pub server_errors: u64,
+    /// Microseconds to the first byte that half of the plain answers stayed below; 0: there
+    /// was none.
+    #[serde(default)]
+    pub first_byte_p50_us: u64,
+    /// The same for 99 of 100.
+    #[serde(default)]
+    pub first_byte_p99_us: u64,
     /// Tunnels opened.
     pub opened: u64,
     /// Tunnels that ended.
@@ -56,13 +76,24 @@ struct Kept {
     figures: Arc<Figures>,
     totals: Totals,
     points: VecDeque<Point>,
+    /// Looks of the last minute, the oldest first.
+    marks: VecDeque<Mark>,
+}
+
+/// An earlier look.
+#[derive(Debug)]
+struct Mark {
+    /// In seconds since 1970.
+    time: u64,
+    figures: Arc<Figures>,
 }
 
 /// Sums since the start.
 #[derive(Debug, Clone, Copy, Default)]
 struct Totals {
     /// In the order of [`Point`]'s rates.
-    sums: [u64; 8],
+    sums: [u64; 10],
+    first_byte: Waits,
     open: u64,
 }
 
@@ -70,6 +101,13 @@ impl History {
     /// The counts of the last look.
     pub(super) fn figures(&self) -> Arc<Figures> {
         self.lock().figures.clone()
+    }
+
+    /// Plain HTTP by route.
+    pub(super) fn http(&self) -> Vec<HttpView> {
+        let kept = self.lock();
+        let (now, earlier, seconds) = kept.recent();
+        http::of(now, earlier, seconds)
     }
 
     /// The points, the oldest first.
@@ -84,7 +122,11 @@ impl History {
         clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
         clock.tick().await;
         let first = look(&workers).await;
-        self.lock().begin(first);
+        {
+            let mut kept = self.lock();
+            kept.begin(first);
+            kept.mark(unix_time());
+        }
         let mut last = Instant::now();
         loop {
             let pause = self.lock().pause();
@@ -95,15 +137,18 @@ impl History {
             let now = Instant::now();
             let seconds = (now - last).as_secs_f64().round().max(1.0) as u64;
             last = now;
-            let time = SystemTime::now().duration_since(UNIX_EPOCH);
-            self.lock()
-                .add(figures, seconds, time.unwrap_or_default().as_secs());
+            self.lock().add(figures, seconds, unix_time());
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         lock(&self.0)
     }
+}
+
+fn unix_time() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    time.unwrap_or_default().as_secs()
 }
 
 async fn look(workers: &Workers) -> Figures {
@@ -131,7 +176,10 @@ impl Kept {
         let before = self.totals;
         self.begin(figures);
         let now = self.totals;
+        let waits = now.first_byte.since(&before.first_byte);
+        let wait = |share| waits.quantile(share).unwrap_or(0);
         let seconds = seconds.clamp(1, POINTS as u64);
+        self.mark(time);
         for second in 0..seconds {
             let share = |index: usize| {
                 // A route that is forgotten takes its counts with it.
@@ -151,8 +199,33 @@ impl Kept {
                 messages_out: share(5),
                 bytes_in: share(6),
                 bytes_out: share(7),
+                client_errors: share(8),
+                server_errors: share(9),
+                first_byte_p50_us: wait(0.5),
+                first_byte_p99_us: wait(0.99),
                 open: now.open,
             });
+        }
+    }
+
+    /// Keeps a look now and then, to compare later ones with.
+    fn mark(&mut self, time: u64) {
+        let due = |last: &Mark| time >= last.time + RECENT / MARKS as u64;
+        if self.marks.back().is_none_or(due) {
+            if self.marks.len() > MARKS {
+                self.marks.pop_front();
+            }
+            let figures = self.figures.clone();
+            self.marks.push_back(Mark { time, figures });
+        }
+    }
+
+    /// The last look, the oldest one that is kept, and the seconds between them.
+    fn recent(&self) -> (&Figures, &Figures, u64) {
+        let now = self.points.back().map_or(0, |point| point.time);
+        match self.marks.front() {
+            Some(mark) => (&self.figures, &mark.figures, now.saturating_sub(mark.time)),
+            None => (&self.figures, &self.figures, 0),
         }
     }
 }
@@ -170,7 +243,10 @@ impl Totals {
                 route.from_upstream.messages,
                 route.from_client.bytes,
                 route.from_upstream.bytes,
+                route.requests[4],
+                route.requests[5],
             ];
+            totals.first_byte.add(&route.first_byte);
             for (sum, count) in totals.sums.iter_mut().zip(of_route) {
                 *sum = sum.wrapping_add(count);
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::history::{History, Point};
+use super::http::CLASSES;
 use super::upstreams::{self, UpstreamView};
 use crate::events::{self, Entry, Event};
 use crate::lifecycle::order::millis;
@@ -121,7 +122,6 @@ pub(super) fn of(shared: &Shared, history: &History) -> Stats {
 
 impl RouteStats {
     fn of(name: &Arc<str>, figures: &RouteFigures) -> RouteStats {
-        const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
         let (from_client, from_upstream): (Flow, Flow) =
             (figures.from_client, figures.from_upstream);
         RouteStats {

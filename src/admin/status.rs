@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use serde::{Deserialize, Serialize};
 
 use super::Context;
+use super::history::History;
+use super::http::HttpView;
 use crate::access_log::rfc3339;
 use crate::lifecycle::order::DrainView;
 use crate::lifecycle::state::{LastReload, Phase};
@@ -40,6 +42,9 @@ pub struct Status {
     pub tunnels: TunnelStatus,
     /// The drains.
     pub drains: Vec<DrainView>,
+    /// Plain HTTP by route.
+    #[serde(default)]
+    pub http: Vec<HttpView>,
     /// Who looks at frames of tunnels: how many taps there are.
     #[serde(default)]
     pub taps: u64,
@@ -117,10 +122,16 @@ pub struct EndpointStatus {
     /// False: it is gone from the configuration or from its name's addresses, and only its
     /// tunnels are left.
     pub configured: bool,
+    /// Why the last connect failed, in a word: `refused`, `timeout`, …; `None`: it succeeded.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Since when connects fail, as RFC 3339 writes it.
+    #[serde(default)]
+    pub failing_since: Option<String>,
 }
 
 /// Gathers it all; asks every worker once.
-pub(super) async fn of(context: &Context) -> Status {
+pub(super) async fn of(context: &Context, history: &History) -> Status {
     let shared = &context.shared;
     let state = &shared.state;
     let counts = tunnels_by_worker(context).await;
@@ -150,6 +161,7 @@ pub(super) async fn of(context: &Context) -> Status {
         },
         tunnels: TunnelStatus::new(&snapshot, &counts),
         drains: state.drain_views(),
+        http: history.http(),
         taps: tap::count() as u64,
     }
 }
@@ -220,14 +232,25 @@ impl TunnelStatus {
             tunnels,
             configured,
         };
-        let endpoint = |(address, (tunnels, configured)): (Arc<str>, Count)| EndpointStatus {
-            address: address.to_string(),
-            tunnels,
-            configured,
+        let endpoint = |upstream: &Arc<str>, address: Arc<str>, count: Count| {
+            let failure = snapshot.upstreams.get(&**upstream).and_then(|upstream| {
+                let all = upstream.endpoints();
+                let own = all.iter().find(|endpoint| *endpoint.name() == address);
+                own.and_then(|endpoint| endpoint.failure())
+            });
+            EndpointStatus {
+                address: address.to_string(),
+                tunnels: count.0,
+                configured: count.1,
+                failure: failure.map(|failure| failure.why.to_owned()),
+                failing_since: failure.map(|failure| rfc3339(failure.since)),
+            }
         };
-        let upstream = |(name, own): (Arc<str>, BTreeMap<_, _>)| UpstreamStatus {
+        let upstream = |(name, own): (Arc<str>, BTreeMap<Arc<str>, Count>)| UpstreamStatus {
             name: name.to_string(),
-            endpoints: own.into_iter().map(endpoint).collect(),
+            endpoints: { own.into_iter() }
+                .map(|(address, count)| endpoint(&name, address, count))
+                .collect(),
         };
         TunnelStatus {
             total,

@@ -84,7 +84,10 @@ async fn granted(request: Request<Incoming>, desk: &Desk) -> Result<Answer, Refu
         What::Ready => Ok(health::ready(state)),
         What::Metrics => Ok(numbers::of(&request, context).await),
         What::OpenApi => Ok(page("application/json", OPENAPI.to_owned())),
-        What::Status => Ok(json(StatusCode::OK, &status::of(context).await)),
+        What::Status => Ok(json(
+            StatusCode::OK,
+            &status::of(context, &desk.history).await,
+        )),
         What::Config => Ok(json(StatusCode::OK, &settings::of(&snapshot().config))),
         What::Routes => Ok(json(
             StatusCode::OK,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::settings::{self, host, path};
+use crate::access_log::rfc3339;
 use crate::config::{Balance, PathPattern};
 use crate::metrics::Figures;
 use crate::snapshot::{Route, Snapshot};
@@ -33,6 +34,12 @@ pub struct EndpointView {
     pub in_flight: u32,
     /// Live tunnels.
     pub tunnels: u32,
+    /// Why the last connect failed, in a word; `None`: it succeeded.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Since when connects fail, as RFC 3339 writes it.
+    #[serde(default)]
+    pub failing_since: Option<String>,
 }
 
 /// Whether an endpoint is used.
@@ -110,6 +117,7 @@ pub(super) fn balance(balance: Balance) -> &'static str {
 }
 
 fn endpoint(endpoint: &Arc<Endpoint>) -> EndpointView {
+    let failure = endpoint.failure();
     EndpointView {
         address: endpoint.name().to_string(),
         state: if endpoint.is_draining() {
@@ -121,5 +129,7 @@ fn endpoint(endpoint: &Arc<Endpoint>) -> EndpointView {
         },
         in_flight: endpoint.in_flight(),
         tunnels: endpoint.tunnels(),
+        failure: failure.map(|failure| failure.why.to_owned()),
+        failing_since: failure.map(|failure| rfc3339(failure.since)),
     }
 }

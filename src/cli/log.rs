@@ -145,12 +145,12 @@ fn sentence(kind: &str, event: &Value) -> String {
                 text("state").replace('_', " ")
             )
         }
-        "health" => format!(
-            "{}/{} is {}",
-            text("upstream"),
-            text("endpoint"),
-            text("state")
-        ),
+        "health" => {
+            let why = event["why"].as_str();
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            let (upstream, endpoint, state) = (text("upstream"), text("endpoint"), text("state"));
+            format!("{upstream}/{endpoint} is {state}{why}")
+        }
         "stood_still" => format!("{} for {} ms", text("worker"), text("still_ms")),
         "lost" => format!("{} events: {}", text("count"), text("why")),
         // A newer sluice may tell more than this binary knows of.

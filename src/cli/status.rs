@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::client::{AdminArguments, refused};
-use crate::admin::status::{ConfigStatus, Status};
+use crate::admin::HttpView;
+use crate::admin::status::{ConfigStatus, EndpointStatus, Status};
 use crate::config::write_duration;
 
 /// What is shown of whom.
@@ -81,15 +82,20 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
     });
     table(out, "route", &["tunnels"], &routes.collect::<Vec<_>>())?;
 
+    print_http(&status.http, out)?;
     let mut rows = Vec::new();
     for upstream in &status.tunnels.upstreams {
+        if upstream.endpoints.is_empty() {
+            let cells = vec!["-".to_owned(), "no name of it is resolved".to_owned()];
+            rows.push((upstream.name.clone(), cells));
+        }
         for endpoint in &upstream.endpoints {
             let (name, gone) = (&upstream.name, gone(endpoint.configured));
             let name = format!("{name}/{}{gone}", endpoint.address);
-            rows.push((name, vec![endpoint.tunnels.to_string()]));
+            rows.push((name, vec![endpoint.tunnels.to_string(), state(endpoint)]));
         }
     }
-    table(out, "endpoint", &["tunnels"], &rows)?;
+    table(out, "endpoint", &["tunnels", "state"], &rows)?;
 
     let drains = status.drains.iter().map(|drain| {
         let undone = if drain.undone { " (taken back)" } else { "" };
@@ -105,6 +111,47 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
     });
     let columns = ["left", "closed", "cut", "elapsed", "over"];
     table(out, "drain", &columns, &drains.collect::<Vec<_>>())
+}
+
+/// Whether an endpoint can be reached, and why it cannot since when.
+fn state(endpoint: &EndpointStatus) -> String {
+    match (&endpoint.failure, &endpoint.failing_since) {
+        (Some(why), Some(since)) => format!("failed since {since}: {why}"),
+        (Some(why), None) => format!("failed: {why}"),
+        _ => "up".to_owned(),
+    }
+}
+
+/// Requests by class of status since the start; their rate and waits of late.
+fn print_http(http: &[HttpView], out: &mut impl Write) -> io::Result<()> {
+    let asked = http
+        .iter()
+        .filter(|route| route.requests.values().any(|count| *count > 0));
+    let rows = asked.map(|route| {
+        let name = match route.route.as_str() {
+            "" => "(no route)".to_owned(),
+            name => name.to_owned(),
+        };
+        let mut cells: Vec<String> = ["2xx", "3xx", "4xx", "5xx", "none"]
+            .iter()
+            .map(|class| route.requests.get(*class).copied().unwrap_or(0).to_string())
+            .collect();
+        let wait = |micros: Option<u64>| micros.map_or_else(|| "-".to_owned(), milliseconds);
+        cells.push(wait(route.first_byte_p50_us));
+        cells.push(wait(route.first_byte_p99_us));
+        (name, cells)
+    });
+    let columns = ["2xx", "3xx", "4xx", "5xx", "none", "p50", "p99"];
+    table(out, "requests", &columns, &rows.collect::<Vec<_>>())
+}
+
+/// `0.3ms`, `12ms`, `1.5s`.
+pub(super) fn milliseconds(micros: u64) -> String {
+    match micros {
+        0..10_000 => format!("{:.1}ms", micros as f64 / 1000.0),
+        10_000..1_000_000 => format!("{}ms", micros / 1000),
+        _ => format!("{:.1}s", micros as f64 / 1_000_000.0),
+    }
 }
 
 fn print_config(config: &ConfigStatus, generation: u64, out: &mut impl Write) -> io::Result<()> {
@@ -132,7 +179,7 @@ fn table(
     let names = rows.iter().map(|(name, _)| name.chars().count());
     let first = names.chain([what.len()]).max().unwrap_or(0);
     let widths = columns.iter().enumerate().map(|(index, column)| {
-        let cells = rows.iter().map(|(_, cells)| cells[index].len());
+        let cells = rows.iter().map(|(_, cells)| cells[index].chars().count());
         cells.chain([column.len()]).max().unwrap_or(0)
     });
     let widths: Vec<usize> = widths.collect();

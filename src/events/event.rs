@@ -191,6 +191,9 @@ pub struct Health {
     pub endpoint: Arc<str>,
     /// What it is from now on.
     pub state: HealthState,
+    /// Why its connects fail, in a word; `None`: they do not.
+    #[serde(default)]
+    pub why: Option<String>,
 }
 
 /// What an endpoint has become.

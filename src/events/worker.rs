@@ -74,7 +74,12 @@ pub fn refused(event: impl FnOnce() -> Refused) {
 }
 
 /// An endpoint has failed, or is back.
-pub fn health(upstream: &Arc<str>, endpoint: &Arc<str>, state: HealthState) {
+pub fn health(
+    upstream: &Arc<str>,
+    endpoint: &Arc<str>,
+    state: HealthState,
+    why: Option<&'static str>,
+) {
     if is_on() {
         note(
             |noted| &mut noted.health,
@@ -85,6 +90,7 @@ pub fn health(upstream: &Arc<str>, endpoint: &Arc<str>, state: HealthState) {
                     upstream: upstream.clone(),
                     endpoint: endpoint.clone(),
                     state,
+                    why: why.map(str::to_owned),
                 })
             },
         );

@@ -281,7 +281,7 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
         if !error.kind.blames_endpoint() {
             return Err(connect_error(&error));
         }
-        lease.failed();
+        lease.failed(error.kind.word());
         match upstream.pick(&tried) {
             Some(next) => {
                 metrics::retried(endpoint.slot(), Retry::ConnectFailed);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::cells::{BOUNDS, WAITS};
 use super::labels::{self, CAUSES};
 use super::process::Process;
 use super::sample::Sample;
@@ -29,6 +30,8 @@ pub struct RouteFigures {
     pub opened: u64,
     /// Tunnels that have ended, by who or what ended them.
     pub closed: BTreeMap<&'static str, u64>,
+    /// How long clients waited for the first byte of plain answers.
+    pub first_byte: Waits,
     /// Refused handshakes by cause.
     pub refused: BTreeMap<&'static str, u64>,
     /// Live tunnels.
@@ -37,6 +40,51 @@ pub struct RouteFigures {
     pub from_client: Flow,
     /// What came from upstreams through tunnels.
     pub from_upstream: Flow,
+}
+
+/// How often clients waited how long: counts between the bounds of [`WAITS`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Waits([u64; BOUNDS + 1]);
+
+impl Waits {
+    /// What is new since an earlier look.
+    pub fn since(&self, earlier: &Waits) -> Waits {
+        let mut new = *self;
+        for (count, before) in new.0.iter_mut().zip(earlier.0) {
+            *count = count.saturating_sub(before);
+        }
+        new
+    }
+
+    /// Adds those of another route.
+    pub fn add(&mut self, other: &Waits) {
+        for (count, other) in self.0.iter_mut().zip(other.0) {
+            *count += other;
+        }
+    }
+
+    /// The wait in microseconds that this share, 0 to 1, stayed below: exact to its bucket, in
+    /// which waits count as spread evenly. `None`: nothing was counted.
+    pub fn quantile(&self, share: f64) -> Option<u64> {
+        let all: u64 = self.0.iter().sum();
+        if all == 0 {
+            return None;
+        }
+        let wanted = share * all as f64;
+        let mut below = 0;
+        for (at, count) in self.0.iter().enumerate() {
+            let from = at.checked_sub(1).map_or(0, |before| WAITS[before]);
+            // What exceeds the last bound is only known to.
+            let Some(to) = WAITS.get(at) else { break };
+            if *count > 0 && (below + count) as f64 >= wanted {
+                let part = ((wanted - below as f64) / *count as f64).clamp(0.0, 1.0);
+                let nanos = from as f64 + part * (to - from) as f64;
+                return Some((nanos / 1000.0).round() as u64);
+            }
+            below += count;
+        }
+        WAITS.last().map(|last| last / 1000)
+    }
 }
 
 /// What tunnels moved in one direction.
@@ -90,7 +138,10 @@ pub fn process() -> ProcessFigures {
 
 impl RouteFigures {
     fn of(sums: &RouteSums) -> RouteFigures {
-        let mut figures = RouteFigures::default();
+        let mut figures = RouteFigures {
+            first_byte: Waits(sums.first_byte.buckets),
+            ..RouteFigures::default()
+        };
         for (_, statuses) in &sums.requests {
             for (place, count) in statuses.iter().enumerate() {
                 figures.requests[labels::status_class(place)] += count;
@@ -120,5 +171,27 @@ impl Flow {
             messages: flow[flow::TEXT].wrapping_add(flow[flow::BINARY]),
             bytes: flow[flow::BYTES],
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_of_waits_lies_in_its_bucket() {
+        let mut waits = Waits::default();
+        assert_eq!(waits.quantile(0.5), None);
+        // 98 within 250 µs, one within a second, one beyond a minute.
+        waits.0[0] = 98;
+        waits.0[11] = 1;
+        waits.0[BOUNDS] = 1;
+        assert_eq!(waits.quantile(0.5), Some(128));
+        assert_eq!(waits.quantile(0.99), Some(1_000_000));
+        assert_eq!(waits.quantile(1.0), Some(60_000_000));
+        let mut later = waits;
+        later.0[5] += 10;
+        let new = later.since(&waits);
+        assert!((5_000..=10_000).contains(&new.quantile(0.5).unwrap()));
     }
 }

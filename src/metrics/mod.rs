@@ -26,7 +26,7 @@ use self::thread::{RouteCells, TunnelCells, flow, mine};
 use crate::tunnel::{Side, TunnelHandle, TunnelReport};
 
 pub use self::exposition::{OPENMETRICS, PROMETHEUS, render, wants_openmetrics};
-pub use self::figures::{Figures, Flow, ProcessFigures, RouteFigures, figures, process};
+pub use self::figures::{Figures, Flow, ProcessFigures, RouteFigures, Waits, figures, process};
 pub use self::sample::{Sample, sample};
 pub use self::slots::Slot;
 pub use self::totals::{Totals, totals};

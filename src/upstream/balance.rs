@@ -186,7 +186,7 @@ mod tests {
                 let mut tried = Vec::new();
                 for _ in 1..count {
                     let lease = upstream.pick(&[]).unwrap();
-                    lease.failed();
+                    lease.failed("refused");
                     tried.push(lease.endpoint().id());
                 }
                 let healthy: Vec<Lease> = (0..20).map(|_| upstream.pick(&[]).unwrap()).collect();
@@ -228,7 +228,7 @@ mod tests {
         let registry = Arc::new(Registry::default());
         let eager = Upstream::new(Arc::new(slow), registry.clone());
         let down = eager.pick(&[]).unwrap();
-        down.failed();
+        down.failed("refused");
         // The same endpoints with a long retry_after: the trial that is due is taken once.
         let upstream = Upstream::new(
             config(&["10.0.0.1:80", "10.0.0.2:80"], Balance::RoundRobin),
@@ -255,7 +255,7 @@ mod tests {
                 "10.0.0.1:80"
             );
         }
-        upstream.pick(&[]).unwrap().failed();
+        upstream.pick(&[]).unwrap().failed("refused");
         assert_eq!(
             &**upstream.pick(&[]).unwrap().endpoint().name(),
             "[fd00::1]:80"

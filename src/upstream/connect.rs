@@ -134,6 +134,18 @@ impl ConnectErrorKind {
         }
     }
 
+    /// What logs and the admin interface call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            ConnectErrorKind::Refused => "refused",
+            ConnectErrorKind::Timeout => "timeout",
+            ConnectErrorKind::Unreachable => "unreachable",
+            ConnectErrorKind::Dns => "dns",
+            ConnectErrorKind::Local => "local",
+            ConnectErrorKind::Other => "other",
+        }
+    }
+
     /// The error type in `Proxy-Status`, RFC 9209 section 2.3.
     pub fn proxy_error(self) -> &'static str {
         match self {

@@ -9,9 +9,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::health::Health;
+use crate::access_log::rfc3339;
 use crate::events::{self, HealthState};
 use crate::lock::lock;
 use crate::metrics;
@@ -48,6 +49,8 @@ pub struct Endpoint {
     tunnels: AtomicU32,
     /// What its requests met.
     health: Health,
+    /// Why it fails and since when; only written when it does.
+    failure: Mutex<Option<Failure>>,
     /// Gets nothing new.
     draining: AtomicBool,
 }
@@ -65,6 +68,7 @@ impl Endpoint {
             in_flight: AtomicU32::new(0),
             tunnels: AtomicU32::new(0),
             health: Health::default(),
+            failure: Mutex::new(None),
             draining: AtomicBool::new(false),
         }
     }
@@ -124,6 +128,11 @@ impl Endpoint {
         self.health.age()
     }
 
+    /// Why it has failed and since when; `None`: it has not, or is back.
+    pub fn failure(&self) -> Option<Failure> {
+        *lock(&self.failure)
+    }
+
     /// Whether it gets nothing new, by an operator's command.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
@@ -145,6 +154,15 @@ impl Endpoint {
             Share::Tunnel => &self.tunnels,
         }
     }
+}
+
+/// What keeps an endpoint from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure {
+    /// Why it failed last, in a word: `refused`, `timeout`, …
+    pub why: &'static str,
+    /// When it failed first since it was last in order.
+    pub since: SystemTime,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,14 +209,23 @@ impl Lease {
 
     /// The endpoint could not be reached: it is a last resort for a while, and the
     /// connections that are kept to it are dropped by every worker.
-    pub fn failed(&self) {
+    pub fn failed(&self, why: &'static str) {
         let retry_after = Duration::from_millis(self.retry_after_ms.into());
+        let since = {
+            let mut failure = lock(&self.endpoint.failure);
+            let since = failure.map_or_else(SystemTime::now, |failure| failure.since);
+            *failure = Some(Failure { why, since });
+            since
+        };
         if self.endpoint.health.failed(retry_after) {
             let endpoint = &self.endpoint;
-            events::health(&endpoint.upstream, &endpoint.name, HealthState::Avoided);
+            let state = HealthState::Avoided;
+            events::health(&endpoint.upstream, &endpoint.name, state, Some(why));
             tracing::warn!(
                 upstream = %self.endpoint.upstream,
                 endpoint = %self.endpoint.name,
+                why,
+                since = rfc3339(since),
                 retry_after_ms = self.retry_after_ms,
                 "endpoint failed: used only when no other is left"
             );
@@ -229,7 +256,7 @@ impl Lease {
     /// is a failure.
     pub fn unanswered(&self, limit: Duration) {
         if self.endpoint.health.unanswered(limit) {
-            self.failed();
+            self.failed("no answer");
         }
     }
 
@@ -240,10 +267,13 @@ impl Lease {
 
     fn say_up(&self) {
         let endpoint = &self.endpoint;
-        events::health(&endpoint.upstream, &endpoint.name, HealthState::Up);
+        let failure = lock(&endpoint.failure).take();
+        let down = failure.and_then(|failure| failure.since.elapsed().ok());
+        events::health(&endpoint.upstream, &endpoint.name, HealthState::Up, None);
         tracing::info!(
             upstream = %self.endpoint.upstream,
             endpoint = %self.endpoint.name,
+            after_ms = down.map(|down| u64::try_from(down.as_millis()).unwrap_or(u64::MAX)),
             "endpoint is back"
         );
     }

@@ -25,7 +25,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::config::{EndpointAddress, UpstreamConfig};
 
-pub use endpoint::{Address, Endpoint, Lease, Registry};
+pub use endpoint::{Address, Endpoint, Failure, Lease, Registry};
 
 use response::HeadRules;
 

@@ -260,3 +260,131 @@ fn the_page_asks_for_a_token_where_one_is_demanded() {
     assert_eq!(board.eval(open), false);
     at_home(&board, &proxy);
 }
+
+/// A `false` in it is an element, named, that is cut or broken where it must not be.
+const LAID_OUT: &str = r##"(() => {
+    const faults = [];
+    const box = (node) => node.getBoundingClientRect();
+    if (document.documentElement.scrollWidth > innerWidth) faults.push("the page is wider than its window");
+    for (const span of document.querySelectorAll("#tunnels .address span")) {
+        if (span.getClientRects().length > 1) faults.push(`broken: ${span.textContent}`);
+    }
+    for (const cell of document.querySelectorAll("#tunnels td")) {
+        if (cell.scrollWidth > cell.clientWidth + 1) faults.push(`cut: ${cell.textContent}`);
+    }
+    for (const scroll of document.querySelectorAll(".scroll")) {
+        const { top, bottom } = box(scroll);
+        for (const entry of scroll.querySelectorAll("li, tr")) {
+            const { top: from, bottom: to } = box(entry);
+            if (from < bottom - 1 && to > bottom + 1) faults.push(`cut in the middle: ${entry.textContent}`);
+        }
+        if (scroll.scrollWidth > scroll.clientWidth) faults.push(`wider than its box: ${scroll.textContent}`);
+    }
+    return faults;
+})()"##;
+
+#[test]
+fn addresses_stay_whole_and_no_line_is_cut_at_any_width() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = RawBackend::answering(html("x"));
+    let sockets = tunnel_backend(|mut wire| {
+        wire.read_until_close();
+    });
+    let proxy = proxy(&page, sockets.address(), "127.0.0.1:0");
+    let _short = open(&proxy, "/ws/a");
+    let _long = open(&proxy, &format!("/ws/{}", "a-long-room-name/".repeat(12)));
+    // Refusals of several heights, and more ends than fit into their box.
+    for (fields, status) in [
+        ("Origin: http://evil.test\r\n", 403),
+        (
+            "Origin: http://evil.test\r\nOrigin: http://other.test\r\n",
+            403,
+        ),
+        ("Origin: null\r\n", 403),
+    ] {
+        let head = websocket::handshake(proxy.address(), "/ws/x", fields);
+        assert_eq!(proxy.send(head).read_head().status(), status);
+    }
+    let old = websocket::handshake(proxy.address(), "/ws/x", "");
+    let old = old.replace("Sec-WebSocket-Version: 13", "Sec-WebSocket-Version: 8");
+    assert_eq!(proxy.send(old).read_head().status(), 426);
+    for n in 0..8 {
+        drop(open(&proxy, &format!("/ws/gone/{n}")));
+    }
+    let board = dashboard(&browser, &proxy);
+    eventually!(board.count("#tunnels tbody tr") == 2);
+    eventually!(board.count("#refused li") >= 2);
+    eventually!(board.count("#closed li") == 8);
+    board.press("#pause", "Enter");
+    // Loopback has no address of such a length.
+    let longest = "[2001:db8:1234:5678:9abc:def0:1234:5678]:54321";
+    for addresses in [
+        ["127.0.0.1:54321", "255.255.255.255:65535"],
+        [longest, longest],
+        [
+            "unix",
+            "unix:/run/an-application/with/a-long/path/to/its/socket.sock",
+        ],
+    ] {
+        let [client, endpoint] = addresses;
+        board.eval(&format!(
+            "for (const tr of document.querySelectorAll('#tunnels tbody tr')) {{ \
+             putAddress(tr.cells[1], '{client}'); putAddress(tr.cells[3], '{endpoint}'); }}"
+        ));
+        for width in [1280, 1120, 1440, 1920, 1024, 800, 768, 360] {
+            board.look(width, "light");
+            eventually!(board.eval("innerWidth") == width);
+            board.eval("fitBoxes()");
+            assert_eq!(board.eval(LAID_OUT), json!([]), "{width}: {addresses:?}");
+            // A short address is on one line even if its row has a long path.
+            let lines =
+                "document.querySelector('#tunnels tbody td:nth-child(2)').getClientRects().length";
+            assert_eq!(board.eval(lines), 1);
+            if let Some(folder) = std::env::var_os("SLUICE_SCREENSHOTS") {
+                let name = format!("{width}-{}.png", endpoint.len());
+                std::fs::write(std::path::Path::new(&folder).join(name), board.screenshot())
+                    .unwrap();
+            }
+        }
+    }
+    let shown = board.text("#tunnels tbody td:nth-child(4)");
+    assert!(shown.contains("socket.sock"), "{shown}");
+    at_home(&board, &proxy);
+}
+
+#[test]
+fn plain_http_is_drawn_by_route_and_over_time() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let page = RawBackend::answering("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    let refusing = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = refusing.local_addr().unwrap();
+    drop(refusing);
+    let proxy = proxy(&page, address, "127.0.0.1:0");
+    let board = dashboard(&browser, &proxy);
+    for path in ["/", "/ws"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        assert!(proxy.send(request).read_response().status() >= 500);
+    }
+    let row = "[...document.querySelectorAll('#routes tbody tr')].find((tr) => \
+               tr.cells[0].textContent === 'site')?.innerText ?? ''";
+    let site = || board.eval(row).as_str().unwrap_or_default().to_owned();
+    eventually!(site().split('\t').nth(3) == Some("1"));
+    assert!(
+        site()
+            .split('\t')
+            .nth(5)
+            .is_some_and(|p99| p99.ends_with("ms")),
+        "{}",
+        site()
+    );
+    eventually!(board.text("#endpoints").contains("avoided: refused since "));
+    let plots = board.text("#plots");
+    for said in ["5xx", "First byte", "p50", "p99"] {
+        assert!(plots.contains(said), "{said}: {plots}");
+    }
+    at_home(&board, &proxy);
+}

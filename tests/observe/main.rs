@@ -16,6 +16,7 @@ mod metrics;
 mod metrics_formats;
 mod metrics_state;
 mod openapi;
+mod plain_http;
 mod tap;
 mod top;
 mod trace;

@@ -179,6 +179,16 @@ impl Page<'_> {
         self.call("Emulation.setEmulatedMedia", json!({ "features": scheme }));
     }
 
+    /// The whole page as PNG.
+    pub fn screenshot(&self) -> Vec<u8> {
+        let whole = json!({ "format": "png", "captureBeyondViewport": true });
+        let answer = self.call("Page.captureScreenshot", whole);
+        let text = answer["data"].as_str().expect("base64");
+        data_encoding::BASE64
+            .decode(text.as_bytes())
+            .expect("base64")
+    }
+
     /// The URLs of all its requests so far.
     pub fn requests(&self) -> Vec<String> {
         let requests = self.told("Network.requestWillBeSent").into_iter();

@@ -29,7 +29,12 @@ struct Seen {
 
 impl HttpBackend {
     pub fn start() -> HttpBackend {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        HttpBackend::start_at(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// At this address.
+    pub fn start_at(address: SocketAddr) -> HttpBackend {
+        let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         listener.set_nonblocking(true).expect("a socket option");
         let seen = Arc::new(Seen::default());

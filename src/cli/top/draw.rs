@@ -67,17 +67,16 @@ pub fn everything(frame: &mut Frame<'_>, state: &State) {
         Constraint::Length(head),
         Constraint::Length(drains),
         Constraint::Length(5),
-        grow(&[Panel::Routes, Panel::Endpoints]),
+        grow(&[Panel::Routes]),
+        grow(&[Panel::Endpoints]),
         grow(&[Panel::Refused]),
         grow(&[Panel::Closed]),
         Constraint::Length(u16::from(!state.printed)),
     ]);
-    let [head, drain, rates, tables, refused, closed, keys] = areas.areas(frame.area());
+    let [head, drain, rates, routes, endpoints, refused, closed, keys] = areas.areas(frame.area());
     draw_head(frame, state, head);
     draw_drains(frame, state, drain);
     draw_rates(frame, state, rates);
-    let [routes, endpoints] =
-        Layout::horizontal([Constraint::Fill(2), Constraint::Fill(3)]).areas(tables);
     draw_routes(frame, state, routes);
     draw_endpoints(frame, state, endpoints);
     draw_refused(frame, state, refused);
@@ -180,17 +179,38 @@ fn sorted(state: &State) -> &'static str {
     }
 }
 
-fn draw_routes(frame: &mut Frame<'_>, state: &State, mut area: Rect) {
-    area.width = area.width.saturating_sub(1);
+fn draw_routes(frame: &mut Frame<'_>, state: &State, area: Rect) {
     let title = format!("{} tunnels by route", state.figures.open);
     let inner = panel(frame, state, area, Panel::Routes, title);
     let rows = state.figures.routes.iter().skip(from(state, Panel::Routes));
+    let right = |text: &str| Line::from(text.to_owned()).right_aligned();
     let rows = rows.map(|route| {
-        let tunnels = Line::from(route.tunnels.to_string()).right_aligned();
-        Row::new(vec![Line::from(route.name.clone()), tunnels])
+        let tone = if route.well { Tone::Plain } else { Tone::Bad };
+        let [client, server] = &route.errors;
+        let [half, most] = &route.waits;
+        Row::new(vec![
+            Line::from(route.name.clone()),
+            right(&route.requests),
+            right(client),
+            Line::from(state.span(server.clone(), tone)).right_aligned(),
+            right(half),
+            right(most),
+            right(&route.tunnels.to_string()),
+        ])
     });
-    let widths = [Constraint::Fill(1), Constraint::Length(8)];
-    frame.render_widget(Table::new(rows, widths), inner);
+    let names = ["", "req/s", "4xx", "5xx", "p50", "p99", "tunnels"];
+    let names = names.map(|name| Line::from(state.span(name, Tone::Soft)).right_aligned());
+    let widths = [
+        Constraint::Fill(1),
+        Constraint::Length(6),
+        Constraint::Length(5),
+        Constraint::Length(5),
+        Constraint::Length(7),
+        Constraint::Length(7),
+        Constraint::Length(8),
+    ];
+    let table = Table::new(rows, widths).header(Row::new(names));
+    frame.render_widget(table, inner);
 }
 
 fn draw_endpoints(frame: &mut Frame<'_>, state: &State, area: Rect) {
@@ -204,13 +224,13 @@ fn draw_endpoints(frame: &mut Frame<'_>, state: &State, area: Rect) {
             let tunnels = Line::from(endpoint.tunnels.to_string()).right_aligned();
             Row::new(vec![
                 Line::from(endpoint.name.clone()),
-                state.span(endpoint.state, tone).into(),
+                state.span(endpoint.state.clone(), tone).into(),
                 tunnels,
             ])
         });
     let widths = [
         Constraint::Fill(1),
-        Constraint::Length(8),
+        Constraint::Length(33),
         Constraint::Length(8),
     ];
     frame.render_widget(Table::new(rows, widths), inner);

@@ -9,8 +9,9 @@ use serde::de::DeserializeOwned;
 
 use super::numbers::{bytes, clean, clock, short, span};
 use crate::admin::status::Status;
-use crate::admin::{EndpointState, Point, UpstreamView};
+use crate::admin::{EndpointState, HttpView, Point, UpstreamView};
 use crate::cli::client::Client;
+use crate::cli::status::milliseconds;
 use crate::events;
 use crate::lifecycle::order::DrainView;
 
@@ -90,6 +91,14 @@ pub struct Route {
     pub name: String,
     /// Its live tunnels.
     pub tunnels: u64,
+    /// Requests a second, of late.
+    pub requests: String,
+    /// Shares of them that were answered with 4xx and 5xx.
+    pub errors: [String; 2],
+    /// Whether there were any of 5xx.
+    pub well: bool,
+    /// Waits for the first byte: the median, and what 99 of 100 stay below.
+    pub waits: [String; 2],
 }
 
 /// An endpoint.
@@ -97,8 +106,8 @@ pub struct Route {
 pub struct Endpoint {
     /// Upstream and address.
     pub name: String,
-    /// Its state in a word.
-    pub state: &'static str,
+    /// Its state in a word, and why where it is a bad one.
+    pub state: String,
     /// Whether that is a good one.
     pub well: bool,
     /// Its live tunnels.
@@ -198,7 +207,17 @@ fn rates(history: &[Point]) -> Vec<Rate> {
         }
     };
     vec![
-        rate("requests", short, &[(|point| point.requests, "")]),
+        rate(
+            "requests",
+            short,
+            &[
+                (
+                    |point| point.requests.saturating_sub(point.server_errors),
+                    "below 5xx",
+                ),
+                (|point| point.server_errors, "5xx"),
+            ],
+        ),
         rate(
             "tunnels",
             short,
@@ -227,25 +246,70 @@ fn rates(history: &[Point]) -> Vec<Rate> {
     ]
 }
 
+/// Every route that has tunnels or could, and those that only answer HTTP.
 fn routes(status: &Status) -> Vec<Route> {
-    let routes = status.tunnels.routes.iter().map(|route| {
-        let gone = if route.configured { "" } else { " (removed)" };
-        Route {
-            name: format!("{}{gone}", clean(&route.name)),
-            tunnels: route.tunnels,
+    let mut http: BTreeMap<&str, &HttpView> = BTreeMap::new();
+    for view in &status.http {
+        if !view.route.is_empty() || view.requests.values().any(|count| *count > 0) {
+            http.insert(&view.route, view);
         }
-    });
-    routes.collect()
+    }
+    let mut routes = Vec::new();
+    for route in &status.tunnels.routes {
+        let gone = if route.configured { "" } else { " (removed)" };
+        let name = format!("{}{gone}", clean(&route.name));
+        routes.push(Route::new(name, route.tunnels, http.remove(&*route.name)));
+    }
+    for (name, view) in http {
+        let name = match name {
+            "" => "(no route)".to_owned(),
+            name => clean(name),
+        };
+        routes.push(Route::new(name, 0, Some(view)));
+    }
+    routes
+}
+
+impl Route {
+    fn new(name: String, tunnels: u64, http: Option<&HttpView>) -> Route {
+        let none = || "-".to_owned();
+        let count =
+            |class: &str| http.map_or(0, |http| http.recent.get(class).copied().unwrap_or(0));
+        let all: u64 = http.map_or(0, |http| http.recent.values().sum());
+        let seconds = http.map_or(0, |http| http.recent_seconds);
+        let share = |class| match (all, count(class)) {
+            (_, 0) => none(),
+            (all, some) => format!("{:.0}%", (some as f64 * 100.0 / all as f64).max(1.0)),
+        };
+        let wait = |micros: Option<u64>| micros.map_or_else(none, milliseconds);
+        Route {
+            name,
+            tunnels,
+            requests: match all {
+                0 => none(),
+                all => short(all as f64 / seconds.max(1) as f64),
+            },
+            errors: [share("4xx"), share("5xx")],
+            well: count("5xx") == 0,
+            waits: [
+                wait(http.and_then(|http| http.first_byte_p50_us)),
+                wait(http.and_then(|http| http.first_byte_p99_us)),
+            ],
+        }
+    }
 }
 
 fn endpoints(upstreams: &[UpstreamView]) -> Vec<Endpoint> {
     let all = upstreams.iter().flat_map(|upstream| {
         upstream.endpoints.iter().map(|endpoint| Endpoint {
             name: clean(&format!("{}/{}", upstream.name, endpoint.address)),
-            state: match endpoint.state {
-                EndpointState::Up => "up",
-                EndpointState::Avoided => "avoided",
-                EndpointState::Draining => "draining",
+            state: match (endpoint.state, &endpoint.failure, &endpoint.failing_since) {
+                (EndpointState::Draining, ..) => "draining".to_owned(),
+                (EndpointState::Avoided, Some(why), Some(since)) => {
+                    clean(&format!("avoided: {why} since {}", clock(since)))
+                }
+                (EndpointState::Avoided, ..) => "avoided".to_owned(),
+                (EndpointState::Up, ..) => "up".to_owned(),
             },
             well: endpoint.state == EndpointState::Up,
             tunnels: endpoint.tunnels.into(),

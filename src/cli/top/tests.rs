@@ -10,6 +10,10 @@ fn route(name: &str, tunnels: u64) -> Route {
     Route {
         name: name.into(),
         tunnels,
+        requests: "1.5k".into(),
+        errors: ["2%".into(), "7%".into()],
+        well: false,
+        waits: ["0.3ms".into(), "120ms".into()],
     }
 }
 
@@ -41,7 +45,7 @@ fn figures() -> Figures {
         routes: vec![route("alpha", 10), route("omega", 20)],
         endpoints: vec![Endpoint {
             name: "app/10.0.0.1:9000".into(),
-            state: "avoided",
+            state: "avoided: refused since 12:00:00".into(),
             well: false,
             tunnels: 30,
         }],
@@ -88,7 +92,9 @@ fn everything_has_its_place_in_80_columns_and_24_rows() {
         "30 tunnels by route",
         "omega",
         "app/10.0.0.1:9000",
-        "avoided",
+        "avoided: refused since 12:00:00",
+        "req/s",
+        "1.5k    2%    7%   0.3ms   120ms",
         "refused: 3 origin-refused",
         "-> remove set_host from the route",
         "closed: 7 client",

@@ -101,6 +101,7 @@ fn routing(c: &mut Criterion) {
     let public = PublicAuthority {
         scheme: Scheme::Https,
         host: HOST,
+        port: None,
     };
     let policy = WebSocketConfig::default();
     for (name, table) in [("1 route", &one), ("1000 routes", &thousand)] {
@@ -146,6 +147,7 @@ fn origins(c: &mut Criterion) {
     let public = PublicAuthority {
         scheme: Scheme::Https,
         host: HOST,
+        port: None,
     };
     let list = |patterns: &[&str]| WebSocketConfig {
         origin: sluice::config::OriginRule::List(

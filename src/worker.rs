@@ -280,6 +280,7 @@ fn stood_still(span: Duration) {
     metrics::stood_still();
     events::stood_still(worker, span);
     tunnel::registry::forgive(span);
+    live::forgive(span);
 }
 
 /// The worker's clock.

@@ -1,7 +1,7 @@
 //! `[upstream.NAME]`: endpoints and how they are used; `[resolver]`: how their names are
 //! looked up.
 
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,12 +51,21 @@ impl UpstreamConfig {
 pub enum EndpointAddress {
     /// A name to resolve, or an IP address, and a port.
     Host {
-        /// Host name or IP address, without brackets.
+        /// Host name or IP address, without brackets; a name that ends in a dot is complete.
         host: String,
         /// TCP port.
         port: u16,
     },
-    /// A unix socket.
+    /// An IPv6 address in the zone of an interface, such as `fe80::1%eth0`.
+    Zoned {
+        /// The address.
+        ip: Ipv6Addr,
+        /// Name or number of the interface.
+        zone: String,
+        /// TCP port.
+        port: u16,
+    },
+    /// A unix socket; one in the abstract namespace where it begins with `@`.
     Unix(PathBuf),
 }
 
@@ -67,6 +76,7 @@ impl std::fmt::Display for EndpointAddress {
                 write!(f, "[{host}]:{port}")
             }
             EndpointAddress::Host { host, port } => write!(f, "{host}:{port}"),
+            EndpointAddress::Zoned { ip, zone, port } => write!(f, "[{ip}%{zone}]:{port}"),
             EndpointAddress::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

@@ -1,9 +1,7 @@
 //! What came from the old process becomes a tunnel or a connection of this one: checked and
 //! counted when it is offered, brought to life on its worker when it was let go.
 
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -101,7 +99,7 @@ impl Adopter {
             Some(upstream) => (upstream.name().clone(), upstream.config().retry_after),
             None => (about.upstream.as_str().into(), Duration::ZERO),
         };
-        let lease = address(&about.endpoint).map(|address| {
+        let lease = Address::parse(&about.endpoint).map(|address| {
             let endpoint = self.registry.endpoint(&name, address);
             Lease::exchange(endpoint, retry_after).into_tunnel()
         });
@@ -177,25 +175,4 @@ fn exactly<const N: usize>(came: Vec<OwnedFd>) -> Result<[OwnedFd; N], String> {
         descriptors::ran_out();
         "the new process has too many open files (ulimit -n, LimitNOFILE)".to_owned()
     })
-}
-
-/// An endpoint's address, as its `Display` writes it.
-fn address(text: &str) -> Option<Address> {
-    match text.strip_prefix("unix:") {
-        Some(path) => Some(Address::Unix(Path::new(path).into())),
-        None => text.parse::<SocketAddr>().ok().map(Address::Tcp),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoints_address_survives_its_spelling() {
-        for text in ["10.0.0.1:80", "[fd00::1]:9000", "unix:/run/app.sock"] {
-            assert_eq!(address(text).expect("an address").to_string(), text);
-        }
-        assert_eq!(address("app.test:80"), None);
-    }
 }

@@ -75,6 +75,10 @@ impl std::fmt::Display for BrokenAnswer {
 
 impl std::error::Error for BrokenAnswer {}
 
+/// The upstream is read on while hyper holds no more than this for the client, in bytes: small
+/// pieces are written together, and a client that takes nothing costs one read.
+const HELD: u64 = 8 * 1024;
+
 /// Where an answer's bytes come from.
 #[derive(Debug)]
 enum Source {
@@ -192,8 +196,13 @@ impl Body for ExchangeBody {
             Source::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
                 this.record.sent(bytes.len());
+                this.context.watch.handed(bytes.len());
                 this.complete();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            Source::Upstream(_) if this.context.watch.held() > HELD => {
+                this.context.wake_when_flushed();
+                return Poll::Pending;
             }
             Source::Upstream(body) => body,
             Source::Broken => return Poll::Ready(Some(Err(BrokenAnswer))),
@@ -210,7 +219,9 @@ impl Body for ExchangeBody {
             Some(Ok(frame)) => {
                 this.context.watch.upstream_moved();
                 body.lease().heard();
-                this.record.sent(frame.data_ref().map_or(0, Bytes::len));
+                let len = frame.data_ref().map_or(0, Bytes::len);
+                this.record.sent(len);
+                this.context.watch.handed(len);
                 if body.is_end_stream() {
                     this.complete();
                 }

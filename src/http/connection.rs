@@ -265,6 +265,7 @@ impl Context {
 
     /// hyper's buffer is empty: a takeover loses nothing.
     pub fn flushed(&self) {
+        self.watch.flushed();
         if self.watch.is_write_blocked() {
             self.watch.wrote(0, true);
         }
@@ -281,6 +282,11 @@ impl Context {
             self.flush_awaited.store(true, Relaxed);
         }
         waits
+    }
+
+    /// Wakes the connection's task once hyper has written what it holds.
+    pub fn wake_when_flushed(&self) {
+        self.flush_awaited.store(true, Relaxed);
     }
 
     /// Waits until no answer of an earlier, pipelined request is left in hyper's buffer.

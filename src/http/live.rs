@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::Context;
 use super::watch::Past;
@@ -110,6 +110,15 @@ pub fn tick(now: Instant) {
         for watched in all.iter_mut().flatten() {
             let context = &watched.context;
             context.watch.tick(&mut watched.past, now, &context.http);
+        }
+    });
+}
+
+/// The worker stood still for `span` until now: no connection's clock counts that.
+pub fn forgive(span: Duration) {
+    WATCHED.with_borrow_mut(|all| {
+        for watched in all.iter_mut().flatten() {
+            watched.past.forgive(span);
         }
     });
 }

@@ -237,9 +237,18 @@ impl Record {
         });
     }
 
-    /// So much of the body went to the client.
+    /// hyper was given so much of the body.
     pub fn sent(&mut self, bytes: usize) {
         self.sent += bytes as u64;
+    }
+
+    /// Bytes of the body that went to the client: of an answer that broke off, without what
+    /// hyper still held.
+    fn written(&self) -> u64 {
+        match self.complete {
+            true => self.sent,
+            false => self.sent.saturating_sub(self.context.watch.held()),
+        }
     }
 
     /// The answer came to its end.
@@ -359,7 +368,7 @@ impl Record {
             line.optional("endpoint", self.endpoint.as_deref());
             line.millis("duration_ms", whole);
             line.number("bytes_in", self.context.watch.body());
-            line.number("bytes_out", self.sent);
+            line.number("bytes_out", self.written());
             if let Some(failure) = &self.error {
                 line.text("error", failure.kind);
                 line.text("detail", &failure.detail);

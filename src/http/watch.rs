@@ -62,6 +62,9 @@ pub struct Watch {
     received: AtomicU64,
     body: AtomicU64,
     sent: AtomicU64,
+    /// Bytes of answers that hyper holds and the socket has not taken; what hyper adds to
+    /// them is not counted.
+    held: AtomicU64,
     read_pending: AtomicBool,
     write_pending: AtomicBool,
     in_exchange: AtomicBool,
@@ -116,8 +119,25 @@ impl Watch {
         self.read_pending.store(true, Relaxed);
     }
 
+    /// hyper is given bytes for the client.
+    pub fn handed(&self, n: usize) {
+        self.held.store(self.held.load(Relaxed) + n as u64, Relaxed);
+    }
+
+    /// Bytes that hyper was given and that have not been written.
+    pub fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// hyper holds nothing any more.
+    pub fn flushed(&self) {
+        self.held.store(0, Relaxed);
+    }
+
     /// Bytes went to the client; `all`: everything that was offered.
     pub fn wrote(&self, n: usize, all: bool) {
+        let held = self.held.load(Relaxed).saturating_sub(n as u64);
+        self.held.store(held, Relaxed);
         self.sent.store(self.sent.load(Relaxed) + n as u64, Relaxed);
         self.write_pending.store(!all, Relaxed);
     }
@@ -345,6 +365,18 @@ pub struct Past {
 }
 
 impl Past {
+    /// Moves every moment by a span that is to count for none of them.
+    pub fn forgive(&mut self, span: Duration) {
+        for moment in [
+            &mut self.last_tick,
+            &mut self.read_since,
+            &mut self.write_since,
+            &mut self.upstream_since,
+        ] {
+            *moment += span;
+        }
+    }
+
     /// A connection accepted at `now`.
     pub fn new(now: Instant) -> Self {
         Past {

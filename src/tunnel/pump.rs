@@ -31,6 +31,9 @@ const FRAME_COST: usize = 256;
 const MANY: usize = 256;
 const TINY: usize = 32;
 const NARROWEST: u8 = 4;
+/// What is read, in bytes, of a source whose sink is gone: enough for a Close that answers
+/// ours. A source that says more is not listened to any longer.
+const WASTE: usize = 4 * SCRATCH;
 /// While large frames follow each other only about a header is read, so that the rest of
 /// the frame can be spliced.
 const HEADER_READ: usize = 16;
@@ -70,6 +73,8 @@ pub(super) struct Direction {
     pub(super) saw_close: bool,
     /// Whatever comes is read and dropped.
     pub(super) discarding: bool,
+    /// Bytes that came since the sink was lost; they count as nothing.
+    wasted: Option<usize>,
     /// Strict framing was violated.
     pub(super) violated: bool,
     /// It was, and what was passed on ends at a frame border, so that a Close may follow.
@@ -108,6 +113,7 @@ impl Direction {
             close_sent: false,
             saw_close: false,
             discarding: false,
+            wasted: None,
             violated: false,
             clean: false,
             fin_due: false,
@@ -157,6 +163,7 @@ impl Direction {
         self.spill = None;
         self.pipe = Pipe::default();
         self.discarding = true;
+        self.wasted.get_or_insert(0);
         self.close_due = false;
         self.clean = false;
         self.ping_due = false;
@@ -293,6 +300,12 @@ impl Direction {
                 return Read::End;
             }
         };
+        if let Some(wasted) = &mut self.wasted {
+            *wasted += n;
+            if *wasted > WASTE {
+                return Read::End;
+            }
+        }
         let chunk = &scratch[..n];
         let mut edited = None;
         let rest = self.observe(chunk, &mut edited, journal);

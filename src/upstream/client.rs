@@ -18,8 +18,9 @@ use crate::io::{Io, with_scratch};
 const READ: usize = 32 * 1024;
 /// A first read of more than this, in bytes, is not worth copying.
 const LARGE: usize = 4 * 1024;
-/// What one read may bring of a large body, in bytes.
-const READ_LARGE: usize = 256 * 1024;
+/// What one read may bring of a large body, in bytes. As much is kept for a client that does
+/// not take its answer; a processor's nearest caches hold it until it is written.
+const READ_LARGE: usize = 32 * 1024;
 
 /// A connection to an endpoint that speaks HTTP/1.1.
 #[derive(Debug)]
@@ -361,7 +362,11 @@ where
             .saturating_add(1)
             .clamp(READ as u64, READ_LARGE as u64) as usize;
         let mut buf = BytesMut::new();
-        ready!(poll_read(&mut self.connection.io, cx, &mut buf, room))?;
+        let came = ready!(poll_read(&mut self.connection.io, cx, &mut buf, room))?;
+        if came < room / 4 {
+            // A piece of a slow stream must not keep the whole buffer while it waits.
+            return Poll::Ready(Ok(Bytes::copy_from_slice(&buf)));
+        }
         Poll::Ready(Ok(buf.freeze()))
     }
 }

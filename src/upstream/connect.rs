@@ -1,12 +1,16 @@
 //! Opens one connection to one endpoint, and says in the words of RFC 9209 section 2.3 why
 //! it could not. Which endpoint, and whether to try another, is decided elsewhere.
 
+use std::borrow::Cow;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -19,6 +23,9 @@ use crate::metrics::{self, Connect};
 
 use super::{Address, Endpoint};
 
+/// A timer that comes this much too late says that the process stood still.
+const STOOD_STILL: Duration = Duration::from_secs(1);
+
 /// Connects within `timeout`.
 ///
 /// A TCP connection gets `TCP_NODELAY` and nothing more: keep-alive options cost four system
@@ -29,16 +36,20 @@ pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, Conne
     let connected = async {
         match endpoint.address() {
             Address::Tcp(address) => tcp(*address).await.map(Io::Tcp),
+            Address::Zoned(ip, zone, port) => match in_zone(*ip, zone, *port) {
+                Ok(address) => tcp(address).await.map(Io::Tcp),
+                Err(error) => Err(error),
+            },
             Address::Unix(path) => unix(path).await.map(Io::Unix),
         }
     };
-    let (kind, source) = match tokio::time::timeout(timeout, connected).await {
-        Ok(Ok(io)) => {
+    let (kind, source) = match within(timeout, connected).await {
+        Some(Ok(io)) => {
             metrics::connected(endpoint.slot(), Connect::Ok);
             return Ok(io);
         }
-        Ok(Err(source)) => (ConnectErrorKind::of(&source), source),
-        Err(_) => {
+        Some(Err(source)) => (ConnectErrorKind::of(&source), source),
+        None => {
             let words = format!("no answer within {timeout:?}");
             (
                 ConnectErrorKind::Timeout,
@@ -52,6 +63,24 @@ pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, Conne
         to: endpoint.name().clone(),
         source: Some(source),
     })
+}
+
+/// Waits for `limit` at most, and not less because the process stood still: a timer that
+/// comes far too late is set anew.
+async fn within<T>(limit: Duration, waited: impl Future<Output = T>) -> Option<T> {
+    let mut waited = pin!(waited);
+    let mut left = limit;
+    loop {
+        let due = Instant::now() + left;
+        if let Ok(done) = tokio::time::timeout(left, &mut waited).await {
+            return Some(done);
+        }
+        let late = due.elapsed();
+        if late < STOOD_STILL {
+            return None;
+        }
+        left = late.min(limit);
+    }
 }
 
 async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
@@ -79,15 +108,41 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
+/// The address with the number of its zone's interface.
+fn in_zone(ip: Ipv6Addr, zone: &str, port: u16) -> io::Result<SocketAddr> {
+    let number = match zone.parse() {
+        Ok(number) => number,
+        Err(_) => {
+            let flags = SocketFlags::CLOEXEC;
+            let socket =
+                rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+            rustix::net::netdevice::name_to_index(&socket, zone)?
+        }
+    };
+    Ok(SocketAddrV6::new(ip, port, 0, number).into())
+}
+
 async fn unix(path: &Path) -> io::Result<UnixStream> {
+    let path = abstract_name(path);
     loop {
-        match descriptors::outside_reserve(UnixStream::connect(path).await) {
+        match descriptors::outside_reserve(UnixStream::connect(&path).await) {
             // The listener's backlog is full, and no event tells when it no longer is.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             done => return done,
         }
+    }
+}
+
+/// What tokio connects to: a name in the abstract namespace begins with NUL there.
+fn abstract_name(path: &Path) -> Cow<'_, Path> {
+    match path.as_os_str().as_bytes() {
+        [b'@', name @ ..] => {
+            let name = [b"\0", name].concat();
+            Cow::Owned(OsString::from_vec(name).into())
+        }
+        _ => Cow::Borrowed(path),
     }
 }
 
@@ -114,9 +169,14 @@ impl ConnectErrorKind {
             // A unix socket whose file is missing is a server that is not running.
             Some(Errno::CONNREFUSED | Errno::NOENT) => ConnectErrorKind::Refused,
             Some(Errno::TIMEDOUT) => ConnectErrorKind::Timeout,
-            Some(Errno::HOSTUNREACH | Errno::NETUNREACH | Errno::HOSTDOWN | Errno::NETDOWN) => {
-                ConnectErrorKind::Unreachable
-            }
+            // ENODEV: the interface of a zone is not there.
+            Some(
+                Errno::NODEV
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::HOSTDOWN
+                | Errno::NETDOWN,
+            ) => ConnectErrorKind::Unreachable,
             Some(
                 Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM,
             ) => ConnectErrorKind::Local,
@@ -252,6 +312,33 @@ mod tests {
             peer.read_to_string(&mut got).unwrap();
             assert_eq!(got, "hello");
         }
+    }
+
+    #[tokio::test]
+    async fn zones_are_names_or_numbers_of_interfaces() {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let zoned = |zone: &str| Address::Zoned(Ipv6Addr::LOCALHOST, zone.into(), port);
+        for zone in ["lo", "1"] {
+            connect(&endpoint(zoned(zone)), LONG).await.expect(zone);
+            listener.accept().unwrap();
+        }
+        assert_eq!(
+            kind_of(zoned("missing0"), LONG).await,
+            ConnectErrorKind::Unreachable
+        );
+    }
+
+    #[tokio::test]
+    async fn abstract_sockets_have_no_file() {
+        use std::os::linux::net::SocketAddrExt;
+        let name = format!("sluice-{}", std::process::id());
+        let address = || Address::Unix(Path::new(&format!("@{name}")).into());
+        assert_eq!(kind_of(address(), LONG).await, ConnectErrorKind::Refused);
+        let bound = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        let listener = std::os::unix::net::UnixListener::bind_addr(&bound).unwrap();
+        connect(&endpoint(address()), LONG).await.unwrap();
+        listener.accept().unwrap();
     }
 
     #[tokio::test]

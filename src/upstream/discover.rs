@@ -6,10 +6,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::Metadata;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config as hickory;
@@ -22,7 +25,11 @@ use crate::config::ResolverConfig;
 use crate::lock::lock;
 use crate::metrics;
 
+use super::endpoint::Learnt;
 use super::{Registry, Upstream};
+
+/// How often it is looked whether `/etc/hosts` has changed.
+const LOOK_AT_HOSTS: Duration = Duration::from_secs(1);
 
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -65,6 +72,12 @@ impl Discovery {
             resolver: Mutex::new(None),
         });
         let mut tasks = JoinSet::new();
+        let (changes, changed) = watch::channel(());
+        if !users.is_empty() {
+            // As it is before the first look-up reads it.
+            let known = stamp(std::fs::metadata(hosts));
+            tasks.spawn(watch_file(hosts.into(), known, changes));
+        }
         for (name, users) in users {
             let follower = Follower {
                 name: name.to_owned(),
@@ -72,6 +85,7 @@ impl Discovery {
                 registry: registry.clone(),
                 names: names.clone(),
                 failures: 0,
+                hosts: changed.clone(),
             };
             tasks.spawn(follower.run(asked.clone()));
         }
@@ -97,6 +111,8 @@ struct Follower {
     registry: Arc<Registry>,
     names: Arc<Names>,
     failures: u32,
+    /// Tells that `/etc/hosts` has changed.
+    hosts: watch::Receiver<()>,
 }
 
 impl Follower {
@@ -110,16 +126,31 @@ impl Follower {
             if std::mem::take(&mut first) {
                 asked.send_modify(|names| *names -= 1);
             }
-            tokio::time::sleep(pause).await;
+            // Whichever comes first; without a sender nothing changes any more.
+            let _ = tokio::time::timeout(pause, async {
+                if self.hosts.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            })
+            .await;
         }
     }
 
     fn learn(&mut self, answer: Answer) -> Duration {
         let name = &self.name;
-        if self.registry.learn(name, &answer.addresses) {
-            tracing::info!(%name, addresses = ?answer.addresses, ttl = ?answer.ttl, "resolved");
-        } else if self.failures > 0 {
-            tracing::info!(%name, "resolves again");
+        let learnt = self.registry.learn(name, &answer.addresses);
+        let addresses = self.registry.addresses(name).unwrap_or_default();
+        let ttl = answer.ttl;
+        match learnt {
+            Learnt::Same if self.failures == 0 => {}
+            Learnt::Same => tracing::info!(%name, "resolves again"),
+            Learnt::Changed => tracing::info!(%name, ?addresses, ?ttl, "resolved"),
+            Learnt::Rotates => tracing::info!(
+                %name, ?addresses, ?ttl,
+                "the name gives some of its addresses at a time: those of the last look-ups are \
+                 used together"
+            ),
+            Learnt::Turned => tracing::debug!(%name, ?addresses, ?ttl, "resolved"),
         }
         // Also without a change: another configuration's task may have learnt it first.
         self.users.iter().for_each(|upstream| upstream.rebuild());
@@ -148,6 +179,26 @@ impl Follower {
             );
         }
         pause
+    }
+}
+
+/// What tells a file from another one and from its own past.
+type Stamp = Option<(Option<SystemTime>, u64, u64)>;
+
+fn stamp(found: io::Result<Metadata>) -> Stamp {
+    let found = found.ok()?;
+    Some((found.modified().ok(), found.len(), found.ino()))
+}
+
+/// Tells when the file is no longer as `known`.
+async fn watch_file(path: Box<Path>, mut known: Stamp, changes: watch::Sender<()>) {
+    loop {
+        tokio::time::sleep(LOOK_AT_HOSTS).await;
+        let now = stamp(tokio::fs::metadata(&path).await);
+        if now != known {
+            known = now;
+            let _ = changes.send(());
+        }
     }
 }
 

@@ -280,3 +280,55 @@ async fn dropping_the_discovery_ends_the_questions() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_edit_of_the_hosts_file_is_seen_long_before_the_ttl() {
+    let dns = Dns::start(&["127.0.0.66"], HOUR).await;
+    let dir = tempfile::tempdir().unwrap();
+    let hosts = dir.path().join("hosts");
+    let (upstream, registry) = upstream("app.test.:1");
+    let config = ResolverConfig {
+        min_ttl: Duration::from_secs(300),
+        max_ttl: Duration::from_secs(300),
+        ..dns.config()
+    };
+    let all = std::slice::from_ref(&upstream);
+    let discovery = Discovery::with_hosts(all, &registry, &config, &hosts);
+    discovery.settled(LONG).await;
+    assert_eq!(addresses(&upstream), ["127.0.0.66:1"], "there is no file");
+    std::fs::write(&hosts, "127.0.0.7 app.test\n").unwrap();
+    eventually("the file", || addresses(&upstream) == ["127.0.0.7:1"]).await;
+    // As an editor does it: another file under the same name.
+    let new = dir.path().join("new");
+    std::fs::write(&new, "127.0.0.8 app.test\n").unwrap();
+    std::fs::rename(&new, &hosts).unwrap();
+    eventually("another", || addresses(&upstream) == ["127.0.0.8:1"]).await;
+    std::fs::remove_file(&hosts).unwrap();
+    eventually("no file again", || addresses(&upstream) == ["127.0.0.66:1"]).await;
+}
+
+#[tokio::test]
+async fn a_name_that_gives_one_address_at_a_time_keeps_its_endpoints() {
+    let mut dns = Dns::start(&["127.0.0.2"], HOUR).await;
+    let (upstream, registry) = upstream("app.test:80");
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &dns.config());
+    discovery.settled(LONG).await;
+    let ids = || -> Vec<usize> { upstream.endpoints().iter().map(|e| e.id()).collect() };
+    let both = || ids().len() == 2;
+    for n in 0.. {
+        assert!(n < 100, "it is never noticed");
+        dns.say(Dns::at(&[["127.0.0.3", "127.0.0.2"][n % 2]]));
+        dns.asked_again().await;
+        if both() {
+            break;
+        }
+    }
+    let known = ids();
+    for n in 0..6 {
+        dns.say(Dns::at(&[["127.0.0.3", "127.0.0.2"][n % 2]]));
+        dns.asked_again().await;
+        assert_eq!(ids(), known);
+    }
+    // The word of a server that no longer changes it counts.
+    eventually("one address", || ids().len() == 1).await;
+}

@@ -5,13 +5,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 use super::health::Health;
+use super::rotation::Rotation;
 use crate::access_log::rfc3339;
 use crate::events::{self, HealthState};
 use crate::lock::lock;
@@ -22,14 +23,36 @@ use crate::metrics;
 pub enum Address {
     /// TCP.
     Tcp(SocketAddr),
-    /// A unix stream socket.
+    /// TCP to an IPv6 address in the zone of an interface (RFC 4007 section 11), which is
+    /// looked up for each connect: its number changes when it comes back.
+    Zoned(Ipv6Addr, Arc<str>, u16),
+    /// A unix stream socket; one in the abstract namespace where it begins with `@`.
     Unix(Arc<Path>),
+}
+
+impl Address {
+    /// The address that [`Display`](fmt::Display) shows as this text.
+    pub fn parse(text: &str) -> Option<Address> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return Some(Address::Unix(Path::new(path).into()));
+        }
+        if let Some((ip, rest)) = text.strip_prefix('[').and_then(|text| text.split_once('%')) {
+            let (zone, port) = rest.rsplit_once("]:")?;
+            return Some(Address::Zoned(
+                ip.parse().ok()?,
+                zone.into(),
+                port.parse().ok()?,
+            ));
+        }
+        text.parse().ok().map(Address::Tcp)
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Address::Tcp(address) => address.fmt(f),
+            Address::Zoned(ip, zone, port) => write!(f, "[{ip}%{zone}]:{port}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -294,7 +317,27 @@ type Key = (Arc<str>, Address);
 #[derive(Debug, Default)]
 pub struct Registry {
     endpoints: Mutex<HashMap<Key, Weak<Endpoint>>>,
-    answers: Mutex<HashMap<Box<str>, Arc<[IpAddr]>>>,
+    answers: Mutex<HashMap<Box<str>, Known>>,
+}
+
+/// What is known of a name.
+#[derive(Debug, Default)]
+struct Known {
+    addresses: Arc<[IpAddr]>,
+    rotation: Rotation,
+}
+
+/// What an answer changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Learnt {
+    /// Nothing.
+    Same,
+    /// The name's addresses.
+    Changed,
+    /// That the name gives some of its addresses at a time is known from now on.
+    Rotates,
+    /// The addresses of a name of which that was known.
+    Turned,
 }
 
 impl Registry {
@@ -318,23 +361,23 @@ impl Registry {
         { living }.find(|endpoint| &*endpoint.upstream == upstream && &*endpoint.name == name)
     }
 
-    /// Remembers the addresses of `host`; true if they differ from those known before.
-    pub fn learn(&self, host: &str, addresses: &[IpAddr]) -> bool {
-        let mut sorted = addresses.to_vec();
-        sorted.sort_unstable();
-        sorted.dedup();
+    /// Remembers an answer for `host`, and says what it changed.
+    pub fn learn(&self, host: &str, answer: &[IpAddr]) -> Learnt {
         let mut answers = lock(&self.answers);
-        match answers.get_mut(host) {
-            Some(known) if **known == *sorted => false,
-            Some(known) => {
-                *known = sorted.into();
-                true
-            }
-            None => {
-                answers.insert(host.into(), sorted.into());
-                true
-            }
-        }
+        let known = match answers.get_mut(host) {
+            Some(known) => known,
+            None => answers.entry(host.into()).or_default(),
+        };
+        let rotated = known.rotation.rotates();
+        let addresses = known.rotation.take(answer);
+        let learnt = match (rotated, known.rotation.rotates()) {
+            (false, true) => Learnt::Rotates,
+            _ if *known.addresses == *addresses => return Learnt::Same,
+            (true, true) => Learnt::Turned,
+            (_, false) => Learnt::Changed,
+        };
+        known.addresses = addresses.into();
+        learnt
     }
 
     /// Forgets the addresses of every other name.
@@ -345,7 +388,8 @@ impl Registry {
 
     /// The last good addresses of `host`.
     pub fn addresses(&self, host: &str) -> Option<Arc<[IpAddr]>> {
-        lock(&self.answers).get(host).cloned()
+        let answers = lock(&self.answers);
+        answers.get(host).map(|known| known.addresses.clone())
     }
 }
 
@@ -355,6 +399,20 @@ mod tests {
 
     fn address(port: u16) -> Address {
         Address::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    #[test]
+    fn an_address_survives_its_spelling() {
+        for text in [
+            "10.0.0.1:80",
+            "[fd00::1]:9000",
+            "[fe80::1%eth0]:9000",
+            "unix:/run/app.sock",
+            "unix:@app",
+        ] {
+            assert_eq!(Address::parse(text).expect("an address").to_string(), text);
+        }
+        assert_eq!(Address::parse("app.test:80"), None);
     }
 
     #[test]
@@ -407,9 +465,9 @@ mod tests {
     fn learning_the_same_addresses_in_another_order_is_no_change() {
         let registry = Registry::default();
         let (a, b) = (IpAddr::from([10, 0, 0, 1]), IpAddr::from([10, 0, 0, 2]));
-        assert!(registry.learn("app", &[b, a]));
-        assert!(!registry.learn("app", &[a, b, a]));
-        assert!(registry.learn("app", &[a]));
+        assert_eq!(registry.learn("app", &[b, a]), Learnt::Changed);
+        assert_eq!(registry.learn("app", &[a, b, a]), Learnt::Same);
+        assert_eq!(registry.learn("app", &[a]), Learnt::Changed);
         assert_eq!(registry.addresses("app").as_deref(), Some(&[a][..]));
     }
 }

@@ -15,6 +15,7 @@ pub mod endpoint;
 mod health;
 pub mod pool;
 pub mod response;
+mod rotation;
 
 use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
@@ -130,6 +131,10 @@ impl Upstream {
             let (host, port) = match endpoint {
                 EndpointAddress::Unix(path) => {
                     preferred.push(Address::Unix(path.as_path().into()));
+                    continue;
+                }
+                EndpointAddress::Zoned { ip, zone, port } => {
+                    preferred.push(Address::Zoned(*ip, zone.as_str().into(), *port));
                     continue;
                 }
                 EndpointAddress::Host { host, port } => (host, *port),

@@ -14,6 +14,7 @@ mod http_basic;
 mod http_refuse;
 mod http_upstream;
 mod loops;
+mod lost;
 mod origins;
 mod standstill;
 mod timeouts;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use support::websocket::{masked_frame, open, read_frame};
-use support::{EchoBackend, Proxy};
+use support::{EchoBackend, Proxy, RawBackend};
 
 /// Longer than every limit of the tunnels here.
 const STILL: Duration = Duration::from_millis(3500);
@@ -80,5 +80,43 @@ fn a_pong_that_waits_is_an_answer() {
             (0x89, payload) => wire.send(masked_frame(10, &payload)),
             other => break assert_eq!(other, (0x81, b"there".to_vec())),
         }
+    }
+}
+
+#[test]
+fn exchanges_outlive_a_process_that_stood_still() {
+    let backend = RawBackend::start(|_, mut wire| {
+        let head = wire.read_head();
+        if head.first.starts_with("POST") {
+            wire.read_exact(8);
+        } else {
+            // Written while the proxy stands still.
+            std::thread::sleep(STILL / 2);
+        }
+        wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let proxy = Proxy::with(
+        backend.address(),
+        "[route.timeouts]\nresponse_head = \"3s\"\n[http]\nbody_timeout = \"3s\"\n\
+         head_timeout = \"3s\"\nkeepalive_timeout = \"3s\"\n",
+    );
+    let mut uploads: Vec<_> = (0..6)
+        .map(|_| proxy.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n1234"))
+        .collect();
+    let mut heads: Vec<_> = (0..6).map(|_| proxy.send("GET / HTTP/1.1\r\n")).collect();
+    let mut waiting: Vec<_> = (0..6)
+        .map(|_| proxy.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+        .collect();
+    eventually!(backend.accepted() == 12);
+    stand_still(&proxy);
+    for wire in &mut uploads {
+        wire.send("5678");
+    }
+    for wire in &mut heads {
+        wire.send("Host: x\r\n\r\n");
+    }
+    proxy.signal(Signal::CONT);
+    for wire in uploads.iter_mut().chain(&mut waiting).chain(&mut heads) {
+        assert_eq!(wire.read_response().status(), 200, "{}", proxy.output());
     }
 }

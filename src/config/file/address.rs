@@ -124,6 +124,11 @@ impl FromText for EndpointAddress {
         };
         let host = if let Some(inner) = host.strip_prefix('[') {
             let inner = inner.strip_suffix(']').unwrap_or(inner);
+            if let Some((ip, zone)) = inner.split_once('%') {
+                return zoned(ip, zone, port).ok_or_else(|| {
+                    wrong().hint("with a zone it is written so: `\"[fe80::1%eth0]:80\"`")
+                });
+            }
             let ip: Ipv6Addr = inner
                 .parse()
                 .map_err(|_| wrong().hint("between brackets stands an IPv6 address"))?;
@@ -131,13 +136,37 @@ impl FromText for EndpointAddress {
         } else if host.contains(':') {
             return Err(wrong().hint("write an IPv6 address in brackets: `\"[::1]:80\"`"));
         } else {
-            host_name(host).ok_or_else(wrong)?
+            complete_name(host)
+                .or_else(|| host_name(host))
+                .ok_or_else(wrong)?
         };
         match port_number(port)? {
             0 => Err(Wrong::new("port 0 can't be connected to")),
             port => Ok(EndpointAddress::Host { host, port }),
         }
     }
+}
+
+/// An endpoint with a zone, whose interface need not be there yet.
+fn zoned(ip: &str, zone: &str, port: &str) -> Option<EndpointAddress> {
+    /// What the kernel allows, without the final NUL.
+    const LONGEST_INTERFACE: usize = 15;
+    let named = (1..=LONGEST_INTERFACE).contains(&zone.len())
+        && zone
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"/%[]".contains(&byte));
+    let port = port_number(port).ok().filter(|port| named && *port != 0)?;
+    Some(EndpointAddress::Zoned {
+        ip: ip.parse().ok()?,
+        zone: zone.to_owned(),
+        port,
+    })
+}
+
+/// A name that ends in a dot: no search domain is tried for it.
+fn complete_name(text: &str) -> Option<String> {
+    let name = host_name(text.strip_suffix('.')?)?;
+    name.parse::<Ipv4Addr>().is_err().then(|| name + ".")
 }
 
 /// The name in lower case, if it is one that DNS or `/etc/hosts` could know, or an IPv4
@@ -169,7 +198,17 @@ fn port_number(text: &str) -> Result<u16, Wrong> {
     }
 }
 
+/// The path of a unix socket, or `@` and a name in the abstract namespace.
 fn socket_path(text: &str) -> Result<PathBuf, Wrong> {
+    if let Some(name) = text.strip_prefix('@') {
+        if name.is_empty() || text.len() > LONGEST_SOCKET_PATH || text.contains('\0') {
+            return Err(Wrong::new(format!(
+                "the name of an abstract socket has 1 to {} bytes and no NUL",
+                LONGEST_SOCKET_PATH - 1
+            )));
+        }
+        return Ok(PathBuf::from(text));
+    }
     if !text.starts_with('/') {
         let name = text.rsplit('/').next().unwrap_or_default();
         return Err(Wrong::new("the path of a unix socket must be absolute")
@@ -273,7 +312,11 @@ mod tests {
             "1.2.3.4:80",
             "[::1]:80",
             "unix:/run/app.sock",
+            "unix:@app",
             "a_b.c-d:1",
+            "app.svc.cluster.local.:80",
+            "[fe80::1%eth0]:80",
+            "[fe80::1%2]:80",
         ] {
             assert_eq!(EndpointAddress::from_text(text).unwrap().to_string(), text);
         }
@@ -293,6 +336,14 @@ mod tests {
             "1.2.3:80",
             "a b:80",
             "[app]:80",
+            "1.2.3.4.:80",
+            ".:80",
+            "app..:80",
+            "[fe80::1%]:80",
+            "[fe80::1%a/b]:80",
+            "[fe80::1%eth0]:0",
+            "[10.0.0.1%eth0]:80",
+            "unix:@",
         ] {
             assert!(EndpointAddress::from_text(text).is_err(), "{text}");
         }

@@ -107,7 +107,7 @@ impl Record {
             error,
             request_id: self.known_request_id().to_owned(),
             bytes_in: self.context.watch.body(),
-            bytes_out: self.sent,
+            bytes_out: self.written(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What passes through one direction is followed here frame by frame (RFC 6455 sections 5
 //! and 7): which bytes are left out, held back or added. Reads and writes nothing.
 
+use super::super::counters::Counters;
 use super::super::encode;
 use super::super::frame::{Kind, Opcode, Violation};
 use super::super::journal::Journal;
@@ -17,7 +18,11 @@ impl Direction {
         edited: &mut Option<Vec<u8>>,
         journal: &mut Journal,
     ) -> usize {
-        journal.handle.counters[self.scanner.sender() as usize].received(chunk.len());
+        // What comes for a sink that is gone is looked at for a Close, and not counted.
+        let unseen = self.wasted.map(|_| Counters::default());
+        let sender = self.scanner.sender() as usize;
+        let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
+        counters.received(chunk.len());
         let tapped = journal.handle.is_tapped() && self.join_tap(journal);
         // `chunk[..passed]` is in `edited` already, or left out.
         let mut passed = 0;
@@ -25,7 +30,7 @@ impl Direction {
         let mut frames = 0;
         while at < chunk.len() && self.observing {
             frames += 1;
-            let counters = &journal.handle.counters[self.scanner.sender() as usize];
+            let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
             let step = self.scanner.step(&chunk[at..], counters);
             let end = at + step.used;
             match step.kind {

@@ -16,6 +16,7 @@ mod http_upstream;
 mod loops;
 mod origins;
 mod standstill;
+mod targets;
 mod timeouts;
 mod tunnel;
 mod websocket;

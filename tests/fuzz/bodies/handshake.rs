@@ -41,7 +41,7 @@ fn answer(data: &[u8], lenient: bool) {
         host: &host,
         replaced_host: None,
         origin: Some(&host),
-        path: "/ws",
+        path: b"/ws",
     };
     match &whole {
         Ok(None) => drop(diagnose(&sent, &Answer::Closed(data))),

@@ -70,7 +70,7 @@ pub enum HostPattern {
     Suffix(String),
 }
 
-/// A path condition, compared with the normalised path.
+/// A path condition, compared with every reading of a path: see `route::path`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
     /// Exactly this path.
@@ -120,11 +120,11 @@ pub enum Action {
 /// What becomes of the path prefix that a route matched.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum PathRewrite {
-    /// The path is sent as it was matched, in normal form: see `route::path`.
+    /// The path is sent as it was received, without dot segments: see `route::path`.
     #[default]
     Keep,
     /// The matched prefix is replaced; `strip_prefix = true` is the empty replacement.
-    /// Held without a trailing slash.
+    /// Held without a trailing slash. The rest stays as it was received.
     ReplacePrefix(String),
 }
 

@@ -1,5 +1,5 @@
 //! The client's socket as hyper sees it. Every byte passes the strict scanner of `framing`
-//! before hyper parses it, every wait leaves its mark on the `Watch`, and interim answers
+//! before hyper parses it, heads only once they are whole; every wait leaves its mark on the `Watch`, and interim answers
 //! (1xx) that hyper cannot send are slipped in between its own writes.
 
 use std::io::{self, IoSlice};
@@ -7,12 +7,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::HeaderValue;
 use hyper::rt::ReadBufCursor;
 use tokio::io::ReadBuf;
 
 use super::connection::Context as ConnectionContext;
-use super::framing::{Phase, RequestScanner};
+use super::framing::{Carried, Phase, RequestScanner};
 use crate::io::{Io, with_scratch};
 
 /// Up to this many bytes it is cheaper to copy a head and its body together than to have the
@@ -24,12 +23,37 @@ pub struct ClientIo {
     io: Io,
     scanner: RequestScanner,
     context: Arc<ConnectionContext>,
+    /// The beginning of a head that is not complete, or the one that was refused.
+    head: Vec<u8>,
+    /// What hyper may see and has had no room for.
+    passed: Vec<u8>,
     /// The scanner refused what came; hyper sees no further byte.
     refused: bool,
     /// It was the body of the request under way that was refused.
     in_body: bool,
     /// The client has ended its direction.
     ended: bool,
+}
+
+/// Bytes from a client that hyper has not seen.
+#[derive(Debug)]
+pub struct Left {
+    /// They would have been its next.
+    pub passed: Vec<u8>,
+    /// A head that is incomplete or refused.
+    pub head: Vec<u8>,
+}
+
+/// What one read brought.
+enum Got {
+    /// Bytes for hyper.
+    Bytes,
+    /// Part of a head.
+    Part,
+    /// Nothing but what is refused.
+    Refused,
+    /// The end of the client's direction.
+    End,
 }
 
 impl ClientIo {
@@ -39,53 +63,110 @@ impl ClientIo {
             io,
             scanner,
             context,
+            head: Vec::new(),
+            passed: Vec::new(),
             refused: false,
             in_body: false,
             ended: false,
         }
     }
 
-    /// The socket, when hyper is done with it.
-    pub fn into_io(self) -> Io {
-        self.io
+    /// When hyper is done: the socket, and the bytes that it did not take.
+    pub fn into_parts(self) -> (Io, Left) {
+        let left = Left {
+            passed: self.passed,
+            head: self.head,
+        };
+        (self.io, left)
     }
 
-    /// Reads into the worker's scratch buffer and hands on what the scanner lets pass.
+    /// Reads until there is something that hyper may see.
     fn read(
         &mut self,
         cx: &mut Context<'_>,
         cursor: &mut ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let passed = ready!(with_scratch(|scratch| {
-            let room = cursor.remaining().min(scratch.len());
-            let mut buf = ReadBuf::new(&mut scratch[..room]);
-            ready!(self.io.poll_read(cx, &mut buf))?;
-            let bytes = buf.filled();
-            if bytes.is_empty() {
-                self.ended = true;
-                self.context.saw_eof();
-                return Poll::Ready(io::Result::Ok(false));
+        loop {
+            let got = ready!(with_scratch(|scratch| self.read_once(cx, cursor, scratch)))?;
+            match got {
+                Got::Bytes => return Poll::Ready(Ok(())),
+                Got::End => return self.poll_ended(),
+                Got::Refused => return self.poll_refused(),
+                Got::Part => {}
             }
-            let passed = match self.scanner.feed(bytes) {
-                Ok(()) => bytes,
-                Err(violation) => {
-                    self.refused = true;
-                    self.in_body = self.scanner.phase() == Phase::Body;
-                    let accept = accept_of(&bytes[violation.safe..]);
-                    self.context.refuse(violation.refusal, accept, self.in_body);
-                    &bytes[..violation.safe]
-                }
-            };
-            let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
-            let body = self.scanner.body_bytes();
-            self.context.watch.read(bytes.len(), phase, heads, body);
+        }
+    }
+
+    /// Reads into the worker's scratch buffer and hands on what the scanner lets pass: whole
+    /// heads, and bodies as they come.
+    fn read_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<Got>> {
+        let room = cursor.remaining().min(scratch.len());
+        let mut buf = ReadBuf::new(&mut scratch[..room]);
+        ready!(self.io.poll_read(cx, &mut buf))?;
+        let bytes = buf.filled();
+        if bytes.is_empty() {
+            self.ended = true;
+            self.context.saw_eof();
+            return Poll::Ready(Ok(Got::End));
+        }
+        let before = self.scanner.position() - self.head.len() as u64;
+        let whole = match self.scanner.feed(bytes) {
+            Ok(()) => bytes.len() - self.scanner.unfinished_head().min(bytes.len()),
+            Err(violation) => {
+                self.refused = true;
+                self.in_body = self.scanner.phase() == Phase::Body;
+                self.context.refuse(violation.refusal, self.in_body);
+                violation.safe
+            }
+        };
+        let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
+        let body = self.scanner.body_bytes();
+        self.context.watch.read(bytes.len(), phase, heads, body);
+        let (passed, head) = bytes.split_at(whole);
+        let carried = self.scanner.take_carried();
+        if self.head.is_empty() && carried.is_empty() {
             cursor.put_slice(passed);
-            Poll::Ready(Ok(!passed.is_empty()))
-        }))?;
-        match passed {
-            true => Poll::Ready(Ok(())),
-            false if self.ended => self.poll_ended(),
-            false => self.poll_refused(),
+        } else if !passed.is_empty() {
+            self.head.extend_from_slice(passed);
+            self.pass_around(before, &carried);
+            self.hand_on(cursor);
+        }
+        self.head.extend_from_slice(head);
+        Poll::Ready(Ok(match (passed.is_empty(), self.refused) {
+            (false, _) => Got::Bytes,
+            (true, true) => Got::Refused,
+            (true, false) => Got::Part,
+        }))
+    }
+
+    /// Makes the bytes of `head`, which begin at `start` in the connection, ready for hyper:
+    /// targets that it cannot hold are kept for their exchanges, and `/` stands in for each.
+    #[cold]
+    fn pass_around(&mut self, start: u64, carried: &[Carried]) {
+        let all = std::mem::take(&mut self.head);
+        let mut at = 0;
+        for Carried { head, place } in carried {
+            let [from, to] = [place.start, place.end].map(|place| (place - start) as usize);
+            self.passed.extend_from_slice(&all[at..from]);
+            self.passed.push(b'/');
+            self.context.carry(*head, &all[from..to]);
+            at = to;
+        }
+        self.passed.extend_from_slice(&all[at..]);
+    }
+
+    /// Hands on as much of what passed as there is room for.
+    fn hand_on(&mut self, cursor: &mut ReadBufCursor<'_>) {
+        let take = self.passed.len().min(cursor.remaining());
+        cursor.put_slice(&self.passed[..take]);
+        self.passed.drain(..take);
+        if self.passed.is_empty() {
+            self.passed = Vec::new();
         }
     }
 
@@ -157,15 +238,6 @@ impl ClientIo {
     }
 }
 
-/// `Accept` of a head that is refused before it is parsed, as far as it was read.
-fn accept_of(head: &[u8]) -> Option<HeaderValue> {
-    let value = head.split(|byte| *byte == b'\n').find_map(|line| {
-        let (name, value) = line.split_at_checked(7)?;
-        name.eq_ignore_ascii_case(b"accept:").then_some(value)
-    })?;
-    HeaderValue::from_bytes(value.trim_ascii()).ok()
-}
-
 /// What hyper is told when the scanner has refused the client's bytes.
 fn refused() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, "refused request")
@@ -177,6 +249,10 @@ impl hyper::rt::Read for ClientIo {
         cx: &mut Context<'_>,
         mut cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.passed.is_empty() {
+            self.hand_on(&mut cursor);
+            return Poll::Ready(Ok(()));
+        }
         if self.refused {
             return self.poll_refused();
         }

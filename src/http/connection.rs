@@ -1,6 +1,7 @@
 //! One client connection from accept to its end: hyper serves the requests, and whatever
 //! hyper cannot do ends its service: a tunnel, a refused head, a time-out.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -19,6 +20,7 @@ use super::error::{ProxyError, encode_response};
 use super::exchange::Exchanges;
 use super::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
+use super::glimpse::Glimpse;
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
 use super::{leave, live, record};
@@ -52,6 +54,9 @@ pub struct Context {
     /// The process.
     pub shared: Arc<Shared>,
     refusal: Mutex<Option<Refused>>,
+    /// Targets that hyper cannot hold, with the number of their heads.
+    carried: Mutex<VecDeque<(u64, Box<[u8]>)>>,
+    has_carried: AtomicBool,
     tunnel: Mutex<Option<Box<PendingTunnel>>>,
     interim: Mutex<Vec<u8>>,
     has_interim: AtomicBool,
@@ -74,8 +79,6 @@ pub struct Context {
 #[derive(Debug)]
 struct Refused {
     refusal: Refusal,
-    /// `Accept` of the refused head.
-    accept: Option<HeaderValue>,
     /// It was the body of a request whose exchange has begun or will; that answers.
     in_body: bool,
 }
@@ -99,6 +102,8 @@ impl Context {
             forwarding,
             shared,
             refusal: Mutex::default(),
+            carried: Mutex::default(),
+            has_carried: AtomicBool::new(false),
             tunnel: Mutex::default(),
             interim: Mutex::default(),
             has_interim: AtomicBool::new(false),
@@ -112,14 +117,27 @@ impl Context {
         }
     }
 
-    /// The scanner found what must not be repaired, in a request with this `Accept` or in
-    /// the body of one.
-    pub fn refuse(&self, refusal: Refusal, accept: Option<HeaderValue>, in_body: bool) {
-        *lock(&self.refusal) = Some(Refused {
-            refusal,
-            accept,
-            in_body,
-        });
+    /// The scanner found what must not be repaired, in a head or in a body.
+    pub fn refuse(&self, refusal: Refusal, in_body: bool) {
+        *lock(&self.refusal) = Some(Refused { refusal, in_body });
+    }
+
+    /// Keeps the target of a head that hyper was given without it.
+    pub fn carry(&self, head: u64, target: &[u8]) {
+        lock(&self.carried).push_back((head, target.into()));
+        self.has_carried.store(true, Relaxed);
+    }
+
+    /// The target of the exchange that has just begun, where hyper does not know it.
+    pub fn carried(&self) -> Option<Box<[u8]>> {
+        if !self.has_carried.load(Relaxed) {
+            return None;
+        }
+        let mut carried = lock(&self.carried);
+        let current = self.exchanges.load(Relaxed);
+        let (_, target) = carried.pop_front_if(|(head, _)| *head == current)?;
+        self.has_carried.store(!carried.is_empty(), Relaxed);
+        Some(target)
     }
 
     /// What was wrong with the body of the request under way, if something was.
@@ -342,7 +360,10 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
             closing = true;
             Pin::new(&mut *connection).graceful_shutdown();
         }
-        if connection.poll_without_shutdown(cx).is_ready() {
+        if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+            if let Err(error) = result {
+                note_own_answer(&context, &error);
+            }
             return Poll::Ready(End::Done);
         }
         if context.leaving.swap(false, Relaxed) {
@@ -359,7 +380,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         leave::stays();
     }
     // Whatever still runs of an exchange ends here.
-    let (io, from_client) = take_apart(connection);
+    let (io, from_client, head) = take_apart(connection);
     let tunnel = lock(&context.tunnel).take();
     match (end, tunnel) {
         (End::Leaves, _) => leave::left(io, &context, live),
@@ -367,44 +388,61 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
             Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
         }
         (End::Done, None) if context.is_over() => {}
-        (end, _) => Box::pin(finish(io, &context, end)).await,
+        (end, _) => Box::pin(finish(io, &context, end, &Glimpse::of(&head))).await,
     }
 }
 
-/// The socket, and what was read from it behind the last request.
-fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, Bytes) {
+/// hyper answers by itself what it cannot parse. The scanner is there so that this does not
+/// happen; should it, the answer has a record all the same.
+fn note_own_answer(context: &Context, error: &hyper::Error) {
+    if !error.is_parse() {
+        return;
+    }
+    let status = match error.is_parse_too_large() {
+        true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        false => StatusCode::BAD_REQUEST,
+    };
+    let error = ProxyError::client(status, format!("the request cannot be parsed: {error}"));
+    record::refused(context, &error, &record::fresh_id(), &Glimpse::default());
+}
+
+/// The socket, what was read from it after the last request, and of that the beginning of a
+/// head, which hyper has not seen.
+fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, Bytes, Vec<u8>) {
     let parts = connection.into_parts();
-    (parts.io.into_io(), parts.read_buf)
+    let (io, left) = parts.io.into_parts();
+    let read = match left.passed.is_empty() {
+        true => parts.read_buf,
+        false => [&parts.read_buf[..], &left.passed].concat().into(),
+    };
+    (io, read, left.head)
 }
 
 /// Answers what hyper could not, and closes.
-async fn finish(io: Io, context: &Context, end: End) {
+async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse) {
     // Behind the first bytes of an answer a second one would only confuse.
     if context.answer_begun() {
         return abandon(&io, context);
     }
     let refused = lock(&context.refusal).take();
-    let (error, accept) = match (end, refused) {
+    let error = match (end, refused) {
         (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
             let detail = "the request head did not become complete in time";
-            let error = ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail);
-            (error, None)
+            ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail)
         }
         (End::Verdict(_), _) => return,
-        (End::Done, Some(refused)) if !refused.in_body => {
-            (ProxyError::from(refused.refusal), refused.accept)
-        }
+        (End::Done, Some(refused)) if !refused.in_body => ProxyError::from(refused.refusal),
         (End::Done | End::Leaves, _) => return linger(io).await,
     };
     let id = record::fresh_id();
     let detail = context.http.error_detail;
-    let mut response: Response<Bytes> = error.to_response(accept.as_ref(), &id, detail);
+    let mut response: Response<Bytes> = error.to_response(glimpse.accept.as_ref(), &id, detail);
     if let Some(name) = context.http.request_id.clone()
         && let Ok(value) = HeaderValue::try_from(&id)
     {
         response.headers_mut().insert(name, value);
     }
-    record::refused(context, &error, &id);
+    record::refused(context, &error, &id, glimpse);
     if write_all(&io, &encode_response(&response)).await.is_ok() {
         linger(io).await;
     }

@@ -76,7 +76,7 @@ pub struct Sent<'a> {
     /// The Origin that was passed on.
     pub origin: Option<&'a HeaderValue>,
     /// The path given to the upstream, without its query.
-    pub path: &'a str,
+    pub path: &'a [u8],
 }
 
 /// What came back instead of a tunnel.

@@ -1,6 +1,7 @@
 //! One request, in phases: identify, route, admit, rewrite, forward. Each phase is a few
 //! lines here and a module elsewhere. A WebSocket leaves by `upgrade`; HTTP ends there.
 
+use std::borrow::Cow;
 use std::future::{Future, ready};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,8 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
@@ -24,9 +24,11 @@ use super::record::Record;
 use super::{diagnosis, forward, headers, live, redirect, upgrade};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
 use crate::route::hop::Hops;
+use crate::route::host;
 use crate::route::matcher::{RequestView, Unrouted};
 use crate::route::origin::{self, PublicAuthority};
-use crate::route::{host, path};
+use crate::route::path::{self, PathProblem, RequestPath};
+use crate::route::target::Target;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::Upstream;
 
@@ -65,10 +67,11 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let context = self.context.clone();
         context.begin_exchange(request.version());
-        let (parts, body) = request.into_parts();
-        let mut record = Box::new(Record::begin(&context, &parts));
+        let (mut parts, body) = request.into_parts();
+        let target = take_target(&context, &mut parts);
+        let mut record = Box::new(Record::begin(&context, &parts, &target));
         // What needs no waiting is decided here, so that what waits is small.
-        match plan(&context, parts, &body, &mut record) {
+        match plan(&context, parts, target, &body, &mut record) {
             Ok(Plan::Forward(admitted)) => {
                 Box::pin(forward::forward(context, admitted, body, record))
             }
@@ -85,8 +88,11 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
 
 /// A request that may go to its upstream.
 pub struct Admitted {
-    /// Its head, as the upstream is to see it, but for the WebSocket fields.
+    /// Its head, as the upstream is to see it, but for the WebSocket fields. Its `uri` is not
+    /// the target.
     pub parts: Parts,
+    /// The target that the upstream is to see.
+    pub target: Target,
     /// The route it took.
     pub route: Arc<Route>,
     /// Where it goes.
@@ -149,6 +155,7 @@ pub fn refuse(
 fn plan(
     context: &Context,
     mut parts: Parts,
+    target: Target,
     body: &Incoming,
     record: &mut Record,
 ) -> Result<Plan, ProxyError> {
@@ -168,10 +175,10 @@ fn plan(
         UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
     );
     if websocket {
-        record.expect_tunnel(&parts, &authority);
+        record.expect_tunnel(&parts, &target, &authority);
     }
     let snapshot = context.shared.snapshot.load();
-    let normal = normalise_target(&mut parts)?;
+    let path = read_path(&target)?;
     let port = forwarded::public_port(&parts.headers, &context.peer_fields);
     // Conditions judge what the upstream would be sent, so what it is not sent goes first.
     strip_for_routing(&mut parts.headers);
@@ -188,7 +195,7 @@ fn plan(
         host: host.unwrap_or(""),
         port,
     };
-    let route = find_route(&snapshot, &parts, &public, normal.as_deref(), websocket)?;
+    let route = find_route(&snapshot, &parts, &public, &path, websocket)?;
     drop(snapshot);
     record.route(&route);
     let handshake = match upgrade {
@@ -211,7 +218,7 @@ fn plan(
         return Err(ProxyError::client(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let Some(upstream) = route.upstream.clone() else {
-        return own_action(&route, &parts, &public).map(Plan::Answer);
+        return own_action(&route, &path.sent, &target, &public).map(Plan::Answer);
     };
     let hops = Hops::take(&mut parts.headers);
     hops.check(&route.mark).map_err(|circle| {
@@ -227,8 +234,11 @@ fn plan(
         direct = false;
     }
     let replaced_host = rewrite(&mut parts, &route, authority, direct, record)?;
+    let other = sent_path(&route, &target, &path).map(|path| target.with_path(&path));
+    let target = other.unwrap_or(target);
     let admitted = Box::new(Admitted {
         parts,
+        target,
         route,
         upstream,
         is_handshake,
@@ -242,18 +252,21 @@ fn plan(
     })
 }
 
-/// The authority that the request is for (RFC 9112 section 3.2): of an absolute-form target,
-/// which is brought to origin form, else of Host. Exactly one is there: the scanner saw to it.
-fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
-    let bad = |detail: &'static str| ProxyError::client(StatusCode::BAD_REQUEST, detail);
-    if let Some(authority) = parts.uri.authority() {
-        let host = HeaderValue::try_from(authority.as_str())
-            .map_err(|_| bad("the target's authority is not valid"))?;
-        let target = parts.uri.path_and_query().cloned();
-        parts.uri = target.unwrap_or(PathAndQuery::from_static("/")).into();
-        parts.headers.insert(header::HOST, host.clone());
-        return Ok(host);
+/// The target as the client sent it: what hyper parsed, or what was carried around it. A URL's
+/// authority becomes Host (RFC 9112 section 3.2.2).
+fn take_target(context: &Context, parts: &mut Parts) -> Target {
+    let Some(raw) = context.carried() else {
+        return Target::from(&parts.uri);
+    };
+    let (target, authority) = Target::parse(&raw, parts.method == Method::OPTIONS);
+    if let Some(host) = authority.and_then(|named| HeaderValue::from_bytes(named).ok()) {
+        parts.headers.insert(header::HOST, host);
     }
+    target
+}
+
+/// The authority that the request is for. Exactly one is there: the scanner saw to it.
+fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
     match parts.headers.get(header::HOST) {
         Some(host) => Ok(host.clone()),
         None if parts.version == Version::HTTP_10 => {
@@ -261,7 +274,10 @@ fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
             parts.headers.insert(header::HOST, none.clone());
             Ok(none)
         }
-        None => Err(bad("the request has no Host")),
+        None => Err(ProxyError::client(
+            StatusCode::BAD_REQUEST,
+            "the request has no Host",
+        )),
     }
 }
 
@@ -286,44 +302,51 @@ fn answer_by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
     None
 }
 
-/// Makes the path normal in the request itself, so that what was matched is what is sent.
-/// `None`: it was normal.
-fn normalise_target(parts: &mut Parts) -> Result<Option<String>, ProxyError> {
-    let raw = parts.uri.path();
-    if raw == "*" {
-        return Ok(Some("/".to_owned()));
-    }
-    let normal = path::normalise(raw)
-        .map_err(|problem| ProxyError::client(StatusCode::BAD_REQUEST, problem.to_string()))?;
-    let std::borrow::Cow::Owned(normal) = normal else {
-        return Ok(None);
+/// What the target's path can be read as. `OPTIONS *` asks about the server: it takes the
+/// route of `/`.
+fn read_path(target: &Target) -> Result<RequestPath<'_>, ProxyError> {
+    let path = match target.path() {
+        b"*" => b"/",
+        path => path,
     };
-    set_path(&mut parts.uri, &normal)?;
-    Ok(Some(normal))
+    path::read(path).map_err(bad_path)
 }
 
-/// Replaces the path; the query stays.
-fn set_path(uri: &mut Uri, path: &str) -> Result<(), ProxyError> {
-    let target = match uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    };
-    *uri = Uri::try_from(target).map_err(|_| {
-        ProxyError::client(StatusCode::BAD_REQUEST, "the request target is not valid")
-    })?;
-    Ok(())
+fn bad_path(problem: PathProblem) -> ProxyError {
+    ProxyError::client(StatusCode::BAD_REQUEST, problem.to_string())
+}
+
+/// The path to send where it is not the received one.
+fn sent_path<'a>(
+    route: &Route,
+    target: &Target,
+    path: &'a RequestPath<'_>,
+) -> Option<Cow<'a, [u8]>> {
+    if target.path() == b"*" {
+        return None;
+    }
+    if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
+        (&route.config.rewrite, &route.config.matches.path)
+    {
+        return Some(path::rewrite(&path.sent, &path.normal, prefix, to).into());
+    }
+    match &path.sent {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(sent) => Some(sent.into()),
+    }
 }
 
 fn find_route(
     snapshot: &Snapshot,
     parts: &Parts,
     public: &PublicAuthority<'_>,
-    normal: Option<&str>,
+    path: &RequestPath<'_>,
     websocket: bool,
 ) -> Result<Arc<Route>, ProxyError> {
     let view = RequestView {
         host: host::split_port(public.host).map_or(public.host, |(host, _)| host),
-        path: normal.unwrap_or(parts.uri.path()),
+        path: &path.normal,
+        readings: &path.readings,
         method: &parts.method,
         headers: &parts.headers,
         websocket,
@@ -331,13 +354,7 @@ fn find_route(
     let route = match snapshot.table.find(&view) {
         Ok(index) => snapshot.routes.get(index).cloned(),
         Err(Unrouted::NoRoute) => None,
-        Err(Unrouted::Ambiguous) => {
-            let problem = path::PathProblem::AnotherRoute;
-            return Err(ProxyError::client(
-                StatusCode::BAD_REQUEST,
-                problem.to_string(),
-            ));
-        }
+        Err(Unrouted::Ambiguous) => return Err(bad_path(PathProblem::AnotherRoute)),
     };
     route.ok_or_else(|| {
         ProxyError::sluice(
@@ -378,7 +395,8 @@ fn admit_handshake(
 /// `respond` and `redirect`.
 fn own_action(
     route: &Route,
-    parts: &Parts,
+    path: &[u8],
+    target: &Target,
     public: &PublicAuthority<'_>,
 ) -> Result<Response<Bytes>, ProxyError> {
     let mut response = Response::new(Bytes::new());
@@ -391,7 +409,7 @@ fn own_action(
         }
         Action::Redirect { status, to } => {
             *response.status_mut() = *status;
-            let location = redirect::location(to, public, parts.uri.path(), parts.uri.query());
+            let location = redirect::location(to, public, path, target.query());
             let location = HeaderValue::try_from(location).map_err(|_| {
                 ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")
             })?;
@@ -442,13 +460,6 @@ fn rewrite(
     // hyper answers 100-continue itself when the body is first asked for.
     fields.remove(header::EXPECT);
     record.propagate_trace(fields, direct);
-    if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
-        (&route.config.rewrite, &route.config.matches.path)
-        && parts.uri.path() != "*"
-    {
-        let rewritten = path::rewrite(parts.uri.path(), prefix, to).into_owned();
-        set_path(&mut parts.uri, &rewritten)?;
-    }
     let replaced = match &route.config.host {
         HostPolicy::Preserve => None,
         HostPolicy::Set(host) => {

@@ -148,14 +148,10 @@ fn encode_head(
     record: &mut Record,
 ) {
     let parts = &admitted.parts;
-    record.trace_sending(&parts.uri);
+    record.trace_sending(&admitted.target);
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(parts.uri.path().as_bytes());
-    if let Some(query) = parts.uri.query() {
-        out.push(b'?');
-        out.extend_from_slice(query.as_bytes());
-    }
+    out.extend_from_slice(admitted.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let (policy, direct) = (&*context.forwarding, admitted.direct);
     let mut host = None;

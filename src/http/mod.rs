@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod forward;
 pub mod forwarded;
 pub mod framing;
+pub mod glimpse;
 pub mod handshake;
 pub mod headers;
 pub mod leave;

@@ -10,13 +10,15 @@ use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{Method, StatusCode, Uri};
+use http::{Method, StatusCode};
 
 use super::connection::Context;
 use super::diagnosis::{self, Diagnosis};
 use super::error::{Kind, ProxyError, Side};
 use super::forwarded::RequestId;
+use super::glimpse::Glimpse;
 use super::watch::Verdict;
+use crate::route::target::Target;
 use crate::snapshot::Route;
 use crate::trace::Trace;
 use crate::{access_log, events, metrics};
@@ -54,7 +56,7 @@ pub struct Record {
 #[derive(Debug)]
 struct Request {
     method: Method,
-    uri: Uri,
+    target: Target,
     host: Option<HeaderValue>,
     /// The client's address where a trusted proxy stands in between.
     behind: Option<IpAddr>,
@@ -70,10 +72,10 @@ struct Failure {
 }
 
 impl Request {
-    fn of(context: &Context, parts: &Parts) -> Box<Request> {
+    fn of(context: &Context, parts: &Parts, target: &Target) -> Box<Request> {
         Box::new(Request {
             method: parts.method.clone(),
-            uri: parts.uri.clone(),
+            target: target.clone(),
             host: None,
             behind: context.behind_proxy(&parts.headers),
         })
@@ -82,10 +84,10 @@ impl Request {
 
 impl Record {
     /// A request has come.
-    pub fn begin(context: &Arc<Context>, parts: &Parts) -> Self {
+    pub fn begin(context: &Arc<Context>, parts: &Parts, target: &Target) -> Self {
         let trace = crate::trace::begin(parts, context.peer_fields.is_trusted());
         let is_kept = access_log::is_on() || trace.as_ref().is_some_and(Trace::is_sampled);
-        let request = is_kept.then(|| Request::of(context, parts));
+        let request = is_kept.then(|| Request::of(context, parts, target));
         Record {
             context: context.clone(),
             trace,
@@ -116,10 +118,10 @@ impl Record {
     }
 
     /// It is a WebSocket handshake, good or bad.
-    pub fn expect_tunnel(&mut self, parts: &Parts, authority: &HeaderValue) {
+    pub fn expect_tunnel(&mut self, parts: &Parts, target: &Target, authority: &HeaderValue) {
         self.handshake = true;
         if self.request.is_none() {
-            self.request = Some(Request::of(&self.context, parts));
+            self.request = Some(Request::of(&self.context, parts, target));
             self.asked_of(authority);
         }
     }
@@ -216,10 +218,9 @@ impl Record {
     }
 
     /// The path that the client asked for, where it is kept for the log.
-    pub fn asked_path(&self) -> &str {
-        self.request
-            .as_ref()
-            .map_or("", |request| request.uri.path())
+    pub fn asked_path(&self) -> Cow<'_, str> {
+        let request = self.request.as_ref();
+        request.map_or(Cow::Borrowed(""), |request| request.target.path_text())
     }
 
     /// The request's id, if it has one.
@@ -322,7 +323,7 @@ impl Record {
             route: self.route.as_ref().map(|route| route.name.clone()),
             client: self.client(),
             host: text(host).to_owned(),
-            path: self.asked_path().to_owned(),
+            path: self.asked_path().into_owned(),
             status: self.status.map(|status| status.as_u16()),
             cause: cause.to_owned(),
             likely: likely.to_owned(),
@@ -353,9 +354,9 @@ impl Record {
             if let Some(request) = &self.request {
                 line.text("method", request.method.as_str());
                 line.text("host", text(request.host.as_ref()));
-                line.text("path", request.uri.path());
+                line.text("path", &request.target.path_text());
                 if access_log::with_query() {
-                    line.optional("query", request.uri.query());
+                    line.optional("query", request.target.query_text().as_deref());
                 }
             }
             if let Some(status) = self.status {
@@ -400,13 +401,20 @@ impl Drop for Record {
     }
 }
 
-/// Records a request that was refused before it could become an exchange.
-pub fn refused(context: &Context, error: &ProxyError, id: &str) {
+/// Records a request that was refused before it could become an exchange, with what was read
+/// of it.
+pub fn refused(context: &Context, error: &ProxyError, id: &str, glimpse: &Glimpse) {
     metrics::error(error.kind.as_str());
     metrics::head_refused(error.status);
     access_log::record("exchange", |line| {
         line.text("request_id", id);
         line.text("client", &context.client());
+        line.optional("method", glimpse.method.as_deref());
+        line.optional("host", glimpse.host.as_deref());
+        line.optional("path", glimpse.path.as_deref());
+        if access_log::with_query() {
+            line.optional("query", glimpse.query.as_deref());
+        }
         line.number("status", error.status.as_u16().into());
         line.text("error", error.kind.as_str());
         line.text("detail", &error.detail);

@@ -5,7 +5,12 @@ use crate::route::host;
 use crate::route::origin::PublicAuthority;
 
 /// The `Location` for a request to `path` and `query` under the public URL.
-pub fn location(to: &str, public: &PublicAuthority<'_>, path: &str, query: Option<&str>) -> String {
+pub fn location(
+    to: &str,
+    public: &PublicAuthority<'_>,
+    path: &[u8],
+    query: Option<&[u8]>,
+) -> String {
     let mut location = String::with_capacity(to.len() + path.len() + 64);
     let mut rest = to;
     while let Some((before, after)) = rest.split_once('{') {
@@ -16,11 +21,15 @@ pub fn location(to: &str, public: &PublicAuthority<'_>, path: &str, query: Optio
             "scheme" => location.push_str(public.scheme.as_str()),
             "host" => location.push_str(public.host),
             "hostname" => location.push_str(hostname(public.host)),
-            "path" => location.push_str(path),
+            "path" if location.is_empty() => {
+                location.push('/');
+                push_ascii(&mut location, without_slashes(path));
+            }
+            "path" => push_ascii(&mut location, path),
             "query" => {
                 if let Some(query) = query {
                     location.push('?');
-                    location.push_str(query);
+                    push_ascii(&mut location, query);
                 }
             }
             _ => {}
@@ -29,6 +38,23 @@ pub fn location(to: &str, public: &PublicAuthority<'_>, path: &str, query: Optio
     }
     location.push_str(rest);
     location
+}
+
+/// As a `Location` may hold it: what is not ASCII is percent-encoded.
+fn push_ascii(out: &mut String, bytes: &[u8]) {
+    for &byte in bytes {
+        match byte.is_ascii() {
+            true => out.push(char::from(byte)),
+            false => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+/// `//other.test` and `/\other.test` at the front of a `Location` would lead to another site.
+fn without_slashes(path: &[u8]) -> &[u8] {
+    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let start = path.iter().position(|byte| !is_slash(byte));
+    &path[start.unwrap_or(path.len())..]
 }
 
 /// The host without its port; the brackets of an IPv6 address stay.
@@ -47,7 +73,7 @@ mod tests {
             host: authority,
             port: None,
         };
-        location(to, &public, path, query)
+        location(to, &public, path.as_bytes(), query.map(str::as_bytes))
     }
 
     #[test]
@@ -73,6 +99,20 @@ mod tests {
             from("app.test:8080", "{scheme}://{host}/new", "/a", Some("b")),
             "http://app.test:8080/new"
         );
+    }
+
+    #[test]
+    fn a_path_is_told_as_it_came_and_leads_to_no_other_site() {
+        for (to, path, location) in [
+            ("https://a{path}", "//b/%7e[", "https://a//b/%7e["),
+            ("{path}/", "//b.test/x", "/b.test/x/"),
+            ("{path}/", "/\\/b.test", "/b.test/"),
+            ("{path}{query}", "/", "/?\"q\""),
+            ("/new{path}", "/é", "/new/%C3%A9"),
+        ] {
+            let query = to.contains("{query}").then_some("\"q\"");
+            assert_eq!(from("a", to, path, query), location, "{to} {path}");
+        }
     }
 
     #[test]

@@ -4,13 +4,12 @@
 
 use std::borrow::Cow;
 use std::future::poll_fn;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
-use http::uri::PathAndQuery;
 
 use super::connection::{Context, write_all};
 use super::diagnosis::{self, Diagnosis, Sent};
@@ -129,13 +128,12 @@ fn encode_head(
     handshake: &ClientHandshake,
     record: &mut Record,
 ) -> Vec<u8> {
-    static ROOT: LazyLock<PathAndQuery> = LazyLock::new(|| PathAndQuery::from_static("/"));
-    record.trace_sending(&admitted.parts.uri);
+    record.trace_sending(&admitted.target);
     let mut request = Vec::with_capacity(1024);
     let (policy, direct) = (&*context.forwarding, admitted.direct);
     encode_request_with(
         &mut request,
-        admitted.parts.uri.path_and_query().unwrap_or(&ROOT),
+        admitted.target.as_bytes(),
         host(admitted),
         &admitted.parts.headers,
         &handshake.key,
@@ -196,7 +194,7 @@ fn sent(admitted: &Admitted) -> Sent<'_> {
         host: host(admitted),
         replaced_host: admitted.replaced_host.as_ref(),
         origin: admitted.parts.headers.get(header::ORIGIN),
-        path: admitted.parts.uri.path(),
+        path: admitted.target.path(),
     }
 }
 
@@ -229,7 +227,7 @@ fn identity(
         endpoint: lease.endpoint().slot().clone(),
         client: &record.client(),
         host: &text(asked_host),
-        path: record.asked_path(),
+        path: &record.asked_path(),
         subprotocol: accepted.subprotocol.as_ref().map(text).as_deref(),
         origin: parts.headers.get(header::ORIGIN).map(text).as_deref(),
         request_id: record.known_request_id(),

@@ -1,6 +1,6 @@
 //! Which route takes a request: the most specific one, whatever the order of the file.
-//! Owns precedence, the look-up tables and the search for ties; paths come in normal form
-//! (`path`), hosts in any spelling (`host`).
+//! Owns precedence, the look-up tables and the search for ties; paths come in normal form with
+//! their other readings (`path`), hosts in any spelling (`host`).
 //!
 //! # Precedence
 //!
@@ -22,7 +22,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 
-use super::{host, path};
+use super::host;
+#[cfg(doc)]
+use super::path;
 use crate::config::{HeaderMatch, HostPattern, PathPattern, RouteConfig};
 
 /// What the matcher looks at.
@@ -30,8 +32,10 @@ use crate::config::{HeaderMatch, HostPattern, PathPattern, RouteConfig};
 pub struct RequestView<'a> {
     /// The host without its port, in any letter case; empty where there is none.
     pub host: &'a str,
-    /// The path, as [`path::normalise`] returned it.
+    /// The path in normal form ([`path::RequestPath::normal`]).
     pub path: &'a str,
+    /// What else the path may be read as ([`path::RequestPath::readings`]).
+    pub readings: &'a [String],
     /// The method.
     pub method: &'a Method,
     /// The header section.
@@ -195,14 +199,12 @@ impl RouteTable {
     /// When none does, or when the path could be read as one that another route takes.
     pub fn find(&self, view: &RequestView<'_>) -> Result<usize, Unrouted> {
         let found = self.best(view);
-        for reading in path::readings(view.path).into_iter().flatten() {
-            if self.best(&RequestView {
-                path: &reading,
-                ..*view
-            }) != found
-            {
-                return Err(Unrouted::Ambiguous);
-            }
+        let stays = |reading: &String| {
+            let path = reading.as_str();
+            self.best(&RequestView { path, ..*view }) == found
+        };
+        if !view.readings.iter().all(stays) {
+            return Err(Unrouted::Ambiguous);
         }
         found.ok_or(Unrouted::NoRoute)
     }

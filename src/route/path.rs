@@ -1,35 +1,25 @@
-//! The request path: one normal form, used for matching *and* sent upstream.
-//! Owns normalisation (RFC 3986 section 6.2.2), the search for readings that lead elsewhere,
-//! and prefix rewriting. Knows no routes and never sees a query.
+//! The request path: sent as it was received, matched in every way it can be read.
+//! Owns dot segments (RFC 3986 section 5.2.4), the normal form that patterns are compared with,
+//! and prefix rewriting. Knows no routes and never sees a query; what other software may make
+//! of a path is in `readings`.
 //!
 //! # The rule
 //!
-//! What was matched is what is sent. A path that is not in normal form is sent in normal
-//! form, so the upstream never interprets a text that the matcher did not see.
+//! A path goes on byte for byte as it came; only dot segments (`%2e` too) are resolved, as
+//! browsers do before they send. What is sent can be read in several ways: as it stands, with
+//! escapes decoded, empty segments merged, `;parameters` cut, and so on in any order. The
+//! matcher looks all of them up, and refuses a path of which two lead to different routes:
+//! `//admin`, `/x/..%2fadmin`, `/admin;x` beside a route `/admin`. So whatever an upstream makes
+//! of a path, it is one that its route takes.
 //!
-//! | in the request | becomes |
-//! |---|---|
-//! | `%41`, `%7e`, `%2e` (unreserved characters) | decoded |
-//! | `%c3%a9` | `%C3%A9` |
-//! | `é`, `[`, `"`, `^` and what else a path may not hold raw | percent-encoded |
-//! | `//`, `///` | `/` |
-//! | `/a/./b`, `/a/x/../b` | `/a/b`; after `//` was collapsed |
-//! | `%2F`, `%5C`, `%25`, `%3B`, `%40` … (reserved) | kept encoded |
-//! | `..` above the root, bad escapes, NUL, raw `\` or controls, overlong UTF-8 | refused |
+//! Patterns have one reading ([`check_pattern`]). They are compared with the normal form of a
+//! reading: escapes in capitals, and percent-encoded what a path may not hold raw.
 //!
-//! Kept escapes and `;` leave room for a second reading: one backend decodes `%2F` before it
-//! routes, another decodes twice, a servlet container drops `;x` from every segment, a rewriter
-//! ends the path at a decoded `?`. So
-//!
-//! 1. a path in which *any* such reading uncovers a dot segment is refused here:
-//!    `/ws%2f..%2fadmin`, `/ws/..;/admin`, `/ws/%252e%252e/admin`;
-//! 2. a path whose [`readings`] would take another route is refused by the matcher:
-//!    `/admin%2Fusers` where `/admin` is a route of its own. `/files/a%2Fb` passes, since
-//!    every reading stays under `/files`.
-//!
-//! These readings suffice for the second rule: patterns hold no kept escapes ([`check_pattern`]),
-//! so a reading in between can only match a pattern that the full reading matches as well.
-//! Letter case is significant; an upstream with case-insensitive paths needs its own rules.
+//! Refused whatever the routes are: `..` above the root in any reading, bad escapes, NUL,
+//! controls, `#`, overlong UTF-8. Letter case is significant; an upstream with case-insensitive
+//! paths needs its own rules.
+
+mod readings;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -43,16 +33,15 @@ pub enum PathProblem {
     BadEscape,
     /// `%00`, under any number of encodings.
     Nul,
-    /// A control character, space, `\`, `?` or `#`.
+    /// A control character, space, `?` or `#`.
     ForbiddenByte(u8),
     /// `%C0%AE` and its like, which lax decoders take for ASCII.
     OverlongUtf8,
-    /// `..` leads above the root.
+    /// `..` leads above the root, in some reading.
     AboveRoot,
-    /// A dot segment that only some readings see, or one beside an encoded slash.
-    HiddenDotSegment,
-    /// An encoded slash, `;` or doubly encoded text that could select another route; an
-    /// encoded slash behind a `;` always could.
+    /// It is encoded so deeply that its readings are too many to be compared.
+    TooManyReadings,
+    /// An encoded character, an empty segment or a `;` could select another route.
     AnotherRoute,
 }
 
@@ -63,21 +52,74 @@ impl fmt::Display for PathProblem {
             PathProblem::BadEscape => "the path has a % without two hexadecimal digits",
             PathProblem::Nul => "the path has an encoded NUL",
             PathProblem::ForbiddenByte(byte) => {
-                return write!(f, "the path has the byte 0x{byte:02x}, which must be encoded");
+                return write!(
+                    f,
+                    "the path has the byte 0x{byte:02x}, which must be encoded"
+                );
             }
             PathProblem::OverlongUtf8 => "the path has an overlong UTF-8 sequence",
             PathProblem::AboveRoot => "the path leads above the root",
-            PathProblem::HiddenDotSegment => {
-                "the path hides a dot segment behind an encoded slash, a ; or a second encoding"
-            }
+            PathProblem::TooManyReadings => "the path can be read in too many ways",
             PathProblem::AnotherRoute => {
-                "the path takes another route when its encoded characters or ;parameters are read differently"
+                "the path takes another route when its encoded characters, empty segments or \
+                 ;parameters are read differently"
             }
         })
     }
 }
 
 impl std::error::Error for PathProblem {}
+
+/// A path, and what can be made of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestPath<'a> {
+    /// What goes on: the path as it came, without dot segments.
+    pub sent: Cow<'a, [u8]>,
+    /// The normal form of `sent`, which patterns are compared with.
+    pub normal: Cow<'a, str>,
+    /// The normal forms of all other readings; none for almost every path.
+    pub readings: Vec<String>,
+}
+
+/// Reads a path without its query.
+///
+/// # Errors
+/// See [`PathProblem`]; every one is answered 400.
+pub fn read(received: &[u8]) -> Result<RequestPath<'_>, PathProblem> {
+    if is_plain(received)
+        && let Ok(text) = std::str::from_utf8(received)
+    {
+        return Ok(RequestPath {
+            sent: Cow::Borrowed(received),
+            normal: Cow::Borrowed(text),
+            readings: Vec::new(),
+        });
+    }
+    let whole = canonical(received)?;
+    refuse_hidden(&whole)?;
+    let Some(sent) = readings::without_dots(received)? else {
+        let readings = readings::all(vec![whole.clone()])?;
+        return Ok(RequestPath {
+            sent: Cow::Borrowed(received),
+            readings: others(readings, &whole),
+            normal: Cow::Owned(whole),
+        });
+    };
+    let normal = canonical(&sent)?;
+    // What the client meant may also be what is left when others resolve the dot segments.
+    let mut starts = vec![normal.clone()];
+    starts.extend(readings::resolved_elsewhere(&whole)?);
+    Ok(RequestPath {
+        sent: Cow::Owned(sent),
+        readings: others(readings::all(starts)?, &normal),
+        normal: Cow::Owned(normal),
+    })
+}
+
+fn others(mut readings: Vec<String>, normal: &str) -> Vec<String> {
+    readings.retain(|reading| reading != normal);
+    readings
+}
 
 /// The byte may stand raw in a path and has one reading: a `pchar` (RFC 3986 section 3.3)
 /// other than `;`, or `/`. Ranges and `|` instead of a table or a match: these vectorise.
@@ -96,28 +138,6 @@ const fn is_plain_byte(byte: u8) -> bool {
 
 const fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// The normal form of `raw`, a path without its query. Borrows a path that is normal already.
-///
-/// # Errors
-/// See [`PathProblem`]; every one is answered 400.
-pub fn normalise(raw: &str) -> Result<Cow<'_, str>, PathProblem> {
-    if is_plain(raw.as_bytes()) {
-        return Ok(Cow::Borrowed(raw));
-    }
-    let normal = rebuild(raw)?;
-    refuse_hidden(&normal)?;
-    Ok(if normal == raw {
-        Cow::Borrowed(raw)
-    } else {
-        Cow::Owned(normal)
-    })
-}
-
-/// Whether `path` is its own normal form.
-pub fn is_normalised(path: &str) -> bool {
-    matches!(normalise(path), Ok(Cow::Borrowed(_)))
 }
 
 /// Normal, and with one reading only: the path of almost every request. No branch a byte,
@@ -147,78 +167,30 @@ fn is_dot_segment(segment: &[u8]) -> bool {
     matches!(segment, b"." | b"..")
 }
 
-/// Canonical escapes, then `//` and dot segments; one pass over the text, one buffer.
-fn rebuild(raw: &str) -> Result<String, PathProblem> {
-    let bytes = raw.as_bytes();
-    if bytes.first() != Some(&b'/') {
+/// The text in canonical escapes, its segments as they are: `%c3` as `%C3`, and encoded what a
+/// path may not hold raw.
+fn canonical(received: &[u8]) -> Result<String, PathProblem> {
+    if received.first() != Some(&b'/') {
         return Err(PathProblem::NotAbsolute);
     }
-    let mut out = String::with_capacity(raw.len() + 8);
-    let (mut went_up, mut at) = (false, 0);
-    while at < bytes.len() {
-        match bytes[at] {
-            b'/' => {
-                went_up |= end_segment(&mut out)?;
-                if !out.ends_with('/') {
-                    out.push('/');
-                }
-                at += 1;
-                continue;
-            }
+    let mut out = String::with_capacity(received.len() + 8);
+    let mut at = 0;
+    while at < received.len() {
+        match received[at] {
             b'%' => {
-                let byte = escape_at(bytes, at).ok_or(PathProblem::BadEscape)?;
-                check_escape(byte, escape_at(bytes, at + 3))?;
-                if is_unreserved(byte) {
-                    out.push(char::from(byte))
-                } else {
-                    push_escape(&mut out, byte)
-                }
-                at += 3;
-                continue;
+                push_escape(
+                    &mut out,
+                    escape_at(received, at).ok_or(PathProblem::BadEscape)?,
+                );
+                at += 2;
             }
-            byte @ (0..=b' ' | b'\\' | b'?' | b'#' | 0x7f) => {
-                return Err(PathProblem::ForbiddenByte(byte));
-            }
+            byte @ (0..=b' ' | b'?' | b'#' | 0x7f) => return Err(PathProblem::ForbiddenByte(byte)),
             byte if is_plain_byte(byte) || byte == b';' => out.push(char::from(byte)),
             byte => push_escape(&mut out, byte),
         }
         at += 1;
     }
-    went_up |= end_segment(&mut out)?;
-    if went_up && has_encoded_slash(&out, bytes) {
-        return Err(PathProblem::HiddenDotSegment);
-    }
     Ok(out)
-}
-
-/// Resolves a dot segment at the end of `out` (RFC 3986 section 5.2.4), which then ends in
-/// `/`. True when it led upwards.
-fn end_segment(out: &mut String) -> Result<bool, PathProblem> {
-    let start = out.rfind('/').map_or(0, |slash| slash + 1);
-    match &out[start..] {
-        "." => out.truncate(start),
-        ".." => {
-            // `start` is behind a slash: `out` began with one before any segment was written.
-            let parent = out[..start.saturating_sub(1)]
-                .rfind('/')
-                .ok_or(PathProblem::AboveRoot)?;
-            out.truncate(parent + 1);
-            return Ok(true);
-        }
-        _ => {}
-    }
-    Ok(false)
-}
-
-/// An encoded slash or backslash in the result, or in what a dot segment removed from it.
-fn has_encoded_slash(normal: &str, raw: &[u8]) -> bool {
-    let found = |bytes: &[u8]| {
-        bytes.windows(3).any(|w| {
-            w[0] == b'%'
-                && (w[1..].eq_ignore_ascii_case(b"2f") || w[1..].eq_ignore_ascii_case(b"5c"))
-        })
-    };
-    found(raw) || found(normal.as_bytes())
 }
 
 /// The byte that `%XX` at `at` stands for.
@@ -251,26 +223,26 @@ fn push_escape(out: &mut String, byte: u8) {
     out.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
-/// The other texts that backends may make of a normal path: decoded and stripped of
-/// `;parameters`; the same, cut at a `?` or `#` that decoding uncovers. Each is without
-/// `//`. `None` for a path with one reading.
-pub fn readings(normal: &str) -> Option<[String; 2]> {
-    memchr::memchr2(b'%', b';', normal.as_bytes())?;
-    let full = decode_fully(normal.as_bytes());
-    let end = full
-        .windows(3)
-        .position(|escape| matches!(escape, b"%3F" | b"%23"));
-    let texts = [full.as_slice(), &full[..end.unwrap_or(full.len())]].map(|decoded| {
-        let mut path = without_parameters(decoded);
-        path.dedup_by(|next, previous| *next == b'/' && *previous == b'/');
-        String::from_utf8(path).unwrap_or_default() // ASCII, since a normal path is
-    });
-    texts.iter().any(|text| text != normal).then_some(texts)
+/// Refuses what shows once a path is decoded, however deep: NUL and overlong UTF-8.
+fn refuse_hidden(canonical: &str) -> Result<(), PathProblem> {
+    if memchr::memchr(b'%', canonical.as_bytes()).is_none() {
+        return Ok(());
+    }
+    let decoded = decode_fully(canonical.as_bytes());
+    if memchr::memchr(0, &decoded).is_some() {
+        return Err(PathProblem::Nul);
+    }
+    for at in memchr::memchr_iter(b'%', &decoded) {
+        if let Some(byte) = escape_at(&decoded, at) {
+            check_escape(byte, escape_at(&decoded, at + 3))?;
+        }
+    }
+    Ok(())
 }
 
 /// Decodes escapes of ASCII that has a meaning in a path, until none is left, however deep
-/// they are nested; `\` becomes `/`. Linear: each byte is pushed once and looked at once
-/// more as the tail of an escape.
+/// they are nested. Linear: each byte is pushed once and looked at once more as the tail of
+/// an escape.
 fn decode_fully(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     for &byte in bytes {
@@ -281,69 +253,11 @@ fn decode_fully(bytes: &[u8]) -> Vec<u8> {
                     out.truncate(start);
                     out.push(decoded);
                 }
-                Some(b'\\') => {
-                    out.truncate(start);
-                    out.push(b'/');
-                }
-                Some(_) => {
-                    out[start + 1..].make_ascii_uppercase();
-                    break;
-                }
-                None => break,
+                _ => break,
             }
         }
     }
     out
-}
-
-/// Drops `;…` up to the next slash, as servlet containers do.
-fn without_parameters(bytes: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut inside = false;
-    for &byte in bytes {
-        inside = byte != b'/' && (inside || byte == b';');
-        if !inside {
-            out.push(byte);
-        }
-    }
-    out
-}
-
-/// Refuses what shows once a segment is decoded: NUL, overlong UTF-8, dot segments, and a
-/// slash behind a `;`, where the order of decoding and stripping decides.
-fn refuse_hidden(normal: &str) -> Result<(), PathProblem> {
-    if memchr::memchr2(b'%', b';', normal.as_bytes()).is_none() {
-        return Ok(());
-    }
-    for segment in normal.split('/') {
-        let decoded = decode_fully(segment.as_bytes());
-        if memchr::memchr(0, &decoded).is_some() {
-            return Err(PathProblem::Nul);
-        }
-        for at in memchr::memchr_iter(b'%', &decoded) {
-            if let Some(byte) = escape_at(&decoded, at) {
-                check_escape(byte, escape_at(&decoded, at + 3))?;
-            }
-        }
-        let mut pieces = decoded.split(|&byte| byte == b'/');
-        if pieces.any(|piece| is_dot_segment(name(piece))) {
-            return Err(PathProblem::HiddenDotSegment);
-        }
-        if let Some(parameter) = memchr::memchr(b';', &decoded)
-            && memchr::memchr(b'/', &decoded[parameter..]).is_some()
-        {
-            return Err(PathProblem::AnotherRoute);
-        }
-    }
-    Ok(())
-}
-
-/// What some reading takes for a segment's whole text: up to `;`, an encoded `?` or `#`.
-fn name(piece: &[u8]) -> &[u8] {
-    let ends = |at: &usize| {
-        piece[*at] == b';' || piece[*at..].starts_with(b"%3F") || piece[*at..].starts_with(b"%23")
-    };
-    &piece[..(0..piece.len()).find(ends).unwrap_or(piece.len())]
 }
 
 /// Whether a route may be written for `pattern` (the whole path, or a prefix without its
@@ -355,42 +269,39 @@ pub fn check_pattern(pattern: &str) -> Result<(), String> {
     if pattern.is_empty() || pattern == "/" {
         return Ok(());
     }
-    let normal = normalise(pattern).map_err(|problem| problem.to_string())?;
-    if let Some([reading, ..]) = readings(&normal) {
-        return Err(if normal.contains(';') {
-            format!("`{pattern}` has a ;parameter: write `{reading}`")
-        } else {
-            format!(
-                "`{pattern}` has encoded characters with more than one reading: write `{reading}`"
-            )
-        });
+    let problem = |problem: PathProblem| problem.to_string();
+    let path = read(pattern.as_bytes()).map_err(problem)?;
+    if *path.sent == *path.normal.as_bytes() && path.normal == pattern && path.readings.is_empty() {
+        return Ok(());
     }
-    match normal {
-        Cow::Borrowed(_) => Ok(()),
-        Cow::Owned(normal) => Err(format!(
-            "`{pattern}` is not in normal form: write `{normal}`"
-        )),
-    }
+    let simplest = readings::simplest(&path.normal).map_err(problem)?;
+    Err(if path.normal.contains(';') {
+        format!("`{pattern}` has a ;parameter: write `{simplest}`")
+    } else if readings::merged_and_unreserved(&path.normal) != simplest {
+        format!("`{pattern}` has encoded characters with more than one reading: write `{simplest}`")
+    } else {
+        format!("`{pattern}` is not in normal form: write `{simplest}`")
+    })
 }
 
-/// `path` with `prefix` replaced. `path` is normal; `prefix` and `replacement` are held
-/// without a trailing slash and may be empty. The result begins with `/`. A path that is not
-/// below `prefix` on a segment border is returned unchanged.
-pub fn rewrite<'a>(path: &'a str, prefix: &str, replacement: &str) -> Cow<'a, str> {
-    let Some(rest) = below(path, prefix) else {
-        return Cow::Borrowed(path);
-    };
+/// The path to send with `prefix` replaced: in `sent` where the prefix stands there literally,
+/// else in `normal`. `prefix` and `replacement` are held without a trailing slash and may be
+/// empty. The result begins with `/`. A path that is not below `prefix` on a segment border is
+/// returned unchanged.
+pub fn rewrite(sent: &[u8], normal: &str, prefix: &str, replacement: &str) -> Vec<u8> {
+    let prefix = prefix.as_bytes();
+    let rest = below(sent, prefix).or_else(|| below(normal.as_bytes(), prefix));
     match (replacement, rest) {
-        ("", "") => Cow::Borrowed("/"),
-        ("", rest) => Cow::Borrowed(rest),
-        (replacement, rest) => Cow::Owned([replacement, rest].concat()),
+        (_, None) => sent.to_vec(),
+        ("", Some(b"")) => b"/".to_vec(),
+        (replacement, Some(rest)) => [replacement.as_bytes(), rest].concat(),
     }
 }
 
 /// What follows `prefix` in `path`: empty, or beginning with `/`.
-pub(super) fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+fn below<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     path.strip_prefix(prefix)
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+        .filter(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 #[cfg(test)]

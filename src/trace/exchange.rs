@@ -9,12 +9,13 @@ use std::time::{Instant, SystemTime};
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::context::{TraceParent, is_tracestate, new_span_id};
 use super::export::Finished;
 use super::{Running, finish};
 use crate::config::Scheme;
+use crate::route::target::Target;
 use crate::snapshot::Route;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -46,7 +47,7 @@ pub(super) struct Recording {
     pub(super) version: Version,
     pub(super) user_agent: Option<HeaderValue>,
     /// The request as the upstream sees it, and when its head was ready.
-    pub(super) sent: Option<(Uri, Instant)>,
+    pub(super) sent: Option<(Target, Instant)>,
     /// When the answer's head was there, or an error of ours in its place.
     pub(super) answered: Option<Instant>,
     /// The answer is an error of ours.
@@ -59,7 +60,7 @@ pub struct Ended {
     /// The method.
     pub method: Method,
     /// The target, as the client sent it.
-    pub uri: Uri,
+    pub target: Target,
     /// Whether its query may be told.
     pub with_query: bool,
     /// The scheme of the listener.
@@ -167,9 +168,9 @@ impl Trace {
     }
 
     /// The request is about to go to an upstream.
-    pub fn sending(&mut self, uri: &Uri) {
+    pub fn sending(&mut self, target: &Target) {
         if let Some(recording) = &mut self.recording {
-            recording.sent = Some((uri.clone(), Instant::now()));
+            recording.sent = Some((target.clone(), Instant::now()));
         }
     }
 

@@ -138,9 +138,9 @@ fn server_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> Spa
     let (recording, about) = (&exchange.recording, &exchange.about);
     let mut attributes = Attributes::default();
     add_method(&mut attributes, &about.method);
-    attributes.text("url.path", about.uri.path());
+    attributes.text("url.path", &about.target.path_text());
     if about.with_query {
-        attributes.text("url.query", about.uri.query().unwrap_or_default());
+        attributes.text("url.query", &about.target.query_text().unwrap_or_default());
     }
     attributes.add("url.scheme", about.scheme.as_str());
     attributes.server(&text(about.host.as_ref()));
@@ -205,7 +205,7 @@ fn server_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> Spa
 
 fn client_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> Option<SpanData> {
     let (recording, about) = (&exchange.recording, &exchange.about);
-    let (uri, sent) = recording.sent.as_ref()?;
+    let (target, sent) = recording.sent.as_ref()?;
     let mut attributes = Attributes::default();
     add_method(&mut attributes, &about.method);
     if let Some(route) = &about.route
@@ -216,11 +216,11 @@ fn client_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> Opt
     if let Some(endpoint) = &about.endpoint {
         attributes.server(endpoint);
         if !endpoint.starts_with("unix:") {
-            let query = uri.query().filter(|_| about.with_query);
+            let query = target.query_text().filter(|_| about.with_query);
             let query = query.map(|query| format!("?{query}")).unwrap_or_default();
             attributes.add(
                 "url.full",
-                format!("http://{endpoint}{}{query}", uri.path()),
+                format!("http://{endpoint}{}{query}", target.path_text()),
             );
         }
     }

@@ -17,6 +17,7 @@ mod loops;
 mod lost;
 mod origins;
 mod standstill;
+mod targets;
 mod timeouts;
 mod tunnel;
 mod websocket;

@@ -39,7 +39,7 @@ pub(super) fn diagnose_status(
             "path-not-found",
             format!(
                 "the upstream has nothing at the path \"{}\"",
-                shown(sent.path.as_bytes())
+                shown(sent.path)
             ),
             "compare the route's strip_prefix and replace_prefix, and a final slash, with the \
              path at which the backend serves WebSocket",
@@ -48,7 +48,7 @@ pub(super) fn diagnose_status(
             "path-not-websocket",
             format!(
                 "the upstream allows no GET at the path \"{}\", so this is no WebSocket endpoint",
-                shown(sent.path.as_bytes())
+                shown(sent.path)
             ),
             "send the route to the path at which the backend serves WebSocket",
         ),
@@ -79,7 +79,7 @@ fn by_class(sent: &Sent<'_>, status: u16) -> Diagnosis {
             format!(
                 "the upstream answered \"{}\" as a plain page: this path is no WebSocket \
                  endpoint, or a proxy in between removed Upgrade and a page server answered",
-                shown(sent.path.as_bytes())
+                shown(sent.path)
             ),
             "send the route to the backend and path that serve WebSocket, and let proxies in \
              between pass Upgrade on",
@@ -148,7 +148,7 @@ fn not_seen_or_not_liked(
             "path-or-handshake-rejected",
             format!(
                 "the upstream gives no reason; node's ws answers so when its path is not \"{}\"",
-                shown(sent.path.as_bytes())
+                shown(sent.path)
             ),
             "compare this path with the backend's, and see the backend's own log",
         );
@@ -270,7 +270,7 @@ fn redirected(sent: &Sent<'_>, headers: &HeaderMap) -> Diagnosis {
         .unwrap_or_default();
     let likely = format!(
         "the upstream redirects \"{}\" to \"{}\", and WebSocket clients follow no redirects",
-        shown(sent.path.as_bytes()),
+        shown(sent.path),
         shown(location)
     );
     let path = match memchr::memmem::find(location, b"://") {
@@ -280,9 +280,7 @@ fn redirected(sent: &Sent<'_>, headers: &HeaderMap) -> Diagnosis {
         },
         None => location,
     };
-    if path == sent.path.as_bytes()
-        && (location.starts_with(b"https://") || location.starts_with(b"wss://"))
-    {
+    if path == sent.path && (location.starts_with(b"https://") || location.starts_with(b"wss://")) {
         return Diagnosis::new(
             "redirect-to-https",
             likely,
@@ -290,9 +288,7 @@ fn redirected(sent: &Sent<'_>, headers: &HeaderMap) -> Diagnosis {
              X-Forwarded-Proto from sluice, or switch its redirect off",
         );
     }
-    if path.strip_suffix(b"/") == Some(sent.path.as_bytes())
-        || sent.path.as_bytes().strip_suffix(b"/") == Some(path)
-    {
+    if path.strip_suffix(b"/") == Some(sent.path) || sent.path.strip_suffix(b"/") == Some(path) {
         return Diagnosis::new(
             "redirect-slash",
             likely,

@@ -56,7 +56,7 @@ fn sent<'a>(host: &'a HeaderValue, origin: Option<&'a HeaderValue>) -> Sent<'a> 
         host,
         replaced_host: None,
         origin,
-        path: "/ws",
+        path: b"/ws",
     }
 }
 

@@ -403,12 +403,12 @@ fn a_handshake_is_written_as_the_map_would_have_it() {
     );
     let host = fields[header::HOST].clone();
     let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
-    let target = "/ws".parse().unwrap();
+    let target = b"/ws";
     let mut direct = Vec::new();
     let mut id = None;
     encode_request_with(
         &mut direct,
-        &target,
+        target,
         &host,
         &fields,
         &key,
@@ -423,7 +423,7 @@ fn a_handshake_is_written_as_the_map_would_have_it() {
     apply(&mut fields, &forwarding);
     fields.insert("x-request-id", id.unwrap().to_value());
     let mut mapped = Vec::new();
-    encode_request(&mut mapped, &target, &host, &fields, &key);
+    encode_request(&mut mapped, target, &host, &fields, &key);
     let lines = |head: Vec<u8>| {
         let mut lines: Vec<String> = String::from_utf8(head)
             .unwrap()

@@ -3,9 +3,16 @@
 //! goes (RFC 9110 section 7.2). No state of the connection; see `RequestScanner`.
 
 use std::net::Ipv6Addr;
+use std::ops::Range;
 
 use super::Refusal;
 use crate::octets;
+use crate::route::target::split_absolute;
+
+/// Longest target in bytes that hyper takes.
+const LONGEST_HELD: usize = u16::MAX as usize - 1;
+/// Longest field name in bytes that hyper takes.
+const LONGEST_NAME: usize = u16::MAX as usize;
 
 /// What the lines of a head said so far.
 #[derive(Debug, Clone, Default)]
@@ -15,6 +22,10 @@ pub(super) struct Head {
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
+    /// The target names the authority: an empty Host is as good as any.
+    absolute: bool,
+    /// The target is nothing that hyper can hold.
+    carried: bool,
 }
 
 /// What follows a complete head.
@@ -74,11 +85,49 @@ impl Head {
             }
             _ => return Line::Unclear(malformed(rest)),
         };
-        match method_refusal(&bytes[..method]).or_else(|| target_refusal(&bytes[..method], target))
-        {
-            Some(refusal) => Line::Unclear(refusal),
-            None => Line::Good(end + 2),
+        if let Some(refusal) = method_refusal(&bytes[..method]) {
+            return Line::Unclear(refusal);
         }
+        if has_odd_bytes(target) || target.len() > LONGEST_HELD || !target.starts_with(b"/") {
+            if let Err(refusal) = self.odd_target(&bytes[..method], target) {
+                return Line::Unclear(refusal);
+            }
+        }
+        Line::Good(end + 2)
+    }
+
+    /// Checks a target without control characters that hyper may not hold (RFC 9112 section
+    /// 3.2).
+    #[cold]
+    fn odd_target(&mut self, method: &[u8], target: &[u8]) -> Result<(), Refusal> {
+        if target.is_empty() || target.contains(&b' ') {
+            return Err(Refusal::RequestLine);
+        }
+        // A fragment is cut off by some; behind a `?` that is none of our business.
+        let mut ends = target.iter().filter(|byte| matches!(byte, b'?' | b'#'));
+        if ends.next() == Some(&b'#') {
+            return Err(Refusal::TargetCharacter);
+        }
+        match target {
+            b"*" if method == b"OPTIONS" => return Ok(()),
+            [b'/', ..] => {}
+            _ => {
+                let (named, _) = split_absolute(target).ok_or(Refusal::TargetForm)?;
+                if named.contains(&b'@') {
+                    return Err(Refusal::Userinfo);
+                }
+                authority(named).map_err(|_| Refusal::TargetForm)?;
+                self.absolute = true;
+            }
+        }
+        self.carried = true;
+        Ok(())
+    }
+
+    /// Where the target stands in a request line that was good, if hyper cannot hold it.
+    pub(super) fn carried(&self, line: &[u8]) -> Option<Range<usize>> {
+        let start = memchr::memchr(b' ', line).filter(|_| self.carried)? + 1;
+        Some(start..line.len() - b" HTTP/1.1\r\n".len())
     }
 
     /// Checks the field line, or the empty line, at the front of `bytes`.
@@ -92,6 +141,9 @@ impl Head {
         if !matches!(bytes.get(end..end + 2), Some(b"\r\n")) {
             let refusal = line_break(bytes, end, Refusal::FieldValue);
             return Line::Unclear(refusal.unwrap_or(Refusal::FieldValue));
+        }
+        if name >= LONGEST_NAME {
+            return Line::Unclear(Refusal::NameTooLong);
         }
         if matches!(name, 4 | 7 | 14 | 17)
             && let Err(refusal) = self.field(&bytes[..name], &bytes[name + 1..end])
@@ -107,7 +159,11 @@ impl Head {
                 return Err(Refusal::HostRepeated);
             }
             self.host = true;
-            authority(trimmed(value)).map_err(|_| host_refusal(value))
+            match trimmed(value) {
+                // A URL's authority counts instead (RFC 9112 section 3.2.2).
+                [] if self.absolute => Ok(()),
+                host => authority(host).map_err(|_| host_refusal(value)),
+            }
         } else if name.eq_ignore_ascii_case(b"upgrade") {
             self.upgrade |= names_websocket(value);
             Ok(())
@@ -206,49 +262,17 @@ fn method_refusal(method: &[u8]) -> Option<Refusal> {
     }
 }
 
-/// Checks a target that has no control characters (RFC 9112 section 3.2).
-fn target_refusal(method: &[u8], target: &[u8]) -> Option<Refusal> {
-    match target {
-        // Raw UTF-8 is no URI, but clients send it and hyper takes it.
-        _ if !target.is_ascii() && std::str::from_utf8(target).is_err() => {
-            Some(Refusal::TargetCharacter)
-        }
-        // No URI has these (RFC 3986 section 2), and hyper would refuse them without a word.
-        _ if memchr::memchr3(b'<', b'>', b'`', target).is_some() => Some(Refusal::TargetCharacter),
-        [b'/', path @ ..] => match memchr::memchr2(b' ', b'#', path) {
-            None => None,
-            Some(at) if path[at] == b'#' => Some(Refusal::TargetCharacter),
-            Some(_) => Some(Refusal::RequestLine),
-        },
-        [] => Some(Refusal::RequestLine),
-        _ if target.contains(&b' ') => Some(Refusal::RequestLine),
-        _ if target.contains(&b'#') => Some(Refusal::TargetCharacter),
-        b"*" if method == b"OPTIONS" => None,
-        _ => absolute_form_refusal(target),
-    }
-}
-
-/// `http://authority/path`, which a server must understand (RFC 9112 section 3.2.2).
-#[cold]
-fn absolute_form_refusal(target: &[u8]) -> Option<Refusal> {
-    let scheme = ["http://", "https://"].into_iter().find(|scheme| {
-        target
-            .get(..scheme.len())
-            .is_some_and(|t| t.eq_ignore_ascii_case(scheme.as_bytes()))
-    });
-    let Some(scheme) = scheme else {
-        return Some(Refusal::TargetForm);
-    };
-    let rest = &target[scheme.len()..];
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?'))
-        .unwrap_or(rest.len());
-    let authority_part = &rest[..end];
-    if authority_part.contains(&b'@') {
-        return Some(Refusal::Userinfo);
-    }
-    authority(authority_part).err().map(|_| Refusal::TargetForm)
+/// Whether a `Uri` may not hold these, or not as they are. Branchless, so that it vectorises.
+fn has_odd_bytes(target: &[u8]) -> bool {
+    target.iter().fold(false, |odd, &byte| {
+        odd | (byte <= b' ')
+            | (byte >= 0x7f)
+            | (byte == b'"')
+            | (byte == b'#')
+            | (byte == b'<')
+            | (byte == b'>')
+            | (byte == b'`')
+    })
 }
 
 #[cold]
@@ -262,7 +286,8 @@ fn host_refusal(value: &[u8]) -> Refusal {
 
 struct NotAnAuthority;
 
-/// `host[:port]` with a host that is not empty and, behind a colon, a port from 0 to 65535.
+/// `host[:port]` with a host that is not empty and, behind a colon, none or a port from 0 to
+/// 65535.
 fn authority(value: &[u8]) -> Result<(), NotAnAuthority> {
     let end = if let [b'[', rest @ ..] = value {
         let close = rest
@@ -280,7 +305,8 @@ fn authority(value: &[u8]) -> Result<(), NotAnAuthority> {
     };
     match &value[end..] {
         [] if end > 0 => Ok(()),
-        [b':', port @ ..] if end > 0 && matches!(port.len(), 1..=5) => {
+        // The port may be empty (RFC 3986 section 3.2.3).
+        [b':', port @ ..] if end > 0 && port.len() <= 5 => {
             let number = port.iter().try_fold(0u32, |number, digit| {
                 digit
                     .is_ascii_digit()

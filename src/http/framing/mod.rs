@@ -5,7 +5,8 @@
 //!
 //! Every line is judged when its LF has come and before hyper sees that LF, so hyper never
 //! completes a head or a body that was not found good. Only the unfinished line at the end
-//! of a read is kept, and freed with the head it belongs to.
+//! of a read is kept, and freed with the head it belongs to. A target that is sound but more
+//! than hyper can hold is pointed out, so that it can be carried around it.
 
 mod head;
 #[cfg(test)]
@@ -13,6 +14,8 @@ mod properties;
 mod refusal;
 #[cfg(test)]
 mod tests;
+
+use std::ops::Range;
 
 pub use head::names_websocket;
 pub use refusal::Refusal;
@@ -82,7 +85,20 @@ pub struct RequestScanner {
     carry: Vec<u8>,
     heads: u64,
     body_bytes: u64,
+    /// Bytes looked at, and where in them the latest head begins.
+    position: u64,
+    head_start: u64,
+    carried: Vec<Carried>,
     refused: Option<Refusal>,
+}
+
+/// A target that hyper cannot hold as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// Which head of the connection it belongs to, counted from 1.
+    pub head: u64,
+    /// Where it stands, counted from the connection's first byte.
+    pub place: Range<u64>,
 }
 
 impl RequestScanner {
@@ -98,6 +114,9 @@ impl RequestScanner {
             carry: Vec::new(),
             heads: 0,
             body_bytes: 0,
+            position: 0,
+            head_start: 0,
+            carried: Vec::new(),
             refused: None,
         }
     }
@@ -113,9 +132,15 @@ impl RequestScanner {
         while at < bytes.len() {
             if !matches!(self.state, State::Fields) && !self.leading {
                 safe = at;
+                if self.carry.is_empty() {
+                    self.head_start = self.position;
+                }
             }
             match self.advance(&bytes[at..]) {
-                Ok(consumed) => at += consumed,
+                Ok(consumed) => {
+                    at += consumed;
+                    self.position += consumed as u64;
+                }
                 Err(refusal) => {
                     self.refused = Some(refusal);
                     self.carry = Vec::new();
@@ -134,6 +159,33 @@ impl RequestScanner {
             State::Length(_) | State::Chunks(_) => Phase::Body,
             State::Upgrade => Phase::Upgrade,
         }
+    }
+
+    /// How many of the bytes looked at last belong to a head that is not complete, and may
+    /// reach back into earlier slices. The empty line before it counts.
+    pub fn unfinished_head(&self) -> usize {
+        let begun = match self.state {
+            State::Start => self.leading || !self.carry.is_empty(),
+            State::Fields => true,
+            State::Length(_) | State::Chunks(_) | State::Upgrade => false,
+        };
+        match begun {
+            true => (self.position - self.head_start) as usize,
+            false => 0,
+        }
+    }
+
+    /// Bytes looked at on this connection.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Targets of complete heads that must be carried around hyper, each told once.
+    pub fn take_carried(&mut self) -> Vec<Carried> {
+        let complete = self
+            .carried
+            .partition_point(|target| target.head <= self.heads);
+        self.carried.drain(..complete).collect()
     }
 
     /// Heads completed on this connection.
@@ -232,6 +284,13 @@ impl RequestScanner {
             Line::Good(end) => {
                 if end > self.limits.max_target || end > self.limits.max_head {
                     self.check_size(&bytes[..end])?;
+                }
+                if let Some(target) = self.head.carried(&bytes[..end]) {
+                    let line = self.head_start + if self.leading { 2 } else { 0 };
+                    self.carried.push(Carried {
+                        head: self.heads + 1,
+                        place: line + target.start as u64..line + target.end as u64,
+                    });
                 }
                 self.head_bytes = end;
                 self.leading = false;

@@ -1,4 +1,4 @@
-//! Properties of the scanner: any split gives the same, httparse agrees, nothing panics.
+//! Properties of the scanner: any split gives the same, hyper agrees, nothing panics.
 
 use proptest::prelude::*;
 
@@ -40,9 +40,9 @@ proptest! {
     }
 
     #[test]
-    fn what_is_accepted_httparse_reads_alike(parts in prop::collection::vec(fragment(), 0..8),
-                                             flip in any::<(prop::sample::Index, u8, bool)>()) {
-        let mut bytes = b"POST /p HTTP/1.1\r\nHost: a\r\n".to_vec();
+    fn what_is_accepted_hyper_takes_and_reads_alike(parts in prop::collection::vec(fragment(), 0..8),
+                                                    flip in any::<(prop::sample::Index, u8, bool)>()) {
+        let mut bytes = b"POST /p?q=r HTTP/1.1\r\nHost: a\r\n".to_vec();
         bytes.extend(parts.concat());
         bytes.extend(b"\r\n");
         if flip.2 {
@@ -50,12 +50,28 @@ proptest! {
             bytes[at] = flip.1;
         }
         let Some(end) = memchr::memmem::find(&bytes, b"\r\n\r\n") else { return Ok(()) };
-        let (scanner, _, result) = scan(&[&bytes[..end + 4]]);
+        let (mut scanner, _, result) = scan(&[&bytes[..end + 4]]);
         if result.is_ok() && scanner.heads() == 1 {
+            let mut end = end;
+            for Carried { head, place } in scanner.take_carried() {
+                prop_assert_eq!(head, 1);
+                let place = place.start as usize..place.end as usize;
+                end -= place.len() - 1;
+                bytes.splice(place, *b"/");
+            }
             let mut headers = [httparse::EMPTY_HEADER; 64];
             let mut request = httparse::Request::new(&mut headers);
             let parsed = request.parse(&bytes).unwrap();
             prop_assert_eq!(parsed, httparse::Status::Complete(end + 4));
+            // Everything else that hyper answers with a 4xx of its own.
+            prop_assert!(http::Method::from_bytes(request.method.unwrap().as_bytes()).is_ok());
+            let target = request.path.unwrap();
+            let uri = http::Uri::from_maybe_shared(bytes::Bytes::copy_from_slice(target.as_bytes())).unwrap();
+            prop_assert_eq!(uri.path_and_query().map(|held| held.as_str()), Some(target));
+            for field in request.headers.iter() {
+                prop_assert!(http::HeaderName::from_bytes(field.name.as_bytes()).is_ok());
+                prop_assert!(http::HeaderValue::from_bytes(field.value).is_ok());
+            }
             // The request line and the empty line are no fields; one empty line may lead.
             let lines = bytes[..end + 4].split(|&b| b == b'\n').filter(|l| l.len() > 1).count();
             prop_assert_eq!(request.headers.len(), lines - 1);

@@ -53,10 +53,10 @@ refusals! {
     Connect => METHOD_NOT_ALLOWED, "CONNECT is not offered";
     /// TRACE: it would echo credentials (RFC 9110 section 9.3.8).
     Trace => METHOD_NOT_ALLOWED, "TRACE is not offered";
-    /// The target holds a control character or a fragment (RFC 9112 section 3.2).
+    /// The target holds a control character, or its path a `#` (RFC 9112 section 3.2).
     TargetCharacter => BAD_REQUEST, "the request target has a character that no target may have";
     /// The target is in none of the four forms (RFC 9112 section 3.2).
-    TargetForm => BAD_REQUEST, "the request target is neither a path nor an http URL";
+    TargetForm => BAD_REQUEST, "the request target is neither a path nor an http or ws URL";
     /// Userinfo in the target or in Host (RFC 9110 section 4.2.4).
     Userinfo => BAD_REQUEST, "the authority holds userinfo (`@`)";
     /// The target is longer than `http.max_target`.
@@ -69,6 +69,8 @@ refusals! {
     HeadTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head is too large";
     /// More lines than `http.max_header_lines`.
     TooManyLines => REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head has too many lines";
+    /// The name of a field is longer than any map of fields holds.
+    NameTooLong => REQUEST_HEADER_FIELDS_TOO_LARGE, "a header field's name is too long";
     /// A line folded over two (RFC 9112 section 5.2).
     ObsFold => BAD_REQUEST, "a header line begins with white space (obsolete line folding)";
     /// A line that begins with a colon.

@@ -7,7 +7,6 @@
 //! the client's expectation the same value.
 
 use http::header::{CONNECTION, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL};
-use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Accepted, elements, has_token};
@@ -20,7 +19,7 @@ use super::{Accepted, elements, has_token};
 /// request is (framing, `Connection`, a second `Host`, key or version) are never copied.
 pub fn encode_request(
     out: &mut Vec<u8>,
-    target: &PathAndQuery,
+    target: &[u8],
     host: &HeaderValue,
     headers: &HeaderMap,
     key: &HeaderValue,
@@ -32,20 +31,19 @@ pub fn encode_request(
 /// their place (see [`push_line`]).
 pub fn encode_request_with(
     out: &mut Vec<u8>,
-    target: &PathAndQuery,
+    target: &[u8],
     host: &HeaderValue,
     headers: &HeaderMap,
     key: &HeaderValue,
     gives_way: impl Fn(&HeaderName) -> bool,
     ours: impl FnOnce(&mut Vec<u8>),
 ) {
-    let target = target.as_str();
     out.reserve(256 + target.len() + headers.len() * 48);
     out.extend_from_slice(b"GET ");
-    if !target.starts_with('/') {
+    if !target.starts_with(b"/") {
         out.push(b'/');
     }
-    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
     out.extend_from_slice(host.as_bytes());
     out.extend_from_slice(

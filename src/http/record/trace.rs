@@ -2,11 +2,12 @@
 
 use std::ops::Deref;
 
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 
 use super::Record;
 use crate::access_log;
 use crate::listen::Peer;
+use crate::route::target::Target;
 use crate::trace::context::LENGTH;
 use crate::trace::{Ended, Trace};
 
@@ -38,9 +39,9 @@ impl Record {
     }
 
     /// The request is about to go to an upstream, with this target.
-    pub fn trace_sending(&mut self, uri: &Uri) {
+    pub fn trace_sending(&mut self, target: &Target) {
         if let Some(trace) = &mut self.trace {
-            trace.sending(uri);
+            trace.sending(target);
         }
     }
 
@@ -89,7 +90,7 @@ impl Record {
         };
         Ended {
             method: request.map_or_else(Default::default, |request| request.method.clone()),
-            uri: request.map_or_else(Default::default, |request| request.uri.clone()),
+            target: request.map_or_else(Default::default, |request| request.target.clone()),
             with_query: access_log::with_query(),
             scheme: self.context.front.scheme,
             host: request.and_then(|request| request.host.clone()),

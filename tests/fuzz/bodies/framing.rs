@@ -14,6 +14,12 @@ pub fn run(data: &[u8]) {
     };
     let mut whole = RequestScanner::new(limits);
     let verdict = whole.feed(bytes);
+    let carried = whole.take_carried();
+    for target in &carried {
+        let place = target.place.start as usize..target.place.end as usize;
+        assert!(!bytes[place].contains(&b' '), "{target:?}");
+    }
+    assert!(whole.unfinished_head() <= bytes.len());
     if let Err(violation) = verdict {
         assert!(violation.safe < bytes.len());
     }
@@ -34,6 +40,7 @@ pub fn run(data: &[u8]) {
             break;
         }
     }
+    assert_eq!(split.take_carried(), carried);
     assert_eq!(refusal, verdict.err().map(|violation| violation.refusal));
     assert!(passed >= verdict.map_or_else(|violation| violation.safe, |()| bytes.len()));
     assert_eq!(split.phase(), whole.phase());

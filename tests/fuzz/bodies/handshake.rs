@@ -41,7 +41,7 @@ fn answer(data: &[u8], lenient: bool) {
         host: &host,
         replaced_host: None,
         origin: Some(&host),
-        path: "/ws",
+        path: b"/ws",
     };
     match &whole {
         Ok(None) => drop(diagnose(&sent, &Answer::Closed(data))),
@@ -124,13 +124,7 @@ fn client(data: &[u8]) {
     };
     let mut out = Vec::new();
     let host = HeaderValue::from_static("a.example");
-    encode_request(
-        &mut out,
-        &"/ws".parse().expect("a path"),
-        &host,
-        &headers,
-        &handshake.key,
-    );
+    encode_request(&mut out, b"/ws", &host, &headers, &handshake.key);
     let mut slots = [httparse::EMPTY_HEADER; 96];
     let mut request = httparse::Request::new(&mut slots);
     assert_eq!(

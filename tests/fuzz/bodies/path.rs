@@ -1,32 +1,51 @@
-//! Any text is refused or brought into one normal form that no reading leads out of.
+//! Any bytes are refused or sent as they came, and no reading leads out of the paths.
 
 use sluice::route::path;
 
 /// The input is a raw path.
 pub fn run(data: &[u8]) {
-    let Ok(raw) = std::str::from_utf8(data) else {
-        return;
-    };
-    let _ = path::check_pattern(raw);
-    let Ok(normal) = path::normalise(raw) else {
-        return;
-    };
-    assert!(path::is_normalised(&normal), "{normal:?} is no fixed point");
-    let readings = path::readings(&normal).into_iter().flatten();
-    for text in readings.chain([normal.to_string()]) {
-        assert!(
-            text.starts_with('/') && !text.contains("//"),
-            "{raw:?} reads as {text:?}"
-        );
-        assert!(
-            !text.split('/').any(|segment| matches!(segment, "." | "..")),
-            "{raw:?} reads as {text:?}"
-        );
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = path::check_pattern(text);
     }
-    let first = normal[1..]
+    let Ok(read) = path::read(data) else {
+        return;
+    };
+    assert!(read.sent.starts_with(b"/"), "{read:?}");
+    let is_dots = |segment: &[u8]| matches!(segment, b"." | b"..");
+    assert!(
+        !read.sent.split(|&byte| byte == b'/').any(is_dots),
+        "{read:?}"
+    );
+    let has_dots = data.split(|&byte| byte == b'/').any(|segment| {
+        let segment = segment.to_ascii_lowercase();
+        is_dots(
+            &String::from_utf8_lossy(&segment)
+                .replace("%2e", ".")
+                .into_bytes(),
+        )
+    });
+    assert!(has_dots || *read.sent == *data, "{read:?}");
+    for text in read
+        .readings
+        .iter()
+        .map(String::as_str)
+        .chain([&*read.normal])
+    {
+        assert!(text.starts_with('/'), "{read:?}");
+        assert!(text.bytes().all(|byte| byte.is_ascii_graphic()), "{read:?}");
+    }
+    let again = path::read(&read.sent).expect("what is sent can be read");
+    assert_eq!(
+        (&again.sent, &again.normal),
+        (&read.sent, &read.normal),
+        "{data:?}"
+    );
+    let first = read.normal[1..]
         .find('/')
-        .map_or(&*normal, |end| &normal[..end + 1]);
-    let prefix = first.strip_suffix('/').unwrap_or(first);
-    assert!(path::rewrite(&normal, prefix, "").starts_with('/'));
-    assert!(path::is_normalised(&path::rewrite(&normal, prefix, "/v2")));
+        .map_or(read.normal.len(), |end| end + 1);
+    for replacement in ["", "/v2"] {
+        let prefix = &read.normal[..first];
+        let rewritten = path::rewrite(&read.sent, &read.normal, prefix, replacement);
+        assert!(rewritten.starts_with(b"/"), "{read:?}");
+    }
 }

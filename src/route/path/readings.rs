@@ -1,0 +1,195 @@
+//! What software after us may make of a path before it routes. Each reader is one thing that
+//! servers, frameworks and file systems do; they are combined in any order and number, until
+//! nothing new comes of it. All texts are in canonical escapes, and so ASCII.
+
+use super::{PathProblem, escape_at, is_plain_byte, is_unreserved};
+
+/// Most readings that are compared.
+const MOST: usize = 128;
+/// Most bytes of readings that are looked at.
+const MOST_TEXT: usize = 256 * 1024;
+
+/// A different text, or none.
+type Reader = fn(&str) -> Option<String>;
+
+const READERS: [Reader; 7] = [
+    unreserved,
+    slashes,
+    backslashes,
+    all_but_slashes,
+    merged,
+    without_parameters,
+    before_query,
+];
+
+/// All readings of `starts`, these included.
+pub(super) fn all(starts: Vec<String>) -> Result<Vec<String>, PathProblem> {
+    let mut found = starts;
+    let (mut at, mut text) = (0, 0);
+    while let Some(current) = found.get(at) {
+        text += current.len();
+        if at >= MOST || text > MOST_TEXT {
+            return Err(PathProblem::TooManyReadings);
+        }
+        let mut new: Vec<String> = READERS.iter().filter_map(|read| read(current)).collect();
+        new.extend(without_dots(current.as_bytes())?.map(text_of));
+        for reading in new {
+            if !found.contains(&reading) {
+                found.push(reading);
+            }
+        }
+        at += 1;
+    }
+    Ok(found)
+}
+
+/// What may be left of a path with dot segments when they are resolved by one who merges
+/// slashes or decodes them first.
+pub(super) fn resolved_elsewhere(path: &str) -> Result<Vec<String>, PathProblem> {
+    let decoded = apply(&[slashes, backslashes], path);
+    let mut found = Vec::new();
+    for text in [apply(&[merged], path), apply(&[merged], &decoded), decoded] {
+        let resolved = without_dots(text.as_bytes())?;
+        found.push(resolved.map_or(text, text_of));
+    }
+    Ok(found)
+}
+
+/// The reading of which nothing else can be made.
+pub(super) fn simplest(path: &str) -> Result<String, PathProblem> {
+    let mut text = path.to_owned();
+    loop {
+        let mut next = apply(&READERS, &text);
+        if let Some(resolved) = without_dots(next.as_bytes())? {
+            next = text_of(resolved);
+        }
+        if next == text {
+            return Ok(text);
+        }
+        text = next;
+    }
+}
+
+/// The normal form of RFC 3986 section 6.2.2, with empty segments merged.
+pub(super) fn merged_and_unreserved(path: &str) -> String {
+    apply(&[unreserved, merged], path)
+}
+
+fn apply(readers: &[Reader], path: &str) -> String {
+    let read = |text: String, reader: &Reader| reader(&text).unwrap_or(text);
+    readers.iter().fold(path.to_owned(), read)
+}
+
+/// Decodes each escape once to what `wanted` makes of its byte.
+fn decoded(path: &str, wanted: impl Fn(u8) -> Option<u8>) -> Option<String> {
+    let bytes = path.as_bytes();
+    let (mut out, mut copied) = (String::new(), 0);
+    for at in memchr::memchr_iter(b'%', bytes) {
+        if let Some(byte) = escape_at(bytes, at).and_then(&wanted) {
+            out.push_str(&path[copied..at]);
+            out.push(char::from(byte));
+            copied = at + 3;
+        }
+    }
+    (copied > 0).then(|| out + &path[copied..])
+}
+
+fn unreserved(path: &str) -> Option<String> {
+    decoded(path, |byte| is_unreserved(byte).then_some(byte))
+}
+
+fn slashes(path: &str) -> Option<String> {
+    decoded(path, |byte| (byte == b'/').then_some(byte))
+}
+
+/// As Windows and browsers do.
+fn backslashes(path: &str) -> Option<String> {
+    decoded(path, |byte| (byte == b'\\').then_some(b'/'))
+}
+
+/// With [`slashes`] before it, one pass of a decoder that decodes everything.
+fn all_but_slashes(path: &str) -> Option<String> {
+    decoded(path, |byte| {
+        let meant = byte != b'/' && (is_plain_byte(byte) || matches!(byte, b'%' | b';'));
+        meant.then_some(byte)
+    })
+}
+
+fn merged(path: &str) -> Option<String> {
+    memchr::memmem::find(path.as_bytes(), b"//")?;
+    let mut out = path.as_bytes().to_vec();
+    out.dedup_by(|next, previous| *next == b'/' && *previous == b'/');
+    Some(text_of(out))
+}
+
+/// Drops `;…` up to the next slash, as servlet containers do.
+fn without_parameters(path: &str) -> Option<String> {
+    memchr::memchr(b';', path.as_bytes())?;
+    let mut inside = false;
+    let keeps = |c: &char| {
+        inside = *c != '/' && (inside || *c == ';');
+        !inside
+    };
+    Some(path.chars().filter(keeps).collect())
+}
+
+/// A decoded `?` or `#` ends the path for those who split after decoding.
+fn before_query(path: &str) -> Option<String> {
+    let ends = |at: &usize| matches!(&path.as_bytes()[*at..][..3], b"%3F" | b"%23");
+    let mut escapes = memchr::memchr_iter(b'%', path.as_bytes());
+    let end = escapes.find(|at| at + 3 <= path.len() && ends(at))?;
+    Some(path[..end].to_owned())
+}
+
+/// Resolves dot segments, in any spelling, as browsers do (RFC 3986 section 5.2.4): an empty
+/// segment is one that `..` takes away. `None` where there are none.
+///
+/// # Errors
+/// When `..` leads above the root.
+pub(super) fn without_dots(path: &[u8]) -> Result<Option<Vec<u8>>, PathProblem> {
+    let segments = || path.split(|&byte| byte == b'/').skip(1);
+    if segments().all(|segment| dots(segment) == 0) {
+        return Ok(None);
+    }
+    let mut out = Vec::with_capacity(path.len());
+    let mut left = segments().peekable();
+    while let Some(segment) = left.next() {
+        match dots(segment) {
+            0 => {
+                out.push(b'/');
+                out.extend_from_slice(segment);
+                continue;
+            }
+            1 => {}
+            _ => {
+                let parent = memchr::memrchr(b'/', &out).ok_or(PathProblem::AboveRoot)?;
+                out.truncate(parent);
+            }
+        }
+        if left.peek().is_none() {
+            out.push(b'/');
+        }
+    }
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    Ok(Some(out))
+}
+
+/// How many dots a dot segment has; 0 for any other.
+fn dots(segment: &[u8]) -> usize {
+    let (mut rest, mut dots) = (segment, 0);
+    loop {
+        rest = match rest {
+            [] => return if dots > 2 { 0 } else { dots },
+            [b'.', rest @ ..] | [b'%', b'2', b'e' | b'E', rest @ ..] => rest,
+            _ => return 0,
+        };
+        dots += 1;
+    }
+}
+
+/// Readings are made of ASCII.
+fn text_of(ascii: Vec<u8>) -> String {
+    String::from_utf8(ascii).unwrap_or_default()
+}

@@ -11,6 +11,7 @@ use super::Context;
 use super::history::History;
 use super::http::HttpView;
 use crate::access_log::rfc3339;
+use crate::http::untrusted;
 use crate::lifecycle::order::DrainView;
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::snapshot::Snapshot;
@@ -42,6 +43,9 @@ pub struct Status {
     pub tunnels: TunnelStatus,
     /// The drains.
     pub drains: Vec<DrainView>,
+    /// What may be missing in the configuration, in sentences.
+    #[serde(default)]
+    pub hints: Vec<String>,
     /// Plain HTTP by route.
     #[serde(default)]
     pub http: Vec<HttpView>,
@@ -161,6 +165,7 @@ pub(super) async fn of(context: &Context, history: &History) -> Status {
         },
         tunnels: TunnelStatus::new(&snapshot, &counts),
         drains: state.drain_views(),
+        hints: untrusted::hints(|peer| snapshot.forwarding.trusts(peer)),
         http: history.http(),
         taps: tap::count() as u64,
     }

@@ -65,6 +65,9 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
         "connections: {}, {} of them tunnels",
         status.connections, status.tunnels.total
     )?;
+    for hint in &status.hints {
+        writeln!(out, "hint: {hint}")?;
+    }
     if status.taps > 0 {
         writeln!(out, "taps: {}, which see frames of tunnels", status.taps)?;
     }

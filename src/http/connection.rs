@@ -206,13 +206,15 @@ impl Context {
         }
     }
 
-    /// An exchange begins, asked for in this version.
-    pub fn begin_exchange(&self, version: Version) {
+    /// An exchange begins, asked for in this version. Says whether it is the connection's
+    /// first.
+    pub fn begin_exchange(&self, version: Version) -> bool {
         self.knows_interim
             .store(version == Version::HTTP_11, Relaxed);
-        self.exchanges
-            .store(self.exchanges.load(Relaxed) + 1, Relaxed);
+        let before = self.exchanges.load(Relaxed);
+        self.exchanges.store(before + 1, Relaxed);
         self.watch.exchange(true);
+        before == 0
     }
 
     /// Whether the bytes behind this exchange's request were not scanned: its head asks for

@@ -3,6 +3,7 @@
 //! are in `http::handshake`. What real servers answer was recorded and stands in the tests.
 //! Foreign values (Host, Origin, body) enter the sentences only cleaned and cut.
 
+pub mod proxied;
 mod quote;
 mod status;
 

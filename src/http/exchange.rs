@@ -21,12 +21,12 @@ use super::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
 use super::forwarded::{self, Forwarding, RequestId};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
 use super::record::Record;
-use super::{diagnosis, forward, headers, live, redirect, upgrade};
+use super::{diagnosis, forward, headers, live, redirect, untrusted, upgrade};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
 use crate::route::hop::Hops;
 use crate::route::host;
 use crate::route::matcher::{RequestView, Unrouted};
-use crate::route::origin::{self, PublicAuthority};
+use crate::route::origin::{self, OriginRefusal, PublicAuthority, Refused};
 use crate::route::path::{self, PathProblem, RequestPath};
 use crate::route::target::Target;
 use crate::snapshot::{Route, Snapshot};
@@ -66,7 +66,9 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let context = self.context.clone();
-        context.begin_exchange(request.version());
+        if context.begin_exchange(request.version()) {
+            untrusted::look(request.headers(), &context.peer_fields);
+        }
         let (mut parts, body) = request.into_parts();
         let target = take_target(&context, &mut parts);
         let mut record = Box::new(Record::begin(&context, &parts, &target));
@@ -200,7 +202,7 @@ fn plan(
     record.route(&route);
     let handshake = match upgrade {
         UpgradeRequest::WebSocket(handshake) => {
-            admit_handshake(context, &route, &parts, &public)?;
+            admit_handshake(context, &route, &parts, &public, record)?;
             Some(handshake)
         }
         UpgradeRequest::Invalid(problem) => {
@@ -371,6 +373,7 @@ fn admit_handshake(
     route: &Route,
     parts: &Parts,
     public: &PublicAuthority<'_>,
+    record: &mut Record,
 ) -> Result<(), ProxyError> {
     let drained = if live::is_draining() {
         Some("this proxy is shutting down")
@@ -389,7 +392,30 @@ fn admit_handshake(
         return Err(error.retry_after(after).closing());
     }
     origin::check(&route.config.websocket, &parts.headers, *public)
-        .map_err(|refusal| ProxyError::client(StatusCode::FORBIDDEN, refusal.to_string()))
+        .map_err(|refusal| refused_origin(context, parts, public, refusal, record))
+}
+
+/// The 403; where a proxy in front is the reason, it says so instead of naming a list.
+#[cold]
+fn refused_origin(
+    context: &Context,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+    mut refusal: OriginRefusal,
+    record: &mut Record,
+) -> ProxyError {
+    let compared = matches!(refusal.reason, Refused::OtherHost | Refused::OtherPort);
+    let peer = &context.peer_fields;
+    let diagnosis = compared
+        .then(|| diagnosis::proxied::host_not_kept(&parts.headers, public.host, peer))
+        .flatten();
+    let Some(diagnosis) = diagnosis else {
+        return ProxyError::client(StatusCode::FORBIDDEN, refusal.to_string());
+    };
+    refusal.remedy = None;
+    let detail = format!("{refusal}; {}", diagnosis.likely);
+    record.diagnosed(diagnosis);
+    ProxyError::client(StatusCode::FORBIDDEN, detail)
 }
 
 /// `respond` and `redirect`.

@@ -20,5 +20,6 @@ pub mod live;
 pub mod record;
 pub mod redirect;
 pub mod tunnel_record;
+pub mod untrusted;
 pub mod upgrade;
 pub mod watch;

@@ -158,7 +158,7 @@ pub(super) fn error(kind: &str) -> usize {
 }
 
 /// Why handshakes are refused, and the groups of it. Sorted by cause.
-pub(super) const CAUSES: [(&str, &str); 59] = [
+pub(super) const CAUSES: [(&str, &str); 60] = [
     ("backend-error", UPSTREAM),
     ("client-body", HEADER),
     ("client-connection-removed", HEADER),
@@ -180,6 +180,7 @@ pub(super) const CAUSES: [(&str, &str); 59] = [
     ("forbidden", UPSTREAM),
     ("gateway-behind-failed", UPSTREAM),
     ("handshake-rejected", UPSTREAM),
+    ("host-not-kept", "origin"),
     ("host-unknown", UPSTREAM),
     ("http2-only", ANSWER),
     ("local-resources", "limits"),

@@ -275,3 +275,74 @@ fn a_redirect_to_https_leaves_the_port_behind() {
         assert_eq!(head.field("location").as_deref(), Some(location), "{host}");
     }
 }
+
+#[test]
+fn a_proxy_that_is_not_trusted_leaves_a_trace_once() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    for _ in 0..2 {
+        Seen::of(
+            &proxy,
+            "X-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.7\r\n",
+        );
+    }
+    let told = "add \"127.0.0.1\" to http.trusted_proxies";
+    proxy.wait_for_log("the hint", |line| {
+        line.text.contains("http.trusted_proxies")
+    });
+    let status = support::admin::status(&proxy);
+    let hints = status["hints"].as_array().expect("a list");
+    assert!(
+        hints.len() == 1 && hints[0].as_str().is_some_and(|hint| hint.contains(told)),
+        "{status}"
+    );
+    let out = String::from_utf8(proxy.command(&["status"]).stdout).expect("text");
+    assert!(out.contains(told), "{out}");
+    let hinted = |line: &support::process::Line| line.text.contains("http.trusted_proxies");
+    assert_eq!(proxy.lines().iter().filter(|line| hinted(line)).count(), 1);
+}
+
+#[test]
+fn a_proxy_that_did_not_keep_host_is_named_in_the_403() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    let own = proxy.address();
+    let head = |host: &str, more: &str| {
+        format!(
+            "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+             Origin: https://app.example.com\r\n{more}\r\n"
+        )
+    };
+    for (host, more, trust) in [
+        ("backend", "", false),
+        ("backend:8080", "X-Forwarded-For: 203.0.113.7\r\n", false),
+        (&*own.to_string(), "", false),
+        (
+            "inner.example.net",
+            "X-Forwarded-Host: app.example.com\r\n",
+            true,
+        ),
+    ] {
+        let answer = proxy.send(head(host, more)).read_response();
+        assert_eq!(answer.status(), 403);
+        let text = answer.text();
+        assert!(text.contains("did not keep Host"), "{host}: {text}");
+        assert!(!text.contains("to allow it"), "{host}: {text}");
+        let record = proxy.wait_for_access(host, |json| json["host"] == host);
+        assert_eq!(record["cause"], "host-not-kept", "{record}");
+        let mend = record["mend"]
+            .as_str()
+            .or(record["fix"].as_str())
+            .expect("a sentence");
+        assert!(mend.contains("proxy_set_header Host $http_host"), "{mend}");
+        assert_eq!(mend.contains("add \"127.0.0.1\""), trust, "{mend}");
+    }
+    // Another site is another site.
+    let answer = proxy.send(head("other.example.com", "")).read_response();
+    assert!(
+        answer.text().contains("it is another site"),
+        "{}",
+        answer.text()
+    );
+}

@@ -368,3 +368,44 @@ fn a_body_slower_than_the_minimum_rate_is_cut_off() {
         "{seen}"
     );
 }
+
+#[test]
+fn other_protocols_on_a_plain_port_are_named() {
+    let backend = HttpBackend::start();
+    let proxy = Proxy::minimal(backend.address());
+    let hello: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+    let v2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x10\0\x1f\x90";
+    let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    for (bytes, name, what_to_do) in [
+        (hello, "TLS handshake", "terminate TLS in front"),
+        (
+            b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 80\r\n",
+            "PROXY protocol, version 1",
+            "send-proxy",
+        ),
+        (
+            b"PROXY TCP6 ::1 ::1 4711 80\r\n",
+            "PROXY protocol, version 1",
+            "trusted_proxies",
+        ),
+        (
+            b"PROXY UNKNOWN\r\n",
+            "PROXY protocol, version 1",
+            "send-proxy",
+        ),
+        (v2, "PROXY protocol, version 2", "proxy_protocol_v2"),
+    ] {
+        let answer = proxy.send([bytes, request].concat()).read_response();
+        assert_eq!(answer.status(), 400, "{name}");
+        let record = proxy.wait_for_access(name, |json| {
+            json["status"] == 400 && json.to_string().contains(name)
+        });
+        assert!(record.to_string().contains(what_to_do), "{record}");
+        assert!(answer.text().contains(name), "{}", answer.text());
+    }
+    // A method may be called so.
+    let answer = proxy
+        .send("PROXY / HTTP/1.1\r\nHost: x\r\n\r\n")
+        .read_response();
+    assert_ne!(answer.status(), 400);
+}

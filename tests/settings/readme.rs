@@ -288,6 +288,7 @@ fn say_why_has_every_cause() {
     let mut causes = BTreeSet::new();
     for source in [
         include_str!("../../src/http/diagnosis.rs"),
+        include_str!("../../src/http/diagnosis/proxied.rs"),
         include_str!("../../src/http/diagnosis/status.rs"),
     ] {
         causes.extend(literals_behind(source, "Diagnosis::new("));

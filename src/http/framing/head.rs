@@ -52,6 +52,9 @@ impl Head {
     /// Checks the request line at the front of `bytes`.
     pub(super) fn request_line(&mut self, bytes: &[u8]) -> Line {
         let method = octets::token_end(bytes, 0);
+        if is_proxy_protocol(bytes) {
+            return Line::Unclear(Refusal::ProxyProtocol1);
+        }
         if bytes.get(method) != Some(&b' ') || method == 0 {
             return Line::Unclear(match bytes.get(method) {
                 Some(b' ' | b'\t' | b'\r') => Refusal::RequestLine,
@@ -205,6 +208,16 @@ impl Head {
             Some(length) => Follows::Length(length),
         })
     }
+}
+
+/// Whether the line begins as the PROXY protocol's first version does. A method may be called
+/// so, but no request has such a target.
+#[inline]
+fn is_proxy_protocol(bytes: &[u8]) -> bool {
+    const KINDS: [&[u8]; 3] = [b"TCP4 ", b"TCP6 ", b"UNKNOWN"];
+    bytes
+        .strip_prefix(b"PROXY ")
+        .is_some_and(|rest| KINDS.iter().any(|kind| rest.starts_with(kind)))
 }
 
 /// What is wrong at `end`, where text ended, unless a CRLF stands there.

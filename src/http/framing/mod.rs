@@ -367,6 +367,8 @@ impl RequestScanner {
 #[cold]
 fn not_a_request(bytes: &[u8]) -> Result<Refusal, Refusal> {
     match bytes {
+        // The first two bytes of the signature have passed as an empty line.
+        _ if bytes.starts_with(b"\r\n\0\r\nQUIT\n") => Err(Refusal::ProxyProtocol2),
         [b'\r', b'\n', ..] => Ok(Refusal::EmptyLines),
         [b'\r', ..] => Ok(Refusal::BareCr),
         [b'\n', ..] => Err(Refusal::BareLf),

@@ -36,7 +36,11 @@ macro_rules! refusals {
 
 refusals! {
     /// A TLS handshake on a plain port.
-    Tls => BAD_REQUEST, "this is a TLS handshake, but the port speaks plain HTTP";
+    Tls => BAD_REQUEST, "this is a TLS handshake, but the port speaks plain HTTP: use http:// and ws://, or terminate TLS in front of sluice";
+    /// The first line of the PROXY protocol, version 1.
+    ProxyProtocol1 => BAD_REQUEST, "this is the PROXY protocol, version 1, but the port speaks plain HTTP: switch it off in the balancer in front (`send-proxy`, `proxy_protocol on`), have that send X-Forwarded-For, and add its address to `http.trusted_proxies`";
+    /// The signature of the PROXY protocol, version 2.
+    ProxyProtocol2 => BAD_REQUEST, "this is the PROXY protocol, version 2, but the port speaks plain HTTP: switch it off in the balancer in front (`send-proxy-v2`, the target group's `proxy_protocol_v2`), have that send X-Forwarded-For, and add its address to `http.trusted_proxies`";
     /// The first byte cannot begin a request.
     NotHttp => BAD_REQUEST, "the connection does not begin with an HTTP request";
     /// More than one empty line in front of a request (RFC 9112 section 2.2).

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -27,6 +27,9 @@ use crate::io::Io;
 use crate::listen::Peer;
 use crate::lock::lock;
 use crate::server::{Front, Shared};
+use crate::upstream::bound::Bound;
+use crate::upstream::client::Connection;
+use crate::upstream::{Lease, Upstream};
 
 /// How long and how much a closing connection is read, so that the client's kernel does
 /// not throw away our answer because its own bytes were never read.
@@ -68,6 +71,8 @@ pub struct Context {
     eof: AtomicBool,
     /// The connection was asked to leave for another process.
     leaving: AtomicBool,
+    /// The upstream connections that carry this client's logins, once there was one.
+    bound: OnceLock<Arc<Bound>>,
 }
 
 /// What the scanner refused.
@@ -109,6 +114,7 @@ impl Context {
             ends_by_close: AtomicBool::new(false),
             eof: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            bound: OnceLock::new(),
         }
     }
 
@@ -127,6 +133,16 @@ impl Context {
         let refused = lock(&self.refusal);
         let refused = refused.as_ref().filter(|refused| refused.in_body)?;
         Some(refused.refusal)
+    }
+
+    /// The upstream connection becomes this client's alone.
+    pub fn bind(&self, connection: &mut Connection) {
+        self.bound.get_or_init(Arc::default).bind(connection);
+    }
+
+    /// The idle connection to an endpoint of `upstream` that is this client's alone.
+    pub fn bound_to(&self, upstream: &Upstream) -> Option<(Connection, Lease)> {
+        self.bound.get()?.take(upstream)
     }
 
     /// A validated tunnel waits for hyper to let go of the socket.
@@ -246,6 +262,7 @@ impl Context {
             && !self.answer_begun()
             && !self.has_interim()
             && !self.eof.load(Relaxed)
+            && self.bound.get().is_none_or(|bound| bound.is_empty())
             && lock(&self.refusal).is_none()
     }
 

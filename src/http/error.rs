@@ -84,6 +84,7 @@ impl Kind {
         match self {
             Kind::RequestError => "the request is not valid",
             Kind::RequestDenied => "the request is not allowed",
+            Kind::LoopDetected => "the request came back to where it had been",
             Kind::DestinationUnavailable => "the upstream is not available",
             Kind::DnsError => "the upstream's name cannot be resolved",
             Kind::ConnectionRefused => "the upstream refuses connections",

@@ -28,7 +28,7 @@ use crate::upstream::body::AnswerBody;
 use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
 use crate::upstream::response::{BodyKind, ResponseHead};
-use crate::upstream::{Lease, Upstream, pool};
+use crate::upstream::{Lease, Upstream, bound, pool};
 
 /// The head of an answer, and the rest of it.
 pub struct Answered {
@@ -200,8 +200,8 @@ async fn send(
 ) -> Result<Answered, ProxyError> {
     let may_repeat = body.is_none() && admitted.parts.method.is_idempotent();
     let rules = admitted.upstream.head_rules();
-    let mut lease = pick(&admitted.upstream, &[])?;
-    let mut reused = pool::take(lease.endpoint());
+    let login = bound::is_login(&admitted.parts.headers);
+    let (mut reused, mut lease) = take(context, &admitted.upstream)?;
     loop {
         let connection = match reused.take() {
             Some(connection) => connection,
@@ -220,6 +220,9 @@ async fn send(
             Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
             Ok((head, rest)) => {
                 lease.heard();
+                if login || bound::asks_for_login(head.status, &head.headers) {
+                    context.bind(&mut flight.connection);
+                }
                 return Ok(Answered::new(admitted, flight, head, rest, lease));
             }
             Err(error) => error,
@@ -236,6 +239,16 @@ async fn send(
             error => return Err(error.into_proxy_error(context, &lease)),
         }
     }
+}
+
+/// The endpoint whose turn it is, and an idle connection to it: the client's own, where it has
+/// logged in on one.
+fn take(context: &Context, upstream: &Upstream) -> Result<(Option<Connection>, Lease), ProxyError> {
+    if let Some((connection, lease)) = context.bound_to(upstream) {
+        return Ok((Some(connection), lease));
+    }
+    let lease = pick(upstream, &[])?;
+    Ok((pool::take(lease.endpoint()), lease))
 }
 
 /// An endpoint's share, or why there is none.
@@ -267,6 +280,7 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
                 let connection = Connection {
                     io,
                     reused: false,
+                    owner: None,
                     large: false,
                 };
                 return Ok((connection, lease));

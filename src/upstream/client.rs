@@ -5,12 +5,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, ReadBuf};
 
+use super::bound::Bound;
 use super::response::{HeadError, HeadRules, ResponseHead};
 use crate::io::{Io, with_scratch};
 
@@ -29,6 +31,8 @@ pub struct Connection {
     /// Whether it served a request before: if so, its end may only mean that the upstream
     /// closed it while idle.
     pub reused: bool,
+    /// The client whose login it carries, and which alone may use it.
+    pub owner: Option<Arc<Bound>>,
     /// Its last answer was large: the next one is read where it can stay.
     pub large: bool,
 }

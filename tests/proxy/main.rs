@@ -13,6 +13,7 @@ mod hostile;
 mod http_basic;
 mod http_refuse;
 mod http_upstream;
+mod logins;
 mod loops;
 mod origins;
 mod standstill;

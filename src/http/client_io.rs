@@ -1,6 +1,7 @@
 //! The client's socket as hyper sees it. Every byte passes the strict scanner of `framing`
 //! before hyper parses it, every wait leaves its mark on the `Watch`, and interim answers
-//! (1xx) that hyper cannot send are slipped in between its own writes.
+//! (1xx) that hyper cannot send are slipped in between its own writes. The names in the heads that
+//! hyper writes are respelled on their way.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use tokio::io::ReadBuf;
 
 use super::connection::Context as ConnectionContext;
 use super::framing::{Phase, RequestScanner};
+use super::spelling::respell;
 use crate::io::{Io, with_scratch};
 
 /// Up to this many bytes it is cheaper to copy a head and its body together than to have the
@@ -30,6 +32,8 @@ pub struct ClientIo {
     in_body: bool,
     /// The client has ended its direction.
     ended: bool,
+    /// What is left of an answer's head that was respelled.
+    head: Vec<u8>,
 }
 
 impl ClientIo {
@@ -42,6 +46,7 @@ impl ClientIo {
             refused: false,
             in_body: false,
             ended: false,
+            head: Vec::new(),
         }
     }
 
@@ -76,6 +81,10 @@ impl ClientIo {
                     &bytes[..violation.safe]
                 }
             };
+            let names = self.scanner.take_names();
+            if !names.is_empty() {
+                self.context.names_came(names);
+            }
             let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
             let body = self.scanner.body_bytes();
             self.context.watch.read(bytes.len(), phase, heads, body);
@@ -147,6 +156,66 @@ impl ClientIo {
         Poll::Ready(Ok(()))
     }
 
+    /// Copies a few small slices together, respelled, and writes them.
+    fn write_gathered(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut gathered = [0; GATHERED];
+        let mut at = 0;
+        for buf in bufs {
+            gathered[at..at + buf.len()].copy_from_slice(buf);
+            at += buf.len();
+        }
+        let head = match self.context.take_spelling() {
+            Some(lines) => respell(&mut gathered[..at], &lines),
+            None => {
+                let head = self.head.len().min(at);
+                gathered[..head].copy_from_slice(&self.head[..head]);
+                head
+            }
+        };
+        let result = self.io.poll_write(cx, &gathered[..at]);
+        let written = match &result {
+            Poll::Ready(Ok(n)) => *n,
+            _ => 0,
+        };
+        self.head = gathered[written.min(head)..head].to_vec();
+        result
+    }
+
+    /// Writes slices, of which the first begins with what is left of a head, if anything is.
+    fn write_large(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(first) = bufs.first() else {
+            return Poll::Ready(Ok(0));
+        };
+        if let Some(lines) = self.context.take_spelling() {
+            self.head = first.to_vec();
+            let end = respell(&mut self.head, &lines);
+            self.head.truncate(end);
+        }
+        if self.head.is_empty() {
+            return self.io.poll_write_vectored(cx, bufs);
+        }
+        let mut slices = Vec::with_capacity(bufs.len() + 1);
+        slices.push(IoSlice::new(&self.head));
+        slices.push(IoSlice::new(&first[self.head.len().min(first.len())..]));
+        slices.extend(bufs[1..].iter().map(|buf| IoSlice::new(buf)));
+        let result = self.io.poll_write_vectored(cx, &slices);
+        if let Poll::Ready(Ok(n)) = &result {
+            self.head.drain(..self.head.len().min(*n));
+            if self.head.is_empty() {
+                self.head = Vec::new();
+            }
+        }
+        result
+    }
+
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(n)) => self.context.watch.wrote(*n, *n == offered),
@@ -193,13 +262,11 @@ impl hyper::rt::Read for ClientIo {
 
 impl hyper::rt::Write for ClientIo {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_interim(cx))?;
-        let result = self.io.poll_write(cx, buf);
-        self.wrote(result, buf.len())
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -214,15 +281,9 @@ impl hyper::rt::Write for ClientIo {
         ready!(self.poll_interim(cx))?;
         let offered = bufs.iter().map(|buf| buf.len()).sum();
         let result = if offered <= GATHERED {
-            let mut gathered = [0; GATHERED];
-            let mut at = 0;
-            for buf in bufs {
-                gathered[at..at + buf.len()].copy_from_slice(buf);
-                at += buf.len();
-            }
-            self.io.poll_write(cx, &gathered[..at])
+            self.write_gathered(cx, bufs)
         } else {
-            self.io.poll_write_vectored(cx, bufs)
+            self.write_large(cx, bufs)
         };
         self.wrote(result, offered)
     }

@@ -19,6 +19,7 @@ use super::error::{ProxyError, encode_response};
 use super::exchange::Exchanges;
 use super::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
+use super::spelling::RequestNames;
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
 use super::{leave, live, record};
@@ -71,6 +72,11 @@ pub struct Context {
     eof: AtomicBool,
     /// The connection was asked to leave for another process.
     leaving: AtomicBool,
+    /// The field names of requests, as they came.
+    names: Mutex<RequestNames>,
+    /// The lines in which the names of the answer came whose head hyper writes next.
+    spelling: Mutex<Bytes>,
+    has_spelling: AtomicBool,
     /// The upstream connections that carry this client's logins, once there was one.
     bound: OnceLock<Arc<Bound>>,
 }
@@ -114,6 +120,9 @@ impl Context {
             ends_by_close: AtomicBool::new(false),
             eof: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            names: Mutex::default(),
+            spelling: Mutex::default(),
+            has_spelling: AtomicBool::new(false),
             bound: OnceLock::new(),
         }
     }
@@ -143,6 +152,35 @@ impl Context {
     /// The idle connection to an endpoint of `upstream` that is this client's alone.
     pub fn bound_to(&self, upstream: &Upstream) -> Option<(Connection, Lease)> {
         self.bound.get()?.take(upstream)
+    }
+
+    /// Heads with these field names have come.
+    pub fn names_came(&self, heads: Vec<u8>) {
+        lock(&self.names).push(heads);
+    }
+
+    /// The names of the request under way.
+    pub fn names(&self) -> MutexGuard<'_, RequestNames> {
+        lock(&self.names)
+    }
+
+    /// The next head that hyper writes gets its names from these lines. Not where hyper still
+    /// holds bytes of an earlier answer back, which a pipelining client has not read: then the
+    /// names are in lower case.
+    pub fn spell(&self, lines: Bytes) {
+        if !self.watch.is_write_blocked() {
+            *lock(&self.spelling) = lines;
+            self.has_spelling.store(true, Relaxed);
+        }
+    }
+
+    /// The lines for the head that hyper writes now, if a head begins.
+    pub fn take_spelling(&self) -> Option<Bytes> {
+        let begins = self.has_spelling.load(Relaxed);
+        begins.then(|| {
+            self.has_spelling.store(false, Relaxed);
+            std::mem::take(&mut *lock(&self.spelling))
+        })
     }
 
     /// A validated tunnel waits for hyper to let go of the socket.
@@ -211,6 +249,7 @@ impl Context {
         self.exchanges
             .store(self.exchanges.load(Relaxed) + 1, Relaxed);
         self.watch.exchange(true);
+        lock(&self.names).next();
     }
 
     /// Whether the bytes behind this exchange's request were not scanned: its head asks for
@@ -238,6 +277,7 @@ impl Context {
     /// of the client's direction handed on.
     pub fn end_exchange(&self) {
         self.watch.exchange(false);
+        lock(&self.names).end();
         if self.eof.load(Relaxed) || lock(&self.refusal).is_some() {
             self.watch.wake();
         }

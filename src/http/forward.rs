@@ -19,13 +19,14 @@ use super::connection::Context;
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, close_behind_handshake, refuse};
 use super::record::Record;
+use super::spelling::{Speller, push_line, push_spelled};
 use super::watch::{UpstreamWait, Verdict};
 use super::{forwarded, headers};
 use crate::io::Io;
 use crate::metrics::{self, Retry};
 use crate::route::hop;
 use crate::upstream::body::AnswerBody;
-use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
+use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
 use crate::upstream::response::{BodyKind, ResponseHead};
 use crate::upstream::{Lease, Upstream, bound, pool};
@@ -159,12 +160,15 @@ fn encode_head(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let (policy, direct) = (&*context.forwarding, admitted.direct);
     let mut host = None;
+    let names = context.names();
+    let mut speller = Speller::new(names.current());
     for (name, value) in &parts.headers {
         if *name == header::HOST {
             host = Some(value);
         }
         if !(direct && forwarded::gives_way(policy, name)) {
-            write_field(out, name.as_str().as_bytes(), value.as_bytes());
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            push_spelled(out, &mut speller, name, value);
         }
     }
     if direct {
@@ -174,16 +178,16 @@ fn encode_head(
             policy,
             &context.peer_fields,
             host,
-            write_field,
+            push_line,
         ));
-        record.write_trace(out, write_field);
+        record.write_trace(out, push_line);
     }
     let hops = &admitted.hops;
     hops.with(&admitted.route.mark, |hops| {
-        write_field(out, hop::FIELD.as_str().as_bytes(), hops);
+        push_line(out, hop::FIELD.as_str().as_bytes(), hops);
     });
     if chunked {
-        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -461,8 +465,10 @@ pub fn pass_interim(context: &Context, admitted: &Admitted, head: &ResponseHead)
     out.push(b' ');
     out.extend_from_slice(&head.reason);
     out.extend_from_slice(b"\r\n");
+    let mut speller = Speller::new(&head.lines);
     for (name, value) in &fields {
-        write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        push_spelled(&mut out, &mut speller, name, value);
     }
     out.extend_from_slice(b"\r\n");
     context.push_interim(&out);
@@ -506,6 +512,7 @@ pub fn answer(
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
+    context.spell(head.lines);
     close_behind_handshake(context, fields);
     response
 }

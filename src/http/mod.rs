@@ -18,6 +18,7 @@ pub mod leave;
 pub mod live;
 pub mod record;
 pub mod redirect;
+pub mod spelling;
 pub mod tunnel_record;
 pub mod upgrade;
 pub mod watch;

@@ -382,8 +382,8 @@ fn poll_read(
     pin!(io.read_buf(buf)).poll(cx)
 }
 
-/// One header line, as it goes on the wire.
-pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// One trailer line, as it goes on the wire.
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

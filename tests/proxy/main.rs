@@ -16,6 +16,7 @@ mod http_upstream;
 mod logins;
 mod loops;
 mod origins;
+mod spelling;
 mod standstill;
 mod timeouts;
 mod tunnel;

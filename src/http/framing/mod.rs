@@ -83,6 +83,10 @@ pub struct RequestScanner {
     heads: u64,
     body_bytes: u64,
     refused: Option<Refusal>,
+    /// The names of this head as they came, each with its colon and an LF.
+    names: Vec<u8>,
+    /// Those of complete heads, each head with an LF more.
+    complete_names: Vec<u8>,
 }
 
 impl RequestScanner {
@@ -99,6 +103,8 @@ impl RequestScanner {
             heads: 0,
             body_bytes: 0,
             refused: None,
+            names: Vec::new(),
+            complete_names: Vec::new(),
         }
     }
 
@@ -134,6 +140,12 @@ impl RequestScanner {
             State::Length(_) | State::Chunks(_) => Phase::Body,
             State::Upgrade => Phase::Upgrade,
         }
+    }
+
+    /// The names of the fields of heads that have become complete since the last call, as they
+    /// came: each with its colon and an LF, and one LF more behind each head.
+    pub fn take_names(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.complete_names)
     }
 
     /// Heads completed on this connection.
@@ -218,6 +230,7 @@ impl RequestScanner {
             Line::Good(end) if end <= budget && self.lines < self.limits.max_header_lines => {
                 self.head_bytes += end;
                 self.lines += 1;
+                self.note_name(bytes);
                 Ok(Some(end))
             }
             Line::Empty if budget >= 2 => self.end_of_head(),
@@ -285,12 +298,28 @@ impl RequestScanner {
         }
     }
 
+    #[inline]
+    fn note_name(&mut self, line: &[u8]) {
+        if self.names.capacity() == 0 {
+            self.names.reserve(256);
+        }
+        let colon = octets::token_end(line, 0);
+        self.names.extend_from_slice(&line[..colon]);
+        self.names.extend_from_slice(b":\n");
+    }
+
     fn end_of_head(&mut self) -> Result<Option<usize>, Refusal> {
         let follows = self.head.finish()?;
         self.head = Head::default();
         self.head_bytes = 0;
         self.lines = 0;
         self.carry = Vec::new();
+        self.names.push(b'\n');
+        let names = std::mem::take(&mut self.names);
+        match self.complete_names.is_empty() {
+            true => self.complete_names = names,
+            false => self.complete_names.extend_from_slice(&names),
+        }
         self.heads += 1;
         self.body_bytes = 0;
         self.state = match follows {

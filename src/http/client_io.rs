@@ -1,6 +1,7 @@
 //! The client's socket as hyper sees it. Every byte passes the strict scanner of `framing`
-//! before hyper parses it, heads only once they are whole; every wait leaves its mark on the `Watch`, and interim answers
-//! (1xx) that hyper cannot send are slipped in between its own writes.
+//! before hyper parses it, heads only once they are whole; every wait leaves its mark on the
+//! `Watch`, and interim answers (1xx) that hyper cannot send are slipped in between its own
+//! writes. The names in the heads that hyper writes are respelled on their way.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -12,6 +13,7 @@ use tokio::io::ReadBuf;
 
 use super::connection::Context as ConnectionContext;
 use super::framing::{Carried, Phase, RequestScanner};
+use super::spelling::respell;
 use crate::io::{Io, with_scratch};
 
 /// Up to this many bytes it is cheaper to copy a head and its body together than to have the
@@ -33,6 +35,8 @@ pub struct ClientIo {
     in_body: bool,
     /// The client has ended its direction.
     ended: bool,
+    /// What is left of an answer's head that was respelled.
+    respelled: Vec<u8>,
 }
 
 /// Bytes from a client that hyper has not seen.
@@ -68,6 +72,7 @@ impl ClientIo {
             refused: false,
             in_body: false,
             ended: false,
+            respelled: Vec::new(),
         }
     }
 
@@ -124,6 +129,10 @@ impl ClientIo {
                 violation.safe
             }
         };
+        let names = self.scanner.take_names();
+        if !names.is_empty() {
+            self.context.names_came(names);
+        }
         let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
         let body = self.scanner.body_bytes();
         self.context.watch.read(bytes.len(), phase, heads, body);
@@ -228,6 +237,68 @@ impl ClientIo {
         Poll::Ready(Ok(()))
     }
 
+    /// Copies a few small slices together, respelled, and writes them.
+    fn write_gathered(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut gathered = [0; GATHERED];
+        let mut at = 0;
+        for buf in bufs {
+            gathered[at..at + buf.len()].copy_from_slice(buf);
+            at += buf.len();
+        }
+        let head = match self.context.take_spelling() {
+            Some(lines) => respell(&mut gathered[..at], &lines),
+            None => {
+                let head = self.respelled.len().min(at);
+                gathered[..head].copy_from_slice(&self.respelled[..head]);
+                head
+            }
+        };
+        let result = self.io.poll_write(cx, &gathered[..at]);
+        let written = match &result {
+            Poll::Ready(Ok(n)) => *n,
+            _ => 0,
+        };
+        self.respelled = gathered[written.min(head)..head].to_vec();
+        result
+    }
+
+    /// Writes slices, of which the first begins with what is left of a head, if anything is.
+    fn write_large(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(first) = bufs.first() else {
+            return Poll::Ready(Ok(0));
+        };
+        if let Some(lines) = self.context.take_spelling() {
+            self.respelled = first.to_vec();
+            let end = respell(&mut self.respelled, &lines);
+            self.respelled.truncate(end);
+        }
+        if self.respelled.is_empty() {
+            return self.io.poll_write_vectored(cx, bufs);
+        }
+        let mut slices = Vec::with_capacity(bufs.len() + 1);
+        slices.push(IoSlice::new(&self.respelled));
+        slices.push(IoSlice::new(
+            &first[self.respelled.len().min(first.len())..],
+        ));
+        slices.extend(bufs[1..].iter().map(|buf| IoSlice::new(buf)));
+        let result = self.io.poll_write_vectored(cx, &slices);
+        if let Poll::Ready(Ok(n)) = &result {
+            self.respelled.drain(..self.respelled.len().min(*n));
+            if self.respelled.is_empty() {
+                self.respelled = Vec::new();
+            }
+        }
+        result
+    }
+
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(n)) => self.context.watch.wrote(*n, *n == offered),
@@ -269,13 +340,11 @@ impl hyper::rt::Read for ClientIo {
 
 impl hyper::rt::Write for ClientIo {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_interim(cx))?;
-        let result = self.io.poll_write(cx, buf);
-        self.wrote(result, buf.len())
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -290,15 +359,9 @@ impl hyper::rt::Write for ClientIo {
         ready!(self.poll_interim(cx))?;
         let offered = bufs.iter().map(|buf| buf.len()).sum();
         let result = if offered <= GATHERED {
-            let mut gathered = [0; GATHERED];
-            let mut at = 0;
-            for buf in bufs {
-                gathered[at..at + buf.len()].copy_from_slice(buf);
-                at += buf.len();
-            }
-            self.io.poll_write(cx, &gathered[..at])
+            self.write_gathered(cx, bufs)
         } else {
-            self.io.poll_write_vectored(cx, bufs)
+            self.write_large(cx, bufs)
         };
         self.wrote(result, offered)
     }

@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::exchange::Exchanges;
 use super::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use super::framing::{HeadLimits, Refusal, RequestScanner};
 use super::glimpse::Glimpse;
+use super::spelling::RequestNames;
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
 use super::{leave, live, record};
@@ -29,6 +30,9 @@ use crate::io::Io;
 use crate::listen::Peer;
 use crate::lock::lock;
 use crate::server::{Front, Shared};
+use crate::upstream::bound::Bound;
+use crate::upstream::client::Connection;
+use crate::upstream::{Lease, Upstream};
 
 /// How long and how much a closing connection is read, so that the client's kernel does
 /// not throw away our answer because its own bytes were never read.
@@ -73,6 +77,13 @@ pub struct Context {
     eof: AtomicBool,
     /// The connection was asked to leave for another process.
     leaving: AtomicBool,
+    /// The field names of requests, as they came.
+    names: Mutex<RequestNames>,
+    /// The lines in which the names of the answer came whose head hyper writes next.
+    spelling: Mutex<Bytes>,
+    has_spelling: AtomicBool,
+    /// The upstream connections that carry this client's logins, once there was one.
+    bound: OnceLock<Arc<Bound>>,
 }
 
 /// What the scanner refused.
@@ -114,6 +125,10 @@ impl Context {
             ends_by_close: AtomicBool::new(false),
             eof: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
+            names: Mutex::default(),
+            spelling: Mutex::default(),
+            has_spelling: AtomicBool::new(false),
+            bound: OnceLock::new(),
         }
     }
 
@@ -145,6 +160,45 @@ impl Context {
         let refused = lock(&self.refusal);
         let refused = refused.as_ref().filter(|refused| refused.in_body)?;
         Some(refused.refusal)
+    }
+
+    /// The upstream connection becomes this client's alone.
+    pub fn bind(&self, connection: &mut Connection) {
+        self.bound.get_or_init(Arc::default).bind(connection);
+    }
+
+    /// The idle connection to an endpoint of `upstream` that is this client's alone.
+    pub fn bound_to(&self, upstream: &Upstream) -> Option<(Connection, Lease)> {
+        self.bound.get()?.take(upstream)
+    }
+
+    /// Heads with these field names have come.
+    pub fn names_came(&self, heads: Vec<u8>) {
+        lock(&self.names).push(heads);
+    }
+
+    /// The names of the request under way.
+    pub fn names(&self) -> MutexGuard<'_, RequestNames> {
+        lock(&self.names)
+    }
+
+    /// The next head that hyper writes gets its names from these lines. Not where hyper still
+    /// holds bytes of an earlier answer back, which a pipelining client has not read: then the
+    /// names are in lower case.
+    pub fn spell(&self, lines: Bytes) {
+        if !self.watch.is_write_blocked() {
+            *lock(&self.spelling) = lines;
+            self.has_spelling.store(true, Relaxed);
+        }
+    }
+
+    /// The lines for the head that hyper writes now, if a head begins.
+    pub fn take_spelling(&self) -> Option<Bytes> {
+        let begins = self.has_spelling.load(Relaxed);
+        begins.then(|| {
+            self.has_spelling.store(false, Relaxed);
+            std::mem::take(&mut *lock(&self.spelling))
+        })
     }
 
     /// A validated tunnel waits for hyper to let go of the socket.
@@ -214,6 +268,7 @@ impl Context {
         let before = self.exchanges.load(Relaxed);
         self.exchanges.store(before + 1, Relaxed);
         self.watch.exchange(true);
+        lock(&self.names).next();
         before == 0
     }
 
@@ -242,6 +297,7 @@ impl Context {
     /// of the client's direction handed on.
     pub fn end_exchange(&self) {
         self.watch.exchange(false);
+        lock(&self.names).end();
         if self.eof.load(Relaxed) || lock(&self.refusal).is_some() {
             self.watch.wake();
         }
@@ -266,6 +322,7 @@ impl Context {
             && !self.answer_begun()
             && !self.has_interim()
             && !self.eof.load(Relaxed)
+            && self.bound.get().is_none_or(|bound| bound.is_empty())
             && lock(&self.refusal).is_none()
     }
 

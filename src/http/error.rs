@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::framing::Refusal;
+use super::spelling::push_line;
 use crate::config::ErrorDetail;
 
 /// Whose fault it was.
@@ -84,6 +85,7 @@ impl Kind {
         match self {
             Kind::RequestError => "the request is not valid",
             Kind::RequestDenied => "the request is not allowed",
+            Kind::LoopDetected => "the request came back to where it had been",
             Kind::DestinationUnavailable => "the upstream is not available",
             Kind::DnsError => "the upstream's name cannot be resolved",
             Kind::ConnectionRefused => "the upstream refuses connections",
@@ -94,7 +96,6 @@ impl Kind {
             Kind::ResponseIncomplete => "the upstream ended the connection mid-answer",
             Kind::ResponseTimeout => "the upstream did not begin its answer in time",
             Kind::UpgradeFailed => "the upstream's answer to the upgrade is not valid",
-            Kind::LoopDetected => "the request goes in a circle",
             Kind::Internal => "the proxy cannot serve the request at the moment",
         }
     }
@@ -118,7 +119,7 @@ pub struct ProxyError {
     /// `Retry-After`, in whole seconds.
     pub retry_after: Option<Duration>,
     /// A field that the status asks for (`Allow`, `Sec-WebSocket-Version`).
-    pub field: Option<(HeaderName, HeaderValue)>,
+    pub field: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// The JSON form of an answer of ours.
@@ -135,7 +136,7 @@ impl From<Refusal> for ProxyError {
         let mut error = ProxyError::client(refusal.status(), refusal.reason());
         error.field = refusal
             .allow()
-            .map(|methods| (header::ALLOW, HeaderValue::from_static(methods)));
+            .map(|methods| Box::new((header::ALLOW, HeaderValue::from_static(methods))));
         error
     }
 }
@@ -200,7 +201,7 @@ impl ProxyError {
 
     /// Adds a field that the status asks for.
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.field = Some((name, value));
+        self.field = Some(Box::new((name, value)));
         self
     }
 
@@ -275,7 +276,7 @@ impl ProxyError {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some((name, value)) = &self.field {
+        if let Some((name, value)) = self.field.as_deref() {
             headers.insert(name.clone(), value.clone());
         }
         response
@@ -325,12 +326,9 @@ pub fn encode_response(response: &Response<Bytes>) -> Vec<u8> {
     out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in response.headers() {
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
+        push_line(&mut out, name.as_str().as_bytes(), value.as_bytes());
     }
-    out.extend_from_slice(format!("content-length: {}\r\n\r\n", response.body().len()).as_bytes());
+    out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", response.body().len()).as_bytes());
     out.extend_from_slice(response.body());
     out
 }

@@ -135,6 +135,7 @@ fn own_answer(
         parts.headers.insert(name, value);
     }
     close_behind_handshake(context, &mut parts.headers);
+    context.spell(Bytes::new());
     if parts.status.canonical_reason().is_none() {
         parts.extensions.insert(ReasonPhrase::from_static(b""));
     }
@@ -208,7 +209,7 @@ fn plan(
         UpgradeRequest::Invalid(problem) => {
             record.diagnosed(diagnosis::diagnose_client(problem));
             let mut error = ProxyError::client(problem.status(), problem.reason());
-            error.field = problem.version_header();
+            error.field = problem.version_header().map(Box::new);
             return Err(error);
         }
         UpgradeRequest::None | UpgradeRequest::Other => None,

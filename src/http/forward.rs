@@ -19,16 +19,17 @@ use super::connection::Context;
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, close_behind_handshake, refuse};
 use super::record::Record;
+use super::spelling::{Speller, push_line, push_spelled};
 use super::watch::{UpstreamWait, Verdict};
 use super::{forwarded, headers};
 use crate::io::Io;
 use crate::metrics::{self, Retry};
 use crate::route::hop;
 use crate::upstream::body::AnswerBody;
-use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight, write_field};
+use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight};
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
 use crate::upstream::response::{BodyKind, ResponseHead};
-use crate::upstream::{Lease, Upstream, pool};
+use crate::upstream::{Lease, Upstream, bound, pool};
 
 /// The head of an answer, and the rest of it.
 pub struct Answered {
@@ -155,12 +156,15 @@ fn encode_head(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let (policy, direct) = (&*context.forwarding, admitted.direct);
     let mut host = None;
+    let names = context.names();
+    let mut speller = Speller::new(names.current());
     for (name, value) in &parts.headers {
         if *name == header::HOST {
             host = Some(value);
         }
         if !(direct && forwarded::gives_way(policy, name)) {
-            write_field(out, name.as_str().as_bytes(), value.as_bytes());
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            push_spelled(out, &mut speller, name, value);
         }
     }
     if direct {
@@ -170,16 +174,16 @@ fn encode_head(
             policy,
             &context.peer_fields,
             host,
-            write_field,
+            push_line,
         ));
-        record.write_trace(out, write_field);
+        record.write_trace(out, push_line);
     }
     let hops = &admitted.hops;
     hops.with(&admitted.route.mark, |hops| {
-        write_field(out, hop::FIELD.as_str().as_bytes(), hops);
+        push_line(out, hop::FIELD.as_str().as_bytes(), hops);
     });
     if chunked {
-        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -196,8 +200,8 @@ async fn send(
 ) -> Result<Answered, ProxyError> {
     let may_repeat = body.is_none() && admitted.parts.method.is_idempotent();
     let rules = admitted.upstream.head_rules();
-    let mut lease = pick(&admitted.upstream, &[])?;
-    let mut reused = pool::take(lease.endpoint());
+    let login = bound::is_login(&admitted.parts.headers);
+    let (mut reused, mut lease) = take(context, &admitted.upstream)?;
     loop {
         let connection = match reused.take() {
             Some(connection) => connection,
@@ -216,6 +220,9 @@ async fn send(
             Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
             Ok((head, rest)) => {
                 lease.heard();
+                if login || bound::asks_for_login(head.status, &head.headers) {
+                    context.bind(&mut flight.connection);
+                }
                 return Ok(Answered::new(admitted, flight, head, rest, lease));
             }
             Err(error) => error,
@@ -232,6 +239,16 @@ async fn send(
             error => return Err(error.into_proxy_error(context, &lease)),
         }
     }
+}
+
+/// The endpoint whose turn it is, and an idle connection to it: the client's own, where it has
+/// logged in on one.
+fn take(context: &Context, upstream: &Upstream) -> Result<(Option<Connection>, Lease), ProxyError> {
+    if let Some((connection, lease)) = context.bound_to(upstream) {
+        return Ok((Some(connection), lease));
+    }
+    let lease = pick(upstream, &[])?;
+    Ok((pool::take(lease.endpoint()), lease))
 }
 
 /// An endpoint's share, or why there is none.
@@ -263,6 +280,7 @@ pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Leas
                 let connection = Connection {
                     io,
                     reused: false,
+                    owner: None,
                     large: false,
                 };
                 return Ok((connection, lease));
@@ -443,8 +461,10 @@ pub fn pass_interim(context: &Context, admitted: &Admitted, head: &ResponseHead)
     out.push(b' ');
     out.extend_from_slice(&head.reason);
     out.extend_from_slice(b"\r\n");
+    let mut speller = Speller::new(&head.lines);
     for (name, value) in &fields {
-        write_field(&mut out, name.as_str().as_bytes(), value.as_bytes());
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        push_spelled(&mut out, &mut speller, name, value);
     }
     out.extend_from_slice(b"\r\n");
     context.push_interim(&out);
@@ -488,6 +508,7 @@ pub fn answer(
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
+    context.spell(head.lines);
     close_behind_handshake(context, fields);
     response
 }

@@ -19,6 +19,7 @@ pub mod leave;
 pub mod live;
 pub mod record;
 pub mod redirect;
+pub mod spelling;
 pub mod tunnel_record;
 pub mod untrusted;
 pub mod upgrade;

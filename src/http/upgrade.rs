@@ -17,9 +17,10 @@ use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, Takeover, refuse};
 use super::forward::{self, Answered, Failed, Rest};
 use super::handshake::{
-    Accepted, ClientHandshake, encode_101, encode_request_with, push_line, validate_101,
+    Accepted, ClientHandshake, Fields, encode_101, encode_request_with, validate_101,
 };
 use super::record::Record;
+use super::spelling::push_line;
 use super::{forwarded, headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
 use crate::io::Io;
@@ -109,7 +110,11 @@ async fn attempt(
     let mut fields = head.headers;
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
     let mut switching = Vec::with_capacity(512);
-    encode_101(&mut switching, &fields, &accepted);
+    let fields = Fields {
+        map: &fields,
+        lines: &head.lines,
+    };
+    encode_101(&mut switching, fields, &accepted);
     Ok(Attempt::Tunnel(Box::new(PendingTunnel {
         upstream: flight.connection.io,
         from_upstream: rest,
@@ -135,7 +140,10 @@ fn encode_head(
         &mut request,
         admitted.target.as_bytes(),
         host(admitted),
-        &admitted.parts.headers,
+        Fields {
+            map: &admitted.parts.headers,
+            lines: context.names().current(),
+        },
         &handshake.key,
         |name| direct && forwarded::gives_way(policy, name),
         |out| {

@@ -5,12 +5,14 @@
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, ReadBuf};
 
+use super::bound::Bound;
 use super::response::{HeadError, HeadRules, ResponseHead};
 use crate::io::{Io, with_scratch};
 
@@ -30,6 +32,8 @@ pub struct Connection {
     /// Whether it served a request before: if so, its end may only mean that the upstream
     /// closed it while idle.
     pub reused: bool,
+    /// The client whose login it carries, and which alone may use it.
+    pub owner: Option<Arc<Bound>>,
     /// Its last answer was large: the next one is read where it can stay.
     pub large: bool,
 }
@@ -383,8 +387,8 @@ fn poll_read(
     pin!(io.read_buf(buf)).poll(cx)
 }
 
-/// One header line, as it goes on the wire.
-pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+/// One trailer line, as it goes on the wire.
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);

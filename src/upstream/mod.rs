@@ -1,12 +1,14 @@
 //! Upstreams: where requests go. An `Upstream` turns its configuration and what its names
 //! resolve to into a list of endpoints, from which `balance` picks without a lock.
 //!
-//! `endpoint` holds counts, `health` what requests met there, `discover` keeps names resolved, `connect` opens
-//! sockets, `pool` keeps idle ones; `client` speaks HTTP/1.1 on one, with `response`, `body`
+//! `endpoint` holds counts, `health` what requests met there, `discover` keeps names resolved,
+//! `connect` opens sockets, `pool` keeps idle ones and `bound` those of one client; `client`
+//! speaks HTTP/1.1 on one, with `response`, `body`
 //! and `chunked` for what comes back.
 
 pub mod balance;
 pub mod body;
+pub mod bound;
 pub mod chunked;
 pub mod client;
 pub mod connect;

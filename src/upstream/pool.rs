@@ -75,7 +75,7 @@ pub fn take(endpoint: &Endpoint) -> Option<Connection> {
             connection, age, ..
         }) = idle.pop()
         {
-            if age == endpoint.age() && is_quiet(&connection) && holds_nothing(&connection) {
+            if age == endpoint.age() && is_usable(&connection) {
                 metrics::reused(endpoint.slot());
                 return Some(connection);
             }
@@ -85,6 +85,7 @@ pub fn take(endpoint: &Endpoint) -> Option<Connection> {
 }
 
 /// Keeps a connection to `endpoint` for the next request, unless `max_idle` are kept already.
+/// One that belongs to a client goes back to it.
 pub fn put(
     mut connection: Connection,
     endpoint: &Arc<Endpoint>,
@@ -92,6 +93,9 @@ pub fn put(
     timeout: Duration,
 ) {
     connection.reused = true;
+    if let Some(owner) = connection.owner.take() {
+        return owner.put(connection, endpoint);
+    }
     POOL.with_borrow_mut(|pool| {
         let since = pool.now;
         let kept = pool.kept.entry(endpoint.id()).or_insert_with(|| Kept {
@@ -131,6 +135,11 @@ pub fn tick(now: Instant) {
 /// Drops every idle connection: a drain has begun.
 pub fn clear() {
     POOL.with_borrow_mut(|pool| pool.kept.clear());
+}
+
+/// Whether an idle connection may carry a request.
+pub(super) fn is_usable(connection: &Connection) -> bool {
+    is_quiet(connection) && holds_nothing(connection)
 }
 
 /// The socket itself says that nothing waits on it: what came since the reactor last looked

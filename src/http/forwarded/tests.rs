@@ -8,7 +8,10 @@ use super::peer::Ipv4Text;
 use super::request_id::hexadecimal;
 use super::*;
 use crate::config::Scheme;
-use crate::upstream::client::write_field;
+
+fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(&[name, b": ", value, b"\r\n"].concat());
+}
 
 fn config() -> HttpConfig {
     let nets = ["10.0.0.0/8", "127.0.0.0/8", "fd00::/8"];
@@ -386,7 +389,8 @@ fn request_ids_are_hexadecimal_and_none_is_like_another() {
 
 #[test]
 fn a_handshake_is_written_as_the_map_would_have_it() {
-    use crate::http::handshake::{encode_request, encode_request_with, push_line};
+    use crate::http::handshake::{encode_request, encode_request_with};
+    use crate::http::spelling::push_line;
     let policy = ForwardingPolicy::new(&HttpConfig::default());
     let peer = PeerFields::new(
         &policy,
@@ -410,7 +414,7 @@ fn a_handshake_is_written_as_the_map_would_have_it() {
         &mut direct,
         target,
         &host,
-        &fields,
+        (&fields).into(),
         &key,
         |name| gives_way(&policy, name),
         |out| id = write_direct(out, &policy, &peer, Some(&host), push_line),

@@ -90,6 +90,10 @@ pub struct RequestScanner {
     head_start: u64,
     carried: Vec<Carried>,
     refused: Option<Refusal>,
+    /// The names of this head as they came, each with its colon and an LF.
+    names: Vec<u8>,
+    /// Those of complete heads, each head with an LF more.
+    complete_names: Vec<u8>,
 }
 
 /// A target that hyper cannot hold as it is.
@@ -118,6 +122,8 @@ impl RequestScanner {
             head_start: 0,
             carried: Vec::new(),
             refused: None,
+            names: Vec::new(),
+            complete_names: Vec::new(),
         }
     }
 
@@ -186,6 +192,12 @@ impl RequestScanner {
             .carried
             .partition_point(|target| target.head <= self.heads);
         self.carried.drain(..complete).collect()
+    }
+
+    /// The names of the fields of heads that have become complete since the last call, as they
+    /// came: each with its colon and an LF, and one LF more behind each head.
+    pub fn take_names(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.complete_names)
     }
 
     /// Heads completed on this connection.
@@ -270,6 +282,7 @@ impl RequestScanner {
             Line::Good(end) if end <= budget && self.lines < self.limits.max_header_lines => {
                 self.head_bytes += end;
                 self.lines += 1;
+                self.note_name(bytes);
                 Ok(Some(end))
             }
             Line::Empty if budget >= 2 => self.end_of_head(),
@@ -344,12 +357,28 @@ impl RequestScanner {
         }
     }
 
+    #[inline]
+    fn note_name(&mut self, line: &[u8]) {
+        if self.names.capacity() == 0 {
+            self.names.reserve(256);
+        }
+        let colon = octets::token_end(line, 0);
+        self.names.extend_from_slice(&line[..colon]);
+        self.names.extend_from_slice(b":\n");
+    }
+
     fn end_of_head(&mut self) -> Result<Option<usize>, Refusal> {
         let follows = self.head.finish()?;
         self.head = Head::default();
         self.head_bytes = 0;
         self.lines = 0;
         self.carry = Vec::new();
+        self.names.push(b'\n');
+        let names = std::mem::take(&mut self.names);
+        match self.complete_names.is_empty() {
+            true => self.complete_names = names,
+            false => self.complete_names.extend_from_slice(&names),
+        }
         self.heads += 1;
         self.body_bytes = 0;
         self.state = match follows {

@@ -1,6 +1,6 @@
 //! Writing both halves of the handshake: our request to the upstream and our 101 to the
-//! client (RFC 6455 sections 4.1 and 4.2.2), in the RFC's own spelling of field names, which
-//! some servers compare case by case. Choosing what may be sent is done by the callers.
+//! client (RFC 6455 sections 4.1 and 4.2.2), in the RFC's own spelling of the handshake's field
+//! names, which some servers compare case by case; other names as they came. Choosing what may be sent is done by the callers.
 //!
 //! The client's own key goes to the upstream: section 4.1 asks for a nonce of the client, an
 //! intermediary has no reason to hide it, and one key makes the upstream's Accept, ours and
@@ -10,6 +10,22 @@ use http::header::{CONNECTION, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL}
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{Accepted, elements, has_token};
+use crate::http::spelling::{Speller, push_line, push_value};
+
+/// Fields, and the lines that they came in, which have the spelling of their names.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'a> {
+    /// The fields as they are now.
+    pub map: &'a HeaderMap,
+    /// The lines as they came; none give the usual capitals.
+    pub lines: &'a [u8],
+}
+
+impl<'a> From<&'a HeaderMap> for Fields<'a> {
+    fn from(map: &'a HeaderMap) -> Self {
+        Fields { map, lines: b"" }
+    }
+}
 
 /// Appends the head of the handshake request to `out`.
 ///
@@ -24,21 +40,21 @@ pub fn encode_request(
     headers: &HeaderMap,
     key: &HeaderValue,
 ) {
-    encode_request_with(out, target, host, headers, key, |_| false, |_| ());
+    encode_request_with(out, target, host, headers.into(), key, |_| false, |_| ());
 }
 
 /// The same without the fields that `gives_way`, and with the lines that `ours` appends in
-/// their place (see [`push_line`]).
+/// their place.
 pub fn encode_request_with(
     out: &mut Vec<u8>,
     target: &[u8],
     host: &HeaderValue,
-    headers: &HeaderMap,
+    fields: Fields<'_>,
     key: &HeaderValue,
     gives_way: impl Fn(&HeaderName) -> bool,
     ours: impl FnOnce(&mut Vec<u8>),
 ) {
-    out.reserve(256 + target.len() + headers.len() * 48);
+    out.reserve(256 + target.len() + fields.map.len() * 48);
     out.extend_from_slice(b"GET ");
     if !target.starts_with(b"/") {
         out.push(b'/');
@@ -52,9 +68,10 @@ pub fn encode_request_with(
     );
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\r\n");
-    for (name, value) in headers {
+    let mut speller = Speller::new(fields.lines);
+    for (name, value) in fields.map {
         if !is_connection_field(name) && !is_request_field_of_ours(name) && !gives_way(name) {
-            push_field(out, name, value);
+            push_field(out, &mut speller, name, value);
         }
     }
     ours(out);
@@ -66,7 +83,12 @@ pub fn encode_request_with(
 /// `headers` are the upstream's, with the route's rules applied. End-to-end fields such as
 /// `Set-Cookie` are kept; hop-by-hop fields, those that `Connection` nominates and framing are
 /// dropped. `Sec-WebSocket-Accept` is computed from the client's key, never copied.
-pub fn encode_101(out: &mut Vec<u8>, headers: &HeaderMap, accepted: &Accepted) {
+pub fn encode_101<'a>(out: &mut Vec<u8>, fields: impl Into<Fields<'a>>, accepted: &Accepted) {
+    let Fields {
+        map: headers,
+        lines,
+    } = fields.into();
+    let mut speller = Speller::new(lines);
     out.reserve(256 + headers.len() * 48);
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -75,10 +97,10 @@ pub fn encode_101(out: &mut Vec<u8>, headers: &HeaderMap, accepted: &Accepted) {
     out.extend_from_slice(accepted.accept.as_bytes());
     out.extend_from_slice(b"\r\n");
     if let Some(subprotocol) = &accepted.subprotocol {
-        push_field(out, &SEC_WEBSOCKET_PROTOCOL, subprotocol);
+        push_field(out, &mut speller, &SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
     for line in &accepted.extensions {
-        push_field(out, &SEC_WEBSOCKET_EXTENSIONS, line);
+        push_field(out, &mut speller, &SEC_WEBSOCKET_EXTENSIONS, line);
     }
     let nominates = elements(headers, &CONNECTION).any(|option| !is_upgrade(option));
     for (name, value) in headers {
@@ -86,7 +108,7 @@ pub fn encode_101(out: &mut Vec<u8>, headers: &HeaderMap, accepted: &Accepted) {
             || is_response_field_of_ours(name)
             || nominates && has_token(headers, &CONNECTION, name.as_str());
         if !dropped {
-            push_field(out, name, value);
+            push_field(out, &mut speller, name, value);
         }
     }
     out.extend_from_slice(b"\r\n");
@@ -131,38 +153,21 @@ fn is_response_field_of_ours(name: &HeaderName) -> bool {
     )
 }
 
-fn push_field(out: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
-    push_line(out, name.as_str().as_bytes(), value.as_bytes());
-}
-
-/// Appends a field; `name` is lower-case.
-pub fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    push_name(out, name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The conventional spelling: capitals after hyphens, and the registered exceptions. A
-/// `HeaderName` is lower-case by construction, so the client's own spelling is gone.
-fn push_name<N: AsRef<[u8]> + ?Sized>(out: &mut Vec<u8>, name: &N) {
-    let name = name.as_ref();
-    let known: &[u8] = match name {
-        b"dnt" => b"DNT",
-        b"etag" => b"ETag",
-        b"www-authenticate" => b"WWW-Authenticate",
-        _ if name.starts_with(b"sec-websocket-") => b"Sec-WebSocket-",
-        _ => b"",
-    };
-    out.extend_from_slice(known);
-    let start = out.len();
-    out.extend_from_slice(&name[known.len()..]);
-    let mut first = true;
-    for byte in &mut out[start..] {
-        if first {
-            byte.make_ascii_uppercase();
+/// Servers that compare a handshake's names byte by byte know the RFC's capitals, so names in
+/// lower case, as HTTP libraries write them, are given those.
+fn push_field(
+    out: &mut Vec<u8>,
+    speller: &mut Speller<'_>,
+    name: &HeaderName,
+    value: &HeaderValue,
+) {
+    let name = name.as_str().as_bytes();
+    match speller.find(name) {
+        Some(came) if came != name && !name.starts_with(b"sec-websocket-") => {
+            out.extend_from_slice(came);
+            push_value(out, value.as_bytes());
         }
-        first = *byte == b'-';
+        _ => push_line(out, name, value.as_bytes()),
     }
 }
 

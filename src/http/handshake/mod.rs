@@ -9,7 +9,7 @@ mod verify;
 
 pub use crate::upstream::response::{BodyKind, HeadError, HeadRules, ResponseHead};
 pub use client::{ClientHandshake, HandshakeProblem, UpgradeRequest, classify};
-pub use encode::{encode_101, encode_request, encode_request_with, push_line};
+pub use encode::{Fields, encode_101, encode_request, encode_request_with};
 pub use verify::{Accepted, UpstreamProblem, validate_101};
 
 use http::{HeaderMap, HeaderName};

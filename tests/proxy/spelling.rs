@@ -1,0 +1,186 @@
+//! The case of field names: as they came, in both directions, and the usual capitals where
+//! sluice writes a name of its own.
+
+use crate::support;
+
+use std::sync::{Arc, Mutex};
+
+use support::{Proxy, RawBackend, Wire};
+
+fn proxy(backend: &RawBackend) -> Proxy {
+    Proxy::with(
+        backend.address(),
+        "[route.request_headers]\nset = { x-added = \"a\" }\n\
+         [route.response_headers]\nset = { x-added = \"a\" }\n",
+    )
+}
+
+fn names(head: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(head);
+    let lines = text.lines().skip(1).filter_map(|line| line.split_once(':'));
+    lines.map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+#[track_caller]
+fn has(names: &[String], wanted: &[&str]) {
+    for name in wanted {
+        assert!(
+            names.iter().any(|one| one == name),
+            "no {name} in {names:?}"
+        );
+    }
+}
+
+/// A backend that notes the head of each request to the byte.
+fn noting(answer: impl Into<Vec<u8>>) -> (RawBackend, Arc<Mutex<Vec<Vec<u8>>>>) {
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let (ours, answer) = (heads.clone(), answer.into());
+    let backend = RawBackend::start(move |_, mut wire| {
+        loop {
+            let head = wire.read_until(b"\r\n\r\n");
+            let last = head.windows(6).any(|part| part == b" /last");
+            ours.lock().unwrap().push(head);
+            wire.send(&answer);
+            if last {
+                return;
+            }
+        }
+    });
+    (backend, heads)
+}
+
+const ANSWER: &str = "HTTP/1.1 200 OK\r\nContent-LENGTH: 2\r\nx-lower: a\r\nX-MiXed: b\r\n\
+    SET-cookie: a\r\nETAG: \"x\"\r\nset-Cookie: b\r\n\r\nok";
+
+#[test]
+fn requests_keep_the_names_of_their_fields() {
+    let (backend, heads) = noting(ANSWER);
+    let proxy = proxy(&backend);
+    let mut wire = proxy.connect();
+    wire.send("GET /a HTTP/1.1\r\nhost: x\r\nSOAPAction: y\r\nx-lower: z\r\nX-API-KEY: k\r\n\r\n");
+    wire.read_response();
+    // In pieces, two at once, and with a body.
+    for piece in [
+        "GET /b HTTP/1.1\r\nHO",
+        "ST: x\r\nsoapACTION: y",
+        "\r\nDnt: 1\r\n\r\n",
+    ] {
+        wire.send(piece);
+    }
+    wire.read_response();
+    wire.send("POST /c HTTP/1.1\r\nHost: x\r\nx-C: 1\r\nCONTENT-length: 0\r\n\r\nGET /last HTTP/1.1\r\nHOsT: x\r\nX-d: 1\r\n\r\n");
+    wire.read_response();
+    wire.read_response();
+    let heads = heads.lock().unwrap();
+    has(
+        &names(&heads[0]),
+        &["host", "SOAPAction", "x-lower", "X-API-KEY", "X-Added"],
+    );
+    has(&names(&heads[1]), &["HOST", "soapACTION", "Dnt"]);
+    has(&names(&heads[2]), &["Host", "x-C", "CONTENT-length"]);
+    has(&names(&heads[3]), &["HOsT", "X-d"]);
+    has(
+        &names(&heads[0]),
+        &[
+            "X-Added",
+            "X-Forwarded-For",
+            "X-Forwarded-Proto",
+            "X-Request-Id",
+        ],
+    );
+}
+
+#[test]
+fn answers_keep_the_names_of_their_fields() {
+    let (backend, _heads) = noting(ANSWER);
+    let proxy = proxy(&backend);
+    for (method, body) in [("GET", "ok"), ("HEAD", "")] {
+        let mut wire = proxy.send(format!("{method} /last HTTP/1.1\r\nHost: x\r\n\r\n"));
+        let head = wire.read_until(b"\r\n\r\n");
+        let wanted = [
+            "Content-LENGTH",
+            "x-lower",
+            "X-MiXed",
+            "SET-cookie",
+            "ETAG",
+            "set-Cookie",
+        ];
+        has(&names(&head), &wanted);
+        has(&names(&head), &["X-Added", "Date"]);
+        assert_eq!(wire.read_exact(body.len()), body.as_bytes());
+    }
+}
+
+#[test]
+fn large_and_streamed_answers_too_and_nothing_in_their_bodies() {
+    let body = "date: x\r\nx-lower: y\r\n\r\n".repeat(20_000);
+    let long = "v".repeat(3000);
+    let length = format!("content-Length: {}\r\n\r\n{body}", body.len());
+    let chunks = format!(
+        "Transfer-encoding: chunked\r\n\r\n{:x}\r\n{body}\r\n0\r\n\r\n",
+        body.len()
+    );
+    for rest in [length, chunks] {
+        let answer = format!("HTTP/1.1 200 OK\r\nX-LONG: {long}\r\nX-MiXed: b\r\n{rest}");
+        let (backend, _heads) = noting(answer);
+        let proxy = proxy(&backend);
+        let mut wire = proxy.send("GET /last HTTP/1.1\r\nHost: x\r\n\r\n");
+        let head = wire.read_head();
+        let seen: Vec<_> = head.fields.iter().map(|(name, _)| name.clone()).collect();
+        has(&seen, &["X-LONG", "X-MiXed", "X-Added"]);
+        assert!(wire.read_body(head).text() == body, "the body is changed");
+    }
+}
+
+#[test]
+fn answers_of_our_own_have_the_usual_capitals() {
+    let backend = RawBackend::answering("no answer at all\r\n\r\n");
+    let proxy = proxy(&backend);
+    for request in [
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+    ] {
+        let head = proxy.send(request).read_until(b"\r\n\r\n");
+        has(
+            &names(&head),
+            &[
+                "Content-Type",
+                "Content-Length",
+                "Proxy-Status",
+                "X-Request-Id",
+            ],
+        );
+    }
+}
+
+#[test]
+fn handshakes_keep_names_and_have_those_of_the_rfc() {
+    let backend = RawBackend::start(|_, mut wire: Wire| {
+        let head = wire.read_until(b"\r\n\r\n");
+        has(
+            &names(&head),
+            &["Host", "Sec-WebSocket-Key", "X-Lower", "X-API-KEY"],
+        );
+        wire.send(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+             sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSET-cookie: a\r\n\r\n",
+        );
+        wire.read_until_close();
+    });
+    let proxy = proxy(&backend);
+    let mut wire = proxy.send(
+        "GET /ws HTTP/1.1\r\nhost: x\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         x-lower: a\r\nX-API-KEY: b\r\n\r\n",
+    );
+    let head = wire.read_until(b"\r\n\r\n");
+    has(
+        &names(&head),
+        &[
+            "Upgrade",
+            "Connection",
+            "Sec-WebSocket-Accept",
+            "SET-cookie",
+        ],
+    );
+}

@@ -251,6 +251,9 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     let takes_over = taking.is_some();
     if let Some(taking) = taking {
         taking.ready().await?;
+        for listener in taking.take_unused() {
+            control.site.keep_unused(listener);
+        }
     }
     let (handle, orders) = Handle::new();
     control.admin = admin.map(|listener| {

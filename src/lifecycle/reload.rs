@@ -116,12 +116,9 @@ impl Control {
 
     /// Binds the addresses that are not among the present ones.
     fn bind(&self, config: &Config) -> Result<Vec<Arc<Listener>>, Refused> {
-        let mut present: Vec<&ListenAddress> = self
-            .site
-            .listening()
-            .iter()
-            .map(|listening| listening.listener.address())
-            .collect();
+        let listening = self.site.listening().iter().map(|one| &one.listener);
+        let present = listening.chain(self.site.unused());
+        let mut present: Vec<&ListenAddress> = present.map(|one| one.address()).collect();
         let mut bound = Vec::new();
         for listener in &config.listeners {
             let found = present.iter().position(|one| same(one, &listener.address));

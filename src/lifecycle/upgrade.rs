@@ -20,9 +20,7 @@ use super::state::Phase;
 use crate::handover::channel::Channel;
 use crate::handover::give::{Given, Giving};
 use crate::handover::launch::{NextProcess, Successor};
-use crate::handover::protocol::{
-    self, Address, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready,
-};
+use crate::handover::protocol::{self, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready};
 use crate::server::Shared;
 use crate::site::Workers;
 use crate::supervise::{self, pid_file};
@@ -32,6 +30,8 @@ use crate::tunnel::{self, registry};
 const READY: Duration = Duration::from_secs(60);
 /// How long this process may take to notice that it has taken over itself.
 const MOMENT: Duration = Duration::from_secs(2);
+/// How long nobody may accept because the new process, which should, stands still.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How often is looked whether it still runs.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -123,11 +123,9 @@ impl Control {
         let pid = ready.pid;
         tracing::info!(pid, version = ready.version, "handing over");
         self.shared.state.enter(Phase::HandingOver);
-        self.site.pause().await;
-        if let Some(admin) = &mut self.admin {
-            admin.pause().await;
-        }
-        let mut giving = Giving::new(self.site.workers().clone());
+        self.pause().await;
+        let mut giving = Giving::new(self.site.workers().clone(), ready.acknowledges);
+        let progress = giving.progress();
         let nothing = ready.format == LISTENERS_ONLY;
         if nothing {
             giving
@@ -138,12 +136,27 @@ impl Control {
         let mut told = None;
         let ended = {
             let mut give = std::pin::pin!(giving.give(channel, &hurry));
+            let mut look = tokio::time::interval(LOOK);
+            let mut accepts = false;
             loop {
                 tokio::select! {
                     ended = &mut give => break ended,
                     signal = signals.end() => {
                         told = Some(signal);
                         hurry.store(true, Relaxed);
+                    }
+                    _ = look.tick() => {
+                        let stands = progress.stands_for() > PATIENCE;
+                        if stands && !accepts {
+                            tracing::warn!(
+                                pid,
+                                "the new process stands still: this one accepts meanwhile"
+                            );
+                            self.resume();
+                        } else if accepts && !stands {
+                            self.pause().await;
+                        }
+                        accepts = stands;
                     }
                     never = refuse_orders(orders) => match never {},
                 }
@@ -156,11 +169,8 @@ impl Control {
             };
             process.kill();
             self.reclaim_pid_file();
-            let given = giving.take_back().await;
-            self.site.resume();
-            if let Some(admin) = &mut self.admin {
-                admin.resume();
-            }
+            self.resume();
+            let given = giving.take_back(channel).await;
             self.shared.state.enter(Phase::Ready);
             let refused = broken_off(&how, &given);
             return match told {
@@ -181,6 +191,22 @@ impl Control {
             stay: given.stay.clone().into_iter().collect(),
         };
         Outcome::Replaced(upgraded, told)
+    }
+
+    /// Leaves accepting to the new process.
+    async fn pause(&mut self) {
+        self.site.pause().await;
+        if let Some(admin) = &mut self.admin {
+            admin.pause().await;
+        }
+    }
+
+    /// Accepts, whatever the new process does.
+    fn resume(&mut self) {
+        self.site.resume();
+        if let Some(admin) = &mut self.admin {
+            admin.resume();
+        }
     }
 
     /// Introduces this process and its listeners, and waits until the other one accepts.
@@ -230,6 +256,7 @@ impl Control {
             next_tunnel_id: tunnel::next_id(),
             generation: self.shared.snapshot.load().generation,
             drains: self.shared.state.drains().in_force(),
+            acknowledges: true,
         };
         let offered = self.offer_listeners(channel, hello).await;
         // A process that fails early does not read, but it has said why.
@@ -242,20 +269,14 @@ impl Control {
 
     async fn offer_listeners(&self, channel: &Channel, hello: Hello) -> io::Result<()> {
         protocol::send(channel, Message::Hello(hello), &[]).await?;
-        for listening in self.site.listening() {
-            let listener = &listening.listener;
-            let offer = Offer {
-                address: Address::from(listener.address()),
-                owns_file: listener.owns_file(),
-            };
+        let listening = self.site.listening().iter().map(|one| &one.listener);
+        for listener in listening.chain(self.site.unused()) {
+            let offer = Offer::of(listener);
             protocol::send(channel, Message::Listener(offer), &[listener.as_fd()]).await?;
         }
         if let Some(admin) = &self.admin {
             let listener = admin.listener();
-            let offer = Offer {
-                address: Address::from(listener.address()),
-                owns_file: listener.owns_file(),
-            };
+            let offer = Offer::of(listener);
             protocol::send(channel, Message::Admin(offer), &[listener.as_fd()]).await?;
         }
         protocol::send(channel, Message::EndOfListeners, &[]).await

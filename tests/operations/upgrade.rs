@@ -9,6 +9,7 @@ mod managed;
 mod midway;
 mod predecessor;
 mod refused;
+mod stopped;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;

@@ -28,7 +28,7 @@ use crate::lifecycle::order::{Handle, Order};
 use crate::lifecycle::signals::Signals;
 use crate::lifecycle::state::State;
 use crate::lifecycle::watch::Signature;
-use crate::lifecycle::{self, Background, Control};
+use crate::lifecycle::{self, Background, Control, predecessor};
 use crate::listen::{self, BindError, Listener};
 use crate::site::{Site, Workers};
 use crate::snapshot::Snapshot;
@@ -234,6 +234,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         launch,
         pid_file: config.pid_file.clone(),
         taking: None,
+        successor: None,
     };
     if let Some(taking) = &taking {
         control.continue_drains(&taking.hello().drains).await;
@@ -337,8 +338,8 @@ fn take(
         lifecycle::review_adopted(adopter.shared(), adopter.workers()).await;
         // The old process removes the file at its end only where it names that one.
         service.publish();
-        if complete {
-            taking.done().await;
+        if complete && let Some((channel, left)) = taking.done().await {
+            tokio::spawn(predecessor::follow(adopter.shared().clone(), channel, left));
         }
         service.announce();
         tokio::spawn(async {

@@ -11,7 +11,7 @@ use super::Context;
 use super::history::History;
 use super::http::HttpView;
 use crate::access_log::rfc3339;
-use crate::lifecycle::order::DrainView;
+use crate::lifecycle::order::{DrainView, Remaining};
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::snapshot::Snapshot;
 use crate::tap;
@@ -48,6 +48,10 @@ pub struct Status {
     /// Who looks at frames of tunnels: how many taps there are.
     #[serde(default)]
     pub taps: u64,
+    /// The processes that this one has taken over from and that finish what they have, the
+    /// last first.
+    #[serde(default)]
+    pub predecessors: Vec<Remaining>,
 }
 
 /// One worker.
@@ -163,6 +167,7 @@ pub(super) async fn of(context: &Context, history: &History) -> Status {
         drains: state.drain_views(),
         http: history.http(),
         taps: tap::count() as u64,
+        predecessors: state.predecessor().all(),
     }
 }
 

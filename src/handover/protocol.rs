@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use super::channel::{Channel, Received};
 use super::wire::Frame;
 use crate::config::{ListenAddress, Scheme};
-use crate::lifecycle::order::DrainRequest;
+use crate::lifecycle::order::{DrainRequest, Remaining};
 use crate::listen::{Listener, Peer};
 use crate::server::Front;
 
@@ -267,28 +267,6 @@ pub enum Message {
     Stop,
     /// New to old, after the hand-over: a drain that an operator has ordered.
     Drain(DrainRequest),
-}
-
-/// A process that has handed over and finishes what it has.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Remaining {
-    /// Its process id.
-    pub pid: u32,
-    /// Its version.
-    #[serde(default)]
-    pub version: String,
-    /// Client connections that are left, tunnels among them.
-    #[serde(default)]
-    pub connections: u64,
-    /// Tunnels that are left.
-    #[serde(default)]
-    pub tunnels: u64,
-    /// Milliseconds until it cuts what is left.
-    #[serde(default)]
-    pub ends_in_ms: u64,
-    /// The processes that it took over from itself.
-    #[serde(default)]
-    pub predecessors: Vec<Remaining>,
 }
 
 /// The kinds on the wire.

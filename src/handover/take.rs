@@ -16,6 +16,7 @@ use super::protocol::{
     self, About, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready, Refusal,
 };
 use crate::config::ListenAddress;
+use crate::lifecycle::order::Remaining;
 use crate::listen::Listener;
 
 /// How long the old process may take to introduce itself and its listeners.
@@ -280,17 +281,24 @@ impl Taking {
     }
 
     /// Says that everything runs here, and waits until the old process has told its service
-    /// manager who goes on: what this one says before that is not heard.
-    pub async fn done(mut self) {
-        match protocol::send(&self.channel, Message::Done, &[]).await {
-            Err(error) => {
-                tracing::warn!(%error, "the old process does not hear that it is done");
-            }
-            Ok(()) => {
-                let end = protocol::receive(&mut self.channel);
-                let _ = tokio::time::timeout(FAREWELL, end).await;
-            }
+    /// manager who goes on: what this one says before that is not heard. Gives the way to it
+    /// and what is left there, where it stays in touch.
+    pub async fn done(mut self) -> Option<(Channel, Remaining)> {
+        if let Err(error) = protocol::send(&self.channel, Message::Done, &[]).await {
+            tracing::warn!(%error, "the old process does not hear that it is done");
+            return None;
         }
+        let farewell = async {
+            loop {
+                match protocol::receive(&mut self.channel).await {
+                    Ok(Some((Message::Echo, _))) => {}
+                    Ok(Some((Message::Left(left), _))) => return Some(left),
+                    _ => return None,
+                }
+            }
+        };
+        let left = tokio::time::timeout(FAREWELL, farewell).await.ok()?;
+        left.map(|left| (self.channel, left))
     }
 
     async fn serve(&mut self, adopter: &Adopter, taken: &mut Taken) -> io::Result<()> {

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Control;
-use super::order::{Order, Refused, UpgradeRequest, Upgraded};
+use super::order::{Order, Refused, Remaining, UpgradeRequest, Upgraded, millis};
 use super::review::Reviewer;
 use super::signals::Signals;
 use super::state::Phase;
+use super::stop::{ANSWERS, POLL};
 use crate::handover::channel::Channel;
 use crate::handover::give::{Given, Giving};
 use crate::handover::launch::{NextProcess, Successor};
@@ -32,6 +33,8 @@ const READY: Duration = Duration::from_secs(60);
 const MOMENT: Duration = Duration::from_secs(2);
 /// How long nobody may accept because the new process, which should, stands still.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the new process is told what is left here.
+const TELL: Duration = Duration::from_secs(1);
 /// How often is looked whether it still runs.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -180,6 +183,7 @@ impl Control {
         }
         process.let_go();
         supervise::main_pid(pid);
+        self.successor = ready.acknowledges.then_some(successor.channel);
         let given = giving.given();
         let (tunnels, connections) = (given.tunnels, given.connections);
         tracing::info!(pid, tunnels, connections, stay = ?given.stay, "handed over");
@@ -306,16 +310,110 @@ impl Control {
         }
         self.site.close().await;
         let snapshot = self.shared.snapshot.load_full();
-        let limit = match signal {
-            Some(_) => snapshot
-                .drain
-                .deadline
-                .min(snapshot.config.upgrade.deadline),
-            None => snapshot.config.upgrade.deadline,
+        let hurried = snapshot
+            .drain
+            .deadline
+            .min(snapshot.config.upgrade.deadline);
+        let parting = Parting {
+            deadline: Instant::now()
+                + match signal {
+                    Some(_) => hurried,
+                    None => snapshot.config.upgrade.deadline,
+                },
+            hurried,
+            signals: u8::from(signal.is_some()),
+            stops: 0,
         };
-        let deadline = Instant::now() + limit;
+        let mut channel = self.successor.take();
+        if let Some(way) = &channel
+            && self.say_what_is_left(way, parting.deadline).await.is_err()
+        {
+            channel = None;
+        }
+        if let Some(admin) = self.admin.take() {
+            // Who follows events is to follow those of the new process.
+            admin.close(ANSWERS).await;
+        }
         self.drain_workers(&snapshot.drain).await;
+        let deadline = self.part(parting, channel, signals).await;
         self.finish(deadline, signals).await
+    }
+
+    /// Waits for the end of what is left, for the deadline, or to be told twice to end, by a
+    /// signal or by the new process; the first time shortens the wait. Gives the deadline.
+    async fn part(
+        &mut self,
+        mut parting: Parting,
+        mut channel: Option<Channel>,
+        signals: &mut Signals,
+    ) -> Instant {
+        let mut tell = tokio::time::interval(TELL);
+        while !self.has_ended() && Instant::now() < parting.deadline {
+            let before = parting.signals + parting.stops;
+            tokio::select! {
+                _ = signals.end() => parting.signals += 1,
+                heard = hear(&mut channel) => match heard {
+                    Some(Message::Stop) => parting.stops += 1,
+                    Some(Message::Drain(request)) => {
+                        // What is gone from this process's configuration is drained anyway.
+                        let _ = self.drain(request.clone()).await;
+                        self.shared.state.predecessor().tell(Message::Drain(request));
+                    }
+                    Some(_) => {}
+                    None => channel = None,
+                },
+                _ = tell.tick() => {
+                    if let Some(way) = &channel
+                        && self.say_what_is_left(way, parting.deadline).await.is_err()
+                    {
+                        channel = None;
+                    }
+                }
+                () = tokio::time::sleep(POLL) => {}
+            };
+            if parting.signals + parting.stops > before {
+                self.shared.state.predecessor().tell(Message::Stop);
+                let within = parting.hurried;
+                tracing::info!(?within, "this process was told to end, too");
+                parting.deadline = parting.deadline.min(Instant::now() + within);
+                if parting.signals.max(parting.stops) > 1 {
+                    return Instant::now();
+                }
+            }
+        }
+        parting.deadline
+    }
+
+    async fn say_what_is_left(&self, channel: &Channel, deadline: Instant) -> io::Result<()> {
+        let tunnels = self.site.workers().ask(|| registry::count).await;
+        let left = Remaining {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            connections: self.connections() as u64,
+            tunnels: tunnels.iter().map(|count| *count as u64).sum(),
+            ends_in_ms: millis(deadline.saturating_duration_since(Instant::now())),
+            predecessors: self.shared.state.predecessor().nested(),
+        };
+        protocol::send(channel, Message::Left(left), &[]).await
+    }
+}
+
+/// How long this process stays after the hand-over.
+struct Parting {
+    deadline: Instant,
+    /// From being told to end.
+    hurried: Duration,
+    /// How often it was told to end by a signal, and by the new process: the same wish may
+    /// come in both ways.
+    signals: u8,
+    stops: u8,
+}
+
+/// What the new process says; `None`: it will say nothing more.
+async fn hear(channel: &mut Option<Channel>) -> Option<Message> {
+    match channel {
+        Some(channel) => Some(protocol::receive(channel).await.ok()??.0),
+        None => std::future::pending().await,
     }
 }
 

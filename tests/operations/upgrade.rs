@@ -3,6 +3,7 @@
 
 use crate::support;
 
+mod ended;
 mod impostor;
 mod killed;
 mod managed;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -28,7 +28,7 @@ use crate::lifecycle::order::{Handle, Order};
 use crate::lifecycle::signals::Signals;
 use crate::lifecycle::state::State;
 use crate::lifecycle::watch::Signature;
-use crate::lifecycle::{self, Background, Control};
+use crate::lifecycle::{self, Background, Control, predecessor};
 use crate::listen::{self, BindError, Listener};
 use crate::site::{Site, Workers};
 use crate::snapshot::Snapshot;
@@ -196,7 +196,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     let tracer = Tracer::start(&config.trace)?;
     let token = admin::Token::configured(&config.admin)?;
     let config = Arc::new(config);
-    let (listeners, admin) = bind(&config, activated, taking.as_deref_mut())?;
+    let (listeners, admin) = bind(&config, source.as_deref(), activated, taking.as_deref_mut())?;
     let mut pid_file = config
         .pid_file
         .as_deref()
@@ -234,6 +234,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         launch,
         pid_file: config.pid_file.clone(),
         taking: None,
+        successor: None,
     };
     if let Some(taking) = &taking {
         control.continue_drains(&taking.hello().drains).await;
@@ -251,6 +252,9 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     let takes_over = taking.is_some();
     if let Some(taking) = taking {
         taking.ready().await?;
+        for listener in taking.take_unused() {
+            control.site.keep_unused(listener);
+        }
     }
     let (handle, orders) = Handle::new();
     control.admin = admin.map(|listener| {
@@ -334,8 +338,8 @@ fn take(
         lifecycle::review_adopted(adopter.shared(), adopter.workers()).await;
         // The old process removes the file at its end only where it names that one.
         service.publish();
-        if complete {
-            taking.done().await;
+        if complete && let Some((channel, left)) = taking.done().await {
+            tokio::spawn(predecessor::follow(adopter.shared().clone(), channel, left));
         }
         service.announce();
         tokio::spawn(async {
@@ -359,6 +363,7 @@ struct Bound {
 /// the service manager opened, and binds the others.
 fn bind(
     config: &Config,
+    source: Option<&Path>,
     mut activated: sockets::Inherited,
     mut taking: Option<&mut Taking>,
 ) -> Result<(Vec<Bound>, Option<Arc<Listener>>), StartError> {
@@ -385,17 +390,21 @@ fn bind(
             activated: is_activated,
         });
     }
-    let admin = admin::address(&config.admin);
-    let taken = match (&admin, taking) {
-        (Some(address), Some(taking)) => taking.admin(address)?,
-        (Some(address), None) => activated.take(address)?.map(Arc::new),
-        (None, _) => None,
-    };
+    let places = admin::addresses(&config.admin, source);
+    let mut admin = None;
+    for address in &places {
+        if admin.is_none() {
+            admin = match &mut taking {
+                Some(taking) => taking.admin(address)?,
+                None => activated.take(address)?.map(Arc::new),
+            };
+        }
+    }
     let wanted = config.listeners.iter().map(|one| &one.address);
-    activated.finish(wanted.chain(&admin))?;
-    let admin = match taken {
+    activated.finish(wanted.chain(places.first()))?;
+    let admin = match admin {
         Some(taken) => Some(taken),
-        None => admin::bind(&config.admin)?.map(Arc::new),
+        None => admin::bind(&config.admin, source)?.map(Arc::new),
     };
     Ok((all, admin))
 }

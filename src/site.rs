@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::config::ListenAddress;
-use crate::listen::{Listener, Whom};
+use crate::listen::{Accepted, Listener, Whom};
 use crate::server::{Front, Shared};
 use crate::worker::{self, Command, Worker};
 
@@ -102,7 +102,33 @@ pub struct Site {
     shared: Arc<Shared>,
     workers: Workers,
     listening: Vec<Listening>,
+    /// The service manager's sockets that no listener of the configuration has.
+    unused: Vec<Unused>,
     next: u64,
+}
+
+/// A socket that the service manager goes on listening on, though nobody is served there:
+/// clients are turned away instead of waiting in its queue for ever.
+#[derive(Debug)]
+struct Unused {
+    listener: Arc<Listener>,
+    /// Turns clients away; `None` while that is paused.
+    refusing: Option<JoinHandle<()>>,
+}
+
+impl Unused {
+    fn refuse(&mut self) {
+        let listener = self.listener.clone();
+        let refusing = worker::accept(listener, Whom::Clients, Accepted::refuse);
+        self.refusing = Some(tokio::spawn(refusing));
+    }
+
+    async fn pause(&mut self) {
+        if let Some(task) = self.refusing.take() {
+            task.abort();
+            let _ = task.await;
+        }
+    }
 }
 
 impl Site {
@@ -112,6 +138,7 @@ impl Site {
             shared,
             workers,
             listening: Vec::new(),
+            unused: Vec::new(),
             next: 0,
         }
     }
@@ -124,6 +151,36 @@ impl Site {
     /// The listeners.
     pub fn listening(&self) -> &[Listening] {
         &self.listening
+    }
+
+    /// The service manager's sockets that no listener of the configuration has.
+    pub fn unused(&self) -> impl Iterator<Item = &Arc<Listener>> {
+        self.unused.iter().map(|unused| &unused.listener)
+    }
+
+    /// Keeps a socket of the service manager's that is not listened on any more. Must be
+    /// called inside the control thread's runtime.
+    pub fn keep_unused(&mut self, listener: Arc<Listener>) {
+        tracing::info!(
+            address = %listener,
+            "clients of this socket of the service manager's are turned away: no `[[listen]]` \
+             has it any more"
+        );
+        let mut unused = Unused {
+            listener,
+            refusing: None,
+        };
+        unused.refuse();
+        self.unused.push(unused);
+    }
+
+    /// The unused socket with this address, to be listened on again.
+    async fn take_unused(&mut self, address: &ListenAddress) -> Option<Arc<Listener>> {
+        let at = self.unused.iter();
+        let mut at = at.map(|unused| unused.listener.address());
+        let mut unused = self.unused.remove(at.position(|own| same(own, address))?);
+        unused.pause().await;
+        Some(unused.listener)
     }
 
     /// Begins to accept from one more listener. Must be called inside the control thread's
@@ -184,6 +241,9 @@ impl Site {
             self.pause_one(listening).await;
         }
         self.listening = all;
+        for unused in &mut self.unused {
+            unused.pause().await;
+        }
     }
 
     /// Accepts again where that was paused.
@@ -195,6 +255,10 @@ impl Site {
             }
         }
         self.listening = all;
+        let paused = self.unused.iter_mut();
+        paused
+            .filter(|unused| unused.refusing.is_none())
+            .for_each(Unused::refuse);
     }
 
     /// Stops accepting everywhere and closes the sockets: connections that wait in the
@@ -202,10 +266,12 @@ impl Site {
     pub async fn close(&mut self) {
         self.pause().await;
         self.listening.clear();
+        self.unused.clear();
     }
 
     /// Makes `wanted` the listeners: those whose address is among the present ones keep
-    /// their socket and queue, `bound` are the new ones, and the others are closed.
+    /// their socket and queue, `bound` are the new ones, and the others are closed, or kept where
+    /// they are the service manager's.
     pub async fn replace(&mut self, wanted: &[(ListenAddress, Front)], bound: Vec<Arc<Listener>>) {
         let mut old = std::mem::take(&mut self.listening);
         let mut bound = bound;
@@ -230,10 +296,16 @@ impl Site {
                 let new = bound.remove(at);
                 let port = new.local_addr().map_or(0, |address| address.port());
                 self.listen(new, Front { port, ..*front });
+            } else if let Some(again) = self.take_unused(address).await {
+                let port = again.local_addr().map_or(0, |address| address.port());
+                self.listen(again, Front { port, ..*front });
             }
         }
         for mut gone in old {
             self.pause_one(&mut gone).await;
+            if gone.listener.is_of_manager() {
+                self.keep_unused(gone.listener);
+            }
         }
     }
 }

@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub table: RouteTable,
     /// The routes by index.
     pub routes: Vec<Arc<Route>>,
+    /// The index of each name.
+    names: HashMap<Arc<str>, usize>,
     /// The upstreams by name.
     pub upstreams: BTreeMap<String, Arc<Upstream>>,
     /// How tunnels are drained.
@@ -73,7 +75,7 @@ impl Snapshot {
 
     /// The route of this name.
     pub fn route(&self, name: &str) -> Option<&Arc<Route>> {
-        self.routes.iter().find(|route| &*route.name == name)
+        self.names.get(name).map(|index| &self.routes[*index])
     }
 
     fn behind(
@@ -110,7 +112,9 @@ impl Snapshot {
                 draining: before.map_or_else(Arc::default, |old| old.draining.clone()),
             })
         };
-        let routes = config.routes.iter().map(route).collect();
+        let routes: Vec<Arc<Route>> = config.routes.iter().map(route).collect();
+        let names = routes.iter().enumerate();
+        let names = names.map(|(index, route)| (route.name.clone(), index));
         let forwarding = ForwardingPolicy::new(&config.http);
         let judges_our_fields = config.routes.iter().any(|route| {
             let mut fields = route.matches.headers.iter();
@@ -120,6 +124,7 @@ impl Snapshot {
             generation,
             since: SystemTime::now(),
             table: RouteTable::new(&config.routes),
+            names: names.collect(),
             routes,
             drain: Arc::new(config.drain.clone()),
             http: Arc::new(config.http.clone()),

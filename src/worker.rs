@@ -209,7 +209,13 @@ pub async fn accept(listener: Arc<Listener>, whom: Whom, mut serve: impl FnMut(A
     };
     loop {
         match acceptor.accept().await {
-            Ok(accepted) => serve(accepted),
+            Ok(accepted) => {
+                serve(accepted);
+                if whom == Whom::Operators {
+                    // What came is read before the next one may take its place.
+                    tokio::task::yield_now().await;
+                }
+            }
             Err(error) => {
                 let listen = acceptor.listener().address();
                 return tracing::error!(?listen, %error, "the listener is broken");

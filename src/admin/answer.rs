@@ -1,6 +1,7 @@
 //! The forms of answers and of what comes with requests: JSON, short texts, errors.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::places::Place;
 use crate::lifecycle::order::Refused;
 
 /// An answer on its way.
@@ -112,6 +114,7 @@ pub(super) fn stream(media_type: &'static str, body: UnsyncBoxBody<Bytes, Infall
 /// The request's body; an empty one is an object without members.
 pub(super) async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
     let refuse = |status, message: String| Err(Refusal::new(status, message));
+    let place = request.extensions().get::<Arc<Place>>().cloned();
     let whole = Limited::new(request.into_body(), MAX_BODY).collect();
     let bytes = match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(whole)) => whole.to_bytes(),
@@ -125,6 +128,9 @@ pub(super) async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Res
             return refuse(StatusCode::REQUEST_TIMEOUT, message);
         }
     };
+    if let Some(place) = place {
+        place.waits();
+    }
     let text = match bytes.trim_ascii() {
         b"" => b"{}",
         text => text,

@@ -1,5 +1,5 @@
 //! The admin interface's connections: hyper on the control thread, and what a peer may cost
-//! at most.
+//! at most. Who gives way to whom is in `places`.
 
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
@@ -12,17 +12,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use super::guard::Door;
 use super::history::History;
+use super::places::{Place, Places};
 use super::{Context, table};
 use crate::http::connection::linger;
 use crate::io::Io;
 use crate::listen::{Accepted, Listener};
-
-/// Connections at once.
-const CONNECTIONS: u32 = 64;
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -38,7 +36,7 @@ const UNREAD_MS: u32 = 30_000;
 #[derive(Debug)]
 pub(super) struct Server {
     desk: Desk,
-    permits: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// What answers are made with.
@@ -60,7 +58,7 @@ impl Server {
                 history: Arc::default(),
                 closing: watch::Sender::new(false),
             },
-            permits: Arc::new(Semaphore::new(CONNECTIONS as usize)),
+            places: Arc::default(),
         }
     }
 
@@ -70,33 +68,37 @@ impl Server {
         self.desk.history.clone().keep(workers)
     }
 
-    /// Serves a connection in a task of its own; one too many is closed.
+    /// Serves a connection in a task of its own.
     pub(super) fn serve(self: &Arc<Self>, accepted: Accepted) {
-        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-            return tracing::warn!(limit = CONNECTIONS, "too many admin connections");
+        let Some(place) = self.places.take(accepted.peer().ip()) else {
+            return;
         };
         // A second descriptor, for what follows behind hyper's end.
         match accepted.into_io().and_then(|io| Ok((io.second()?, io))) {
             Ok((second, Io::Tcp(stream))) => {
                 // One that cannot have it is served all the same.
                 let _ = set_tcp_user_timeout(&stream, UNREAD_MS);
-                drop(tokio::spawn(self.clone().run(stream, second, permit)));
+                drop(tokio::spawn(self.clone().run(stream, second, place)));
             }
             Ok((second, Io::Unix(stream))) => {
-                drop(tokio::spawn(self.clone().run(stream, second, permit)));
+                drop(tokio::spawn(self.clone().run(stream, second, place)));
             }
             Err(error) => tracing::warn!(%error, "an admin connection cannot be served"),
         }
     }
 
-    async fn run<S>(self: Arc<Self>, stream: S, second: OwnedFd, _permit: OwnedSemaphorePermit)
+    async fn run<S>(self: Arc<Self>, stream: S, second: OwnedFd, place: Place)
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
+        let place = Arc::new(place);
         let mut closing = self.desk.closing.subscribe();
         let closed = async move { closing.wait_for(|closing| *closing).await.is_ok() };
-        let service = service_fn(|request| async {
-            Ok::<_, Infallible>(table::answer(request, &self.desk).await)
+        let service = service_fn(|mut request| {
+            let place = place.clone();
+            request.extensions_mut().insert(place.clone());
+            let answer = table::answer(request, &self.desk, place);
+            async { Ok::<_, Infallible>(answer.await) }
         });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -106,6 +108,7 @@ impl Server {
         let mut connection = pin!(connection);
         let ended = tokio::select! {
             ended = &mut connection => ended,
+            () = place.lost() => return,
             _ = closed => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
@@ -115,14 +118,16 @@ impl Server {
             tracing::debug!(%error, "an admin connection broke");
         }
         if let Ok(io) = Io::from_fd(second) {
-            linger(io).await;
+            tokio::select! {
+                () = linger(io) => {}
+                () = place.lost() => {}
+            }
         }
     }
 
     /// Waits, at most `limit`, until every connection has ended behind its answer.
     pub(super) async fn finish(&self, limit: Duration) {
         self.desk.closing.send_replace(true);
-        let all = self.permits.acquire_many(CONNECTIONS);
-        let _ = tokio::time::timeout(limit, all).await;
+        let _ = tokio::time::timeout(limit, self.places.all_left()).await;
     }
 }

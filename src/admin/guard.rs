@@ -88,6 +88,16 @@ impl Door {
     }
 }
 
+impl Door {
+    /// Whether a request that may be heard was one that not everybody could make.
+    pub(super) fn shows_a_right<B>(self, request: &Request<B>, token: Option<&Token>) -> bool {
+        match (self, token) {
+            (Door::Tcp(_), Some(_)) => !OPEN.contains(&request.uri().path()),
+            (Door::Tcp(_), None) | (Door::Unix, _) => true,
+        }
+    }
+}
+
 /// The one authority that the request names, if it is an address or localhost, and `port`.
 fn public_authority<B>(request: &Request<B>, port: u16) -> Result<Authority, Refusal> {
     match named_authority(request) {

@@ -26,8 +26,8 @@
 //! | `POST /v1/upgrade` | takes an [`UpgradeRequest`](crate::lifecycle::order::UpgradeRequest), answers [`Upgraded`](crate::lifecycle::order::Upgraded) |
 //!
 //! Errors are [`Refused`](crate::lifecycle::order::Refused) with a status from 400. `place`
-//! says where it listens, `connection` bounds what a peer may cost, `guard` keeps browsers
-//! out, `table` finds who answers; carrying out orders is up to `lifecycle`.
+//! says where it listens, `connection` and `places` bound what a peer may cost, `guard` keeps browsers
+//! out, `instance` commands for another sluice, `table` finds who answers; carrying out orders is up to `lifecycle`.
 
 mod answer;
 mod close;
@@ -38,10 +38,12 @@ mod guard;
 mod health;
 mod history;
 mod http;
+pub mod instance;
 mod known;
 mod numbers;
 mod orders;
 pub mod place;
+mod places;
 mod settings;
 mod sse;
 mod stats;
@@ -72,7 +74,7 @@ pub use self::filter::FilterRequest;
 pub use self::history::Point;
 pub use self::http::HttpView;
 pub use self::orders::UndrainRequest;
-pub use self::place::{address, bind, default_socket};
+pub use self::place::{addresses, bind, default_socket};
 pub use self::tap::{TapBegun, TapEnded};
 pub use self::token::Token;
 pub use self::tunnels::{TallyView, TunnelList, TunnelView};

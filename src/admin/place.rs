@@ -1,10 +1,14 @@
 //! Where the admin interface listens: the configured address, or the usual place of its
-//! unix socket.
+//! unix socket. Where another sluice has that one, a socket beside it is this one's own.
 
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
 
 use crate::config::{AdminConfig, AdminListen, ListenAddress};
 use crate::listen::{self, BindError, Listener};
@@ -15,50 +19,109 @@ pub const SYSTEM_SOCKET: &str = "/run/sluice/admin.sock";
 /// The file's name in every directory.
 const NAME: &str = "admin.sock";
 
-/// Binds what is configured. Where `auto` finds no place, that is logged, and there is none.
+/// How the names of sockets beside it begin and end.
+const BESIDE: (&str, &str) = ("admin-", ".sock");
+
+/// Binds what is configured; `source` is the configuration file. Where `auto` finds no place,
+/// that is logged, and there is none.
 ///
 /// # Errors
 /// When a configured address cannot be bound.
-pub fn bind(config: &AdminConfig) -> Result<Option<Listener>, BindError> {
+pub fn bind(config: &AdminConfig, source: Option<&Path>) -> Result<Option<Listener>, BindError> {
     match &config.listen {
         AdminListen::Off => Ok(None),
         AdminListen::At(address) => listen::bind(address).map(Some),
-        AdminListen::Auto => Ok(bind_default(config.mode)),
+        AdminListen::Auto => Ok(bind_default(config.mode, source)),
     }
 }
 
-/// Where it would listen; `None`: nowhere.
-pub fn address(config: &AdminConfig) -> Option<ListenAddress> {
+/// Where it may listen, the best first; none: nowhere.
+pub fn addresses(config: &AdminConfig, source: Option<&Path>) -> Vec<ListenAddress> {
     match &config.listen {
-        AdminListen::Off => None,
-        AdminListen::At(address) => Some(address.clone()),
-        AdminListen::Auto => default_socket().map(|path| ListenAddress::Unix {
-            path,
-            mode: config.mode,
-        }),
+        AdminListen::Off => Vec::new(),
+        AdminListen::At(address) => vec![address.clone()],
+        AdminListen::Auto => {
+            let usual = default_socket();
+            let own = usual.as_deref().map(|usual| own_socket(usual, source));
+            let mode = config.mode;
+            let both = usual.into_iter().chain(own);
+            both.map(|path| ListenAddress::Unix { path, mode })
+                .collect()
+        }
     }
 }
 
-fn bind_default(mode: u32) -> Option<Listener> {
+fn bind_default(mode: u32, source: Option<&Path>) -> Option<Listener> {
     const MEND: &str = "set admin.listen to an address, or to \"off\"";
-    let Some(path) = default_socket() else {
+    let Some(usual) = default_socket() else {
         tracing::warn!(
             mend = MEND,
             "no admin interface: neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR says where"
         );
         return None;
     };
-    if let Err(error) = make_directory(&path) {
-        tracing::warn!(path = %path.display(), %error, mend = MEND, "no admin interface");
+    if let Err(error) = make_directory(&usual) {
+        tracing::warn!(path = %usual.display(), %error, mend = MEND, "no admin interface");
         return None;
     }
-    match listen::bind(&ListenAddress::Unix { path, mode }) {
-        Ok(listener) => Some(listener),
-        Err(error) => {
-            tracing::warn!(%error, mend = MEND, "no admin interface");
-            None
+    let bind = |path| listen::bind(&ListenAddress::Unix { path, mode });
+    let bound = bind(usual.clone()).or_else(|error| {
+        if error.kind() != io::ErrorKind::AddrInUse {
+            return Err(error);
         }
+        let own = own_socket(&usual, source);
+        tracing::info!(
+            usual = %usual.display(),
+            own = %own.display(),
+            "another sluice has the usual socket of the admin interface"
+        );
+        bind(own)
+    });
+    bound
+        .inspect_err(|error| tracing::warn!(%error, mend = MEND, "no admin interface"))
+        .ok()
+}
+
+/// The socket beside the usual one that belongs to the sluice of this file; the same at each
+/// start, so that what a killed one left is found and replaced.
+fn own_socket(usual: &Path, source: Option<&Path>) -> PathBuf {
+    let name = match source {
+        None => std::process::id().to_string(),
+        Some(file) => {
+            let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+            let digest = Sha256::digest(file.as_os_str().as_bytes());
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            let plain = stem.chars().filter(char::is_ascii_alphanumeric).take(16);
+            let plain: String = plain.collect();
+            format!("{plain}-{}", HEXLOWER.encode(&digest[..4]))
+        }
+    };
+    usual.with_file_name(format!("{}{name}{}", BESIDE.0, BESIDE.1))
+}
+
+/// Every socket of an admin interface in the usual places, the usual ones first; what has
+/// been left by a process that is gone may be among them.
+pub fn present() -> Vec<PathBuf> {
+    let system = PathBuf::from(SYSTEM_SOCKET);
+    let mut usual: Vec<PathBuf> = default_socket().into_iter().collect();
+    if !usual.contains(&system) {
+        usual.push(system);
     }
+    let mut found: Vec<PathBuf> = usual.iter().filter(|path| path.exists()).cloned().collect();
+    for directory in usual.iter().filter_map(|path| path.parent()) {
+        let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut beside: Vec<PathBuf> = entries
+            .filter(|entry| {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                name.starts_with(BESIDE.0) && name.ends_with(BESIDE.1)
+            })
+            .map(|entry| entry.path())
+            .collect();
+        beside.sort();
+        found.extend(beside);
+    }
+    found
 }
 
 /// The usual place: in systemd's `$RUNTIME_DIRECTORY`, for root in `/run/sluice`, else in

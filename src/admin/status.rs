@@ -12,7 +12,7 @@ use super::history::History;
 use super::http::HttpView;
 use crate::access_log::rfc3339;
 use crate::http::untrusted;
-use crate::lifecycle::order::DrainView;
+use crate::lifecycle::order::{DrainView, Remaining};
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::snapshot::Snapshot;
 use crate::tap;
@@ -52,6 +52,10 @@ pub struct Status {
     /// Who looks at frames of tunnels: how many taps there are.
     #[serde(default)]
     pub taps: u64,
+    /// The processes that this one has taken over from and that finish what they have, the
+    /// last first.
+    #[serde(default)]
+    pub predecessors: Vec<Remaining>,
 }
 
 /// One worker.
@@ -168,6 +172,7 @@ pub(super) async fn of(context: &Context, history: &History) -> Status {
         hints: untrusted::hints(|peer| snapshot.forwarding.trusts(peer)),
         http: history.http(),
         taps: tap::count() as u64,
+        predecessors: state.predecessor().all(),
     }
 }
 

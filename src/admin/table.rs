@@ -1,14 +1,17 @@
 //! Which request is answered by whom. What is not in the table is 404, or 405 with the
 //! methods that would be right.
 
+use std::sync::Arc;
+
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Refusal, json, page};
 use super::connection::Desk;
+use super::places::Place;
 use super::{
-    Context, close, dashboard, health, numbers, orders, settings, stats, status, stream, tap,
-    tunnels, upstreams,
+    Context, close, dashboard, health, instance, numbers, orders, settings, stats, status, stream,
+    tap, tunnels, upstreams,
 };
 
 /// Who answers.
@@ -35,6 +38,14 @@ enum What {
     Drain,
     Undrain,
     Upgrade,
+}
+
+/// What a request gets.
+enum Granted {
+    /// An answer that is there.
+    Answer(Answer),
+    /// One without an end.
+    Stream(Answer),
 }
 
 /// `{id}` stands for one segment.
@@ -65,20 +76,44 @@ static TABLE: [(Method, &str, What); 21] = [
 /// The description of all of it (OpenAPI 3.1).
 static OPENAPI: &str = include_str!("openapi.json");
 
-pub(super) async fn answer(request: Request<Incoming>, desk: &Desk) -> Answer {
-    granted(request, desk).await.unwrap_or_else(Answer::from)
+pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, place: Arc<Place>) -> Answer {
+    place.talks();
+    match granted(request, desk, &place).await {
+        Ok(Granted::Answer(answer)) => {
+            place.talks();
+            answer
+        }
+        Ok(Granted::Stream(answer)) => {
+            place.follows();
+            answer
+        }
+        Err(refusal) => {
+            place.talks();
+            refusal.into()
+        }
+    }
 }
 
-async fn granted(request: Request<Incoming>, desk: &Desk) -> Result<Answer, Refusal> {
+async fn granted(
+    request: Request<Incoming>,
+    desk: &Desk,
+    place: &Place,
+) -> Result<Granted, Refusal> {
     let context: &Context = &desk.context;
-    desk.door.check(&request, context.token.as_ref())?;
+    let token = context.token.as_ref();
+    desk.door.check(&request, token)?;
+    if desk.door.shows_a_right(&request, token) {
+        place.is_known();
+    }
+    instance::check(request.headers(), context.source.as_ref()).await?;
     let what = find(request.method(), request.uri().path())?;
     let state = &context.shared.state;
     let snapshot = || context.shared.snapshot.load();
     let uri = request.uri().clone();
     // The last segment, where it is a parameter.
     let id = || uri.path().rsplit('/').next().unwrap_or_default();
-    match what {
+    let closing = || desk.closing.subscribe();
+    let answer = match what {
         What::Dashboard => Ok(dashboard::page()),
         What::Live => Ok(health::live()),
         What::Ready => Ok(health::ready(state)),
@@ -101,8 +136,14 @@ async fn granted(request: Request<Incoming>, desk: &Desk) -> Result<Answer, Refu
         What::Tunnel => Ok(json(StatusCode::OK, &tunnels::one(context, id()).await?)),
         What::CloseTunnel => close::one(context, id(), uri.query()).await,
         What::CloseTunnels => close::many(request, context).await,
-        What::Events => stream::of(request.headers(), uri.query(), desk.closing.subscribe()),
-        What::Tap => tap::of(context, uri.query(), desk.closing.subscribe()).await,
+        What::Events => {
+            let events = stream::of(request.headers(), uri.query(), closing())?;
+            return Ok(Granted::Stream(events));
+        }
+        What::Tap => {
+            let frames = tap::of(context, uri.query(), closing()).await?;
+            return Ok(Granted::Stream(frames));
+        }
         What::Stats => Ok(json(
             StatusCode::OK,
             &stats::of(&context.shared, &desk.history),
@@ -112,7 +153,8 @@ async fn granted(request: Request<Incoming>, desk: &Desk) -> Result<Answer, Refu
         What::Drain => orders::drain(request, context).await,
         What::Undrain => orders::undrain(request, context).await,
         What::Upgrade => orders::upgrade(request, context).await,
-    }
+    };
+    answer.map(Granted::Answer)
 }
 
 fn is_at(own: &str, path: &str) -> bool {

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::DEFAULT_FILES;
 use super::health::Target;
-use crate::admin::{Token, default_socket, place::SYSTEM_SOCKET};
+use crate::admin::{Token, default_socket, instance, place};
 use crate::config::{self, AdminListen, ListenAddress};
 use crate::lifecycle::order::Refused;
 
@@ -23,6 +23,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// Time for an answer that nothing has to be done for.
 pub const QUICK: Duration = Duration::from_secs(10);
+
+/// Time to say who one is.
+const PROBE: Duration = Duration::from_secs(2);
 
 /// The largest head of an answer, and the largest refusal behind it, in bytes.
 const MAX_HEAD: u64 = 64 * 1024;
@@ -57,6 +60,8 @@ pub(super) fn address(text: &str) -> Result<Target, String> {
 pub struct Client {
     target: Target,
     token: Option<Token>,
+    /// The configuration file of the one that is meant, as requests name it.
+    file: Option<String>,
 }
 
 /// A connection over which an answer comes for as long as somebody reads it.
@@ -73,18 +78,58 @@ impl Client {
     /// # Errors
     /// When they mean none.
     pub fn find(admin: Option<&Target>, file: Option<&Path>) -> io::Result<Client> {
-        let (target, token) = match (admin, file) {
-            (Some(target), _) => (target.clone(), None),
-            (None, Some(file)) => of_file(file)?,
-            (None, None) => {
-                let mut files = DEFAULT_FILES.iter().map(Path::new);
-                match files.find(|file| file.exists()) {
-                    Some(file) => of_file(file)?,
-                    None => (usual()?, None),
-                }
-            }
+        let mut files = DEFAULT_FILES.iter().map(Path::new);
+        let file = match (admin, file) {
+            (Some(target), _) => return Ok(Client::at(target.clone())),
+            (None, Some(file)) => Some(file),
+            (None, None) => files.find(|file| file.exists()),
         };
-        Ok(Client { target, token })
+        match file {
+            Some(file) => of_file(file),
+            None => only_one().map(Client::at),
+        }
+    }
+
+    /// The same for an order that brings another file for the running process: where that
+    /// file says by an address which one is meant, it need not be the one that runs.
+    ///
+    /// # Errors
+    /// As [`Client::find`].
+    pub fn find_for_upgrade(admin: Option<&Target>, file: Option<&Path>) -> io::Result<Client> {
+        let mut client = Client::find(admin, file)?;
+        if let Some(file) = file
+            && matches!(config::admin_of(file)?.listen, AdminListen::At(_))
+        {
+            client.file = None;
+        }
+        Ok(client)
+    }
+
+    fn at(target: Target) -> Client {
+        Client {
+            target,
+            token: None,
+            file: None,
+        }
+    }
+
+    /// Whether the sluice there is the one that is meant; `None`: there is none.
+    fn is_meant(&self) -> Option<bool> {
+        let (status, _) = self.line("/healthz", PROBE).ok()?;
+        Some(status == 200)
+    }
+
+    /// The status and the text that a question is answered by within `limit`.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub fn line(&self, path: &str, limit: Duration) -> io::Result<(u16, String)> {
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n", self.host());
+        let answer = talk(self.connect(Some(limit))?, &self.with_fields(&head))?;
+        let (status, body) = parse(&answer).ok_or_else(|| {
+            io::Error::other(format!("the sluice at {} gave no answer", self.target))
+        })?;
+        Ok((status, String::from_utf8_lossy(body).into_owned()))
     }
 
     /// With the token of this file, if one is named.
@@ -202,7 +247,11 @@ impl Client {
             Some(token) => format!("Authorization: Bearer {}\r\n", token.as_str()),
             None => String::new(),
         };
-        format!("{head}{token}User-Agent: sluice\r\nConnection: close\r\n\r\n").into_bytes()
+        let file = match &self.file {
+            Some(file) => format!("{}: {file}\r\n", instance::FIELD),
+            None => String::new(),
+        };
+        format!("{head}{token}{file}User-Agent: sluice\r\nConnection: close\r\n\r\n").into_bytes()
     }
 
     /// Gives an order; `limit`: how long carrying it out may take, `None` is for ever.
@@ -321,30 +370,64 @@ pub fn refused(why: &Refused, err: &mut impl Write) -> io::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Where the sluice of this configuration listens.
-fn of_file(file: &Path) -> io::Result<(Target, Option<Token>)> {
+/// The sluice of this configuration.
+fn of_file(file: &Path) -> io::Result<Client> {
     let admin = config::admin_of(file)?;
-    match &admin.listen {
-        AdminListen::Auto => Ok((usual()?, None)),
-        AdminListen::At(ListenAddress::Tcp(address)) => {
-            let target = Target::Tcp(reachable(*address));
-            Ok((target, Token::configured(&admin)?))
+    let mut client = match &admin.listen {
+        AdminListen::Auto => return usual(file),
+        AdminListen::At(ListenAddress::Tcp(address)) => Client {
+            token: Token::configured(&admin)?,
+            ..Client::at(Target::Tcp(reachable(*address)))
+        },
+        AdminListen::At(ListenAddress::Unix { path, .. }) => Client::at(Target::Unix(path.clone())),
+        AdminListen::Off => {
+            return Err(io::Error::other(format!(
+                "{} switches the admin interface off (`admin.listen`)",
+                file.display()
+            )));
         }
-        AdminListen::At(ListenAddress::Unix { path, .. }) => Ok((Target::Unix(path.clone()), None)),
-        AdminListen::Off => Err(io::Error::other(format!(
-            "{} switches the admin interface off (`admin.listen`)",
-            file.display()
-        ))),
-    }
+    };
+    client.file = Some(instance::spell(file));
+    Ok(client)
 }
 
-/// The usual place; where nothing is there, that of a service of the system.
-fn usual() -> io::Result<Target> {
-    let own = default_socket();
-    let system = PathBuf::from(SYSTEM_SOCKET);
-    let found = own.iter().chain([&system]).find(|path| path.exists());
-    let found = found.or(own.as_ref()).unwrap_or(&system);
-    Ok(Target::Unix(found.clone()))
+/// The sluice of this file at one of the usual places. Where there is none, the first that
+/// answers, which says whose it is.
+fn usual(file: &Path) -> io::Result<Client> {
+    let spelled = instance::spell(file);
+    let client = |path| Client {
+        file: Some(spelled.clone()),
+        ..Client::at(Target::Unix(path))
+    };
+    let mut first = None;
+    for client in place::present().into_iter().map(client) {
+        match client.is_meant() {
+            Some(true) => return Ok(client),
+            Some(false) if first.is_none() => first = Some(client),
+            _ => {}
+        }
+    }
+    Ok(first.unwrap_or_else(|| client(fallback())))
+}
+
+/// The only sluice at the usual places.
+fn only_one() -> io::Result<Target> {
+    let lives = |path: &PathBuf| UnixStream::connect(path).is_ok();
+    let mut living: Vec<PathBuf> = place::present().into_iter().filter(lives).collect();
+    if living.len() > 1 {
+        let all = living.iter().map(|path| format!("unix:{}", path.display()));
+        let all: Vec<String> = all.collect();
+        return Err(io::Error::other(format!(
+            "several sluices run here ({}): say which one by --config FILE or --admin ADDR",
+            all.join(", ")
+        )));
+    }
+    Ok(Target::Unix(living.pop().unwrap_or_else(fallback)))
+}
+
+/// Where one would be looked for.
+fn fallback() -> PathBuf {
+    default_socket().unwrap_or_else(|| place::SYSTEM_SOCKET.into())
 }
 
 /// Where it listens on every address, loopback.
@@ -398,10 +481,7 @@ mod tests {
             }
             stream.write_all(answer.as_bytes()).unwrap();
         });
-        Client {
-            target,
-            token: None,
-        }
+        Client::at(target)
     }
 
     #[test]
@@ -434,10 +514,7 @@ mod tests {
 
     #[test]
     fn nobody_is_named_with_the_way_to_another() {
-        let client = Client {
-            target: Target::Unix("/nowhere/admin.sock".into()),
-            token: None,
-        };
+        let client = Client::at(Target::Unix("/nowhere/admin.sock".into()));
         let error = client.get::<()>("/").unwrap_err().to_string();
         assert!(error.contains("unix:/nowhere/admin.sock"), "{error}");
         assert!(error.contains("--admin"), "{error}");

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::client::Client;
 use crate::config::{Config, ListenAddress};
 use crate::http::error::{PROXY_NAME, PROXY_STATUS};
 
@@ -97,6 +98,19 @@ pub fn run(target: &Target, timeout: Duration) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks the admin interface for readiness, prints one line, and says the exit code: 0 ready, 1 not.
+///
+/// # Errors
+/// When no sluice answers.
+pub fn ready(client: &Client) -> io::Result<ExitCode> {
+    let (status, line) = client.line("/readyz", TIMEOUT)?;
+    println!("{}", line.trim_end());
+    Ok(match status {
+        200 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// The status that the listener answers within `timeout`.

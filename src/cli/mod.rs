@@ -114,8 +114,12 @@ pub struct RunArguments {
 #[derive(Debug, Default, Args)]
 pub struct HealthArguments {
     /// The URL to ask
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with_all = ["config", "ready"])]
     pub url: Option<String>,
+    /// Ask the admin interface whether new clients are welcome, as /readyz says: fails from the
+    /// first moment of a drain
+    #[arg(long)]
+    pub ready: bool,
     /// Ask the first listener of this file [default: ./sluice.toml, then
     /// /etc/sluice/sluice.toml]
     #[arg(long, short, value_name = "FILE")]

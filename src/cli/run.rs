@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::client::Client;
 use super::{DEFAULT_FILES, HealthArguments, RunArguments, health};
 use crate::config::{self, Config, Problems};
 use crate::handover::launch::Launch;
@@ -75,6 +76,9 @@ fn start(
 /// # Errors
 /// When the arguments name nobody to ask.
 pub fn health(arguments: &HealthArguments) -> io::Result<ExitCode> {
+    if arguments.ready {
+        return health::ready(&Client::find(None, arguments.config.as_deref())?);
+    }
     let target = match &arguments.url {
         Some(url) => health::Target::parse(url).map_err(io::Error::other)?,
         None => match config::load(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {

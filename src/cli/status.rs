@@ -71,6 +71,17 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
     if status.taps > 0 {
         writeln!(out, "taps: {}, which see frames of tunnels", status.taps)?;
     }
+    for old in &status.predecessors {
+        writeln!(
+            out,
+            "old process {} ({}): connections: {}, {} of them tunnels; ends in {} at the latest",
+            old.pid,
+            old.version,
+            old.connections,
+            old.tunnels,
+            write_duration(seconds(old.ends_in_ms)),
+        )?;
+    }
     let mut rows = Vec::new();
     for (index, worker) in status.workers.iter().enumerate() {
         let share = vec![worker.connections.to_string(), worker.tunnels.to_string()];

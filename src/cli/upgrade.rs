@@ -46,7 +46,7 @@ pub fn run(
         config: absolute(&arguments.config)?,
     };
     let file = arguments.config.as_deref();
-    let client = Client::find(arguments.admin.as_ref(), file)?;
+    let client = Client::find_for_upgrade(arguments.admin.as_ref(), file)?;
     let client = client.with_token(arguments.token_file.as_deref())?;
     match client.post("/v1/upgrade", &order, None)? {
         Ok(upgraded) => print(&upgraded, out).map(|()| ExitCode::SUCCESS),

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,7 @@ use super::protocol::{self, About, ConnectionItem, Message, Refusal, TunnelItem}
 use crate::http::leave::{self, Leaving};
 use crate::http::live;
 use crate::listen::Accepted;
+use crate::lock::lock;
 use crate::server::Front;
 use crate::site::Workers;
 use crate::tunnel::{Export, Parcel, registry};
@@ -30,6 +32,8 @@ const WINDOW: usize = 64;
 const EXCHANGES: Duration = Duration::from_secs(5);
 /// How often is looked for what can leave meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long nothing may come of the other process before it is asked whether it is there.
+const SILENCE: Duration = Duration::from_millis(250);
 /// How long the other process may be silent when it has something to answer.
 const STALL: Duration = Duration::from_secs(10);
 /// How long tunnels that were asked already may take to come to rest.
@@ -75,17 +79,43 @@ pub struct Giving {
     sources: Vec<Source>,
     /// What the other process has not answered for, with the worker that it came from.
     offered: HashMap<u64, (usize, Item)>,
+    /// What was let go, and has not begun to run there: it could go on here still.
+    gone: HashMap<u64, (usize, Item)>,
+    /// The other process says when an item begins to run, and echoes.
+    acknowledges: bool,
+    /// It was asked whether it is there and has not answered.
+    asked_for_echo: bool,
     next: u64,
     given: Given,
     /// Idle connections are offered: none was refused yet.
     connections: bool,
-    /// When something last moved, or nothing was under way.
-    moved: Instant,
+    progress: Progress,
+    /// When something last arrived from a worker, or nothing was asked for.
+    arrived: Instant,
+}
+
+/// When the other process last moved, or had nothing to do.
+#[derive(Debug, Clone)]
+pub struct Progress(Arc<Mutex<Instant>>);
+
+impl Progress {
+    fn new() -> Progress {
+        Progress(Arc::new(Mutex::new(Instant::now())))
+    }
+
+    fn note(&self) {
+        *lock(&self.0) = Instant::now();
+    }
+
+    /// How long nothing has moved.
+    pub fn stands_for(&self) -> Duration {
+        lock(&self.0).elapsed()
+    }
 }
 
 impl Giving {
-    /// Nothing is asked for yet.
-    pub fn new(workers: Workers) -> Giving {
+    /// Nothing is asked for yet; `acknowledges`: as the other process said when it was ready.
+    pub fn new(workers: Workers, acknowledges: bool) -> Giving {
         let source = |_| Source {
             tunnels: mpsc::unbounded_channel(),
             connections: mpsc::unbounded_channel(),
@@ -95,10 +125,14 @@ impl Giving {
             sources: workers.iter().map(source).collect(),
             workers,
             offered: HashMap::new(),
+            gone: HashMap::new(),
+            acknowledges,
+            asked_for_echo: false,
             next: 1,
             given: Given::default(),
             connections: true,
-            moved: Instant::now(),
+            progress: Progress::new(),
+            arrived: Instant::now(),
         }
     }
 
@@ -114,6 +148,11 @@ impl Giving {
     /// What the other process has been given so far.
     pub fn given(&self) -> &Given {
         &self.given
+    }
+
+    /// When something last moved.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// Gives until only what stays is left, and hears that everything runs. `hurry`: what has
@@ -136,17 +175,23 @@ impl Giving {
             tokio::select! {
                 message = protocol::receive(channel) => self.answer(channel, message?).await?,
                 (worker, left) = next(&mut self.sources) => self.offer(channel, worker, left).await?,
-                _ = look.tick() => self.check_stall()?,
+                _ = look.tick() => self.check_stall(channel).await?,
             }
         }
         protocol::send(channel, Message::End, &[]).await?;
-        match tokio::time::timeout(STALL, protocol::receive(channel)).await {
-            Ok(Ok(Some((Message::Done, _)))) => Ok(()),
-            Ok(Ok(Some((message, _)))) => Err(unexpected(&message)),
-            Ok(Ok(None)) => Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(stalled()),
-        }
+        self.progress.note();
+        let done = async {
+            loop {
+                match protocol::receive(channel).await? {
+                    Some((Message::Done, _)) => return Ok(()),
+                    Some((Message::Echo, _)) => {}
+                    Some((message, _)) => return Err(unexpected(&message)),
+                    None => return Err(io::ErrorKind::UnexpectedEof.into()),
+                }
+            }
+        };
+        let done = tokio::time::timeout(STALL, done).await;
+        done.unwrap_or_else(|_| Err(stalled()))
     }
 
     async fn no_exchange(&self) -> bool {
@@ -156,7 +201,7 @@ impl Giving {
 
     fn under_way(&self) -> usize {
         let asked: usize = self.sources.iter().map(|source| source.asked).sum();
-        self.offered.len() + asked
+        self.offered.len() + self.gone.len() + asked
     }
 
     /// Asks every worker for its share of the window. Returns whether somebody leaves.
@@ -185,8 +230,8 @@ impl Giving {
 
     /// Offers what a worker let go of.
     async fn offer(&mut self, channel: &Channel, worker: usize, left: Left) -> io::Result<()> {
-        if self.offered.is_empty() {
-            self.moved = Instant::now();
+        if self.offered.is_empty() && !self.acknowledges {
+            self.progress.note();
         }
         let Some(item) = self.arrived(worker, left) else {
             return Ok(());
@@ -213,6 +258,7 @@ impl Giving {
     }
 
     fn arrived(&mut self, worker: usize, left: Left) -> Option<Item> {
+        self.arrived = Instant::now();
         if let Some(source) = self.sources.get_mut(worker) {
             source.asked = source.asked.saturating_sub(1);
         }
@@ -243,17 +289,24 @@ impl Giving {
         channel: &Channel,
         message: Option<(Message, Vec<OwnedFd>)>,
     ) -> io::Result<()> {
-        self.moved = Instant::now();
+        self.progress.note();
+        self.asked_for_echo = false;
         match message {
             Some((Message::Taken(About { id }), _)) if self.offered.contains_key(&id) => {
                 protocol::send(channel, Message::Go(About { id }), &[]).await?;
-                match self.offered.remove(&id) {
-                    Some((_, Item::Tunnel(_))) => self.given.tunnels += 1,
-                    Some((_, Item::Connection(..))) => self.given.connections += 1,
-                    None => {}
+                if let Some(gone) = self.offered.remove(&id) {
+                    self.gone.insert(id, gone);
+                }
+                if !self.acknowledges {
+                    self.has_begun(id);
                 }
                 Ok(())
             }
+            Some((Message::Begun(About { id }), _)) => {
+                self.has_begun(id);
+                Ok(())
+            }
+            Some((Message::Echo, _)) => Ok(()),
             Some((Message::Refused(Refusal { id, why }), _)) if self.offered.contains_key(&id) => {
                 self.keep(id, &why);
                 Ok(())
@@ -264,15 +317,32 @@ impl Giving {
         }
     }
 
-    fn check_stall(&mut self) -> io::Result<()> {
-        if self.under_way() == 0 {
-            self.moved = Instant::now();
+    /// An item is the other process's alone.
+    fn has_begun(&mut self, id: u64) {
+        match self.gone.remove(&id) {
+            Some((_, Item::Tunnel(_))) => self.given.tunnels += 1,
+            Some((_, Item::Connection(..))) => self.given.connections += 1,
+            None => {}
         }
-        if self.moved.elapsed() <= STALL {
-            return Ok(());
+    }
+
+    async fn check_stall(&mut self, channel: &Channel) -> io::Result<()> {
+        let silent = self.progress.stands_for();
+        if !self.acknowledges && self.under_way() == 0 {
+            self.progress.note();
+        } else if self.acknowledges && silent > SILENCE && !self.asked_for_echo {
+            self.asked_for_echo = true;
+            protocol::send(channel, Message::Echo, &[]).await?;
         }
-        if !self.offered.is_empty() {
+        let asks = self.sources.iter().any(|source| source.asked > 0);
+        if silent > STALL && (self.acknowledges || !self.offered.is_empty()) {
             return Err(stalled());
+        }
+        if !asks {
+            self.arrived = Instant::now();
+        }
+        if self.arrived.elapsed() <= STALL {
+            return Ok(());
         }
         tracing::warn!("something that was asked to leave has not answered, and stays");
         for source in &mut self.sources {
@@ -311,9 +381,27 @@ impl Giving {
         });
     }
 
-    /// Lets everything that was not given go on in this process. The other one must be dead:
-    /// it has copies of the descriptors.
-    pub async fn take_back(mut self) -> Given {
+    /// Lets everything that was not given go on in this process. The other one must have been
+    /// killed: it has copies of the descriptors.
+    pub async fn take_back(mut self, channel: &mut Channel) -> Given {
+        // What it has begun it said before. The end of the stream is its own.
+        let last_words = async {
+            while let Ok(Some((message, _))) = protocol::receive(channel).await {
+                if let Message::Begun(About { id }) = message {
+                    self.has_begun(id);
+                }
+            }
+        };
+        let is_dead = tokio::time::timeout(REST, last_words).await.is_ok();
+        for (id, (worker, item)) in std::mem::take(&mut self.gone) {
+            match is_dead {
+                true => self.restore(worker, item),
+                false => {
+                    self.gone.insert(id, (worker, item));
+                    self.has_begun(id);
+                }
+            }
+        }
         for (_, (worker, item)) in std::mem::take(&mut self.offered) {
             self.restore(worker, item);
         }

@@ -18,8 +18,8 @@ use serde_json::value::RawValue;
 use super::channel::{Channel, Received};
 use super::wire::Frame;
 use crate::config::{ListenAddress, Scheme};
-use crate::lifecycle::order::DrainRequest;
-use crate::listen::Peer;
+use crate::lifecycle::order::{DrainRequest, Remaining};
+use crate::listen::{Listener, Peer};
 use crate::server::Front;
 
 /// The formats that this version speaks.
@@ -65,6 +65,9 @@ pub struct Hello {
     /// The drains that an operator ordered and has not taken back.
     #[serde(default)]
     pub drains: Vec<DrainRequest>,
+    /// It hears [`Message::Begun`], and stays in touch after the hand-over.
+    #[serde(default)]
+    pub acknowledges: bool,
 }
 
 /// A listening socket; one descriptor comes with it.
@@ -75,6 +78,20 @@ pub struct Offer {
     /// Whether the file of a unix socket is to be removed by whoever listens last.
     #[serde(default)]
     pub owns_file: bool,
+    /// Whether the service manager has opened it, and goes on listening after all of us.
+    #[serde(default)]
+    pub managed: bool,
+}
+
+impl Offer {
+    /// Describes a listener.
+    pub fn of(listener: &Listener) -> Offer {
+        Offer {
+            address: Address::from(listener.address()),
+            owns_file: listener.owns_file(),
+            managed: listener.is_of_manager(),
+        }
+    }
 }
 
 /// See [`ListenAddress`].
@@ -91,6 +108,17 @@ impl Address {
     /// Whether it is this address, whatever its permission bits.
     pub fn is(&self, address: &ListenAddress) -> bool {
         *self == Address::from(address)
+    }
+
+    /// The address itself; what its permission bits are is not known.
+    pub fn listen(&self) -> ListenAddress {
+        match self {
+            Address::Tcp(address) => ListenAddress::Tcp(*address),
+            Address::Unix(path) => ListenAddress::Unix {
+                path: path.clone(),
+                mode: 0,
+            },
+        }
     }
 }
 
@@ -112,6 +140,9 @@ pub struct Ready {
     pub version: String,
     /// The format of everything that follows.
     pub format: u16,
+    /// It says [`Message::Begun`], echoes, and stays in touch after the hand-over.
+    #[serde(default)]
+    pub acknowledges: bool,
 }
 
 /// The new process gives up.
@@ -225,6 +256,17 @@ pub enum Message {
     End,
     /// New to old: everything that was let go runs.
     Done,
+    /// New to old: an item that was let go is about to run. Until that was said, nothing of
+    /// it has been touched here.
+    Begun(About),
+    /// Old to new while nothing else is to be said, and back: somebody is there.
+    Echo,
+    /// Old to new, after the hand-over: what is left there.
+    Left(Remaining),
+    /// New to old, after the hand-over: end as at SIGTERM.
+    Stop,
+    /// New to old, after the hand-over: a drain that an operator has ordered.
+    Drain(DrainRequest),
 }
 
 /// The kinds on the wire.
@@ -242,6 +284,11 @@ mod kind {
     pub(super) const GO: u8 = 11;
     pub(super) const END: u8 = 12;
     pub(super) const DONE: u8 = 13;
+    pub(super) const BEGUN: u8 = 14;
+    pub(super) const ECHO: u8 = 15;
+    pub(super) const LEFT: u8 = 16;
+    pub(super) const STOP: u8 = 17;
+    pub(super) const DRAIN: u8 = 18;
 }
 
 impl Message {
@@ -268,6 +315,11 @@ impl Message {
             Message::Go(about) => (kind::GO, json(&about)),
             Message::End => (kind::END, Ok(Vec::new())),
             Message::Done => (kind::DONE, Ok(Vec::new())),
+            Message::Begun(about) => (kind::BEGUN, json(&about)),
+            Message::Echo => (kind::ECHO, Ok(Vec::new())),
+            Message::Left(remaining) => (kind::LEFT, json(&remaining)),
+            Message::Stop => (kind::STOP, Ok(Vec::new())),
+            Message::Drain(request) => (kind::DRAIN, json(&request)),
         };
         Ok(Frame {
             kind,
@@ -297,6 +349,11 @@ impl Message {
             kind::GO => Message::Go(parse(fields)?),
             kind::END => Message::End,
             kind::DONE => Message::Done,
+            kind::BEGUN => Message::Begun(parse(fields)?),
+            kind::ECHO => Message::Echo,
+            kind::LEFT => Message::Left(parse(fields)?),
+            kind::STOP => Message::Stop,
+            kind::DRAIN => Message::Drain(parse(fields)?),
             other => {
                 let message = format!("a message of an unknown kind, {other}");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));

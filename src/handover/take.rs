@@ -13,9 +13,10 @@ use super::ENVIRONMENT;
 use super::adopt::{Adoptee, Adopter};
 use super::channel::Channel;
 use super::protocol::{
-    self, About, Address, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready, Refusal,
+    self, About, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready, Refusal,
 };
 use crate::config::ListenAddress;
+use crate::lifecycle::order::Remaining;
 use crate::listen::Listener;
 
 /// How long the old process may take to introduce itself and its listeners.
@@ -83,6 +84,8 @@ pub struct Taking {
     files: Vec<Weak<Listener>>,
     /// Of these, those that nobody listens on any more: removed at once then.
     unwanted: Vec<Arc<Listener>>,
+    /// The service manager's, which no listener of this process has.
+    unused: Vec<Arc<Listener>>,
 }
 
 impl Taking {
@@ -103,6 +106,7 @@ impl Taking {
                 admin,
                 files: Vec::new(),
                 unwanted: Vec::new(),
+                unused: Vec::new(),
             }),
             Err(error) => {
                 let error = io::Error::new(error.kind(), format!("the hand-over failed: {error}"));
@@ -193,13 +197,23 @@ impl Taking {
 
     fn adopt(&mut self, came: Came, address: &ListenAddress) -> io::Result<Arc<Listener>> {
         let (offer, socket) = came;
-        let listener = Arc::new(Listener::adopt(socket, address, offer.owns_file)?);
+        let listener = Listener::adopt(socket, address, offer.owns_file)?;
+        let listener = Arc::new(match offer.managed {
+            true => listener.of_manager(),
+            false => listener,
+        });
         if listener.owns_file() {
             // Until then the old process may have to go on with it.
             listener.leave_file();
             self.files.push(Arc::downgrade(&listener));
         }
         Ok(listener)
+    }
+
+    /// The service manager's sockets that this process has no listener for; to be asked for
+    /// once it is [`ready`](Taking::ready).
+    pub fn take_unused(&mut self) -> Vec<Arc<Listener>> {
+        std::mem::take(&mut self.unused)
     }
 
     /// Says why this process does not take over after all.
@@ -215,9 +229,12 @@ impl Taking {
     pub async fn ready(&mut self) -> io::Result<()> {
         let left: Vec<Came> = self.listeners.drain(..).chain(self.admin.take()).collect();
         for came in left {
-            if let (Address::Unix(path), true) = (&came.0.address, came.0.owns_file) {
-                let (path, mode) = (path.clone(), 0);
-                let listener = self.adopt(came, &ListenAddress::Unix { path, mode })?;
+            let address = came.0.address.listen();
+            if came.0.managed {
+                let listener = self.adopt(came, &address)?;
+                self.unused.push(listener);
+            } else if came.0.owns_file && matches!(address, ListenAddress::Unix { .. }) {
+                let listener = self.adopt(came, &address)?;
                 self.unwanted.push(listener);
             }
         }
@@ -225,6 +242,7 @@ impl Taking {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: self.format,
+            acknowledges: self.hello.acknowledges,
         };
         match protocol::send(&self.channel, Message::Ready(ready), &[]).await {
             Err(error) if is_end(&error) => Ok(()),
@@ -263,17 +281,24 @@ impl Taking {
     }
 
     /// Says that everything runs here, and waits until the old process has told its service
-    /// manager who goes on: what this one says before that is not heard.
-    pub async fn done(mut self) {
-        match protocol::send(&self.channel, Message::Done, &[]).await {
-            Err(error) => {
-                tracing::warn!(%error, "the old process does not hear that it is done");
-            }
-            Ok(()) => {
-                let end = protocol::receive(&mut self.channel);
-                let _ = tokio::time::timeout(FAREWELL, end).await;
-            }
+    /// manager who goes on: what this one says before that is not heard. Gives the way to it
+    /// and what is left there, where it stays in touch.
+    pub async fn done(mut self) -> Option<(Channel, Remaining)> {
+        if let Err(error) = protocol::send(&self.channel, Message::Done, &[]).await {
+            tracing::warn!(%error, "the old process does not hear that it is done");
+            return None;
         }
+        let farewell = async {
+            loop {
+                match protocol::receive(&mut self.channel).await {
+                    Ok(Some((Message::Echo, _))) => {}
+                    Ok(Some((Message::Left(left), _))) => return Some(left),
+                    _ => return None,
+                }
+            }
+        };
+        let left = tokio::time::timeout(FAREWELL, farewell).await.ok()?;
+        left.map(|left| (self.channel, left))
     }
 
     async fn serve(&mut self, adopter: &Adopter, taken: &mut Taken) -> io::Result<()> {
@@ -286,8 +311,15 @@ impl Taking {
                     (item.id, adopter.tunnel(&item, bytes, descriptors))
                 }
                 Message::Connection(item) => (item.id, adopter.connection(&item, descriptors)),
-                Message::Go(About { id }) => {
-                    taken.go(adopter, id);
+                Message::Go(about) => {
+                    if self.hello.acknowledges {
+                        self.tell(Message::Begun(about)).await?;
+                    }
+                    taken.go(adopter, about.id);
+                    continue;
+                }
+                Message::Echo => {
+                    self.tell(Message::Echo).await?;
                     continue;
                 }
                 Message::End => {
@@ -298,11 +330,15 @@ impl Taking {
                 _ => return Err(io::ErrorKind::InvalidData.into()),
             };
             let answer = taken.answer(id, offered);
-            match protocol::send(&self.channel, answer, &[]).await {
-                // What it gave before it was gone is still to be read.
-                Err(error) if is_end(&error) => {}
-                sent => sent?,
-            }
+            self.tell(answer).await?;
+        }
+    }
+
+    /// Answers. Where the old process is gone, what it gave before is still to be read.
+    async fn tell(&self, answer: Message) -> io::Result<()> {
+        match protocol::send(&self.channel, answer, &[]).await {
+            Err(error) if is_end(&error) => Ok(()),
+            sent => sent,
         }
     }
 }

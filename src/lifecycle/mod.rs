@@ -4,6 +4,7 @@
 
 pub mod drains;
 pub mod order;
+pub mod predecessor;
 pub mod reload;
 pub mod review;
 pub mod signals;
@@ -25,7 +26,9 @@ use self::state::Phase;
 use self::upgrade::Outcome;
 use self::watch::Signature;
 use crate::admin::Admin;
+use crate::handover::channel::Channel;
 use crate::handover::launch::Launch;
+use crate::handover::protocol::Message;
 use crate::server::Shared;
 use crate::site::Site;
 use crate::supervise::notify;
@@ -61,6 +64,8 @@ pub struct Control {
     pub pid_file: Option<PathBuf>,
     /// The hand-over that this process receives, if it was started to take over.
     pub taking: Option<tokio::task::JoinHandle<Option<PidFile>>>,
+    /// The way to the process that has taken over from this one, where that listens.
+    pub successor: Option<Channel>,
 }
 
 impl Control {
@@ -101,7 +106,12 @@ impl Control {
                     let _ = answer.send(outcome);
                 }
                 Order::Drain(request, answer) => {
-                    let _ = answer.send(self.drain(request).await);
+                    let drained = self.drain(request.clone()).await;
+                    if drained.is_ok() {
+                        let predecessor = self.shared.state.predecessor();
+                        predecessor.tell(Message::Drain(request));
+                    }
+                    let _ = answer.send(drained);
                 }
                 Order::Undrain(target, answer) => {
                     let _ = answer.send(self.undrain(target).await);

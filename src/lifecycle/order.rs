@@ -199,3 +199,25 @@ pub struct Upgraded {
     /// Tunnels that stay in the old process and are drained, by reason.
     pub stay: Vec<(String, u64)>,
 }
+
+/// A process that has handed over and finishes what it has.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remaining {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// Client connections that are left, tunnels among them.
+    #[serde(default)]
+    pub connections: u64,
+    /// Tunnels that are left.
+    #[serde(default)]
+    pub tunnels: u64,
+    /// Milliseconds until it cuts what is left.
+    #[serde(default)]
+    pub ends_in_ms: u64,
+    /// The processes that it took over from itself.
+    #[serde(default)]
+    pub predecessors: Vec<Remaining>,
+}

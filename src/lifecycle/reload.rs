@@ -19,11 +19,15 @@ use crate::site::same;
 use crate::snapshot::Snapshot;
 use crate::trace::Tracer;
 use crate::tunnel::registry;
-use crate::upstream::Upstream;
 use crate::upstream::discover::Discovery;
+use crate::upstream::{Registry, Upstream};
 
 /// Longest wait for names that were not asked for before.
 const NAMES: Duration = Duration::from_secs(5);
+
+/// How long requests may take to let go of the old configuration, and how often is looked.
+const RETIRED: Duration = Duration::from_secs(10);
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// Everything that a reload needs, made before anything changes.
 struct Prepared {
@@ -101,7 +105,6 @@ impl Control {
             None
         };
         let report = Reloaded {
-            changes: changes(&old, &config),
             needs_restart: needs_restart(&old, &config),
             ..Reloaded::default()
         };
@@ -116,12 +119,9 @@ impl Control {
 
     /// Binds the addresses that are not among the present ones.
     fn bind(&self, config: &Config) -> Result<Vec<Arc<Listener>>, Refused> {
-        let mut present: Vec<&ListenAddress> = self
-            .site
-            .listening()
-            .iter()
-            .map(|listening| listening.listener.address())
-            .collect();
+        let listening = self.site.listening().iter().map(|one| &one.listener);
+        let present = listening.chain(self.site.unused());
+        let mut present: Vec<&ListenAddress> = present.map(|one| one.address()).collect();
         let mut bound = Vec::new();
         for listener in &config.listeners {
             let found = present.iter().position(|one| same(one, &listener.address));
@@ -154,7 +154,13 @@ impl Control {
             mut report,
         } = prepared;
         let old = self.shared.snapshot.load_full();
-        let upstreams = self.upstreams(&config, &old);
+        let (next, before, registry) = (config.clone(), old.clone(), self.registry.clone());
+        let (upstreams, changes) = apart(move || {
+            let upstreams = upstreams(&next, &before, &registry);
+            (upstreams, changes(&before.config, &next))
+        })
+        .await;
+        report.changes = changes;
         let all: Vec<Arc<Upstream>> = upstreams.values().cloned().collect();
         self.registry
             .keep_names(all.iter().flat_map(|upstream| upstream.names()));
@@ -162,7 +168,13 @@ impl Control {
         if all.iter().any(|upstream| upstream.is_unresolved()) {
             discovery.settled(config.resolver.timeout.min(NAMES)).await;
         }
-        let snapshot = Arc::new(old.next(config.clone(), upstreams));
+        let (next, before) = (config.clone(), old.clone());
+        let (snapshot, reviewer) = apart(move || {
+            let snapshot = Arc::new(before.next(next, upstreams));
+            let reviewer = Arc::new(Reviewer::new(Some(&before), &snapshot));
+            (snapshot, reviewer)
+        })
+        .await;
         report.generation = snapshot.generation;
         self.shared.state.drains().mark_routes(&snapshot);
         for address in bound.iter().map(|listener| listener.to_string()) {
@@ -193,7 +205,8 @@ impl Control {
                 move || tracer.install()
             });
         }
-        self.review(&old, &snapshot, &mut report).await;
+        self.review(reviewer, &snapshot, &mut report).await;
+        retire(old);
         report
     }
 
@@ -222,8 +235,7 @@ impl Control {
     }
 
     /// Tells live tunnels what the new configuration means for them.
-    async fn review(&self, old: &Snapshot, new: &Snapshot, report: &mut Reloaded) {
-        let reviewer = Arc::new(Reviewer::new(Some(old), new));
+    async fn review(&self, reviewer: Arc<Reviewer>, new: &Snapshot, report: &mut Reloaded) {
         self.shared.state.set_reviewer(reviewer.clone());
         self.site
             .workers()
@@ -240,18 +252,43 @@ impl Control {
             drains.note_reload(new.generation, drain.clone());
         }
     }
+}
 
-    /// One for each name; what has not changed is the old one.
-    fn upstreams(&self, config: &Config, old: &Snapshot) -> BTreeMap<String, Arc<Upstream>> {
-        let upstream = |(name, config): (&String, &Arc<config::UpstreamConfig>)| {
-            let same = old.upstreams.get(name).filter(|old| old.config() == config);
-            let upstream = same
-                .cloned()
-                .unwrap_or_else(|| Arc::new(Upstream::new(config.clone(), self.registry.clone())));
-            (name.clone(), upstream)
-        };
-        config.upstreams.iter().map(upstream).collect()
+/// Does what takes time with many routes on a thread of its own: the control thread accepts
+/// meanwhile.
+async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
+}
+
+/// Frees a configuration that is not in force any more, once no request has it: not on the
+/// thread of the last one.
+fn retire(old: Arc<Snapshot>) {
+    drop(tokio::spawn(async move {
+        let give_up = Instant::now() + RETIRED;
+        while Arc::strong_count(&old) > 1 && Instant::now() < give_up {
+            tokio::time::sleep(MOMENT).await;
+        }
+        tokio::task::spawn_blocking(move || drop(old));
+    }));
+}
+
+/// One for each name; what has not changed is the old one.
+fn upstreams(
+    config: &Config,
+    old: &Snapshot,
+    registry: &Arc<Registry>,
+) -> BTreeMap<String, Arc<Upstream>> {
+    let upstream = |(name, config): (&String, &Arc<config::UpstreamConfig>)| {
+        let same = old.upstreams.get(name).filter(|old| old.config() == config);
+        let upstream = same
+            .cloned()
+            .unwrap_or_else(|| Arc::new(Upstream::new(config.clone(), registry.clone())));
+        (name.clone(), upstream)
+    };
+    config.upstreams.iter().map(upstream).collect()
 }
 
 /// How it went, in a line for the service manager.

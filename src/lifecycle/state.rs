@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::drains::Drains;
 use super::order::DrainView;
+use super::predecessor::Predecessor;
 use super::review::Reviewer;
 use crate::lock::lock;
 
@@ -57,6 +58,7 @@ pub struct State {
     last_reload: Mutex<Option<LastReload>>,
     drains: Mutex<Drains>,
     drains_all: AtomicBool,
+    predecessor: Predecessor,
     /// The review of the last reload.
     reviewer: ArcSwapOption<Reviewer>,
 }
@@ -69,6 +71,7 @@ impl Default for State {
             last_reload: Mutex::default(),
             drains: Mutex::default(),
             drains_all: AtomicBool::new(false),
+            predecessor: Predecessor::default(),
             reviewer: ArcSwapOption::empty(),
         }
     }
@@ -93,6 +96,11 @@ impl State {
     /// Whether new clients are welcome: what `/readyz` answers.
     pub fn is_ready(&self) -> bool {
         matches!(self.phase(), Phase::Ready | Phase::HandingOver) && !self.drains_all()
+    }
+
+    /// The process that this one has taken over from.
+    pub fn predecessor(&self) -> &Predecessor {
+        &self.predecessor
     }
 
     /// Whether every tunnel is drained by command: new handshakes are refused.

@@ -10,6 +10,7 @@ use super::signals::Signals;
 use super::state::Phase;
 use crate::config::DrainConfig;
 use crate::events::{self, DrainState, Event};
+use crate::handover::protocol::Message;
 use crate::http::live;
 use crate::metrics;
 use crate::supervise::notify;
@@ -20,11 +21,11 @@ use crate::upstream::pool;
 pub const EXIT_CUT: u8 = 3;
 
 /// How often a drain looks whether it is done.
-const POLL: Duration = Duration::from_millis(20);
+pub(super) const POLL: Duration = Duration::from_millis(20);
 /// How long cut connections may take to be gone.
 const CUT: Duration = Duration::from_millis(500);
 /// How long answers of the admin interface may take.
-const ANSWERS: Duration = Duration::from_secs(1);
+pub(super) const ANSWERS: Duration = Duration::from_secs(1);
 /// How long the access log may take to be written out, and then the spans to be sent.
 const FLUSH: Duration = Duration::from_secs(2);
 /// What the steps in between may take on a busy machine.
@@ -35,6 +36,7 @@ impl Control {
     pub(super) async fn stop(mut self, signal: &str, signals: &mut Signals) -> ExitCode {
         let drain = self.shared.snapshot.load().drain.clone();
         self.shared.state.enter(Phase::Draining);
+        self.shared.state.predecessor().tell(Message::Stop);
         let within = drain.delay + drain.deadline + CUT + 2 * FLUSH + MARGIN;
         notify::stopping("Draining", within);
         if !drain.delay.is_zero() {
@@ -89,7 +91,7 @@ impl Control {
     /// Waits for the last connection, cuts at the deadline or a signal, and ends the workers.
     pub(super) async fn finish(mut self, deadline: Instant, signals: &mut Signals) -> ExitCode {
         let mut cut = 0;
-        while self.connections() > 0 {
+        while !self.has_ended() {
             let reason = tokio::select! {
                 signal = signals.end() => Some(second(signal)),
                 () = tokio::time::sleep(POLL) => {
@@ -98,6 +100,7 @@ impl Control {
             };
             if let Some(reason) = reason {
                 cut = self.connections();
+                self.shared.state.predecessor().tell(Message::Stop);
                 tracing::warn!(reason, cut, "what has not ended is cut");
                 self.site.workers().each(|| {
                     || {
@@ -123,13 +126,19 @@ impl Control {
         }
     }
 
-    fn connections(&self) -> usize {
+    /// Whether nothing is left, here and in the process that this one took over from: its
+    /// end would be that of the service, and of all that belongs to it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.connections() == 0 && self.shared.state.predecessor().is_gone()
+    }
+
+    pub(super) fn connections(&self) -> usize {
         self.shared.connections.load(Relaxed)
     }
 
     async fn wait_for_none(&self) {
         let until = Instant::now() + CUT;
-        while self.connections() > 0 && Instant::now() < until {
+        while !self.has_ended() && Instant::now() < until {
             tokio::time::sleep(POLL).await;
         }
     }

@@ -13,16 +13,15 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::Control;
-use super::order::{Order, Refused, UpgradeRequest, Upgraded};
+use super::order::{Order, Refused, Remaining, UpgradeRequest, Upgraded, millis};
 use super::review::Reviewer;
 use super::signals::Signals;
 use super::state::Phase;
+use super::stop::{ANSWERS, POLL};
 use crate::handover::channel::Channel;
 use crate::handover::give::{Given, Giving};
 use crate::handover::launch::{NextProcess, Successor};
-use crate::handover::protocol::{
-    self, Address, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready,
-};
+use crate::handover::protocol::{self, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready};
 use crate::server::Shared;
 use crate::site::Workers;
 use crate::supervise::{self, pid_file};
@@ -32,6 +31,10 @@ use crate::tunnel::{self, registry};
 const READY: Duration = Duration::from_secs(60);
 /// How long this process may take to notice that it has taken over itself.
 const MOMENT: Duration = Duration::from_secs(2);
+/// How long nobody may accept because the new process, which should, stands still.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the new process is told what is left here.
+const TELL: Duration = Duration::from_secs(1);
 /// How often is looked whether it still runs.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -123,11 +126,9 @@ impl Control {
         let pid = ready.pid;
         tracing::info!(pid, version = ready.version, "handing over");
         self.shared.state.enter(Phase::HandingOver);
-        self.site.pause().await;
-        if let Some(admin) = &mut self.admin {
-            admin.pause().await;
-        }
-        let mut giving = Giving::new(self.site.workers().clone());
+        self.pause().await;
+        let mut giving = Giving::new(self.site.workers().clone(), ready.acknowledges);
+        let progress = giving.progress();
         let nothing = ready.format == LISTENERS_ONLY;
         if nothing {
             giving
@@ -138,12 +139,27 @@ impl Control {
         let mut told = None;
         let ended = {
             let mut give = std::pin::pin!(giving.give(channel, &hurry));
+            let mut look = tokio::time::interval(LOOK);
+            let mut accepts = false;
             loop {
                 tokio::select! {
                     ended = &mut give => break ended,
                     signal = signals.end() => {
                         told = Some(signal);
                         hurry.store(true, Relaxed);
+                    }
+                    _ = look.tick() => {
+                        let stands = progress.stands_for() > PATIENCE;
+                        if stands && !accepts {
+                            tracing::warn!(
+                                pid,
+                                "the new process stands still: this one accepts meanwhile"
+                            );
+                            self.resume();
+                        } else if accepts && !stands {
+                            self.pause().await;
+                        }
+                        accepts = stands;
                     }
                     never = refuse_orders(orders) => match never {},
                 }
@@ -156,11 +172,8 @@ impl Control {
             };
             process.kill();
             self.reclaim_pid_file();
-            let given = giving.take_back().await;
-            self.site.resume();
-            if let Some(admin) = &mut self.admin {
-                admin.resume();
-            }
+            self.resume();
+            let given = giving.take_back(channel).await;
             self.shared.state.enter(Phase::Ready);
             let refused = broken_off(&how, &given);
             return match told {
@@ -170,6 +183,7 @@ impl Control {
         }
         process.let_go();
         supervise::main_pid(pid);
+        self.successor = ready.acknowledges.then_some(successor.channel);
         let given = giving.given();
         let (tunnels, connections) = (given.tunnels, given.connections);
         tracing::info!(pid, tunnels, connections, stay = ?given.stay, "handed over");
@@ -181,6 +195,22 @@ impl Control {
             stay: given.stay.clone().into_iter().collect(),
         };
         Outcome::Replaced(upgraded, told)
+    }
+
+    /// Leaves accepting to the new process.
+    async fn pause(&mut self) {
+        self.site.pause().await;
+        if let Some(admin) = &mut self.admin {
+            admin.pause().await;
+        }
+    }
+
+    /// Accepts, whatever the new process does.
+    fn resume(&mut self) {
+        self.site.resume();
+        if let Some(admin) = &mut self.admin {
+            admin.resume();
+        }
     }
 
     /// Introduces this process and its listeners, and waits until the other one accepts.
@@ -230,6 +260,7 @@ impl Control {
             next_tunnel_id: tunnel::next_id(),
             generation: self.shared.snapshot.load().generation,
             drains: self.shared.state.drains().in_force(),
+            acknowledges: true,
         };
         let offered = self.offer_listeners(channel, hello).await;
         // A process that fails early does not read, but it has said why.
@@ -242,20 +273,14 @@ impl Control {
 
     async fn offer_listeners(&self, channel: &Channel, hello: Hello) -> io::Result<()> {
         protocol::send(channel, Message::Hello(hello), &[]).await?;
-        for listening in self.site.listening() {
-            let listener = &listening.listener;
-            let offer = Offer {
-                address: Address::from(listener.address()),
-                owns_file: listener.owns_file(),
-            };
+        let listening = self.site.listening().iter().map(|one| &one.listener);
+        for listener in listening.chain(self.site.unused()) {
+            let offer = Offer::of(listener);
             protocol::send(channel, Message::Listener(offer), &[listener.as_fd()]).await?;
         }
         if let Some(admin) = &self.admin {
             let listener = admin.listener();
-            let offer = Offer {
-                address: Address::from(listener.address()),
-                owns_file: listener.owns_file(),
-            };
+            let offer = Offer::of(listener);
             protocol::send(channel, Message::Admin(offer), &[listener.as_fd()]).await?;
         }
         protocol::send(channel, Message::EndOfListeners, &[]).await
@@ -285,16 +310,110 @@ impl Control {
         }
         self.site.close().await;
         let snapshot = self.shared.snapshot.load_full();
-        let limit = match signal {
-            Some(_) => snapshot
-                .drain
-                .deadline
-                .min(snapshot.config.upgrade.deadline),
-            None => snapshot.config.upgrade.deadline,
+        let hurried = snapshot
+            .drain
+            .deadline
+            .min(snapshot.config.upgrade.deadline);
+        let parting = Parting {
+            deadline: Instant::now()
+                + match signal {
+                    Some(_) => hurried,
+                    None => snapshot.config.upgrade.deadline,
+                },
+            hurried,
+            signals: u8::from(signal.is_some()),
+            stops: 0,
         };
-        let deadline = Instant::now() + limit;
+        let mut channel = self.successor.take();
+        if let Some(way) = &channel
+            && self.say_what_is_left(way, parting.deadline).await.is_err()
+        {
+            channel = None;
+        }
+        if let Some(admin) = self.admin.take() {
+            // Who follows events is to follow those of the new process.
+            admin.close(ANSWERS).await;
+        }
         self.drain_workers(&snapshot.drain).await;
+        let deadline = self.part(parting, channel, signals).await;
         self.finish(deadline, signals).await
+    }
+
+    /// Waits for the end of what is left, for the deadline, or to be told twice to end, by a
+    /// signal or by the new process; the first time shortens the wait. Gives the deadline.
+    async fn part(
+        &mut self,
+        mut parting: Parting,
+        mut channel: Option<Channel>,
+        signals: &mut Signals,
+    ) -> Instant {
+        let mut tell = tokio::time::interval(TELL);
+        while !self.has_ended() && Instant::now() < parting.deadline {
+            let before = parting.signals + parting.stops;
+            tokio::select! {
+                _ = signals.end() => parting.signals += 1,
+                heard = hear(&mut channel) => match heard {
+                    Some(Message::Stop) => parting.stops += 1,
+                    Some(Message::Drain(request)) => {
+                        // What is gone from this process's configuration is drained anyway.
+                        let _ = self.drain(request.clone()).await;
+                        self.shared.state.predecessor().tell(Message::Drain(request));
+                    }
+                    Some(_) => {}
+                    None => channel = None,
+                },
+                _ = tell.tick() => {
+                    if let Some(way) = &channel
+                        && self.say_what_is_left(way, parting.deadline).await.is_err()
+                    {
+                        channel = None;
+                    }
+                }
+                () = tokio::time::sleep(POLL) => {}
+            };
+            if parting.signals + parting.stops > before {
+                self.shared.state.predecessor().tell(Message::Stop);
+                let within = parting.hurried;
+                tracing::info!(?within, "this process was told to end, too");
+                parting.deadline = parting.deadline.min(Instant::now() + within);
+                if parting.signals.max(parting.stops) > 1 {
+                    return Instant::now();
+                }
+            }
+        }
+        parting.deadline
+    }
+
+    async fn say_what_is_left(&self, channel: &Channel, deadline: Instant) -> io::Result<()> {
+        let tunnels = self.site.workers().ask(|| registry::count).await;
+        let left = Remaining {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            connections: self.connections() as u64,
+            tunnels: tunnels.iter().map(|count| *count as u64).sum(),
+            ends_in_ms: millis(deadline.saturating_duration_since(Instant::now())),
+            predecessors: self.shared.state.predecessor().nested(),
+        };
+        protocol::send(channel, Message::Left(left), &[]).await
+    }
+}
+
+/// How long this process stays after the hand-over.
+struct Parting {
+    deadline: Instant,
+    /// From being told to end.
+    hurried: Duration,
+    /// How often it was told to end by a signal, and by the new process: the same wish may
+    /// come in both ways.
+    signals: u8,
+    stops: u8,
+}
+
+/// What the new process says; `None`: it will say nothing more.
+async fn hear(channel: &mut Option<Channel>) -> Option<Message> {
+    match channel {
+        Some(channel) => Some(protocol::receive(channel).await.ok()??.0),
+        None => std::future::pending().await,
     }
 }
 

@@ -51,6 +51,7 @@ pub fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
         address: address.clone(),
         local,
         file,
+        managed: false,
     })
 }
 
@@ -82,6 +83,8 @@ pub struct Listener {
     address: ListenAddress,
     local: Option<SocketAddr>,
     file: Option<socket::SocketFile>,
+    /// The service manager listens on it, too: clients wait for us as long as it does.
+    managed: bool,
 }
 
 impl Listener {
@@ -142,7 +145,21 @@ impl Listener {
             address: address.clone(),
             local,
             file,
+            managed: false,
         })
+    }
+
+    /// Notes that the service manager has opened it.
+    pub fn of_manager(self) -> Listener {
+        Listener {
+            managed: true,
+            ..self
+        }
+    }
+
+    /// Whether the service manager has opened it.
+    pub fn is_of_manager(&self) -> bool {
+        self.managed
     }
 
     /// Leaves a unix socket's file to another process.
@@ -337,6 +354,12 @@ impl Accepted {
     /// Who connected.
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// Closes it so that the peer learns at once that nobody serves here.
+    pub fn refuse(self) {
+        // A reset instead of an end where there is such a thing.
+        let _ = rustix::net::sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
     /// Registers with the runtime that this is called in.

@@ -11,7 +11,7 @@ use super::process::Process;
 use super::sample::{RouteSample, Sample};
 use super::slots::{self, Slot, UNROUTED};
 use super::thread::{self, CONNECTS, RETRIES, Thread};
-use crate::lifecycle::order::DrainView;
+use crate::lifecycle::order::{DrainView, Remaining};
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::server::Shared;
 use crate::snapshot::Snapshot;
@@ -31,6 +31,7 @@ pub(super) struct Scrape {
     pub(super) ready: bool,
     pub(super) last_reload: Option<LastReload>,
     pub(super) drains: Vec<DrainView>,
+    pub(super) predecessors: Vec<Remaining>,
     pub(super) traces_lost: u64,
     pub(super) process: Process,
 }
@@ -99,6 +100,7 @@ impl Scrape {
             ready: state.is_ready(),
             last_reload: state.last_reload(),
             drains: state.drains().views(),
+            predecessors: state.predecessor().all(),
             traces_lost: shared.tracer.load().lost(),
             process: Process::now(),
         }

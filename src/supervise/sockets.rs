@@ -143,7 +143,7 @@ impl Socket {
             socket::keep_alive(&self.fd)?;
         }
         // The manager owns the file of a unix socket: it listens on after our end.
-        Listener::adopt(self.fd, address, false)
+        Listener::adopt(self.fd, address, false).map(Listener::of_manager)
     }
 }
 

@@ -316,7 +316,7 @@ type Key = (Arc<str>, Address);
 /// change, never by a request.
 #[derive(Debug, Default)]
 pub struct Registry {
-    endpoints: Mutex<HashMap<Key, Weak<Endpoint>>>,
+    endpoints: Mutex<Endpoints>,
     answers: Mutex<HashMap<Box<str>, Known>>,
 }
 
@@ -340,24 +340,35 @@ pub enum Learnt {
     Turned,
 }
 
+#[derive(Debug, Default)]
+struct Endpoints {
+    known: HashMap<Key, Weak<Endpoint>>,
+    /// With so many, those that are gone are forgotten: twice what lived then, so that many
+    /// new ones are not each looked for among all.
+    full: usize,
+}
+
 impl Registry {
     /// The endpoint of this upstream at this address: the living one, or a new one.
     pub fn endpoint(&self, upstream: &Arc<str>, address: Address) -> Arc<Endpoint> {
-        let mut known = lock(&self.endpoints);
+        let mut all = lock(&self.endpoints);
         let key = (upstream.clone(), address);
-        if let Some(living) = known.get(&key).and_then(Weak::upgrade) {
+        if let Some(living) = all.known.get(&key).and_then(Weak::upgrade) {
             return living;
         }
-        known.retain(|_, endpoint| endpoint.strong_count() > 0);
+        if all.known.len() >= all.full {
+            all.known.retain(|_, endpoint| endpoint.strong_count() > 0);
+            all.full = 2 * all.known.len() + 1;
+        }
         let endpoint = Arc::new(Endpoint::new(key.0.clone(), key.1.clone()));
-        known.insert(key, Arc::downgrade(&endpoint));
+        all.known.insert(key, Arc::downgrade(&endpoint));
         endpoint
     }
 
     /// The endpoint that somebody still holds, by the names that logs show.
     pub fn living(&self, upstream: &str, name: &str) -> Option<Arc<Endpoint>> {
-        let known = lock(&self.endpoints);
-        let living = known.values().filter_map(Weak::upgrade);
+        let all = lock(&self.endpoints);
+        let living = all.known.values().filter_map(Weak::upgrade);
         { living }.find(|endpoint| &*endpoint.upstream == upstream && &*endpoint.name == name)
     }
 

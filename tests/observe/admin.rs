@@ -3,7 +3,6 @@
 
 use crate::support;
 
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 
@@ -285,28 +284,6 @@ fn whatever_is_sent_is_answered() {
 }
 
 #[test]
-fn a_crowd_does_not_keep_the_interface_for_itself() {
-    let backend = HttpBackend::start();
-    let proxy = Proxy::minimal(backend.address());
-    let connect = || UnixStream::connect(proxy.admin_socket()).expect("it accepts");
-    let crowd: Vec<UnixStream> = (0..64).map(|_| connect()).collect();
-    // Closed without an answer, before its time for a request (10 s) is over.
-    let mut extra = connect();
-    let patience = std::time::Duration::from_secs(8);
-    extra.set_read_timeout(Some(patience)).unwrap();
-    assert_eq!(extra.read(&mut [0]).expect("it is closed"), 0);
-    drop(crowd);
-    let answered = || {
-        let mut stream = connect();
-        let request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-        let _ = stream.write_all(request);
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200")
-    };
-    eventually!(answered());
-}
-
-#[test]
 fn the_socket_is_for_its_user_and_goes_with_the_process() {
     let backend = HttpBackend::start();
     let mut proxy = Proxy::minimal(backend.address());
@@ -323,40 +300,5 @@ fn the_socket_is_for_its_user_and_goes_with_the_process() {
     assert!(
         err.contains("no sluice answers at unix:/") && err.contains("--admin"),
         "{err}"
-    );
-}
-
-#[test]
-fn the_second_of_two_in_one_place_runs_without() {
-    let place = tempfile::tempdir().unwrap();
-    let start = || {
-        let toml = "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\nrespond.status = 204\n\
-                    [admin]\nlisten = \"auto\"\n";
-        Proxy::start_with(toml, |command| {
-            command.env("RUNTIME_DIRECTORY", place.path());
-        })
-    };
-    let first = start();
-    assert_eq!(first.admin_socket(), place.path().join("admin.sock"));
-    let mode = std::fs::metadata(first.admin_socket())
-        .unwrap()
-        .permissions();
-    assert_eq!(mode.mode() & 0o777, 0o600);
-    let second = start();
-    assert!(!second.has_admin());
-    second.wait_for_log("why it has none", |line| {
-        line.text.contains("no admin interface") && line.text.contains("already in use")
-    });
-    let mut wire = second.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(wire.read_response().status(), 204);
-    assert_eq!(status(&first)["pid"], first.id());
-    let mut second = second;
-    drop(wire);
-    second.terminate();
-    assert!(second.wait_exit().success());
-    assert_eq!(
-        status(&first)["pid"],
-        first.id(),
-        "the socket is still the first one's"
     );
 }

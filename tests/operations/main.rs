@@ -8,6 +8,7 @@ mod descriptors;
 mod drain;
 mod drain_command;
 mod drain_spread;
+mod image;
 mod places;
 mod reload;
 mod signals;

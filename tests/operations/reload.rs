@@ -425,6 +425,29 @@ fn a_watched_file_is_taken_up_by_itself() {
 }
 
 #[test]
+fn clients_are_accepted_while_many_routes_are_put_in_force() {
+    let mut toml = format!("workers = 2\n{LISTEN}");
+    for n in 0..5000 {
+        let route = format!(
+            "[[route]]\nname = \"r{n}\"\npath_prefix = \"/p{n}\"\nto = \"127.0.0.1:{}\"\n",
+            n + 1024
+        );
+        toml.push_str(&route);
+    }
+    toml.push_str("[[route]]\nname = \"here\"\npath = \"/\"\nrespond.status = 204\n");
+    let proxy = Proxy::start(&toml);
+    proxy.rewrite(&toml.replace("/p", "/q"));
+    proxy.signal(rustix::process::Signal::HUP);
+    let mut served = 0;
+    while proxy.reloads().is_empty() {
+        assert_eq!(get(&proxy, "/"), 204);
+        served += 1;
+    }
+    assert!(served > 20, "only {served} clients came through");
+    assert_eq!(proxy.reloads().len(), 1);
+}
+
+#[test]
 fn without_a_file_there_is_nothing_to_reload() {
     let backend = tunnel_backend(|mut wire| expect_close_frame(&mut wire, 1001));
     let proxy = Proxy::start_without_file(&[

@@ -284,6 +284,69 @@ fn a_socket_that_no_listener_wants_is_named_with_what_would_be_right() {
     }
 }
 
+/// What becomes of a client of a socket that sluice does not serve, and of one that it does.
+#[derive(Debug, PartialEq)]
+enum Met {
+    TurnedAway,
+    Served,
+}
+
+fn meet(address: &str) -> Met {
+    let address: SocketAddr = address.parse().expect("a TCP address");
+    let mut stream = std::net::TcpStream::connect(address).expect("the manager listens");
+    stream.set_read_timeout(Some(DEADLINE)).expect("an option");
+    let _ = stream.write_all(GET.as_bytes());
+    match stream.read(&mut [0; 12]) {
+        Ok(12) => Met::Served,
+        Ok(0) => Met::TurnedAway,
+        Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Met::TurnedAway,
+        other => panic!("neither served nor turned away: {other:?}"),
+    }
+}
+
+#[test]
+fn a_removed_listener_of_the_managers_turns_clients_away_and_can_come_back() {
+    if !Tool::require("python3") {
+        return;
+    }
+    let scene = Scene::new("[[listen]]\naddress = \"{0}\"\n[[listen]]\naddress = \"{1}\"\n");
+    let process = scene.activate("own", &["tcp", "tcp"]);
+    let (stays, goes) = (bound(&process, 0), bound(&process, 1));
+    wait_ready(&process);
+    let count = |message: &str| {
+        let lines = process.lines();
+        let said = lines.iter();
+        said.filter(|line| field(&line.json, "message") == message)
+            .count()
+    };
+    let reload = |addresses: &[&str], pid: u32| {
+        let listen = addresses.iter();
+        let listen = listen.map(|address| format!("[[listen]]\naddress = \"{address}\"\n"));
+        scene.configure(&listen.collect::<String>());
+        let before = count("reloaded");
+        let pid = rustix::process::Pid::from_raw(pid as i32).unwrap();
+        rustix::process::kill_process(pid, Signal::HUP).unwrap();
+        eventually!(count("reloaded") > before);
+    };
+    for _ in 0..2 {
+        reload(&[&stays], process.id());
+        assert_eq!((meet(&stays), meet(&goes)), (Met::Served, Met::TurnedAway));
+        reload(&[&stays, &goes], process.id());
+        assert_eq!((meet(&stays), meet(&goes)), (Met::Served, Met::Served));
+    }
+    // The next process keeps it too.
+    reload(&[&stays], process.id());
+    process.signal(Signal::USR2);
+    eventually!(count("taken over") == 1);
+    let line = process.wait_for_line("who", |line| field(&line.json, "message") == "taken over");
+    let next = field(&line.json, "pid").as_u64().expect("a number") as u32;
+    assert_eq!((meet(&stays), meet(&goes)), (Met::Served, Met::TurnedAway));
+    reload(&[&stays, &goes], next);
+    assert_eq!(meet(&goes), Met::Served);
+    let next = rustix::process::Pid::from_raw(next as i32).unwrap();
+    rustix::process::kill_process(next, Signal::KILL).unwrap();
+}
+
 #[test]
 fn sockets_that_cannot_be_accepted_from_are_named_with_what_would_be_right() {
     if !Tool::require("python3") {

@@ -3,12 +3,14 @@
 
 use crate::support;
 
+mod ended;
 mod impostor;
 mod killed;
 mod managed;
 mod midway;
 mod predecessor;
 mod refused;
+mod stopped;
 
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;

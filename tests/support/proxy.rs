@@ -95,8 +95,14 @@ impl Proxy {
 
     /// Starts sluice without a file.
     pub fn start_without_file(arguments: &[&str]) -> Proxy {
+        Proxy::start_without_file_with(arguments, |_| {})
+    }
+
+    /// The same, and the command can be changed before it is started.
+    pub fn start_without_file_with(arguments: &[&str], change: impl FnOnce(&mut Command)) -> Proxy {
         let mut command = run_command();
         command.args(arguments);
+        change(&mut command);
         Proxy::spawn_plain(command)
     }
 

@@ -17,6 +17,7 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     workers(page, scrape)?;
     configuration(page, scrape)?;
     drains(page, scrape)?;
+    predecessors(page, scrape)?;
     page.counter(
         "sluice_access_log_dropped_lines",
         "Access records dropped because the log was read too slowly",
@@ -175,6 +176,28 @@ fn drains(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
         None,
         "Tunnels left in drains whose deadline has passed",
         Some(overdue.map(|drain| drain.left).sum::<u64>()),
+    )
+}
+
+fn predecessors(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
+    let all = &scrape.predecessors;
+    page.gauge(
+        "sluice_predecessors",
+        None,
+        "Processes that this one has taken over from and that finish what they have",
+        Some(all.len()),
+    )?;
+    page.gauge(
+        "sluice_predecessor_connections",
+        None,
+        "Client connections that are left in them, those of tunnels included",
+        Some(all.iter().map(|one| one.connections).sum::<u64>()),
+    )?;
+    page.gauge(
+        "sluice_predecessor_tunnels",
+        None,
+        "Tunnels that are left in them",
+        Some(all.iter().map(|one| one.tunnels).sum::<u64>()),
     )
 }
 

@@ -72,6 +72,7 @@ async fn play(manner: &str) {
             "has no format in common" => LISTENERS_ONLY,
             _ => 1,
         },
+        acknowledges: false,
     });
     send(&channel, ready, &[]).await.expect("it reads");
     die(manner, "killed when it is ready");

@@ -95,11 +95,13 @@ impl Heir {
             next_tunnel_id: 1,
             generation: 1,
             drains: Vec::new(),
+            acknowledges: false,
         };
         self.say(Message::Hello(hello), &[]).await;
         let offer = Offer {
             address: Address::Tcp(([127, 0, 0, 1], 0).into()),
             owns_file: false,
+            managed: false,
         };
         // One that is told of no common format does not read on.
         let _ = send(

@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::field::Empty;
 
 use super::guard::Door;
 use super::history::History;
@@ -73,7 +74,11 @@ impl Server {
     /// Serves a connection in a task of its own; one too many is closed.
     pub(super) fn serve(self: &Arc<Self>, accepted: Accepted) {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-            return tracing::warn!(limit = CONNECTIONS, "too many admin connections");
+            return tracing::warn!(
+                left_out = Empty,
+                limit = CONNECTIONS,
+                "too many admin connections"
+            );
         };
         // A second descriptor, for what follows behind hyper's end.
         match accepted.into_io().and_then(|io| Ok((io.second()?, io))) {
@@ -85,7 +90,9 @@ impl Server {
             Ok((second, Io::Unix(stream))) => {
                 drop(tokio::spawn(self.clone().run(stream, second, permit)));
             }
-            Err(error) => tracing::warn!(%error, "an admin connection cannot be served"),
+            Err(error) => {
+                tracing::warn!(left_out = Empty, %error, "an admin connection cannot be served");
+            }
         }
     }
 

@@ -23,6 +23,7 @@ use crate::handover::launch::{NextProcess, Successor};
 use crate::handover::protocol::{
     self, Address, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready,
 };
+use crate::logging::structured;
 use crate::server::Shared;
 use crate::site::Workers;
 use crate::supervise::{self, pid_file};
@@ -172,7 +173,13 @@ impl Control {
         supervise::main_pid(pid);
         let given = giving.given();
         let (tunnels, connections) = (given.tunnels, given.connections);
-        tracing::info!(pid, tunnels, connections, stay = ?given.stay, "handed over");
+        tracing::info!(
+            pid,
+            tunnels,
+            connections,
+            stay = structured(&given.stay),
+            "handed over"
+        );
         let upgraded = Upgraded {
             pid,
             version: ready.version,

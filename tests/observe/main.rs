@@ -11,6 +11,7 @@ mod admin_commands;
 mod admin_tunnels;
 mod dashboard;
 mod events;
+mod log_forms;
 mod logs;
 mod metrics;
 mod metrics_formats;

@@ -11,5 +11,6 @@ mod drain_spread;
 mod places;
 mod reload;
 mod signals;
+mod standstill;
 mod supervise;
 mod upgrade;

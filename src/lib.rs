@@ -27,9 +27,14 @@
 //! | [`events`] | what happens, for those who follow it: noted by workers, kept and told by one ring |
 //! | [`tap`] | the frames of tunnels, for those who look at them: followed without I/O, told as far as there is room |
 //! | [`access_log`], [`metrics`], [`logging`] | what is written down and counted |
+//! | [`writer`] | how lines leave the process: a bounded queue and a thread, never waited for |
+//! | [`files`] | files that a configuration names: opened without waiting, read within bounds |
+//! | [`visible`] | which characters of a text are not what they seem, and how they are written |
 //! | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
 //! | [`chunked`], [`octets`] | the chunked coding and the byte classes that both sides read it with: no I/O |
+//! | [`credentials`] | which header fields are shown nowhere |
 //! | [`descriptors`] | the limit of open files: raised, kept back for control, told when it is reached |
+//! | [`span`], [`stamp`] | how times are written |
 //! | [`lock`] | how every mutex is taken |
 //! | [`io`] | one enum over the stream types, and the worker's scratch buffer |
 //! | [`allocator`] | mimalloc, called without detours; the one place with `unsafe` besides the SSE2 scan in `octets` |
@@ -85,8 +90,10 @@ pub mod allocator;
 pub mod chunked;
 pub mod cli;
 pub mod config;
+pub mod credentials;
 pub mod descriptors;
 pub mod events;
+pub mod files;
 pub mod handover;
 pub mod http;
 pub mod io;
@@ -100,9 +107,13 @@ pub mod route;
 pub mod server;
 pub mod site;
 pub mod snapshot;
+pub mod span;
+pub mod stamp;
 pub mod supervise;
 pub mod tap;
 pub mod trace;
 pub mod tunnel;
 pub mod upstream;
+pub mod visible;
 pub mod worker;
+pub mod writer;

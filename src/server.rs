@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::access_log::AccessLog;
 use crate::admin::{self, Admin};
 use crate::allocator;
-use crate::config::{Config, Scheme};
+use crate::config::{Config, LogFormat, Scheme};
 use crate::descriptors;
 use crate::handover::adopt::Adopter;
 use crate::handover::launch::Launch;
@@ -125,8 +125,8 @@ pub struct Start {
     pub config: Config,
     /// The file that it came from, which a reload reads again.
     pub source: Option<PathBuf>,
-    /// Whether access records are JSON.
-    pub json: bool,
+    /// The format of logs, which stays until the end.
+    pub format: LogFormat,
     /// How this process was started; `None`: it cannot be upgraded.
     pub launch: Option<Launch>,
     /// The way to the process that this one takes over from, if it does.
@@ -185,14 +185,14 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     let Start {
         config,
         source,
-        json,
+        format,
         launch,
         inherited: _,
     } = start;
     // Before anything else opens descriptors.
     let activated = sockets::Inherited::take_all()?;
     let signals = Signals::listen()?;
-    let access_log = AccessLog::open(&config.log, json)?;
+    let access_log = AccessLog::open(&config.log, format)?;
     let tracer = Tracer::start(&config.trace)?;
     let token = admin::Token::configured(&config.admin)?;
     let config = Arc::new(config);
@@ -229,7 +229,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         discovery,
         source,
         read: None,
-        json,
+        format,
         admin: None,
         launch,
         pid_file: config.pid_file.clone(),
@@ -269,6 +269,11 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         Admin::start(listener, context)
     });
     tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = control
+            .source
+            .as_deref()
+            .map(|file| file.display().to_string()),
         workers = config.workers,
         routes = config.routes.len(),
         "ready"

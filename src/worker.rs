@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle as TaskHandle;
+use tracing::field::Empty;
 
 use crate::http::connection::{self, Context};
 use crate::http::live;
@@ -218,7 +219,7 @@ pub async fn accept(listener: Arc<Listener>, whom: Whom, mut serve: impl FnMut(A
             }
             Err(error) => {
                 let listen = acceptor.listener().address();
-                return tracing::error!(?listen, %error, "the listener is broken");
+                return tracing::error!(%listen, %error, "the listener is broken");
             }
         }
     }
@@ -243,7 +244,9 @@ fn serve(shared: &Arc<Shared>, accepted: Accepted, front: Front, guard: live::Gu
             let context = Arc::new(Context::new(peer, front, shared.clone()));
             tokio::spawn(connection::serve(io, context, guard));
         }
-        Err(error) => tracing::warn!(%error, "an accepted socket cannot be served"),
+        Err(error) => {
+            tracing::warn!(left_out = Empty, %error, "an accepted socket cannot be served");
+        }
     }
 }
 

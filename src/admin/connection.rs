@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tracing::field::Empty;
 
 use super::guard::Door;
 use super::history::History;
@@ -83,7 +84,9 @@ impl Server {
             Ok((second, Io::Unix(stream))) => {
                 drop(tokio::spawn(self.clone().run(stream, second, place)));
             }
-            Err(error) => tracing::warn!(%error, "an admin connection cannot be served"),
+            Err(error) => {
+                tracing::warn!(left_out = Empty, %error, "an admin connection cannot be served");
+            }
         }
     }
 

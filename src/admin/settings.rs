@@ -15,23 +15,7 @@ use crate::config::{
     ResolverConfig, RouteConfig, RouteMatch, RouteTimeouts, TraceConfig, UpgradeConfig,
     UpstreamConfig, WebSocketConfig, write_duration,
 };
-
-/// Stands for what is not shown.
-const REDACTED: &str = "redacted";
-
-/// Parts of the names of fields whose values are not shown.
-const CREDENTIALS: [&str; 10] = [
-    "auth",
-    "cookie",
-    "credential",
-    "jwt",
-    "key",
-    "pass",
-    "secret",
-    "session",
-    "signature",
-    "token",
-];
+use crate::credentials::{REDACTED, is_for_credentials};
 
 /// All of it.
 pub(super) fn of(config: &Config) -> Value {
@@ -76,11 +60,13 @@ fn log_table(log: &LogConfig) -> Value {
         format,
         access,
         query,
+        headers,
     } = log;
     let format = match format {
         LogFormat::Auto => "auto",
         LogFormat::Human => "human",
         LogFormat::Json => "json",
+        LogFormat::Combined => "combined",
     };
     let access = match access {
         AccessLog::Stdout => "stdout".to_owned(),
@@ -88,7 +74,13 @@ fn log_table(log: &LogConfig) -> Value {
         AccessLog::Off => "off".to_owned(),
         AccessLog::File(path) => path.display().to_string(),
     };
-    json!({ "level": level, "format": format, "access": access, "query": query })
+    json!({
+        "level": level,
+        "format": format,
+        "access": access,
+        "query": query,
+        "headers": strings(headers),
+    })
 }
 
 /// The address of a collector may hold a password.
@@ -414,8 +406,7 @@ fn edits(edits: &HeaderEdits) -> Value {
 
 /// The value of a header field, unless the field is for credentials.
 fn field(name: &HeaderName, value: &HeaderValue) -> Value {
-    let is_secret = |part: &&str| name.as_str().contains(*part);
-    match value.is_sensitive() || CREDENTIALS.iter().any(is_secret) {
+    match value.is_sensitive() || is_for_credentials(name) {
         true => REDACTED.into(),
         false => text(value),
     }

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::history::History;
 use super::http::HttpView;
-use crate::access_log::rfc3339;
 use crate::http::untrusted;
 use crate::lifecycle::order::{DrainView, Remaining};
 use crate::lifecycle::state::{LastReload, Phase};
 use crate::snapshot::Snapshot;
+use crate::stamp::rfc3339;
 use crate::tap;
 use crate::tunnel::registry;
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::access_log::AccessLog;
-use crate::config::{AccessLog as AccessTarget, ListenAddress, LogConfig};
+use crate::config::{AccessLog as AccessTarget, ListenAddress, LogConfig, LogFormat};
 use crate::lifecycle::state::{Phase, State};
 use crate::listen;
 use crate::snapshot::Snapshot;
@@ -28,7 +28,9 @@ fn shared() -> Arc<Shared> {
     let shared = Shared {
         snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
         connections: Arc::default(),
-        access_log: arc_swap::ArcSwap::from_pointee(AccessLog::open(&log, false).unwrap()),
+        access_log: arc_swap::ArcSwap::from_pointee(
+            AccessLog::open(&log, LogFormat::Human).unwrap(),
+        ),
         tracer: Default::default(),
         state: State::default(),
     };

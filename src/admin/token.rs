@@ -11,12 +11,16 @@ use subtle::ConstantTimeEq;
 
 use super::answer::Refusal;
 use crate::config::AdminConfig;
+use crate::files;
 
 /// The fewest characters of a token: what a guess would have to find.
 const SHORTEST: usize = 16;
 
 /// The most characters of a token; more would not fit into a request.
 const LONGEST: usize = 4096;
+
+/// The largest file that is read for one; more lines may follow the first.
+const LARGEST: u64 = 1 << 20;
 
 /// Who knows it may ask and give orders.
 #[derive(Clone)]
@@ -42,10 +46,11 @@ impl Token {
     /// # Errors
     /// As [`configured`](Token::configured).
     pub fn read(path: &Path) -> io::Result<Token> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let text = files::read(path, LARGEST).map_err(|error| {
             let message = format!("cannot read the admin token {}: {error}", path.display());
             io::Error::new(error.kind(), message)
         })?;
+        let text = String::from_utf8_lossy(&text);
         let token = text.lines().next().unwrap_or_default().trim();
         // RFC 6750 section 2.1: what a field can carry, and no space.
         let fits = (SHORTEST..=LONGEST).contains(&token.len());

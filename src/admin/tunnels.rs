@@ -15,8 +15,8 @@ use super::Context;
 use super::answer::Refusal;
 use super::filter::{Filter, Query};
 use super::known::Known;
-use crate::access_log::rfc3339;
 use crate::lifecycle::order::millis;
+use crate::stamp::rfc3339;
 use crate::tunnel::registry::{self, TunnelSnapshot};
 use crate::tunnel::{Phase, Side, Tally};
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::settings::{self, host, path};
-use crate::access_log::rfc3339;
 use crate::config::{Balance, PathPattern};
 use crate::metrics::Figures;
 use crate::snapshot::{Route, Snapshot};
+use crate::stamp::rfc3339;
 use crate::upstream::Endpoint;
 
 /// An upstream.

@@ -42,7 +42,7 @@ pub fn run(
         Some(dash) if dash == Path::new("-") => ("standard input".to_owned(), from_stdin()?),
         named => {
             let file = run::file(named, OTHERWISE)?;
-            (file.display().to_string(), config::source(&file))
+            (file.display().to_string(), config::source_given(&file))
         }
     };
     let reviewed = read.and_then(|source| config::review(&source, &name));

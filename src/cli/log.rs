@@ -13,6 +13,7 @@ use super::client::{AdminArguments, Client, refused};
 use super::sse::{Told, told};
 use super::tunnels::clean;
 use crate::events::Closed;
+use crate::span;
 
 /// How long nobody may answer before that is said and the command ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -120,7 +121,11 @@ fn sentence(kind: &str, event: &Value) -> String {
                 let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
                 let span = Duration::from_millis(closed.duration_ms as u64);
                 let (id, by, closes) = (closed.id, &closed.closed_by, closed.closes());
-                format!("#{id} by {by}{detail}: {closes}, after {span:?}, {}", of())
+                format!(
+                    "#{id} by {by}{detail}: {closes}, after {}, {}",
+                    span::written(span),
+                    of()
+                )
             }
             Err(_) => event.to_string(),
         },
@@ -174,7 +179,7 @@ mod tests {
         let lines: Vec<&str> = out.lines().collect();
         assert_eq!(
             lines[0],
-            "T refused 403 c -> - h/p: origin-not-allowed: l\u{fffd}[2J; m"
+            "T refused 403 c -> - h/p: origin-not-allowed: l\\u{1b}[2J; m"
         );
         assert_eq!(lines.len(), 2);
         assert_eq!(last.as_deref(), Some("7"));

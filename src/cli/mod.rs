@@ -22,7 +22,7 @@ pub mod top;
 pub mod tunnels;
 pub mod upgrade;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +38,9 @@ use self::tap::TapArguments;
 use self::top::TopArguments;
 use self::tunnels::TunnelsArguments;
 use self::upgrade::UpgradeArguments;
+use crate::logging;
+
+pub use crate::logging::plain;
 
 /// Where `run`, `check` and `health` look for a configuration, in this order.
 pub const DEFAULT_FILES: [&str; 2] = ["./sluice.toml", "/etc/sluice/sluice.toml"];
@@ -159,8 +162,7 @@ impl Arguments {
             // Whoever read our output has gone; there is nobody left to tell.
             if error.kind() != io::ErrorKind::BrokenPipe {
                 // One write, or lines of another process come in between.
-                let line = format!("sluice: {error}\n");
-                let _ = io::stderr().write_all(line.as_bytes());
+                logging::last_words(&format!("sluice: {error}\n"));
             }
             ExitCode::FAILURE
         })
@@ -170,9 +172,4 @@ impl Arguments {
 /// Whether problems are printed with colours: on a terminal, unless `NO_COLOR` is set.
 pub fn colour() -> bool {
     io::stderr().is_terminal() && !plain()
-}
-
-/// Whether `NO_COLOR` asks for none.
-pub fn plain() -> bool {
-    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use super::client::Client;
 use super::{DEFAULT_FILES, HealthArguments, RunArguments, health};
@@ -12,6 +13,9 @@ use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
 use crate::handover::take::Inherited;
 use crate::{allocator, logging, server};
+
+/// How long the last events may take to be written.
+const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// Runs the proxy until it is told to stop.
 ///
@@ -59,16 +63,18 @@ fn start(
     launch: Option<Launch>,
     inherited: Option<Inherited>,
 ) -> io::Result<ExitCode> {
-    let json = logging::start(&config.log);
+    logging::start(&config.log)?;
     allocator::keep_pages_small();
     let start = server::Start {
+        format: config.log.format,
         config,
         source,
-        json,
         launch,
         inherited,
     };
-    server::run(start).map_err(io::Error::other)
+    let ended = server::run(start).map_err(io::Error::other);
+    logging::flush(LAST_EVENTS);
+    ended
 }
 
 /// Asks a running proxy whether it is well.
@@ -81,7 +87,7 @@ pub fn health(arguments: &HealthArguments) -> io::Result<ExitCode> {
     }
     let target = match &arguments.url {
         Some(url) => health::Target::parse(url).map_err(io::Error::other)?,
-        None => match config::load(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
+        None => match config::load_given(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
             Ok(config) => health::Target::of(&config)
                 .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
             Err(problems) => {
@@ -101,7 +107,7 @@ fn configuration(
         return Ok(Config::from_listen_to(listen, to).map(|config| (config, None)));
     }
     let file = file(arguments.config.as_deref(), WITHOUT_RUN)?;
-    Ok(config::load(&file).map(|config| (config, Some(file))))
+    Ok(config::load_given(&file).map(|config| (config, Some(file))))
 }
 
 /// How `run` goes without a file.

@@ -227,7 +227,7 @@ mod tests {
         assert!(lines[1].contains("not shown: 3 frames"), "{out}");
         assert_eq!(lines.len(), 2);
         assert!(err.contains("2 tunnels"), "{err}");
-        assert!(err.contains("no\u{fffd}more"), "{err}");
+        assert!(err.contains("no\\u{1b}more"), "{err}");
 
         let (_, out, _) = watched(true);
         let parsed = |line| serde_json::from_str(line).unwrap();

@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use super::client::{AdminArguments, QUICK, refused};
 use super::show::{self, ShowArguments};
 use crate::admin::{CloseOutcome, CloseRequest, FilterRequest, TunnelList, TunnelView};
-use crate::config::write_duration;
+use crate::{span, visible};
 
 /// What is listed of whom.
 #[derive(Debug, Args)]
@@ -240,7 +240,7 @@ fn print(list: &TunnelList, out: &mut impl Write) -> io::Result<()> {
 
 fn row(tunnel: &TunnelView) -> ([String; COLUMNS.len()], String) {
     let [ours, theirs] = [tunnel.from_client, tunnel.from_upstream];
-    let span = |millis: u64| write_duration(Duration::from_secs(millis / 1000));
+    let span = |millis: u64| span::written(Duration::from_secs(millis / 1000));
     let cells = [
         tunnel.id.to_string(),
         span(tunnel.age_ms),
@@ -254,10 +254,9 @@ fn row(tunnel: &TunnelView) -> ([String; COLUMNS.len()], String) {
     (cells, clean(&format!("{}{}", tunnel.host, tunnel.path)))
 }
 
-/// Texts from outside without what could move a terminal's cursor.
+/// Text from outside, for a terminal.
 pub(super) fn clean(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(shown).collect()
+    visible::escaped(text).into_owned()
 }
 
 /// A path with parameters, percent-encoded.
@@ -291,9 +290,6 @@ mod tests {
 
     #[test]
     fn a_terminal_is_not_moved() {
-        assert_eq!(
-            clean("a\u{1b}[2J\u{9b}b\n"),
-            "a\u{fffd}[2J\u{fffd}b\u{fffd}"
-        );
+        assert_eq!(clean("a\u{1b}[2J\u{9b}b\n"), "a\\u{1b}[2J\\u{9b}b\\u{a}");
     }
 }

@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 pub use self::clients::{ErrorDetail, HttpConfig};
 pub use self::file::{
-    admin_of, load, nearest, parse, parse_duration, quoted, review, source, text, write_duration,
+    admin_of, load, load_given, nearest, parse, parse_duration, quoted, review, source_given, text,
+    write_duration,
 };
 pub use self::operation::{
     AccessLog, AdminConfig, AdminListen, DrainConfig, LogConfig, LogFormat, ParentRule,

@@ -2,7 +2,10 @@
 //! `[reload]`, `[upgrade]`, `[trace]`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderName;
 
 use super::ListenAddress;
 
@@ -17,6 +20,9 @@ pub struct LogConfig {
     pub access: AccessLog,
     /// Log query strings, which often carry tokens. Default: false.
     pub query: bool,
+    /// Fields of requests that access records have besides those they always have. Default:
+    /// none.
+    pub headers: Arc<[HeaderName]>,
 }
 
 impl Default for LogConfig {
@@ -26,6 +32,7 @@ impl Default for LogConfig {
             format: LogFormat::Auto,
             access: AccessLog::Stdout,
             query: false,
+            headers: Arc::new([]),
         }
     }
 }
@@ -36,10 +43,12 @@ pub enum LogFormat {
     /// Human on a terminal, JSON elsewhere.
     #[default]
     Auto,
-    /// Columns for a person.
+    /// Words for a person.
     Human,
     /// One JSON object a line.
     Json,
+    /// Access records in Apache's combined format; events as with `Auto`.
+    Combined,
 }
 
 /// Where access records go.

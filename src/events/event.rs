@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::access_log::rfc3339;
+use crate::stamp::rfc3339;
 use crate::tunnel::{PeerClose, TunnelIdentity, TunnelReport};
+use crate::visible;
 
 /// The longest text of a client's in an event, in bytes.
 const LONGEST: usize = 256;
@@ -287,7 +288,7 @@ impl fmt::Display for Close {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.reason.as_str() {
             "" => write!(f, "{}", self.code),
-            reason => write!(f, "{} {reason:?}", self.code),
+            reason => write!(f, "{} {}", self.code, visible::quoted(reason)),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::protocol::{
 use crate::config::ListenAddress;
 use crate::lifecycle::order::Remaining;
 use crate::listen::Listener;
+use crate::logging::structured;
 
 /// How long the old process may take to introduce itself and its listeners.
 const HELLO: Duration = Duration::from_secs(30);
@@ -129,8 +130,8 @@ impl Taking {
             let (ours, theirs, version) = (FORMATS, hello.formats, &hello.version);
             tracing::warn!(
                 version,
-                ?ours,
-                ?theirs,
+                ours = structured(&ours),
+                theirs = structured(&theirs),
                 "tunnels stay in the old process: no common format"
             );
             LISTENERS_ONLY

@@ -15,6 +15,8 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 pub use quote::first_words;
 use quote::shown;
 
+use crate::span;
+
 use super::handshake::{HandshakeProblem, HeadError, UpstreamProblem};
 
 /// A cause that a counter can carry, and what to tell a person.
@@ -39,31 +41,6 @@ impl Diagnosis {
             likely: likely.into(),
             mend: mend.into(),
         }
-    }
-}
-
-/// What mends a circle.
-const LOOP: &str = "correct the upstream of the route: it leads back to a listener of this proxy, \
-                    directly or through others";
-
-/// What to change where a handshake was refused for a reason that needs no diagnosis; empty
-/// where nothing need be.
-pub fn mend(cause: &str) -> &'static str {
-    match cause {
-        "origin-not-allowed" => {
-            "add the page's origin to `websocket.origin` of the route, if the page may connect"
-        }
-        "draining" => "nothing: the client comes back later, or the drain is taken back",
-        "no-route" => "add a route for this host and path, or correct the URL that the page uses",
-        "no-endpoint" => "look at why every endpoint of the upstream is drained or has failed",
-        "dns-error" => "correct the upstream's host name, or see why it does not resolve",
-        "connection-refused" => "start the backend, or correct the upstream's address and port",
-        "connection-timeout" | "unroutable" => {
-            "correct the upstream's address, or let a firewall in between pass the connection"
-        }
-        "loop-detected" => LOOP,
-        "local-resources" => "raise the limit of open files, or see what uses up this machine",
-        _ => "",
     }
 }
 
@@ -125,7 +102,10 @@ pub fn diagnose(sent: &Sent<'_>, answer: &Answer<'_>) -> Diagnosis {
         Answer::Closed(bytes) => diagnose_bytes(bytes, None),
         Answer::TimedOut(after) => Diagnosis::new(
             "no-answer-in-time",
-            format!("the upstream accepted the connection and said nothing for {after:?}"),
+            format!(
+                "the upstream accepted the connection and said nothing for {}",
+                span::written(*after)
+            ),
             "see whether the endpoint speaks HTTP at all and is not overloaded; if it only needs \
              longer, raise handshake_timeout of the route",
         ),

@@ -4,6 +4,7 @@
 //! Nothing here knows what a tunnel does; `upgrade` hands it two sockets and is done.
 
 pub mod body;
+pub mod cause;
 pub mod client_io;
 pub mod connection;
 pub mod diagnosis;

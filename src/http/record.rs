@@ -1,6 +1,7 @@
 //! The record of one exchange: begun with the request, filled on the way, and written when
 //! it is dropped, whatever happened in between.
 
+mod asked;
 mod trace;
 
 use std::borrow::Cow;
@@ -12,9 +13,10 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
+use super::cause;
 use super::connection::Context;
-use super::diagnosis::{self, Diagnosis};
-use super::error::{Kind, ProxyError, Side};
+use super::diagnosis::Diagnosis;
+use super::error::ProxyError;
 use super::forwarded::RequestId;
 use super::glimpse::Glimpse;
 use super::watch::Verdict;
@@ -22,6 +24,8 @@ use crate::route::target::Target;
 use crate::snapshot::Route;
 use crate::trace::Trace;
 use crate::{access_log, events, metrics};
+
+pub use self::asked::Asked;
 
 /// What is known of an exchange.
 #[derive(Debug)]
@@ -60,15 +64,36 @@ struct Request {
     host: Option<HeaderValue>,
     /// The client's address where a trusted proxy stands in between.
     behind: Option<IpAddr>,
+    /// Only for the access log.
+    asked: Option<Box<Asked>>,
 }
 
 #[derive(Debug)]
 struct Failure {
     kind: &'static str,
-    /// Why a handshake was refused that nobody has diagnosed.
+    /// Why, where nothing has been diagnosed.
     cause: &'static str,
     detail: Cow<'static, str>,
     diagnosis: Option<Box<Diagnosis>>,
+}
+
+impl Failure {
+    /// The cause, what probably happened, and what would mend it.
+    fn why(&self) -> (&'static str, &str, &str) {
+        match &self.diagnosis {
+            Some(said) => (said.cause, &said.likely, &said.mend),
+            None => (self.cause, &self.detail, cause::fix(self.cause)),
+        }
+    }
+
+    fn write_why(&self, line: &mut access_log::Line<'_>) {
+        let (cause, likely, fix) = self.why();
+        line.text("cause", cause);
+        line.text("likely", likely);
+        if !fix.is_empty() {
+            line.text("fix", fix);
+        }
+    }
 }
 
 impl Request {
@@ -78,6 +103,7 @@ impl Request {
             target: target.clone(),
             host: None,
             behind: context.behind_proxy(&parts.headers),
+            asked: access_log::is_on().then(|| Asked::of(parts)),
         })
     }
 }
@@ -178,7 +204,7 @@ impl Record {
         metrics::error(error.kind.as_str());
         self.trace_refused();
         let diagnosis = self.error.take().and_then(|failure| failure.diagnosis);
-        let cause = self.cause(error);
+        let cause = cause::of(error, self.route.is_some());
         if self.handshake && diagnosis.is_none() {
             metrics::handshake_refused(self.slot(), cause);
         }
@@ -193,19 +219,9 @@ impl Record {
     /// A handshake failed, and this is why.
     pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
         metrics::handshake_refused(self.slot(), diagnosis.cause);
-        if !access_log::is_on() {
-            // Otherwise the access record says so.
-            tracing::warn!(
-                route = self.route.as_ref().map(|route| &*route.name),
-                cause = diagnosis.cause,
-                likely = &*diagnosis.likely,
-                mend = &*diagnosis.mend,
-                "a WebSocket handshake was refused"
-            );
-        }
         let failure = self.error.get_or_insert(Failure {
             kind: "http_upgrade_failed",
-            cause: "other",
+            cause: cause::OTHER,
             detail: Cow::Borrowed("the handshake was refused"),
             diagnosis: None,
         });
@@ -232,7 +248,7 @@ impl Record {
     pub fn fail(&mut self, detail: &'static str) {
         self.error = Some(Failure {
             kind: "http_response_incomplete",
-            cause: "other",
+            cause: "closed-in-answer",
             detail: detail.into(),
             diagnosis: None,
         });
@@ -263,6 +279,11 @@ impl Record {
         self.silent = true;
     }
 
+    /// What only the access log wants, for the record of a tunnel's opening.
+    pub fn take_asked(&mut self) -> Option<Box<Asked>> {
+        self.request.as_mut()?.asked.take()
+    }
+
     /// Who asked: behind a trusted proxy the address that it vouches for, else the peer.
     pub fn client(&self) -> String {
         match self.request.as_ref().and_then(|request| request.behind) {
@@ -284,39 +305,13 @@ impl Record {
         self.route.as_ref().map(|route| &*route.slot)
     }
 
-    /// The cause of a refused handshake that nobody has diagnosed.
-    fn cause(&self, error: &ProxyError) -> &'static str {
-        match error.kind {
-            Kind::RequestDenied => "origin-not-allowed",
-            Kind::RequestError => "request-invalid",
-            Kind::DestinationUnavailable => match (error.side, &self.route) {
-                (Side::Upstream, _) => "no-endpoint",
-                (_, Some(_)) => "draining",
-                (_, None) => "no-route",
-            },
-            Kind::DnsError => "dns-error",
-            Kind::ConnectionRefused => "connection-refused",
-            Kind::ConnectionTimeout => "connection-timeout",
-            Kind::DestinationUnroutable => "unroutable",
-            Kind::LoopDetected => "loop-detected",
-            Kind::Internal => "local-resources",
-            _ => "other",
-        }
-    }
-
     /// What became of a handshake, for those who follow.
     fn refusal(&self) -> events::Refused {
         let host = self.request.as_ref().and_then(|one| one.host.as_ref());
-        let failure = self.error.as_ref();
-        let diagnosis = failure.and_then(|failure| failure.diagnosis.as_deref());
-        let cause = failure.map_or("other", |failure| failure.cause);
-        let (cause, likely, mend) = match diagnosis {
-            Some(said) => (said.cause, &*said.likely, &*said.mend),
-            None => {
-                let detail = failure.map_or("", |failure| &*failure.detail);
-                (cause, detail, diagnosis::mend(cause))
-            }
-        };
+        let (cause, likely, mend) = self
+            .error
+            .as_ref()
+            .map_or((cause::OTHER, "", ""), Failure::why);
         events::Refused {
             time: events::now(),
             request_id: self.known_request_id().to_owned(),
@@ -358,6 +353,9 @@ impl Record {
                 if access_log::with_query() {
                     line.optional("query", request.target.query_text().as_deref());
                 }
+                if let Some(asked) = &request.asked {
+                    asked.write(line);
+                }
             }
             if let Some(status) = self.status {
                 line.number("status", status.as_u16().into());
@@ -373,10 +371,8 @@ impl Record {
             if let Some(failure) = &self.error {
                 line.text("error", failure.kind);
                 line.text("detail", &failure.detail);
-                if let Some(diagnosis) = &failure.diagnosis {
-                    line.text("cause", diagnosis.cause);
-                    line.text("likely", &diagnosis.likely);
-                    line.text("mend", &diagnosis.mend);
+                failure.write_why(line);
+                if failure.diagnosis.is_some() {
                     line.text("upstream_said", &self.quote);
                 }
             } else if !self.complete {
@@ -395,8 +391,24 @@ impl Drop for Record {
         if !self.silent && access_log::is_on() {
             self.write(whole);
         }
-        if self.handshake && self.error.is_some() {
+        if let (true, Some(failure)) = (self.handshake, &self.error) {
             events::refused(|| self.refusal());
+            if !access_log::is_on() {
+                // Otherwise the access record says so.
+                let (cause, likely, fix) = failure.why();
+                tracing::warn!(
+                    left_out = tracing::field::Empty,
+                    client = self.client(),
+                    host = text(self.request.as_ref().and_then(|one| one.host.as_ref())),
+                    path = &*self.asked_path(),
+                    route = self.route.as_ref().map(|route| &*route.name),
+                    status = self.status.map(|status| status.as_u16()),
+                    cause,
+                    likely,
+                    fix,
+                    "a WebSocket handshake was refused"
+                );
+            }
         }
     }
 }
@@ -418,6 +430,10 @@ pub fn refused(context: &Context, error: &ProxyError, id: &str, glimpse: &Glimps
         line.number("status", error.status.as_u16().into());
         line.text("error", error.kind.as_str());
         line.text("detail", &error.detail);
+        let cause = cause::of(error, false);
+        line.text("cause", cause);
+        line.text("likely", &error.detail);
+        line.text("fix", cause::fix(cause));
     });
 }
 

@@ -1,16 +1,24 @@
 //! The two records of a tunnel: one when it opens, one when it has ended and why.
 
+use super::record::Asked;
 use crate::access_log;
 use crate::events;
 use crate::metrics;
 use crate::trace;
-use crate::tunnel::{PeerClose, TunnelIdentity, TunnelReport};
+use crate::tunnel::{PeerClose, TunnelHandle, TunnelIdentity, TunnelReport};
 
-/// A tunnel has opened.
-pub fn opened(identity: &TunnelIdentity) {
+/// A tunnel has opened; `asked` is what else its handshake said.
+pub fn opened(tunnel: &TunnelHandle, asked: Option<&Asked>) {
+    let identity = &tunnel.identity;
     metrics::tunnel_opened(identity.slot());
     events::opened(identity);
-    access_log::record("tunnel_open", |line| about(line, identity));
+    access_log::record("tunnel_open", |line| {
+        line.number("tunnel", tunnel.id);
+        about(line, identity);
+        if let Some(asked) = asked {
+            asked.write(line);
+        }
+    });
 }
 
 /// A tunnel has ended.
@@ -19,8 +27,8 @@ pub fn closed(report: &TunnelReport<'_>) {
     trace::tunnel_ended(report);
     events::closed(report);
     access_log::record("tunnel_close", |line| {
-        about(line, report.identity);
         line.number("tunnel", report.id);
+        about(line, report.identity);
         line.text("closed_by", report.closed_by.as_str());
         line.optional("detail", report.detail);
         let closes = report.closes;
@@ -57,7 +65,7 @@ pub fn closed(report: &TunnelReport<'_>) {
 }
 
 /// A Close frame that a peer sent; one without a code counts as 1005 (RFC 6455 section 7.1.5).
-fn close(line: &mut access_log::Line<'_>, name: &str, close: Option<&PeerClose>) {
+fn close(line: &mut access_log::Line<'_>, name: &'static str, close: Option<&PeerClose>) {
     match close {
         None => {}
         Some(None) => line.close(name, 1005, ""),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderValue};
+use tracing::field::Empty;
 
 use super::connection::{Context, write_all};
 use super::diagnosis::{self, Diagnosis, Sent};
@@ -19,7 +20,7 @@ use super::forward::{self, Answered, Failed, Rest};
 use super::handshake::{
     Accepted, ClientHandshake, Fields, encode_101, encode_request_with, validate_101,
 };
-use super::record::Record;
+use super::record::{Asked, Record};
 use super::spelling::push_line;
 use super::{forwarded, headers, live, tunnel_record};
 use crate::config::WebSocketConfig;
@@ -120,6 +121,7 @@ async fn attempt(
         from_upstream: rest,
         switching,
         identity: identity(admitted, &accepted, record, &lease),
+        asked: record.take_asked(),
         settings: admitted.route.config.websocket.clone(),
         generation: admitted.route.generation,
         lease: lease.into_tunnel(),
@@ -181,6 +183,7 @@ fn judge(
     let diagnosis = diagnosis::diagnose(&sent(admitted), &answer);
     if admitted.route.config.websocket.accept_invalid_101 && problem.can_be_waived() {
         tracing::warn!(
+            left_out = Empty,
             route = &*admitted.route.name,
             problem = problem.name(),
             "an invalid 101 was accepted, as accept_invalid_101 says"
@@ -252,6 +255,8 @@ pub struct PendingTunnel {
     /// The 101 for the client.
     switching: Vec<u8>,
     identity: Box<TunnelIdentity>,
+    /// What only the record of its opening says.
+    asked: Option<Box<Asked>>,
     settings: Arc<WebSocketConfig>,
     /// Of the configuration that it was admitted by.
     generation: u64,
@@ -266,7 +271,6 @@ impl PendingTunnel {
             tracing::debug!(%error, "the client left before its 101");
             return;
         }
-        tunnel_record::opened(&self.identity);
         let handle = tunnel::spawn(TunnelSpec {
             client,
             upstream: self.upstream,
@@ -277,6 +281,8 @@ impl PendingTunnel {
             guard: (self.lease, live),
             report: tunnel_record::closed,
         });
+        // Its task has not run yet: its end comes after this.
+        tunnel_record::opened(&handle, self.asked.as_deref());
         // The reload that came during the handshake has not seen this tunnel.
         if shared.snapshot.load().generation != self.generation
             && let Some(reviewer) = shared.state.reviewer()

@@ -203,7 +203,13 @@ impl Control {
             ended: None,
         };
         let view = ordered.view();
-        tracing::info!(target = %view.target, tunnels = view.total, ?over, ?deadline, "draining");
+        tracing::info!(
+            target = %view.target,
+            tunnels = view.total,
+            over_ms = view.over_ms,
+            deadline_ms = view.deadline_ms,
+            "draining"
+        );
         tell(&view, DrainState::Begun, view.total);
         self.shared.state.drains().push(ordered);
         Ok(view)

@@ -26,6 +26,7 @@ use self::state::Phase;
 use self::upgrade::Outcome;
 use self::watch::Signature;
 use crate::admin::Admin;
+use crate::config::LogFormat;
 use crate::handover::channel::Channel;
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Message;
@@ -54,8 +55,8 @@ pub struct Control {
     pub source: Option<PathBuf>,
     /// What that file was when the first configuration was read from it.
     pub read: Option<Signature>,
-    /// Access records are JSON.
-    pub json: bool,
+    /// The format of logs, which stays until the end.
+    pub format: LogFormat,
     /// The admin interface; `None`: there is none.
     pub admin: Option<Admin>,
     /// How this process was started; `None`: it cannot be upgraded.
@@ -90,10 +91,13 @@ impl Control {
                         return self.stop(signal, &mut signals).await;
                     }
                     Wish::Reload => Order::Reload(nobody()),
-                    Wish::Reopen => {
-                        self.reopen_logs();
-                        continue;
-                    }
+                    Wish::Reopen => tokio::select! {
+                        () = self.reopen_logs() => continue,
+                        signal = signals.last() => {
+                            drop(orders);
+                            return self.stop(signal, &mut signals).await;
+                        }
+                    },
                     Wish::Upgrade => Order::Upgrade(Default::default(), nobody()),
                 },
                 Some(order) = orders.recv() => order,
@@ -101,7 +105,15 @@ impl Control {
             match order {
                 Order::Reload(answer) => {
                     notify::reloading();
-                    let outcome = self.reload().await;
+                    // A file system that hangs is not to hold up the end.
+                    let prepared = tokio::select! {
+                        prepared = self.prepare() => prepared,
+                        signal = signals.last() => {
+                            drop(orders);
+                            return self.stop(signal, &mut signals).await;
+                        }
+                    };
+                    let outcome = self.reload(prepared).await;
                     notify::ready(&reload::status(&outcome));
                     let _ = answer.send(outcome);
                 }
@@ -123,7 +135,7 @@ impl Control {
                             let _ = answer.send(Err(refused));
                             let missed = signals.take_missed();
                             if missed.reopen {
-                                self.reopen_logs();
+                                self.reopen_logs().await;
                             }
                             if missed.reload {
                                 handle.give(Order::Reload(nobody()));
@@ -162,7 +174,8 @@ fn pass_on(signal: Signal, pid: u32) {
     if let Some(pid) = pid
         && let Err(error) = rustix::process::kill_process(pid, signal)
     {
-        tracing::warn!(?signal, %error, "the new process could not be told");
+        let signal = signal.as_raw();
+        tracing::warn!(pid = pid.as_raw_pid(), signal, %error, "the new process could not be told");
     }
 }
 

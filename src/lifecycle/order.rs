@@ -3,10 +3,11 @@
 //! so fields are added, never renamed.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
+
+pub use crate::span::millis;
 
 /// The way to the control task.
 #[derive(Debug, Clone)]
@@ -27,11 +28,6 @@ pub enum Order {
 
 /// Where an answer is put; who asked may have gone.
 pub type Answer<T> = oneshot::Sender<T>;
-
-/// Whole milliseconds, as the fields ending in `_ms` have them.
-pub fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
 
 impl Handle {
     /// A handle and where its orders arrive.

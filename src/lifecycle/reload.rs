@@ -3,6 +3,7 @@
 //! tunnels reviewed. Where anything fails before that, the old configuration stays.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,13 @@ use super::Control;
 use super::order::{Refused, Reloaded};
 use super::review::Reviewer;
 use crate::access_log::AccessLog;
-use crate::config::{self, AccessLog as AccessTarget, AdminConfig, Config, ListenAddress};
+use crate::config::{
+    self, AccessLog as AccessTarget, AdminConfig, Config, ListenAddress, LogConfig,
+};
 use crate::events::{self, Event};
+use crate::files;
 use crate::listen::{self, Listener};
-use crate::logging;
+use crate::logging::{self, structured};
 use crate::server::Front;
 use crate::site::same;
 use crate::snapshot::Snapshot;
@@ -30,7 +34,7 @@ const RETIRED: Duration = Duration::from_secs(10);
 const MOMENT: Duration = Duration::from_millis(250);
 
 /// Everything that a reload needs, made before anything changes.
-struct Prepared {
+pub(super) struct Prepared {
     config: Arc<Config>,
     bound: Vec<Arc<Listener>>,
     access_log: Option<AccessLog>,
@@ -39,12 +43,15 @@ struct Prepared {
 }
 
 impl Control {
-    /// Reads the configuration again and puts it in force.
+    /// Puts in force what was prepared.
     ///
     /// # Errors
     /// Why the old one stays.
-    pub(super) async fn reload(&mut self) -> Result<Reloaded, Refused> {
-        let prepared = match self.prepare() {
+    pub(super) async fn reload(
+        &mut self,
+        prepared: Result<Prepared, Refused>,
+    ) -> Result<Reloaded, Refused> {
+        let prepared = match prepared {
             Ok(prepared) => prepared,
             Err(refused) => {
                 tracing::error!(
@@ -63,8 +70,8 @@ impl Control {
         self.tell_reload(None);
         tracing::info!(
             generation = report.generation,
-            changes = ?report.changes,
-            needs_restart = ?report.needs_restart,
+            changes = structured(&report.changes),
+            needs_restart = structured(&report.needs_restart),
             tunnels_changed = report.tunnels_changed,
             tunnels_drained = report.tunnels_drained,
             tunnels_closed = report.tunnels_closed,
@@ -82,11 +89,19 @@ impl Control {
         }));
     }
 
-    fn prepare(&self) -> Result<Prepared, Refused> {
-        let file = self.source.as_deref().ok_or_else(|| {
+    /// Reads the configuration again, and makes everything that it asks for. Nothing changes
+    /// yet, so that this can be given up. Files are opened and read on a thread of their own.
+    ///
+    /// # Errors
+    /// Why it cannot be put in force.
+    pub(super) async fn prepare(&self) -> Result<Prepared, Refused> {
+        let file = self.source.clone().ok_or_else(|| {
             Refused::new("sluice was started without a configuration file: nothing to reload")
         })?;
-        let config = config::load(file).map_err(|problems| Refused {
+        let name = file.display().to_string();
+        let loaded = files::apart(move || config::load(&file)).await;
+        let loaded = loaded.map_err(|error| Refused::new(format!("can't read {name}: {error}")))?;
+        let config = loaded.map_err(|problems| Refused {
             error: problems.summary(),
             details: problems.render(false),
         })?;
@@ -95,7 +110,8 @@ impl Control {
         // Opened even where nothing has changed: somebody may have rotated the file.
         let reopens = matches!(config.log.access, AccessTarget::File(_));
         let access_log = if reopens || config.log != old.log {
-            Some(AccessLog::open(&config.log, self.json).map_err(|e| Refused::new(e.to_string()))?)
+            let opened = self.open_log(config.log.clone()).await;
+            Some(opened.map_err(|error| Refused::new(error.to_string()))?)
         } else {
             None
         };
@@ -212,18 +228,26 @@ impl Control {
 
     /// Opens the access log's file anew, for rotation (SIGUSR1); the old one is kept where
     /// that cannot be done.
-    pub(super) fn reopen_logs(&self) {
+    pub(super) async fn reopen_logs(&self) {
         let config = self.shared.snapshot.load().config.log.clone();
         if !matches!(config.access, AccessTarget::File(_)) {
             return tracing::info!("SIGUSR1: no log of this configuration is a file");
         }
-        match AccessLog::open(&config, self.json) {
+        match self.open_log(config).await {
             Ok(log) => {
                 self.log_to(log);
                 tracing::info!("the access log was opened anew");
             }
             Err(error) => tracing::error!(%error, "the access log stays what it was"),
         }
+    }
+
+    /// On a thread of its own: a file system may hang.
+    async fn open_log(&self, log: LogConfig) -> io::Result<AccessLog> {
+        let format = self.format;
+        files::apart(move || AccessLog::open(&log, format))
+            .await
+            .and_then(|opened| opened)
     }
 
     fn log_to(&self, log: AccessLog) {

@@ -56,6 +56,18 @@ pub enum Wish {
     Upgrade,
 }
 
+impl Wish {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Wish::End(signal) => signal,
+            Wish::Reload => "a reload (SIGHUP)",
+            Wish::Reopen => "logs opened anew (SIGUSR1)",
+            Wish::Upgrade => "an upgrade (SIGUSR2)",
+        }
+    }
+}
+
 impl Signals {
     /// Takes the signals over from their defaults; to be called inside the control thread's
     /// runtime, before anything is accepted.
@@ -109,6 +121,21 @@ impl Signals {
         Poll::Pending
     }
 
+    /// Waits for a signal to end; what else is asked for waits for [`Signals::next`].
+    pub async fn last(&mut self) -> &'static str {
+        poll_fn(|cx| {
+            for (wish, heard) in &mut self.heeded {
+                if let Wish::End(name) = wish
+                    && heard.poll_recv(cx).is_ready()
+                {
+                    return Poll::Ready(*name);
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
     /// Waits for a signal to end; what else is asked for is remembered, but for an upgrade.
     pub async fn end(&mut self) -> &'static str {
         loop {
@@ -116,7 +143,10 @@ impl Signals {
                 Wish::End(name) => return name,
                 Wish::Reload => self.missed.reload = true,
                 Wish::Reopen => self.missed.reopen = true,
-                wish => tracing::warn!(?wish, "ignored: sluice is busy ending or being replaced"),
+                wish => tracing::warn!(
+                    wish = wish.name(),
+                    "ignored: sluice is busy ending or being replaced"
+                ),
             }
         }
     }

@@ -12,7 +12,9 @@ use crate::config::DrainConfig;
 use crate::events::{self, DrainState, Event};
 use crate::handover::protocol::Message;
 use crate::http::live;
+use crate::logging::structured;
 use crate::metrics;
+use crate::span::millis;
 use crate::supervise::notify;
 use crate::tunnel::{self, DrainOrder, Selection};
 use crate::upstream::pool;
@@ -42,7 +44,7 @@ impl Control {
         if !drain.delay.is_zero() {
             tracing::info!(
                 signal,
-                delay = ?drain.delay,
+                delay_ms = millis(drain.delay),
                 "not ready any more; still accepting; a second Ctrl-C or SIGTERM ends the delay"
             );
             tokio::select! {
@@ -57,8 +59,8 @@ impl Control {
         tracing::info!(
             signal,
             open,
-            over = ?drain.over,
-            deadline = ?drain.deadline,
+            over_ms = millis(drain.over),
+            deadline_ms = millis(drain.deadline),
             "draining; a second Ctrl-C or SIGTERM cuts what is left"
         );
         self.finish(deadline, signals).await
@@ -84,7 +86,7 @@ impl Control {
             target: "everything, as sluice ends".to_owned(),
             state: DrainState::Begun,
             tunnels: order.progress.total(),
-            over_ms: u64::try_from(drain.over.as_millis()).unwrap_or(u64::MAX),
+            over_ms: millis(drain.over),
         }));
     }
 
@@ -118,7 +120,7 @@ impl Control {
         self.shared.access_log.load().flush(FLUSH);
         self.shared.tracer.load().flush(FLUSH);
         let totals = metrics::totals();
-        tracing::info!(?totals, cut, "stopped");
+        tracing::info!(totals = structured(&totals), cut, "stopped");
         if cut == 0 {
             ExitCode::SUCCESS
         } else {

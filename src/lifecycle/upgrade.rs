@@ -22,6 +22,7 @@ use crate::handover::channel::Channel;
 use crate::handover::give::{Given, Giving};
 use crate::handover::launch::{NextProcess, Successor};
 use crate::handover::protocol::{self, FORMATS, Hello, LISTENERS_ONLY, Message, Offer, Ready};
+use crate::logging::structured;
 use crate::server::Shared;
 use crate::site::Workers;
 use crate::supervise::{self, pid_file};
@@ -186,7 +187,13 @@ impl Control {
         self.successor = ready.acknowledges.then_some(successor.channel);
         let given = giving.given();
         let (tunnels, connections) = (given.tunnels, given.connections);
-        tracing::info!(pid, tunnels, connections, stay = ?given.stay, "handed over");
+        tracing::info!(
+            pid,
+            tunnels,
+            connections,
+            stay = structured(&given.stay),
+            "handed over"
+        );
         let upgraded = Upgraded {
             pid,
             version: ready.version,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::order::{Handle, Order};
+use crate::files;
 use crate::server::Shared;
 
 /// How often the file is looked at. A change is taken up when the next look finds the same,
@@ -56,7 +57,11 @@ pub(super) async fn watch(
             taken_up = None;
             continue;
         }
-        let now = Signature::of(&file);
+        let looked_at = file.clone();
+        // One that hangs is no change; the reload would say so.
+        let Ok(now) = files::apart(move || Signature::of(&looked_at)).await else {
+            continue;
+        };
         if taken_up.is_none() {
             taken_up = now;
         }

@@ -289,7 +289,7 @@ impl Acceptor {
                 if self.logged.is_none_or(|last| now - last >= EXHAUSTED_LOG) {
                     self.logged = Some(now);
                     tracing::error!(
-                        listen = ?self.listener().address,
+                        listen = %self.listener().address,
                         %error,
                         "cannot accept: the system has no memory for another connection"
                     );

@@ -158,7 +158,7 @@ pub(super) fn error(kind: &str) -> usize {
 }
 
 /// Why handshakes are refused, and the groups of it. Sorted by cause.
-pub(super) const CAUSES: [(&str, &str); 60] = [
+pub(super) const CAUSES: [(&str, &str); 62] = [
     ("backend-error", UPSTREAM),
     ("client-body", HEADER),
     ("client-connection-removed", HEADER),
@@ -204,6 +204,8 @@ pub(super) const CAUSES: [(&str, &str); 60] = [
     ("redirect-to-https", UPSTREAM),
     ("refused", UPSTREAM),
     ("request-invalid", HEADER),
+    ("request-too-large", "limits"),
+    ("request-too-slow", "limits"),
     ("tls-expected", ANSWER),
     ("unroutable", UNREACHABLE),
     ("upgrade-not-seen", UPSTREAM),

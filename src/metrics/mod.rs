@@ -10,6 +10,7 @@ mod exposition;
 mod families;
 mod figures;
 mod labels;
+mod lines;
 mod process;
 mod sample;
 mod scrape;
@@ -27,6 +28,7 @@ use crate::tunnel::{Side, TunnelHandle, TunnelReport};
 
 pub use self::exposition::{OPENMETRICS, PROMETHEUS, render, wants_openmetrics};
 pub use self::figures::{Figures, Flow, ProcessFigures, RouteFigures, Waits, figures, process};
+pub use self::lines::lines_lost;
 pub use self::sample::{Sample, sample};
 pub use self::slots::Slot;
 pub use self::totals::{Totals, totals};
@@ -233,11 +235,6 @@ pub fn ticked(late: bool) {
 /// A worker stood still.
 pub fn stood_still() {
     mine().stood_still.one();
-}
-
-/// Access records were dropped.
-pub fn access_lines_dropped(lines: u64) {
-    mine().access_dropped.add(lines);
 }
 
 /// Saturates after 584 years.

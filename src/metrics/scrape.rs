@@ -78,7 +78,6 @@ pub(super) struct OwnSums {
     pub(super) ticks: u64,
     pub(super) ticks_late: u64,
     pub(super) stood_still: u64,
-    pub(super) access_dropped: u64,
     pub(super) dns_failures: u64,
 }
 
@@ -200,7 +199,6 @@ impl OwnSums {
             sums.ticks += thread.ticks.get();
             sums.ticks_late += thread.ticks_late.get();
             sums.stood_still += thread.stood_still.get();
-            sums.access_dropped += thread.access_dropped.get();
             sums.dns_failures += thread.dns_failures.get();
         }
         sums

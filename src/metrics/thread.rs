@@ -28,7 +28,6 @@ pub(super) struct Thread {
     pub(super) ticks: Count,
     pub(super) ticks_late: Count,
     pub(super) stood_still: Count,
-    pub(super) access_dropped: Count,
     pub(super) dns_failures: Count,
 }
 

@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Serialize, Serializer};
+
 use super::labels::{self, CAUSES, STATUSES};
 use super::thread;
 
 /// The sum over all workers.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Totals {
     /// Exchanges by the first digit of their status; 0: the client left before one. Those
     /// that became tunnels are not among them.
+    #[serde(serialize_with = "by_class")]
     pub exchanges: [u64; 6],
     /// Answers of our own that were errors.
     pub refused: u64,
@@ -47,6 +50,17 @@ impl Totals {
             }
         }
     }
+}
+
+/// `{"2xx": 7, "none": 1}`, without those that did not happen.
+fn by_class<S: Serializer>(exchanges: &[u64; 6], to: S) -> Result<S::Ok, S::Error> {
+    const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+    to.collect_map(
+        CLASSES
+            .iter()
+            .zip(exchanges)
+            .filter(|(_, count)| **count > 0),
+    )
 }
 
 /// The sum over all workers.

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::visible::is_hidden;
+
 /// How long a manager with a full queue is waited for: the control thread does nothing else
 /// meanwhile.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -70,7 +72,7 @@ fn send(message: &str) {
     }
     let Some(name) = destination() else { return };
     if let Err(error) = send_to(&name, message) {
-        tracing::warn!(%error, socket = ?name, message, "the service manager cannot be told");
+        tracing::warn!(%error, socket = %name.display(), message, "the service manager cannot be told");
     }
 }
 
@@ -95,8 +97,8 @@ fn address(name: &OsStr) -> io::Result<SocketAddr> {
 
 /// A status is one line: the next one would be read as an assignment.
 fn line(status: &str) -> Cow<'_, str> {
-    if status.contains(char::is_control) {
-        Cow::Owned(status.replace(char::is_control, " "))
+    if status.contains(is_hidden) {
+        Cow::Owned(status.replace(is_hidden, " "))
     } else {
         Cow::Borrowed(status)
     }

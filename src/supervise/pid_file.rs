@@ -7,6 +7,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::files;
+
+/// How long the file system may take while the process serves, or ends.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A file with our process id. Dropping it removes the file, unless another process has
 /// put its own id there.
@@ -42,8 +48,10 @@ impl PidFile {
     /// # Errors
     /// When that has become impossible.
     pub fn publish(&mut self) -> Result<(), PidFileError> {
-        if let Some(temporary) = &self.temporary {
-            std::fs::rename(temporary, &self.path)
+        if let Some(temporary) = self.temporary.clone() {
+            let path = self.path.clone();
+            files::within(PATIENCE, move || std::fs::rename(temporary, path))
+                .and_then(|renamed| renamed)
                 .map_err(|error| PidFileError::new(&self.path, error))?;
             self.temporary = None;
         }
@@ -69,17 +77,19 @@ pub fn reclaim(path: &Path) -> Result<(), PidFileError> {
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        // Nothing to do about failures: a file that stays names a process that is gone.
-        if let Some(temporary) = &self.temporary {
-            let _ = std::fs::remove_file(temporary);
-        } else if is_ours(&self.path) {
-            let _ = std::fs::remove_file(&self.path);
-        }
+        let (path, temporary) = (std::mem::take(&mut self.path), self.temporary.take());
+        // Nothing to do about failures: a file that stays names a process that is gone. Nor is
+        // the end of the process to wait for a file system that hangs.
+        let _ = files::within(PATIENCE, move || match temporary {
+            Some(temporary) => drop(std::fs::remove_file(temporary)),
+            None if is_ours(&path) => drop(std::fs::remove_file(path)),
+            None => {}
+        });
     }
 }
 
 fn is_ours(path: &Path) -> bool {
-    std::fs::read_to_string(path).is_ok_and(|found| found == content())
+    files::read(path, 64).is_ok_and(|found| found == content().into_bytes())
 }
 
 fn content() -> String {

@@ -113,7 +113,7 @@ mod tests {
     fn a_worker_that_is_stuck_is_noticed_until_it_goes_on() {
         let mut config = Config::from_listen_to("127.0.0.1:0", "127.0.0.1:1").unwrap();
         config.log.access = crate::config::AccessLog::Off;
-        let access_log = AccessLog::open(&config.log, true).unwrap();
+        let access_log = AccessLog::open(&config.log, config.log.format).unwrap();
         let shared = Arc::new(Shared {
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(config), Default::default())),
             connections: Arc::default(),

@@ -19,6 +19,7 @@ use super::collector::Collector;
 use super::exchange::FinishedExchange;
 use super::span;
 use super::tunnel::FinishedTunnel;
+use crate::span::millis;
 
 /// How often the queue is emptied. Nobody wakes the thread: that would cost a worker a
 /// system call for each span.
@@ -117,7 +118,7 @@ impl Exporter {
             && wait.recv_timeout(limit) == Err(RecvTimeoutError::Timeout)
         {
             tracing::warn!(
-                ?limit,
+                limit_ms = millis(limit),
                 lost = self.lost(),
                 "the collector did not take all traces in time"
             );

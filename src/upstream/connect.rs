@@ -20,6 +20,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::descriptors;
 use crate::io::Io;
 use crate::metrics::{self, Connect};
+use crate::span;
 
 use super::{Address, Endpoint};
 
@@ -50,7 +51,7 @@ pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, Conne
         }
         Some(Err(source)) => (ConnectErrorKind::of(&source), source),
         None => {
-            let words = format!("no answer within {timeout:?}");
+            let words = format!("no answer within {}", span::written(timeout));
             (
                 ConnectErrorKind::Timeout,
                 io::Error::new(io::ErrorKind::TimedOut, words),

@@ -22,14 +22,19 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::ResolverConfig;
+use crate::files;
 use crate::lock::lock;
+use crate::logging::structured;
 use crate::metrics;
+use crate::span;
 
 use super::endpoint::Learnt;
 use super::{Registry, Upstream};
 
 /// How often it is looked whether `/etc/hosts` has changed.
 const LOOK_AT_HOSTS: Duration = Duration::from_secs(1);
+/// The largest `/etc/hosts` that is read.
+const LARGEST_HOSTS: u64 = 16 << 20;
 
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -140,17 +145,17 @@ impl Follower {
         let name = &self.name;
         let learnt = self.registry.learn(name, &answer.addresses);
         let addresses = self.registry.addresses(name).unwrap_or_default();
-        let ttl = answer.ttl;
+        let (addresses, ttl_ms) = (structured(&addresses), span::millis(answer.ttl));
         match learnt {
             Learnt::Same if self.failures == 0 => {}
             Learnt::Same => tracing::info!(%name, "resolves again"),
-            Learnt::Changed => tracing::info!(%name, ?addresses, ?ttl, "resolved"),
+            Learnt::Changed => tracing::info!(%name, addresses, ttl_ms, "resolved"),
             Learnt::Rotates => tracing::info!(
-                %name, ?addresses, ?ttl,
+                %name, addresses, ttl_ms,
                 "the name gives some of its addresses at a time: those of the last look-ups are \
                  used together"
             ),
-            Learnt::Turned => tracing::debug!(%name, ?addresses, ?ttl, "resolved"),
+            Learnt::Turned => tracing::debug!(%name, addresses, ttl_ms, "resolved"),
         }
         // Also without a change: another configuration's task may have learnt it first.
         self.users.iter().for_each(|upstream| upstream.rebuild());
@@ -173,8 +178,8 @@ impl Follower {
                 name = %self.name,
                 %error,
                 failures = self.failures,
-                keeps = ?self.registry.addresses(&self.name).unwrap_or_default(),
-                retry_in = ?pause,
+                keeps = structured(&self.registry.addresses(&self.name).unwrap_or_default()),
+                retry_in_ms = span::millis(pause),
                 "cannot resolve"
             );
         }
@@ -279,8 +284,8 @@ impl Names {
     /// `/etc/hosts`, read anew each time, and `localhost`.
     fn without_asking(&self, name: &str) -> Vec<IpAddr> {
         let name = name.strip_suffix('.').unwrap_or(name);
-        let mut found = match std::fs::read_to_string(&self.hosts) {
-            Ok(text) => in_hosts(&text, name),
+        let mut found = match files::read(&self.hosts, LARGEST_HOSTS) {
+            Ok(text) => in_hosts(&String::from_utf8_lossy(&text), name),
             Err(_) => Vec::new(),
         };
         let (_, top) = name.rsplit_once('.').unwrap_or(("", name));

@@ -13,10 +13,10 @@ use std::time::{Duration, SystemTime};
 
 use super::health::Health;
 use super::rotation::Rotation;
-use crate::access_log::rfc3339;
 use crate::events::{self, HealthState};
 use crate::lock::lock;
 use crate::metrics;
+use crate::stamp::rfc3339;
 
 /// What a connect needs: an address with nothing left to resolve.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -462,7 +462,7 @@ mod tests {
             "nobody held it"
         );
         assert!(
-            lock(&registry.endpoints).len() <= 2,
+            lock(&registry.endpoints).known.len() <= 2,
             "the dead ones are forgotten"
         );
     }

@@ -127,10 +127,10 @@ fn a_refused_handshake_comes_with_what_would_mend_it() {
     let board = dashboard(&browser, &proxy);
     let visitor = browser.open(&format!("{}/", proxy.origin()));
     eventually!(visitor.eval("ended") == "1006 ");
-    let record = proxy.wait_for_access("the refusal", |json| json["mend"].is_string());
+    let record = proxy.wait_for_access("the refusal", |json| json["fix"].is_string());
     eventually!(board.count("#refused li") == 1);
     let said = board.text("#refused li");
-    let [cause, mend] = ["cause", "mend"].map(|name| record[name].as_str().unwrap());
+    let [cause, mend] = ["cause", "fix"].map(|name| record[name].as_str().unwrap());
     assert!(said.contains(cause), "{cause}: {said}");
     let lower = said.to_lowercase();
     assert!(lower.contains(&mend.to_lowercase()), "{mend}: {said}");

@@ -13,6 +13,7 @@ mod crowd;
 mod dashboard;
 mod events;
 mod instances;
+mod log_forms;
 mod logs;
 mod metrics;
 mod metrics_formats;

@@ -52,7 +52,7 @@ fn one_frame_is_printed_as_plain_text() {
     proxy.wait_for_tunnel_close();
     let mut refused = proxy.send(handshake(proxy.address(), "/plain", ""));
     assert_eq!(refused.read_head().status(), 404);
-    let record = proxy.wait_for_access("the refusal", |json| json["mend"].is_string());
+    let record = proxy.wait_for_access("the refusal", |json| json["fix"].is_string());
 
     eventually!(printed(&proxy).contains("closed: 1 client"));
     eventually!(printed(&proxy).contains("refused: 1 "));

@@ -12,5 +12,6 @@ mod image;
 mod places;
 mod reload;
 mod signals;
+mod standstill;
 mod supervise;
 mod upgrade;

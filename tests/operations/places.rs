@@ -131,7 +131,7 @@ fn a_refused_handshake_is_logged_with_cause_and_remedy_and_without_its_query() {
     for name in [
         "cause",
         "likely",
-        "mend",
+        "fix",
         "upstream_said",
         "endpoint",
         "route",

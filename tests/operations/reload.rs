@@ -24,8 +24,15 @@ fn route(name: &str, path: &str, to: SocketAddr, more: &str) -> String {
     format!("[[route]]\nname = \"{name}\"\npath_prefix = \"{path}\"\nto = \"{to}\"\n{more}\n")
 }
 
-fn list<'a>(event: &'a Value, name: &str) -> &'a str {
-    field(event, name).as_str().unwrap_or_default()
+/// A text, or the texts of a list.
+fn list(event: &Value, name: &str) -> String {
+    match field(event, name) {
+        Value::Array(all) => {
+            let all: Vec<&str> = all.iter().filter_map(Value::as_str).collect();
+            all.join(", ")
+        }
+        other => other.as_str().unwrap_or_default().to_owned(),
+    }
 }
 
 fn number(event: &Value, name: &str) -> u64 {

@@ -391,7 +391,7 @@ fn a_refusal_of_the_upstream_is_passed_on_and_explained() {
         let record = proxy.wait_for_access("the refusal", |json| json["status"] == status);
         let words = record.to_string().to_lowercase();
         assert!(
-            record["likely"].is_string() && record["mend"].is_string(),
+            record["likely"].is_string() && record["fix"].is_string(),
             "{record}"
         );
         assert!(words.contains(cause), "{status} is not explained: {record}");

@@ -306,6 +306,7 @@ fn say_why_has_every_cause() {
         let names = literals_behind(source, "=>");
         causes.extend(names.into_iter().filter(|name| name.starts_with(prefix)));
     }
+    causes.extend(sluice::http::cause::CAUSES.map(|(cause, _)| cause));
     let mut told = BTreeSet::new();
     for row in rows("<!-- causes -->") {
         told.extend(row[0].split('`').skip(1).step_by(2));

@@ -15,6 +15,7 @@ pub mod exposition;
 pub mod foreign;
 pub mod gate;
 pub mod http_backend;
+pub mod json_line;
 pub mod manager;
 pub mod process;
 pub mod proxy;

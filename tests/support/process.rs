@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
-use super::DEADLINE;
+use super::{DEADLINE, json_line};
 
 /// Where a line was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Line {
 struct Captured {
     lines: Mutex<Vec<Line>>,
     more: Condvar,
+    /// What is wrong with lines of JSON.
+    faults: Mutex<Vec<String>>,
 }
 
 /// A running child and what it has said so far.
@@ -54,8 +56,10 @@ impl Process {
         let captured = Arc::new(Captured::default());
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
-        capture(Stream::Stdout, stdout, captured.clone());
-        capture(Stream::Stderr, stderr, captured.clone());
+        // Of other programs and commands the form is their own.
+        let checked = name == "sluice";
+        capture(Stream::Stdout, stdout, captured.clone(), checked);
+        capture(Stream::Stderr, stderr, captured.clone(), checked);
         Process {
             name: name.into(),
             child,
@@ -139,20 +143,34 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- output of {} ---", self.name);
-            for line in self.lines() {
-                eprintln!("{:?} {}", line.stream, line.text);
-            }
+        if !std::thread::panicking() {
+            let faults = self.captured.faults.lock().unwrap();
+            assert!(faults.is_empty(), "lines of {}: {faults:#?}", self.name);
+            return;
+        }
+        eprintln!("--- output of {} ---", self.name);
+        for line in self.lines() {
+            eprintln!("{:?} {}", line.stream, line.text);
         }
     }
 }
 
-fn capture(stream: Stream, source: impl Read + Send + 'static, captured: Arc<Captured>) {
+fn capture(
+    stream: Stream,
+    source: impl Read + Send + 'static,
+    captured: Arc<Captured>,
+    checked: bool,
+) {
     std::thread::spawn(move || {
         for text in BufReader::new(source).lines() {
             let Ok(text) = text else { return };
             let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+            if checked
+                && json.is_object()
+                && let Err(fault) = json_line::check(&text)
+            {
+                captured.faults.lock().unwrap().push(fault + ": " + &text);
+            }
             let at = Instant::now();
             captured.lines.lock().unwrap().push(Line {
                 at,

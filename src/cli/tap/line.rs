@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::messages::Said;
-use crate::access_log::rfc3339;
 use crate::cli::tunnels::clean;
+use crate::stamp::rfc3339;
 use crate::tap::{FrameView, LostView, OfView, Origin, UnframedView};
 use crate::tunnel::Side;
+use crate::visible;
 
 /// Bytes of a binary payload that are shown.
 const HEX: usize = 32;
@@ -67,14 +68,14 @@ pub(super) fn unframed(unframed: &UnframedView) -> String {
 
 fn content(line: &mut String, frame: &FrameView, said: &Said) {
     if let Some(close) = &frame.close {
-        let _ = write!(line, "  {} {:?}", close.code, close.reason);
+        let _ = write!(line, "  {} {}", close.code, visible::quoted(&close.reason));
         return;
     }
     let is_binary = frame.message.as_deref() == Some("binary");
     match std::str::from_utf8(&said.payload) {
         _ if said.payload.is_empty() => {}
         Ok(text) if !is_binary => {
-            let _ = write!(line, "  {text:?}");
+            let _ = write!(line, "  {}", visible::quoted(text));
         }
         _ => {
             let shown = &said.payload[..said.payload.len().min(HEX)];

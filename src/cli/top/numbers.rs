@@ -1,5 +1,9 @@
 //! Numbers as they stand in narrow columns.
 
+use std::time::Duration;
+
+use crate::visible;
+
 /// `950`, `1.5k`, `23k`, `1.2M`: at most five characters.
 pub fn short(n: f64) -> String {
     scaled(n, 1000.0, &["", "k", "M", "G", "T"])
@@ -25,16 +29,9 @@ fn scaled(mut n: f64, by: f64, units: &[&str]) -> String {
     format!("{number}{}", units[unit])
 }
 
-/// The two largest units of a span in milliseconds: `3h 12m`.
+/// A span in milliseconds: `3h12m`.
 pub fn span(ms: u64) -> String {
-    let s = ms / 1000;
-    match s {
-        0 => format!("{ms}ms"),
-        1..60 => format!("{s}s"),
-        60..3600 => format!("{}m {}s", s / 60, s % 60),
-        3600..86400 => format!("{}h {}m", s / 3600, s / 60 % 60),
-        _ => format!("{}d {}h", s / 86400, s / 3600 % 24),
-    }
+    crate::span::written(Duration::from_millis(ms))
 }
 
 /// The time of day in a timestamp of RFC 3339, to the second.
@@ -44,10 +41,9 @@ pub fn clock(at: &str) -> &str {
         .unwrap_or(at)
 }
 
-/// Foreign text: what a terminal would act on becomes a dot.
+/// Foreign text, for a terminal.
 pub fn clean(text: &str) -> String {
-    let dot = |c: char| if c.is_control() { '·' } else { c };
-    text.chars().map(dot).collect()
+    visible::escaped(text).into_owned()
 }
 
 #[cfg(test)]
@@ -78,9 +74,9 @@ mod tests {
         for (ms, text) in [
             (40, "40ms"),
             (59_999, "59s"),
-            (61_000, "1m 1s"),
-            (7_260_000, "2h 1m"),
-            (90_000_000, "1d 1h"),
+            (61_000, "1m1s"),
+            (7_260_000, "2h1m"),
+            (90_000_000, "1d1h"),
         ] {
             assert_eq!(span(ms), text);
         }
@@ -90,6 +86,6 @@ mod tests {
 
     #[test]
     fn escape_sequences_do_not_reach_the_terminal() {
-        assert_eq!(clean("/ws\x1b[2J\u{9b}é"), "/ws·[2J·é");
+        assert_eq!(clean("/ws\x1b[2J\u{9b}é"), "/ws\\u{1b}[2J\\u{9b}é");
     }
 }

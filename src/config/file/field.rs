@@ -63,6 +63,18 @@ impl FromText for MatchField {
     }
 }
 
+/// A field that access records have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LoggedField(pub(super) HeaderName);
+
+impl FromText for LoggedField {
+    const EXPECTED: &'static str = "the name of a header field";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        field_name(text).map(LoggedField)
+    }
+}
+
 /// `http.request_id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RequestIdField(pub(super) HeaderName);

@@ -8,7 +8,9 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
 use super::address::{AdminAddress, Bind, FileMode, FilePath, Nameserver};
-use super::field::{EditField, FieldValue, HostValue, MatchField, Pseudonym, RequestIdField};
+use super::field::{
+    EditField, FieldValue, HostValue, LoggedField, MatchField, Pseudonym, RequestIdField,
+};
 use super::list::{Blocks, Entries, List, OneOrMany};
 use super::pattern::{
     ExactPath, HeaderTest, Origins, PrefixPath, RedirectStatus, RedirectTarget, RouteName, Status,
@@ -71,13 +73,17 @@ table! {
         /// `error`, `warn`, `info`, `debug`, `trace`, `off`, or a tracing filter such as
         /// `info,sluice::tunnel=debug`. The environment variable `RUST_LOG` overrides it.
         level: LogLevel = "info",
-        /// `human`, `json`, or `auto`: human on a terminal, JSON elsewhere.
+        /// `human`, `json`, `auto` (human on a terminal, JSON elsewhere), or `combined`: access
+        /// records in the combined format of Apache and nginx, events as with `auto`.
         format: LogFormat = "auto",
         /// Where the records of exchanges and tunnels go: `stdout`, `stderr`, `off` or the
-        /// path of a file, which is appended to.
+        /// path of a file or FIFO, which is appended to.
         access: AccessTarget = "stdout",
         /// Whether query strings, which often carry tokens, are logged.
         query: bool = false,
+        /// Header fields of requests that access records have besides `user_agent` and
+        /// `referer`, such as `x-tenant`. Those for credentials read `redacted`.
+        headers: List<LoggedField> = [],
     }
 }
 

@@ -36,6 +36,7 @@ use super::{
     ListenAddress, Listener, LogConfig, PathRewrite, ReloadConfig, ResolverConfig, RouteConfig,
     RouteMatch, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
+use crate::files;
 
 pub use self::read::{nearest, quoted};
 pub use self::units::{duration as parse_duration, write_duration};
@@ -43,30 +44,39 @@ pub use self::units::{duration as parse_duration, write_duration};
 /// The largest file that is read, in bytes: 16 MiB.
 const LARGEST: u64 = 16 << 20;
 
-/// Reads a configuration file.
+/// Reads a configuration file: a regular one, and never waits for another.
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it could not be read.
 pub fn load(path: &Path) -> Result<Config, Problems> {
-    parse(&source(path)?, &path.display().to_string())
+    let source = read_text(path, files::read(path, LARGEST))?;
+    parse(&source, &path.display().to_string())
 }
 
-/// The text of a configuration file.
+/// As [`load`] for a command: what it was given open (`/dev/stdin`, a shell's `<(…)`) may be a
+/// pipe, whose end is waited for.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_given(path: &Path) -> Result<Config, Problems> {
+    parse(&source_given(path)?, &path.display().to_string())
+}
+
+/// The text that [`load_given`] reads.
 ///
 /// # Errors
 /// When it cannot be read, or is no text.
-pub fn source(path: &Path) -> Result<String, Problems> {
+pub fn source_given(path: &Path) -> Result<String, Problems> {
+    read_text(path, files::read_given(path, LARGEST))
+}
+
+fn read_text(path: &Path, read: std::io::Result<Vec<u8>>) -> Result<String, Problems> {
     let name = path.display().to_string();
-    let unreadable = |error: std::io::Error| {
+    let bytes = read.map_err(|error| {
         let message = format!("can't read {name}: {error}");
         Problems::unreadable(&name, message, None)
-    };
-    let length = std::fs::metadata(path).map_err(unreadable)?.len();
-    if length > LARGEST {
-        let message = format!("{name} is larger than 16 MiB");
-        return Err(Problems::unreadable(&name, message, None));
-    }
-    text(std::fs::read(path).map_err(unreadable)?, &name)
+    })?;
+    text(bytes, &name)
 }
 
 /// The bytes of a configuration as text.
@@ -126,7 +136,7 @@ pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Pr
 /// # Errors
 /// When the file cannot be read.
 pub fn admin_of(path: &Path) -> std::io::Result<AdminConfig> {
-    let source = std::fs::read(path).map_err(|error| {
+    let source = files::read_given(path, LARGEST).map_err(|error| {
         std::io::Error::new(
             error.kind(),
             format!("can't read {}: {error}", path.display()),

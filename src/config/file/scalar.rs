@@ -199,10 +199,11 @@ words!(Balance, "`\"least\"` or `\"round-robin\"`",
     "least" => Balance::Least,
     "round-robin" => Balance::RoundRobin,
 );
-words!(LogFormat, "`\"auto\"`, `\"human\"` or `\"json\"`",
+words!(LogFormat, "`\"auto\"`, `\"human\"`, `\"json\"` or `\"combined\"`",
     "auto" => LogFormat::Auto,
     "human" => LogFormat::Human,
     "json" => LogFormat::Json,
+    "combined" => LogFormat::Combined,
 );
 words!(Scheme, "`\"http\"` or `\"https\"`",
     "http" => Scheme::Http,

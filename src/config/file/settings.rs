@@ -157,12 +157,17 @@ pub(super) fn log(file: &FileTable) -> LogConfig {
         format,
         access,
         query,
+        headers,
     }) = file.log.value()
     {
         level.store(&mut log.level);
         format.store(&mut log.format);
         access.store(&mut log.access);
         query.store(&mut log.query);
+        if let Some(headers) = headers.value() {
+            let names = headers.0.iter().map(|name| name.value.0.clone());
+            log.headers = names.collect();
+        }
     }
     log
 }

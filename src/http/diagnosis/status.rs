@@ -5,7 +5,8 @@ use http::header::{LOCATION, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::quote::{first_words, shown};
-use super::{Diagnosis, LOOP, Sent, tls_expected};
+use super::{Diagnosis, Sent, tls_expected};
+use crate::http::cause;
 
 pub(super) fn diagnose_status(
     sent: &Sent<'_>,
@@ -63,7 +64,7 @@ pub(super) fn diagnose_status(
         508 => Diagnosis::new(
             "loop-detected",
             "the request went in a circle, as a proxy on the way found",
-            LOOP,
+            cause::fix("loop-detected"),
         ),
         429 | 503 => overloaded(status, headers),
         300..=399 => redirected(sent, headers),

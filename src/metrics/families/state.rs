@@ -5,9 +5,11 @@ use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::exposition::{BYTES, Page, SECONDS};
+use super::super::lines::lost;
 use super::super::scrape::Scrape;
 use crate::lifecycle::order::{DrainView, Target};
 use crate::lifecycle::state::Phase;
+use crate::writer::Lines;
 
 /// How long a drain may be past its deadline before what is left counts as overdue.
 const OVERDUE_MS: u64 = 5000;
@@ -20,8 +22,13 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     predecessors(page, scrape)?;
     page.counter(
         "sluice_access_log_dropped_lines",
-        "Access records dropped because the log was read too slowly",
-        scrape.own.access_dropped,
+        "Access records lost: the log was read too slowly, or could not be written",
+        lost(Lines::Access),
+    )?;
+    page.counter(
+        "sluice_event_log_dropped_lines",
+        "Events lost: standard error was read too slowly, or could not be written",
+        lost(Lines::Events),
     )?;
     page.counter(
         "sluice_traces_lost",

@@ -176,7 +176,7 @@ fn stays_and_is_drained(manner: &str, why: &str) {
     succession.ask();
     let event = succession.event("handed over", 0);
     assert_eq!(number(&event, "tunnels"), 0);
-    assert!(text(&event, "stay").contains(why), "{event}");
+    assert!(event["stay"].to_string().contains(why), "{event}");
     assert_eq!(
         read_frame(&mut wire),
         (0x88, close_payload(1012, "service restart"))

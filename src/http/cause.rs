@@ -1,0 +1,118 @@
+//! Causes of answers of sluice's own, where the upstream has said nothing that `diagnosis`
+//! could explain: a word for records, events and metrics, and what would mend each.
+
+use http::StatusCode;
+
+use super::error::{Kind, ProxyError, Side};
+
+/// A cause that nothing more is known of.
+pub const OTHER: &str = "other";
+
+/// Every cause here, with what to change; the README's table has all of them.
+pub const CAUSES: [(&str, &str); 19] = [
+    (
+        "origin-not-allowed",
+        "add the page's origin to `websocket.origin` of the route, if the page may connect",
+    ),
+    (
+        "request-invalid",
+        "correct the client, or the proxy in front of sluice: `detail` says which rule it breaks",
+    ),
+    (
+        "request-too-large",
+        "raise `max_head`, `max_header_lines` or `max_target` of `[http]`, or `max_body` of the \
+         route, if such requests are wanted",
+    ),
+    (
+        "request-too-slow",
+        "see the client's network; `head_timeout`, `body_timeout` and `min_rate` of `[http]` say \
+         how slow a client may be",
+    ),
+    (
+        "draining",
+        "nothing: the client comes back later, or the drain is taken back",
+    ),
+    (
+        "no-route",
+        "add a route for this host and path, or correct the URL that the page uses",
+    ),
+    (
+        "no-endpoint",
+        "look at why every endpoint of the upstream is drained or has failed",
+    ),
+    (
+        "dns-error",
+        "correct the upstream's host name, or see why it does not resolve",
+    ),
+    (
+        "connection-refused",
+        "start the backend, or correct the upstream's address and port",
+    ),
+    ("connection-timeout", UNREACHED),
+    ("unroutable", UNREACHED),
+    (
+        "loop-detected",
+        "correct the upstream of the route: it leads back to a listener of this proxy, directly or \
+         through others",
+    ),
+    (
+        "local-resources",
+        "raise the limit of open files, or see what uses up this machine",
+    ),
+    ("closed-without-answer", BACKEND),
+    ("closed-in-answer", BACKEND),
+    (
+        "malformed-answer",
+        "correct what the backend writes into its answer's head",
+    ),
+    (
+        "no-answer-in-time",
+        "see whether the backend is overloaded; if it only needs longer, raise `response_head` of \
+         the route's `timeouts`",
+    ),
+    (
+        "upstream-not-switching",
+        "point the route at the WebSocket server itself",
+    ),
+    (OTHER, "see `detail`"),
+];
+
+const UNREACHED: &str =
+    "correct the upstream's address, or let a firewall in between pass the connection";
+const BACKEND: &str = "see the backend's own log at this moment";
+
+/// The cause of an error; `routed`: a route had taken the request.
+pub fn of(error: &ProxyError, routed: bool) -> &'static str {
+    match error.kind {
+        Kind::RequestDenied => "origin-not-allowed",
+        Kind::RequestError => match error.status {
+            StatusCode::REQUEST_TIMEOUT => "request-too-slow",
+            StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::URI_TOO_LONG
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "request-too-large",
+            _ => "request-invalid",
+        },
+        Kind::DestinationUnavailable => match (error.side, routed) {
+            (Side::Upstream, _) => "no-endpoint",
+            (_, true) => "draining",
+            (_, false) => "no-route",
+        },
+        Kind::DnsError => "dns-error",
+        Kind::ConnectionRefused => "connection-refused",
+        Kind::ConnectionTimeout => "connection-timeout",
+        Kind::DestinationUnroutable => "unroutable",
+        Kind::ConnectionTerminated => "closed-without-answer",
+        Kind::ProtocolError => "malformed-answer",
+        Kind::ResponseIncomplete => "closed-in-answer",
+        Kind::ResponseTimeout => "no-answer-in-time",
+        Kind::UpgradeFailed => "upstream-not-switching",
+        Kind::LoopDetected => "loop-detected",
+        Kind::Internal => "local-resources",
+    }
+}
+
+/// What would mend a cause of this file.
+pub fn fix(cause: &str) -> &'static str {
+    let found = CAUSES.iter().find(|(known, _)| *known == cause);
+    found.map_or("", |(_, fix)| fix)
+}

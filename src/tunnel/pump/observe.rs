@@ -9,14 +9,15 @@ use crate::tap;
 
 impl Direction {
     /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
-    /// be left out or added, and then `chunk` from the returned index on.
+    /// be left out or added, and then `chunk` from the returned index on; the frames are
+    /// returned too.
     #[inline]
     pub(super) fn observe(
         &mut self,
         chunk: &[u8],
         edited: &mut Option<Vec<u8>>,
         journal: &mut Journal,
-    ) -> usize {
+    ) -> (usize, usize) {
         journal.handle.counters[self.scanner.sender() as usize].received(chunk.len());
         let tapped = journal.handle.is_tapped() && self.join_tap(journal);
         // `chunk[..passed]` is in `edited` already, or left out.
@@ -54,8 +55,8 @@ impl Direction {
             }
             at = end;
         }
-        self.frames = frames;
-        if self.discarding { chunk.len() } else { passed }
+        let rest = if self.discarding { chunk.len() } else { passed };
+        (rest, frames)
     }
 
     /// Whether a frame that has begun must be complete before any of it is passed on: a Pong
@@ -163,7 +164,7 @@ impl Direction {
     ) -> usize {
         let clean = self.scanner.at_border() || self.holding;
         let held = std::mem::take(&mut self.holding);
-        self.bulk = false;
+        self.reading.set_bulk(false);
         if journal.handle.settings().strict {
             return self.violation(violation, clean, before, passed, edited, journal);
         }
@@ -187,6 +188,7 @@ impl Direction {
         journal: &mut Journal,
     ) -> usize {
         journal.violation.get_or_insert(violation);
+        self.reading.set_bulk(false);
         self.pass(edited, &before[passed..]);
         self.violated = true;
         self.clean = clean && !self.discarding;

@@ -10,7 +10,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
-use rustix::net::sockopt::socket_type;
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::net::sockopt::{socket_error, socket_type};
 use rustix::net::{AddressFamily, SocketType, getsockname};
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -157,6 +158,20 @@ impl Io {
         let mut cx = Context::from_waker(Waker::noop());
         let ready = each!(self, s => pin!(s.ready(interest)).poll(&mut cx));
         matches!(ready, Poll::Ready(Ok(ready)) if ready.is_write_closed() || ready.is_error())
+    }
+
+    /// Why the connection is broken, if it is, whatever waits in its buffers; `ended`: our
+    /// direction was ended, so that one that is at its end on both sides is none.
+    pub fn broken(&self, ended: bool) -> Option<io::Error> {
+        let mut asked = [PollFd::new(self, PollFlags::empty())];
+        let at_once = Timespec::default();
+        rustix::event::poll(&mut asked, Some(&at_once)).ok()?;
+        let found = asked[0].revents();
+        if found.contains(PollFlags::ERR) {
+            let error = socket_error(self.as_fd()).ok().and_then(Result::err);
+            return Some(error.map_or(io::ErrorKind::ConnectionReset.into(), Into::into));
+        }
+        (found.contains(PollFlags::HUP) && !ended).then(|| io::ErrorKind::ConnectionReset.into())
     }
 
     /// Ends the writing direction (`shutdown(SHUT_WR)`); the other goes on.

@@ -44,6 +44,18 @@ pub fn keep_alive(socket: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
+/// How long a peer may leave data unacknowledged or unread; `None`: as long as the kernel tries.
+pub fn user_timeout(socket: impl AsFd, limit: Option<Duration>) -> io::Result<()> {
+    let millis = limit.map_or(0, |limit| {
+        u32::try_from(limit.as_millis()).unwrap_or(u32::MAX)
+    });
+    // The kernel's number is signed.
+    Ok(sockopt::set_tcp_user_timeout(
+        socket,
+        millis.min(i32::MAX as u32),
+    )?)
+}
+
 pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
     let fd = bound_tcp(address)?;
     rustix::net::listen(&fd, BACKLOG)?;

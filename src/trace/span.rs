@@ -313,7 +313,7 @@ pub(super) fn of_tunnel(tunnel: &FinishedTunnel, scope: &InstrumentationScope) -
     }
     let is_failed = matches!(
         tunnel.closed_by,
-        ClosedBy::Error | ClosedBy::KeepAlive | ClosedBy::Policy
+        ClosedBy::Error | ClosedBy::KeepAlive | ClosedBy::Policy | ClosedBy::Unread
     );
     if is_failed {
         attributes.add("error.type", tunnel.closed_by.as_str());

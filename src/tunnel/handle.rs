@@ -107,6 +107,8 @@ pub(super) mod command {
     pub(in crate::tunnel) const KEEP_ALIVE: u8 = 32;
     /// Leave this process, or say why not.
     pub(in crate::tunnel) const EXPORT: u8 = 64;
+    /// Look whether a side is gone: a direction that waits for its sink does not read.
+    pub(in crate::tunnel) const PROBE: u8 = 128;
 }
 
 /// The face of one tunnel.
@@ -134,6 +136,8 @@ pub struct TunnelHandle {
     phase: AtomicU8,
     /// Somebody taps it; only its own thread looks, and changes this.
     pub(crate) tapped: AtomicBool,
+    /// Which directions wait for their sinks, as bits by their senders. Written by the task.
+    blocked: AtomicU8,
     /// Pings of ours written to each side, modulo 256.
     pub(super) pinged: [AtomicU8; 2],
     /// Bytes of Pongs from each side that answered our Pings, modulo 2^32.
@@ -190,6 +194,7 @@ impl TunnelHandle {
             cut: AtomicU8::new(0),
             phase: AtomicU8::new(0),
             tapped: AtomicBool::new(false),
+            blocked: AtomicU8::new(0),
             pinged: Default::default(),
             swallowed: Default::default(),
         }
@@ -278,6 +283,27 @@ impl TunnelHandle {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Notes whether the direction from `from` waits for its sink. Returns whether that is new.
+    pub(super) fn set_blocked(&self, from: Side, blocked: bool) -> bool {
+        let before = self.blocked.load(Ordering::Relaxed);
+        let bit = 1 << from as u8;
+        let now = if blocked { before | bit } else { before & !bit };
+        if now != before {
+            self.blocked.store(now, Ordering::Relaxed);
+        }
+        now != before
+    }
+
+    /// Whether data waits for a side that does not take it.
+    pub(super) fn leaves_unread(&self, side: Side) -> bool {
+        self.blocked.load(Ordering::Relaxed) & (1 << side.other() as u8) != 0
+    }
+
+    /// Whether a direction waits for its sink.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed) != 0
     }
 
     /// Whether somebody taps it.

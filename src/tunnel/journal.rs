@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::encode;
 use super::frame::{Side, Violation};
 use super::handle::{Phase, TunnelHandle};
+use super::registry;
 use super::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 use super::state::{CloseState, PingState, SideState, TunnelState};
 use crate::metrics;
@@ -96,9 +97,25 @@ impl Journal {
         self.ended(by(side), detail);
     }
 
+    /// The direction from `from` waits for its sink: until that is over the clock looks whether
+    /// its source is still there.
+    #[cold]
+    pub(super) fn blocked(&self, from: Side) {
+        if self.handle.set_blocked(from, true) {
+            registry::touch(&self.handle);
+        }
+    }
+
     /// Records that the socket of `side` failed.
     pub(super) fn failed(&mut self, side: Side, error: &std::io::Error) {
         use std::io::ErrorKind;
+        if error.kind() == ErrorKind::TimedOut && self.handle.leaves_unread(side) {
+            let detail = match side {
+                Side::Client => "the client left data unread",
+                Side::Upstream => "the upstream left data unread",
+            };
+            self.ended(ClosedBy::Unread, Some(detail));
+        }
         let detail = match error.kind() {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "connection reset",
             ErrorKind::TimedOut => "connection timed out",

@@ -46,7 +46,7 @@ use self::journal::Journal;
 use self::pump::Direction;
 use crate::config::WebSocketConfig;
 use crate::io::{Io, with_scratch};
-use crate::listen::socket::keep_alive;
+use crate::listen::socket::{keep_alive, user_timeout};
 use crate::tap;
 
 /// Everything a tunnel starts with.
@@ -132,16 +132,44 @@ impl<G> Tunnel<G> {
         if commands & command::PING_UPSTREAM != 0 {
             self.up.ping();
         }
-        if commands & command::KEEP_ALIVE != 0
-            && let Io::Tcp(upstream) = &self.upstream
-        {
-            // A socket that cannot have it still works.
-            let _ = keep_alive(upstream);
+        if commands & command::KEEP_ALIVE != 0 {
+            self.keep_alive();
+        }
+        if commands & command::PROBE != 0 {
+            self.probe();
         }
         if commands & command::CLOSE != 0 {
             self.start_close();
         }
         false
+    }
+
+    /// Lets the kernel find peers that are gone or do not read. The client's socket has had its
+    /// keep-alive from the listener. A socket that cannot have it still works.
+    fn keep_alive(&self) {
+        let limit = self.journal.handle.settings().unread_timeout;
+        if let Io::Tcp(upstream) = &self.upstream {
+            let _ = keep_alive(upstream);
+            let _ = user_timeout(upstream, limit);
+        }
+        if let Io::Tcp(client) = &self.client {
+            let _ = user_timeout(client, limit);
+        }
+    }
+
+    /// Looks whether a side is gone that no direction reads from at the moment.
+    fn probe(&mut self) {
+        let sides = [
+            (Side::Client, &self.client, self.down.has_ended()),
+            (Side::Upstream, &self.upstream, self.up.has_ended()),
+        ];
+        for (side, io, told) in sides {
+            if !self.journal.lost[side as usize]
+                && let Some(error) = io.broken(told)
+            {
+                self.journal.failed(side, &error);
+            }
+        }
     }
 
     /// Begins the closing handshake with both sides. One that a peer has begun is left to
@@ -242,10 +270,12 @@ impl<G> Tunnel<G> {
         self.down.done && (self.up.done || self.is_over())
     }
 
-    /// Whether one side is gone for good, and the other was told with a Close.
+    /// Whether one side is gone for good, and the other was told with a Close or does not even
+    /// take what came before.
     fn has_said_so(&self) -> bool {
         let [client, upstream] = self.journal.lost;
-        (upstream && self.down.close_sent) || (client && self.up.close_sent)
+        let at_end = |direction: &Direction| direction.close_sent || !direction.flushed();
+        (upstream && at_end(&self.down)) || (client && at_end(&self.up))
     }
 
     fn set_phase(&mut self) {

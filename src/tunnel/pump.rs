@@ -7,6 +7,7 @@
 
 mod last_word;
 mod observe;
+mod reading;
 mod receive;
 mod restore;
 mod show;
@@ -15,6 +16,7 @@ use std::future::Future;
 use std::io;
 use std::task::{Context, Poll};
 
+use self::reading::Reading;
 use self::receive::{Watch, receive};
 use super::frame::{Scanner, Side};
 use super::journal::Journal;
@@ -23,20 +25,9 @@ use crate::io::{Io, SCRATCH};
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;
-/// What a frame costs besides, in bytes that could be moved meanwhile: a turn ends after 2048
-/// empty frames.
-const FRAME_COST: usize = 256;
-/// A chunk with so many frames, of less than [`TINY`] bytes each, makes the next one a sixteenth
-/// of the buffer: a whole one of empty frames is worth sixteen turns.
-const MANY: usize = 256;
-const TINY: usize = 32;
-const NARROWEST: u8 = 4;
 /// What is read, in bytes, of a source whose sink is gone: enough for a Close that answers
 /// ours. A source that says more is not listened to any longer.
-const WASTE: usize = 4 * SCRATCH;
-/// While large frames follow each other only about a header is read, so that the rest of
-/// the frame can be spliced.
-const HEADER_READ: usize = 16;
+const WASTE: u32 = 4 * SCRATCH as u32;
 
 /// Bytes that the sink would not take yet.
 #[derive(Debug)]
@@ -57,12 +48,7 @@ pub(super) struct Direction {
     observing: bool,
     /// The scanner's pending bytes, part of a Pong, have not been passed on.
     holding: bool,
-    /// The last frames were large enough to be spliced.
-    bulk: bool,
-    /// How much less than the whole buffer is read at once, as a power of two.
-    narrow: u8,
-    /// Frames that the last chunk held.
-    frames: u32,
+    reading: Reading,
     /// A Ping of ours is to be sent.
     ping_due: bool,
     /// A Close of ours is to be sent.
@@ -73,8 +59,9 @@ pub(super) struct Direction {
     pub(super) saw_close: bool,
     /// Whatever comes is read and dropped.
     pub(super) discarding: bool,
-    /// Bytes that came since the sink was lost; they count as nothing.
-    wasted: Option<usize>,
+    /// One more than the bytes that came since the sink was lost, which count as nothing; 0: it
+    /// is not lost.
+    wasted: u32,
     /// Strict framing was violated.
     pub(super) violated: bool,
     /// It was, and what was passed on ends at a frame border, so that a Close may follow.
@@ -91,6 +78,7 @@ pub(super) struct Direction {
 
 /// What one attempt to read brought.
 enum Read {
+    /// Something, and what it costs of a turn.
     Some(usize),
     End,
     Wait,
@@ -105,15 +93,13 @@ impl Direction {
             watch: Watch::new(),
             observing: true,
             holding: false,
-            bulk: false,
-            narrow: 0,
-            frames: 0,
+            reading: Reading::new(false),
             ping_due: false,
             close_due: false,
             close_sent: false,
             saw_close: false,
             discarding: false,
-            wasted: None,
+            wasted: 0,
             violated: false,
             clean: false,
             fin_due: false,
@@ -129,7 +115,7 @@ impl Direction {
             return;
         }
         let mut edited = None;
-        let rest = self.observe(bytes, &mut edited, journal);
+        let (rest, _) = self.observe(bytes, &mut edited, journal);
         if let Some(edited) = edited {
             self.keep(&edited);
         }
@@ -163,7 +149,7 @@ impl Direction {
         self.spill = None;
         self.pipe = Pipe::default();
         self.discarding = true;
-        self.wasted.get_or_insert(0);
+        self.wasted = self.wasted.max(1);
         self.close_due = false;
         self.clean = false;
         self.ping_due = false;
@@ -200,7 +186,7 @@ impl Direction {
         let mut turn = TURN;
         while !self.done {
             if !self.flushed() && !self.flush(to, cx, journal) && !self.discarding {
-                return;
+                return journal.blocked(self.scanner.sender());
             }
             if self.fin_due {
                 self.end_stream(to);
@@ -221,15 +207,15 @@ impl Direction {
                 }
                 return;
             }
-            let moved = match self.read(from, to, scratch, cx, journal) {
-                Read::Some(moved) => moved,
+            let cost = match self.read(from, to, scratch, cx, journal) {
+                Read::Some(cost) => cost,
                 Read::End => {
                     self.ended(to, journal);
                     continue;
                 }
                 Read::Wait => return,
             };
-            turn = turn.saturating_sub(moved + self.frames as usize * FRAME_COST);
+            turn = turn.saturating_sub(cost);
             if turn == 0 {
                 return yield_turn(cx);
             }
@@ -247,8 +233,8 @@ impl Direction {
     ) -> Read {
         if self.observing && !self.discarding {
             let left = self.scanner.data_left();
-            if left >= splice::THRESHOLD || (self.bulk && left > 0) {
-                self.bulk = true;
+            if left >= splice::THRESHOLD || (self.reading.is_bulk() && left > 0) {
+                self.reading.set_bulk(true);
                 self.watch.disarm();
                 match splice::fill(from, left, &mut self.pipe, cx) {
                     Moved::Bytes(n) => {
@@ -258,7 +244,6 @@ impl Direction {
                             self.show_skipped(n, journal);
                         }
                         self.scanner.skip(n as u64, counters);
-                        self.frames = 0;
                         return Read::Some(n);
                     }
                     Moved::Wait => return Read::Wait,
@@ -269,11 +254,12 @@ impl Direction {
                     }
                     Moved::Unable => {}
                 }
-            } else if self.bulk && self.scanner.at_border() {
-                let read = self.copy(from, to, &mut scratch[..HEADER_READ], cx, journal);
-                self.bulk = matches!(read, Read::Wait)
+            } else if self.reading.is_bulk() && self.scanner.at_border() {
+                let read = self.copy(from, to, scratch, cx, journal);
+                let bulk = matches!(read, Read::Wait)
                     || self.scanner.data_left() >= splice::THRESHOLD
                     || !self.scanner.pending().is_empty();
+                self.reading.set_bulk(bulk);
                 return read;
             }
         }
@@ -289,8 +275,8 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
-        let most = scratch.len() >> self.narrow;
-        let scratch = &mut scratch[..most.max(HEADER_READ)];
+        let most = self.reading.most(scratch.len(), self.scanner.at_border());
+        let scratch = &mut scratch[..most];
         let n = match receive(from, &mut self.watch, scratch, cx) {
             Poll::Ready(Ok(0)) => return Read::End,
             Poll::Ready(Ok(n)) => n,
@@ -300,27 +286,23 @@ impl Direction {
                 return Read::End;
             }
         };
-        if let Some(wasted) = &mut self.wasted {
-            *wasted += n;
-            if *wasted > WASTE {
+        if self.wasted > 0 {
+            self.wasted = self.wasted.saturating_add(n as u32);
+            if self.wasted > WASTE {
                 return Read::End;
             }
         }
         let chunk = &scratch[..n];
         let mut edited = None;
-        let rest = self.observe(chunk, &mut edited, journal);
-        let frames = self.frames as usize;
-        self.narrow = match frames >= MANY && frames * TINY > n {
-            true => NARROWEST,
-            false => self.narrow.saturating_sub(1),
-        };
+        let (rest, frames) = self.observe(chunk, &mut edited, journal);
+        let cost = self.reading.chunk(n, frames);
         if let Some(mut edited) = edited {
             edited.extend_from_slice(&chunk[rest..]);
             self.write(to, &edited, journal);
         } else {
             self.write(to, &chunk[rest..], journal);
         }
-        Read::Some(n)
+        Read::Some(cost)
     }
 
     /// Writes, and keeps what the sink does not take.
@@ -377,7 +359,10 @@ impl Direction {
         };
         match result {
             Poll::Pending => false,
-            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Ok(())) => {
+                journal.handle.set_blocked(self.scanner.sender(), false);
+                true
+            }
             Poll::Ready(Err(error)) => {
                 journal.failed(self.scanner.sender().other(), &error);
                 self.sink_lost();

@@ -31,11 +31,13 @@ pub enum ClosedBy {
     Policy,
     /// sluice itself failed, or its worker stopped.
     Error,
+    /// A side that left data unread for `unread_timeout`.
+    Unread,
 }
 
 impl ClosedBy {
     /// All of them, each at the place of its number.
-    pub const ALL: [ClosedBy; 10] = [
+    pub const ALL: [ClosedBy; 11] = [
         ClosedBy::Client,
         ClosedBy::Upstream,
         ClosedBy::Idle,
@@ -46,6 +48,7 @@ impl ClosedBy {
         ClosedBy::Command,
         ClosedBy::Policy,
         ClosedBy::Error,
+        ClosedBy::Unread,
     ];
 
     /// The word that stands in logs.
@@ -61,6 +64,7 @@ impl ClosedBy {
             ClosedBy::Command => "command",
             ClosedBy::Policy => "policy",
             ClosedBy::Error => "error",
+            ClosedBy::Unread => "unread",
         }
     }
 }

@@ -69,6 +69,31 @@ fn an_upstream_that_dies_is_told_to_the_client() {
 }
 
 #[test]
+fn a_client_that_leaves_data_unread_is_named_and_its_upstream_told() {
+    let backend = tunnel_backend(|mut wire| {
+        let mut reader = wire.second();
+        std::thread::spawn(move || while wire.try_send(frame(2, &[7; 60_000])) {});
+        let (first, payload) = read_frame(&mut reader);
+        assert_eq!((first, &payload[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
+        reader.reset();
+    });
+    let proxy = Proxy::with(
+        backend.address(),
+        "[route.websocket]\nunread_timeout = \"1s\"\n",
+    );
+    let wire = open(&proxy, "/ws");
+    let record = proxy.wait_for_tunnel_close();
+    assert_eq!(record["closed_by"], "unread", "{record}");
+    let detail = record["detail"].as_str().unwrap_or_default();
+    assert!(
+        detail.starts_with("the client left data unread"),
+        "{record}"
+    );
+    assert_eq!(record["sent_upstream"], 1001, "{record}");
+    drop(wire);
+}
+
+#[test]
 fn what_is_not_framing_still_flows_unless_the_route_is_strict() {
     let script = |mut wire: support::Wire| {
         let got = wire.read_until(b"nonsense");

@@ -123,6 +123,11 @@ impl Direction {
         frame
     }
 
+    /// Whether the sink was told that the stream is at its end.
+    pub(in crate::tunnel) fn has_ended(&self) -> bool {
+        self.fin
+    }
+
     /// Whether the source ended in the middle of a frame.
     pub(in crate::tunnel) fn is_cut_short(&self) -> bool {
         self.eof && self.observing && !self.saw_close && !self.scanner.at_border()

@@ -10,16 +10,17 @@ use crate::tap;
 
 impl Direction {
     /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
-    /// be left out or added, and then `chunk` from the returned index on.
+    /// be left out or added, and then `chunk` from the returned index on; the frames are
+    /// returned too.
     #[inline]
     pub(super) fn observe(
         &mut self,
         chunk: &[u8],
         edited: &mut Option<Vec<u8>>,
         journal: &mut Journal,
-    ) -> usize {
+    ) -> (usize, usize) {
         // What comes for a sink that is gone is looked at for a Close, and not counted.
-        let unseen = self.wasted.map(|_| Counters::default());
+        let unseen = (self.wasted > 0).then(Counters::default);
         let sender = self.scanner.sender() as usize;
         let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
         counters.received(chunk.len());
@@ -59,8 +60,8 @@ impl Direction {
             }
             at = end;
         }
-        self.frames = frames;
-        if self.discarding { chunk.len() } else { passed }
+        let rest = if self.discarding { chunk.len() } else { passed };
+        (rest, frames)
     }
 
     /// Whether a frame that has begun must be complete before any of it is passed on: a Pong
@@ -168,7 +169,7 @@ impl Direction {
     ) -> usize {
         let clean = self.scanner.at_border() || self.holding;
         let held = std::mem::take(&mut self.holding);
-        self.bulk = false;
+        self.reading.set_bulk(false);
         if journal.handle.settings().strict {
             return self.violation(violation, clean, before, passed, edited, journal);
         }
@@ -192,6 +193,7 @@ impl Direction {
         journal: &mut Journal,
     ) -> usize {
         journal.violation.get_or_insert(violation);
+        self.reading.set_bulk(false);
         self.pass(edited, &before[passed..]);
         self.violated = true;
         self.clean = clean && !self.discarding;

@@ -4,7 +4,7 @@
 use super::super::encode::sendable;
 use super::super::frame::{Opcode, Scanner, Side};
 use super::super::state::{FlowState, StateError, TunnelState, require};
-use super::{Direction, Spill};
+use super::{Direction, Reading, Spill};
 
 impl Direction {
     /// Whether this direction only ever comes to its end in this process.
@@ -23,7 +23,7 @@ impl Direction {
         FlowState {
             observing: self.observing,
             holding: self.holding,
-            bulk: self.bulk,
+            bulk: self.reading.is_bulk(),
             ping_due: self.ping_due,
             eof: self.eof,
             done: self.done,
@@ -91,7 +91,7 @@ impl Direction {
             close_sent: flow.told.is_some(),
             observing: flow.observing,
             holding: flow.holding,
-            bulk: flow.bulk,
+            reading: Reading::new(flow.bulk),
             ping_due: flow.ping_due,
             saw_close,
             eof: flow.eof,

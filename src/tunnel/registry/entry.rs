@@ -107,6 +107,9 @@ impl Entry {
             Some(life) if life > age => now.saturating_add(life - age),
             Some(life) => self.max_age.min(soon(now, life)),
         };
+        if before.unread_timeout != settings.unread_timeout {
+            self.handle.ask(command::KEEP_ALIVE);
+        }
         let [client, upstream] = &mut self.sides;
         if let Some(limit) = settings.idle_timeout.map(tenths) {
             let active = client.active.max(upstream.active);
@@ -143,6 +146,9 @@ impl Entry {
             }
         }
         if matches!(self.phase, Phase::Open | Phase::Half) {
+            if self.phase == Phase::Half || self.handle.is_blocked() {
+                self.handle.ask(command::PROBE);
+            }
             self.serve_limits(now);
         }
     }
@@ -155,6 +161,9 @@ impl Entry {
         let settings = self.handle.settings();
         let [client, upstream] = &self.sides;
         let mut next = self.max_age.min(self.next_turn()).min(self.deadline);
+        if self.handle.is_blocked() {
+            next = next.min(now.saturating_add(SECOND));
+        }
         let mut serve = |limit: u32, silent_since: Moment, look: u32| {
             let end = silent_since.saturating_add(limit);
             next = next.min(end).min(now.saturating_add(look));

@@ -203,3 +203,48 @@ async fn what_was_said_is_known_after_a_hand_over() {
     assert_eq!(ended.closes.sent_client, Some(1011));
     assert_eq!(ended.closes.client, Some(Some((1011, "".into()))));
 }
+
+/// Fills a direction until it waits for its sink.
+async fn fill(from: &TcpStream, handle: &TunnelHandle, side: Side) {
+    let frame = match side {
+        Side::Client => client_frame(0x82, &noise(8, 60_000)),
+        Side::Upstream => server_frame(0x82, &noise(8, 60_000)),
+    };
+    until("a full direction", || {
+        while from.try_write(&frame).is_ok() {}
+        handle.leaves_unread(side.other())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_is_gone_is_noticed_though_the_other_does_not_read() {
+    for side in [Side::Client, Side::Upstream] {
+        let (client, upstream, handle) = open(WebSocketConfig::default()).await;
+        let (gone, _other) = match side {
+            Side::Client => (client, upstream),
+            Side::Upstream => (upstream, client),
+        };
+        fill(&gone, &handle, side).await;
+        end(gone, End::Reset);
+        // The clock looks; the tunnel is given the time of a Close to empty itself.
+        let start = Instant::now();
+        let mut seconds = 0;
+        until("the phase", || {
+            seconds += 1;
+            registry::tick(start + seconds * SECOND);
+            handle.phase() == Phase::Closing
+        })
+        .await;
+        registry::tick(start + (seconds + 2) * SECOND);
+        registry::tick(start + (seconds + 10) * SECOND);
+        let ended = ended().await;
+        let by = match side {
+            Side::Client => ClosedBy::Client,
+            Side::Upstream => ClosedBy::Upstream,
+        };
+        assert_eq!(ended.closed_by, by);
+        let detail = ended.detail.unwrap_or_default();
+        assert!(detail.starts_with("connection reset"), "{detail}");
+    }
+}

@@ -212,6 +212,9 @@ fn the_dashboard_and_the_alerts_name_what_there_is() {
         "process_threads",
         "process_virtual_memory_bytes",
         "sluice_connections_accepted_total",
+        "sluice_predecessor_connections",
+        "sluice_predecessor_tunnels",
+        "sluice_predecessors",
         "sluice_worker_ticks_total",
     ];
     assert_eq!(unseen, not_shown);

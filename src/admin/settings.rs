@@ -244,10 +244,12 @@ fn route(route: &RouteConfig) -> Value {
         host: policy,
         request_headers,
         response_headers,
-        timeouts: RouteTimeouts {
-            response_head,
-            response_idle,
-        },
+        timeouts:
+            RouteTimeouts {
+                response_head,
+                response_idle,
+                expect_continue,
+            },
         max_body,
         websocket: rules,
     } = route;
@@ -276,6 +278,7 @@ fn route(route: &RouteConfig) -> Value {
     let timeouts = json!({
         "response_head": write_duration(*response_head),
         "response_idle": write_duration(*response_idle),
+        "expect_continue": write_duration(*expect_continue),
     });
     shown.insert("timeouts".into(), timeouts);
     shown.insert("request_headers".into(), edits(request_headers));

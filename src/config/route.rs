@@ -156,6 +156,9 @@ pub struct RouteTimeouts {
     pub response_head: Duration,
     /// Longest silence inside a response body. Default: 5 min.
     pub response_idle: Duration,
+    /// How long a body announced with `Expect: 100-continue` waits to be asked for.
+    /// Default: 1 s.
+    pub expect_continue: Duration,
 }
 
 impl Default for RouteTimeouts {
@@ -163,6 +166,7 @@ impl Default for RouteTimeouts {
         RouteTimeouts {
             response_head: Duration::from_secs(60),
             response_idle: Duration::from_secs(300),
+            expect_continue: Duration::from_secs(1),
         }
     }
 }

@@ -409,7 +409,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
     let end = poll_fn(|cx| {
         context.watch.set_waker(cx.waker());
         match context.watch.verdict() {
-            Verdict::None | Verdict::UpstreamHead | Verdict::UpstreamBody => {}
+            Verdict::None | Verdict::UpstreamHead | Verdict::UpstreamBody | Verdict::Continue => {}
             // The exchange answers, and has the one record.
             Verdict::BodyIdle | Verdict::BodyRate
                 if context.watch.in_exchange() && !context.answer_begun() => {}

@@ -107,6 +107,8 @@ pub struct Admitted {
     pub replaced_host: Option<HeaderValue>,
     /// The routes that it has passed.
     pub hops: Hops,
+    /// The client waits with its body until it is asked for.
+    pub expects_continue: bool,
 }
 
 enum Plan {
@@ -236,6 +238,7 @@ fn plan(
         tell_of_client(context, &mut parts, record);
         direct = false;
     }
+    let expects_continue = settle_expectation(&mut parts, body);
     let replaced_host = rewrite(&mut parts, &route, authority, direct, record)?;
     let other = sent_path(&route, &target, &path).map(|path| target.with_path(&path));
     let target = other.unwrap_or(target);
@@ -248,6 +251,7 @@ fn plan(
         direct,
         replaced_host,
         hops,
+        expects_continue,
     });
     Ok(match handshake {
         Some(handshake) => Plan::Tunnel(admitted, handshake),
@@ -473,6 +477,22 @@ fn tell_of_client(context: &Context, parts: &mut Parts, record: &mut Record) {
     record.identify(forwarded::apply(&mut parts.headers, &forwarding).map(RequestId::Field));
 }
 
+/// `Expect` goes on where it says something (RFC 9110 section 10.1.1): not of HTTP/1.0, and
+/// no 100-continue without a body to send. Whether the client waits for the upstream's word;
+/// what else it expects is for the upstream to judge.
+fn settle_expectation(parts: &mut Parts, body: &Incoming) -> bool {
+    let mut lines = parts.headers.get_all(header::EXPECT).iter();
+    let Some(line) = lines.next() else {
+        return false;
+    };
+    let waits = lines.next().is_none() && line.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let in_vain = parts.version == Version::HTTP_10 || waits && body.is_end_stream();
+    if in_vain {
+        parts.headers.remove(header::EXPECT);
+    }
+    waits && !in_vain
+}
+
 /// Makes the head what the upstream is to see; hop-by-hop fields are gone, and ours are
 /// there. Returns the client's Host where another one replaced it.
 fn rewrite(
@@ -484,8 +504,6 @@ fn rewrite(
 ) -> Result<Option<HeaderValue>, ProxyError> {
     let fields = &mut parts.headers;
     fields.remove(header::UPGRADE);
-    // hyper answers 100-continue itself when the body is first asked for.
-    fields.remove(header::EXPECT);
     record.propagate_trace(fields, direct);
     let replaced = match &route.config.host {
         HostPolicy::Preserve => None,

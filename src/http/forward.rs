@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::header::{self, HeaderValue};
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -37,6 +37,8 @@ pub struct Answered {
     pub head: ResponseHead,
     /// Its body.
     pub rest: Rest,
+    /// It came before the request's body was asked for.
+    unasked: bool,
 }
 
 /// The body of an answer.
@@ -51,11 +53,13 @@ impl Answered {
     /// What `flight` brought.
     pub fn new(
         admitted: &Admitted,
-        flight: InFlight<RequestBody>,
+        mut flight: InFlight<RequestBody>,
         head: ResponseHead,
         rest: Bytes,
         lease: Lease,
     ) -> Self {
+        let unasked = flight.is_held();
+        flight.drop_held();
         let bodiless = admitted.parts.method == Method::HEAD;
         let config = admitted.upstream.config();
         // A connection that carried a handshake is of no further use: whoever refused it may
@@ -77,12 +81,20 @@ impl Answered {
                 pool::put(connection, endpoint, max_idle, config.idle_timeout);
             }
             let rest = Rest::Whole(rest);
-            return Answered { head, rest };
+            return Answered {
+                head,
+                rest,
+                unasked,
+            };
         }
         let idle = (max_idle, config.idle_timeout);
         let body = AnswerBody::new(flight, &head, rest, bodiless, lease, idle);
         let rest = Rest::Streams(Box::new(body));
-        Answered { head, rest }
+        Answered {
+            head,
+            rest,
+            unasked,
+        }
     }
 }
 
@@ -100,6 +112,8 @@ pub async fn forward(
     let sending = send(&context, &admitted, head, body, &mut record);
     Ok(match unless_slow(&context, sending).await {
         Ok(answered) => answer(&context, &admitted, answered, record),
+        // Whether its body follows is the client's choice.
+        Err(error) if admitted.expects_continue => refuse(&context, &error.closing(), record),
         Err(error) => refuse(&context, &error, record),
     })
 }
@@ -189,8 +203,8 @@ fn encode_head(
 }
 
 /// Sends until an answer comes. A connection that was reused may have been closed by the
-/// upstream in the meantime: then an idempotent request without a body (RFC 9110 section
-/// 9.2.2) is sent once more, on a connection of its own.
+/// upstream in the meantime: then an idempotent request (RFC 9110 section 9.2.2) of whose
+/// body nothing was sent is sent once more, on a connection of its own.
 async fn send(
     context: &Context,
     admitted: &Admitted,
@@ -198,7 +212,10 @@ async fn send(
     mut body: Option<(RequestBody, BodyFraming)>,
     record: &mut Record,
 ) -> Result<Answered, ProxyError> {
-    let may_repeat = body.is_none() && admitted.parts.method.is_idempotent();
+    let may_repeat = admitted.parts.method.is_idempotent();
+    let bodiless = body.is_none();
+    // Where the client sends it unasked there is nothing to wait for.
+    let holds = admitted.expects_continue && context.watch.body() == 0;
     let rules = admitted.upstream.head_rules();
     let login = bound::is_login(&admitted.parts.headers);
     let (mut reused, mut lease) = take(context, &admitted.upstream)?;
@@ -215,6 +232,9 @@ async fn send(
         record.endpoint(lease.endpoint().name());
         let again = may_repeat && connection.reused;
         let mut flight = InFlight::new(connection, head, body.take(), rules);
+        if holds {
+            flight = flight.hold();
+        }
         let limit = admitted.route.config.timeouts.response_head;
         let error = match head_of_answer(context, admitted, &mut flight, limit).await {
             Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
@@ -232,9 +252,11 @@ async fn send(
                 lease.unanswered(limit);
                 return Err(Failed::Slow.into_proxy_error(context, &lease));
             }
-            Failed::Flight(FlightError::Connection { .. }) if again && !flight.has_heard() => {
+            Failed::Flight(FlightError::Connection { .. })
+                if again && !flight.has_heard() && (bodiless || flight.is_held()) =>
+            {
                 metrics::retried(lease.endpoint().slot(), Retry::StaleConnection);
-                head = flight.into_head();
+                (head, body) = flight.into_request();
             }
             error => return Err(error.into_proxy_error(context, &lease)),
         }
@@ -415,8 +437,16 @@ pub async fn head_of_answer(
             if context.watch.verdict() == Verdict::UpstreamHead {
                 return Poll::Ready(Err(Failed::Slow));
             }
+            if context.watch.take_continue() {
+                flight.release();
+            }
             let polled = flight.poll_head(cx);
-            if polled.is_pending() {
+            if polled.is_pending() && flight.is_held() {
+                if !context.watch.waits_continue() {
+                    let wait = admitted.route.config.timeouts.expect_continue;
+                    context.watch.wait_upstream(UpstreamWait::Continue, wait);
+                }
+            } else if polled.is_pending() {
                 let moved = std::mem::replace(&mut sent, flight.sent()) != flight.sent();
                 watch_upstream(context, flight.awaits_upstream(), moved, limit);
             }
@@ -427,6 +457,9 @@ pub async fn head_of_answer(
             let idle = admitted.route.config.timeouts.response_idle;
             context.watch.wait_upstream(UpstreamWait::Body, idle);
             return Ok((head, rest));
+        }
+        if head.status == StatusCode::CONTINUE {
+            flight.release();
         }
         // Not into the middle of an earlier, pipelined answer; and a client that does not
         // take them must not make them pile up.
@@ -442,12 +475,13 @@ fn watch_upstream(context: &Context, its_turn: bool, moved: bool, limit: Duratio
     let watch = &context.watch;
     if !its_turn {
         watch.pause_upstream();
-    } else if moved || !watch.waits_upstream() {
+    } else if moved || !watch.waits_upstream() || watch.waits_continue() {
         watch.wait_upstream(UpstreamWait::Head, limit);
     }
 }
 
-/// Passes a 1xx on. Not 100, which hyper sends itself when the body is first asked for, and
+/// Passes a 1xx on. Not 100, which hyper sends itself when the body is first asked for (and
+/// that is when the upstream has said 100, or was given its time to), and
 /// not to HTTP/1.0, which knows none (RFC 9110 section 15.2).
 pub fn pass_interim(context: &Context, admitted: &Admitted, head: &ResponseHead) {
     if head.status == StatusCode::CONTINUE || admitted.parts.version != http::Version::HTTP_11 {
@@ -477,7 +511,11 @@ pub fn answer(
     answered: Answered,
     mut record: Box<Record>,
 ) -> Response<ExchangeBody> {
-    let Answered { head, rest } = answered;
+    let Answered {
+        head,
+        rest,
+        unasked,
+    } = answered;
     record.status(head.status);
     let mut body = match rest {
         Rest::Whole(bytes) => ExchangeBody::whole(bytes, record, context.clone()),
@@ -510,5 +548,9 @@ pub fn answer(
     headers::apply_edits(fields, &admitted.route.config.response_headers);
     context.spell(head.lines);
     close_behind_handshake(context, fields);
+    if unasked {
+        // The client may send the body or not: nothing behind it is a request for sure.
+        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }

@@ -38,6 +38,8 @@ pub enum Verdict {
     UpstreamHead = 6,
     /// The upstream's answer fell silent.
     UpstreamBody = 7,
+    /// The upstream did not say whether it wants the body (RFC 9110 section 10.1.1).
+    Continue = 8,
 }
 
 /// What an exchange waits for on the upstream's side.
@@ -50,6 +52,8 @@ pub enum UpstreamWait {
     Head = 1,
     /// More of its body.
     Body = 2,
+    /// A 100, or the head of an answer without one.
+    Continue = 3,
 }
 
 /// The marks of one client connection.
@@ -168,7 +172,9 @@ impl Watch {
         if !running {
             self.upstream.store(UpstreamWait::None as u8, Relaxed);
             // An upstream that was slow once is not held against the next exchange.
-            if let Verdict::UpstreamHead | Verdict::UpstreamBody = self.verdict() {
+            if let Verdict::UpstreamHead | Verdict::UpstreamBody | Verdict::Continue =
+                self.verdict()
+            {
                 self.verdict.store(Verdict::None as u8, Relaxed);
             }
         }
@@ -200,6 +206,15 @@ impl Watch {
         })
     }
 
+    /// Whether the upstream has had its time to ask for the body.
+    pub fn take_continue(&self) -> bool {
+        let over = self.verdict() == Verdict::Continue;
+        if over {
+            self.verdict.store(Verdict::None as u8, Relaxed);
+        }
+        over
+    }
+
     /// The exchange now waits for this, for at most `limit` of silence.
     pub fn wait_upstream(&self, wait: UpstreamWait, limit: Duration) {
         let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
@@ -228,6 +243,11 @@ impl Watch {
         self.upstream.load(Relaxed) != UpstreamWait::None as u8
     }
 
+    /// Whether it limits the wait for a 100.
+    pub fn waits_continue(&self) -> bool {
+        self.upstream.load(Relaxed) == UpstreamWait::Continue as u8
+    }
+
     /// The upstream said something, or is not being asked to.
     pub fn upstream_moved(&self) {
         let progress = self.upstream_progress.load(Relaxed);
@@ -245,6 +265,7 @@ impl Watch {
             5 => Verdict::Write,
             6 => Verdict::UpstreamHead,
             7 => Verdict::UpstreamBody,
+            8 => Verdict::Continue,
             _ => Verdict::None,
         }
     }
@@ -342,6 +363,7 @@ impl Watch {
         }
         (now - past.upstream_since >= self.upstream_limit()).then_some(match wait {
             1 => Verdict::UpstreamHead,
+            3 => Verdict::Continue,
             _ => Verdict::UpstreamBody,
         })
     }

@@ -98,6 +98,8 @@ pub struct InFlight<B> {
     blocked: bool,
     /// Something has come of an answer.
     heard: bool,
+    /// The body is not asked for yet: the upstream has not said whether it wants it.
+    held: bool,
 }
 
 impl<B> InFlight<B>
@@ -125,12 +127,38 @@ where
             sent: 0,
             blocked: false,
             heard: false,
+            held: false,
         }
     }
 
-    /// The head, for sending it again on another connection.
-    pub fn into_head(self) -> Vec<u8> {
-        self.head
+    /// Sends the head alone until [`InFlight::release`] (RFC 9110 section 10.1.1).
+    pub fn hold(mut self) -> Self {
+        self.held = self.body.is_some();
+        self
+    }
+
+    /// Whether the body has not been asked for.
+    pub fn is_held(&self) -> bool {
+        self.held
+    }
+
+    /// The body may be sent.
+    pub fn release(&mut self) {
+        self.held = false;
+    }
+
+    /// The answer came before the body was asked for: it is never sent, and nothing can
+    /// follow it on this connection.
+    pub fn drop_held(&mut self) {
+        if self.held {
+            self.body = None;
+        }
+    }
+
+    /// The head, and the body as far as it was not asked for, for sending them again on
+    /// another connection.
+    pub fn into_request(self) -> (Vec<u8>, Option<(B, BodyFraming)>) {
+        (self.head, self.body)
     }
 
     /// The connection, once nothing of this request is left on it.
@@ -140,13 +168,13 @@ where
 
     /// Whether the whole request has been written.
     pub fn is_sent(&self) -> bool {
-        self.written == self.head.len() && self.body.is_none() && !self.has_piece()
+        self.written == self.head.len() && self.body.is_none() && !self.has_piece() && !self.held
     }
 
     /// Whether it is the upstream's turn, to answer or to take more of the request; else the
     /// client's, to bring more of it.
     pub fn awaits_upstream(&self) -> bool {
-        self.blocked || self.write_failed.is_some() || self.is_sent()
+        self.blocked || self.held || self.write_failed.is_some() || self.is_sent()
     }
 
     /// Bytes of the request that the socket has taken, chunk framing included.
@@ -201,6 +229,9 @@ where
                 }
             }
             self.blocked = false;
+            if self.held {
+                return Poll::Pending;
+            }
             if !ready!(self.poll_piece(cx))? {
                 return Poll::Ready(Ok(()));
             }

@@ -7,6 +7,7 @@ mod support;
 mod answers;
 mod conditions;
 mod endpoints;
+mod expect;
 mod forwarded;
 mod half_close;
 mod hostile;

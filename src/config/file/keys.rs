@@ -296,6 +296,9 @@ table! {
         response_head: SomeTime = "60s",
         /// Longest silence inside an answer's body.
         response_idle: SomeTime = "5m",
+        /// How long a body announced with `Expect: 100-continue` waits for the upstream to ask
+        /// for it, or to answer without it; then it is sent.
+        expect_continue: SomeTime = "1s",
     }
 }
 

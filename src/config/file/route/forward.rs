@@ -50,10 +50,12 @@ pub(super) fn timeouts(table: &RouteTable) -> RouteTimeouts {
         key: _,
         response_head,
         response_idle,
+        expect_continue,
     }) = table.timeouts.value()
     {
         response_head.store(&mut timeouts.response_head);
         response_idle.store(&mut timeouts.response_idle);
+        expect_continue.store(&mut timeouts.expect_continue);
     }
     timeouts
 }

@@ -139,6 +139,7 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
                     host: "example.com:8080",
                     path: "/chat/socket",
                     subprotocol: None,
+                    upgrade: None,
                     origin: Some("https://example.com:8080"),
                     traceparent: "",
                     deflate: None,

@@ -250,6 +250,7 @@ fn route(route: &RouteConfig) -> Value {
                 response_idle,
                 expect_continue,
             },
+        upgrade,
         max_body,
         websocket: rules,
     } = route;
@@ -274,6 +275,7 @@ fn route(route: &RouteConfig) -> Value {
     if let HostPolicy::Set(host) = policy {
         shown.insert("set_host".into(), text(host));
     }
+    shown.insert("upgrade".into(), upgrade.as_slice().into());
     shown.insert("max_body".into(), limit(*max_body));
     let timeouts = json!({
         "response_head": write_duration(*response_head),

@@ -58,6 +58,8 @@ pub struct TunnelView {
     pub path: String,
     /// The negotiated subprotocol.
     pub subprotocol: Option<String>,
+    /// The protocol besides WebSocket that was switched to.
+    pub upgrade: Option<String>,
     /// The handshake's Origin.
     pub origin: Option<String>,
     /// The request's id; empty where ids are switched off.
@@ -353,6 +355,7 @@ impl TunnelView {
             host: identity.host().to_owned(),
             path: identity.path().to_owned(),
             subprotocol: identity.subprotocol().map(str::to_owned),
+            upgrade: identity.upgrade().map(str::to_owned),
             origin: identity.origin().map(str::to_owned),
             request_id: identity.request_id().to_owned(),
             worker: live.worker,

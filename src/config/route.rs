@@ -29,6 +29,9 @@ pub struct RouteConfig {
     pub response_headers: HeaderEdits,
     /// Deadlines of an exchange; none of them outlives a 101.
     pub timeouts: RouteTimeouts,
+    /// Protocols besides WebSocket that an `Upgrade` may switch to, as they are written.
+    /// Default: none.
+    pub upgrade: Vec<String>,
     /// Largest request body in bytes. Default: unlimited.
     pub max_body: Option<u64>,
     /// Origin policy and tunnel settings.

@@ -35,6 +35,8 @@ pub struct ClientIo {
     in_body: bool,
     /// The client has ended its direction.
     ended: bool,
+    /// Read, and not looked at: what follows a request that asks for another protocol.
+    behind: Vec<u8>,
     /// What is left of an answer's head that was respelled.
     respelled: Vec<u8>,
 }
@@ -46,6 +48,8 @@ pub struct Left {
     pub passed: Vec<u8>,
     /// A head that is incomplete or refused.
     pub head: Vec<u8>,
+    /// What follows a request that asks for another protocol.
+    pub behind: Vec<u8>,
 }
 
 /// What one read brought.
@@ -54,6 +58,8 @@ enum Got {
     Bytes,
     /// Part of a head.
     Part,
+    /// Nothing but what is held.
+    Held,
     /// Nothing but what is refused.
     Refused,
     /// The end of the client's direction.
@@ -72,6 +78,7 @@ impl ClientIo {
             refused: false,
             in_body: false,
             ended: false,
+            behind: Vec::new(),
             respelled: Vec::new(),
         }
     }
@@ -81,6 +88,7 @@ impl ClientIo {
         let left = Left {
             passed: self.passed,
             head: self.head,
+            behind: self.behind,
         };
         (self.io, left)
     }
@@ -93,17 +101,25 @@ impl ClientIo {
     ) -> Poll<io::Result<()>> {
         loop {
             let got = ready!(with_scratch(|scratch| self.read_once(cx, cursor, scratch)))?;
-            match got {
-                Got::Bytes => return Poll::Ready(Ok(())),
-                Got::End => return self.poll_ended(),
-                Got::Refused => return self.poll_refused(),
-                Got::Part => {}
+            if let Some(done) = self.outcome(got) {
+                return done;
             }
         }
     }
 
-    /// Reads into the worker's scratch buffer and hands on what the scanner lets pass: whole
-    /// heads, and bodies as they come.
+    /// What hyper is told of it; `None` where more is to be looked at.
+    fn outcome(&self, got: Got) -> Option<Poll<io::Result<()>>> {
+        match got {
+            Got::Bytes => Some(Poll::Ready(Ok(()))),
+            Got::End => Some(self.poll_ended()),
+            Got::Refused => Some(self.poll_refused()),
+            // The end of the exchange wakes the task.
+            Got::Held => Some(Poll::Pending),
+            Got::Part => None,
+        }
+    }
+
+    /// Reads into the worker's scratch buffer and hands on what the scanner lets pass.
     fn read_once(
         &mut self,
         cx: &mut Context<'_>,
@@ -119,9 +135,40 @@ impl ClientIo {
             self.context.saw_eof();
             return Poll::Ready(Ok(Got::End));
         }
+        Poll::Ready(Ok(self.scan(bytes, bytes.len(), cursor)))
+    }
+
+    /// Looks at what was held again, once every request before it is answered without a change
+    /// of protocol. `None` where nothing is left of it, and the socket may be read.
+    fn poll_held(&mut self, cursor: &mut ReadBufCursor<'_>) -> Option<Poll<io::Result<()>>> {
+        if self.scanner.phase() == Phase::Held {
+            if !self.context.is_answered() {
+                return (!self.behind.is_empty()).then_some(Poll::Pending);
+            }
+            self.scanner.resume();
+            self.scan(&[], 0, cursor);
+        }
+        while !self.behind.is_empty() {
+            let mut now = std::mem::take(&mut self.behind);
+            let later = now.split_off(now.len().min(cursor.remaining()));
+            let got = self.scan(&now, 0, cursor);
+            self.behind.extend_from_slice(&later);
+            if let Some(done) = self.outcome(got) {
+                return Some(done);
+            }
+        }
+        None
+    }
+
+    /// Hands on what the scanner lets pass of `bytes`, of which `came` are new: whole heads, and
+    /// bodies as they come.
+    fn scan(&mut self, bytes: &[u8], came: usize, cursor: &mut ReadBufCursor<'_>) -> Got {
         let before = self.scanner.position() - self.head.len() as u64;
         let whole = match self.scanner.feed(bytes) {
-            Ok(()) => bytes.len() - self.scanner.unfinished_head().min(bytes.len()),
+            Ok(()) => {
+                let seen = bytes.len() - self.scanner.held();
+                seen - self.scanner.unfinished_head().min(seen)
+            }
             Err(violation) => {
                 self.refused = true;
                 self.in_body = self.scanner.phase() == Phase::Body;
@@ -135,7 +182,8 @@ impl ClientIo {
         }
         let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
         let body = self.scanner.body_bytes();
-        self.context.watch.read(bytes.len(), phase, heads, body);
+        self.context.watch.read(came, phase, heads, body);
+        let (bytes, held) = bytes.split_at(bytes.len() - self.scanner.held());
         let (passed, head) = bytes.split_at(whole);
         let carried = self.scanner.take_carried();
         if self.head.is_empty() && carried.is_empty() {
@@ -146,11 +194,13 @@ impl ClientIo {
             self.hand_on(cursor);
         }
         self.head.extend_from_slice(head);
-        Poll::Ready(Ok(match (passed.is_empty(), self.refused) {
+        self.behind.extend_from_slice(held);
+        match (passed.is_empty(), self.refused) {
             (false, _) => Got::Bytes,
             (true, true) => Got::Refused,
+            (true, false) if !held.is_empty() => Got::Held,
             (true, false) => Got::Part,
-        }))
+        }
     }
 
     /// Makes the bytes of `head`, which begin at `start` in the connection, ready for hyper:
@@ -326,6 +376,9 @@ impl hyper::rt::Read for ClientIo {
         }
         if self.refused {
             return self.poll_refused();
+        }
+        if let Some(done) = self.poll_held(&mut cursor) {
+            return done;
         }
         if self.ended {
             return self.poll_ended();

@@ -278,6 +278,11 @@ impl Context {
         self.watch.is_unscanned() && self.watch.heads() == self.exchanges.load(Relaxed)
     }
 
+    /// Whether every request that was read has had its exchange.
+    pub fn is_answered(&self) -> bool {
+        !self.watch.in_exchange() && self.watch.heads() == self.exchanges.load(Relaxed)
+    }
+
     /// hyper is given an answer.
     pub fn answer_begins(&self) {
         self.mid_answer.store(true, Relaxed);
@@ -298,7 +303,8 @@ impl Context {
     pub fn end_exchange(&self) {
         self.watch.exchange(false);
         lock(&self.names).end();
-        if self.eof.load(Relaxed) || lock(&self.refusal).is_some() {
+        let waits = self.eof.load(Relaxed) || self.watch.is_held();
+        if waits || lock(&self.refusal).is_some() {
             self.watch.wake();
         }
     }
@@ -470,9 +476,11 @@ fn note_own_answer(context: &Context, error: &hyper::Error) {
 fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, Bytes, Vec<u8>) {
     let parts = connection.into_parts();
     let (io, left) = parts.io.into_parts();
-    let read = match left.passed.is_empty() {
+    let read = match left.passed.is_empty() && left.behind.is_empty() {
         true => parts.read_buf,
-        false => [&parts.read_buf[..], &left.passed].concat().into(),
+        false => [&parts.read_buf[..], &left.passed, &left.behind]
+            .concat()
+            .into(),
     };
     (io, read, left.head)
 }

@@ -20,7 +20,9 @@ use super::connection::Context;
 use super::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
 use super::forwarded::{self, Forwarding, RequestId};
 use super::handshake::{self, ClientHandshake, UpgradeRequest};
+use super::headers::Stripped;
 use super::record::Record;
+use super::switch::{self, Offer};
 use super::{diagnosis, forward, headers, live, redirect, untrusted, upgrade};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
 use crate::route::hop::Hops;
@@ -80,6 +82,9 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
             Ok(Plan::Tunnel(admitted, handshake)) => {
                 Box::pin(upgrade::open(context, admitted, handshake, record))
             }
+            Ok(Plan::Switch(admitted, offer)) => {
+                Box::pin(switch::open(context, admitted, offer, body, record))
+            }
             Ok(Plan::Answer(response)) => {
                 Box::pin(ready(Ok(own_answer(&context, response, record))))
             }
@@ -99,7 +104,7 @@ pub struct Admitted {
     pub route: Arc<Route>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
-    /// Whether it is a WebSocket handshake.
+    /// Whether it asks for another protocol, WebSocket or not.
     pub is_handshake: bool,
     /// Our own fields are not in the map yet: they are written with the head.
     pub direct: bool,
@@ -114,6 +119,7 @@ pub struct Admitted {
 enum Plan {
     Forward(Box<Admitted>),
     Tunnel(Box<Admitted>, ClientHandshake),
+    Switch(Box<Admitted>, Offer),
     Answer(Response<Bytes>),
 }
 
@@ -186,7 +192,7 @@ fn plan(
     let path = read_path(&target)?;
     let port = forwarded::public_port(&parts.headers, &context.peer_fields);
     // Conditions judge what the upstream would be sent, so what it is not sent goes first.
-    strip_for_routing(&mut parts.headers);
+    let (asked, stripped) = strip_for_routing(&mut parts.headers);
     // With nothing else to change, our fields need not go through the map.
     let mut direct = !snapshot.judges_our_fields
         && forwarded::is_direct(&context.forwarding, &context.peer_fields);
@@ -216,6 +222,13 @@ fn plan(
         }
         UpgradeRequest::None | UpgradeRequest::Other => None,
     };
+    let may_switch =
+        handshake.is_none() && stripped.connection_upgrade && parts.version == Version::HTTP_11;
+    let offer = Offer::new(&asked, &route.config.upgrade).filter(|_| may_switch);
+    if offer.is_some() {
+        record.expect_tunnel(&parts, &target, &authority);
+        refuse_while_draining(context, &route)?;
+    }
     if let Some(max) = route.config.max_body
         && body.size_hint().lower() > max
     {
@@ -233,7 +246,7 @@ fn plan(
             circle.to_string(),
         )
     })?;
-    let is_handshake = handshake.is_some();
+    let is_handshake = handshake.is_some() || offer.is_some();
     if direct && route.config.request_headers != HeaderEdits::default() {
         tell_of_client(context, &mut parts, record);
         direct = false;
@@ -253,9 +266,10 @@ fn plan(
         hops,
         expects_continue,
     });
-    Ok(match handshake {
-        Some(handshake) => Plan::Tunnel(admitted, handshake),
-        None => Plan::Forward(admitted),
+    Ok(match (handshake, offer) {
+        (Some(handshake), _) => Plan::Tunnel(admitted, handshake),
+        (None, Some(offer)) => Plan::Switch(admitted, offer),
+        (None, None) => Plan::Forward(admitted),
     })
 }
 
@@ -380,6 +394,12 @@ fn admit_handshake(
     public: &PublicAuthority<'_>,
     record: &mut Record,
 ) -> Result<(), ProxyError> {
+    refuse_while_draining(context, route)?;
+    origin::check(&route.config.websocket, &parts.headers, *public)
+        .map_err(|refusal| refused_origin(context, parts, public, refusal, record))
+}
+
+fn refuse_while_draining(context: &Context, route: &Route) -> Result<(), ProxyError> {
     let drained = if live::is_draining() {
         Some("this proxy is shutting down")
     } else if route.draining.load(Relaxed) || context.shared.state.drains_all() {
@@ -396,8 +416,7 @@ fn admit_handshake(
         let error = ProxyError::sluice(status, kind, why);
         return Err(error.retry_after(after).closing());
     }
-    origin::check(&route.config.websocket, &parts.headers, *public)
-        .map_err(|refusal| refused_origin(context, parts, public, refusal, record))
+    Ok(())
 }
 
 /// The 403; where a proxy in front is the reason, it says so instead of naming a list.
@@ -458,13 +477,14 @@ fn own_action(
     Ok(response)
 }
 
-/// Removes the hop-by-hop fields, except `Upgrade`, which a route may ask for.
-fn strip_for_routing(fields: &mut HeaderMap) {
-    let upgrades: Vec<HeaderValue> = fields.get_all(header::UPGRADE).iter().cloned().collect();
-    headers::strip_hop_by_hop(fields);
-    for upgrade in upgrades {
-        fields.append(header::UPGRADE, upgrade);
+/// Removes the hop-by-hop fields, except `Upgrade`, which a route may ask for; its values.
+fn strip_for_routing(fields: &mut HeaderMap) -> (Vec<HeaderValue>, Stripped) {
+    let asked: Vec<HeaderValue> = fields.get_all(header::UPGRADE).iter().cloned().collect();
+    let stripped = headers::strip_hop_by_hop(fields);
+    for value in &asked {
+        fields.append(header::UPGRADE, value.clone());
     }
+    (asked, stripped)
 }
 
 /// Puts what sluice tells about the client into the place of what the client says.

@@ -20,6 +20,7 @@ use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, close_behind_handshake, refuse};
 use super::record::Record;
 use super::spelling::{Speller, push_line, push_spelled};
+use super::switch::Offer;
 use super::watch::{UpstreamWait, Verdict};
 use super::{forwarded, headers};
 use crate::io::Io;
@@ -106,9 +107,7 @@ pub async fn forward(
     mut record: Box<Record>,
 ) -> Answer {
     let body = request_body(&admitted, incoming);
-    let mut head = Vec::with_capacity(1024);
-    let chunked = matches!(body, Some((_, BodyFraming::Chunked)));
-    encode_head(&mut head, &context, &admitted, chunked, &mut record);
+    let head = encode_head(&context, &admitted, &body, None, &mut record);
     let sending = send(&context, &admitted, head, body, &mut record);
     Ok(match unless_slow(&context, sending).await {
         Ok(answered) => answer(&context, &admitted, answered, record),
@@ -119,7 +118,7 @@ pub async fn forward(
 }
 
 /// Goes on with an exchange until the client lets the time for its body pass.
-async fn unless_slow<T>(
+pub async fn unless_slow<T>(
     context: &Context,
     exchange: impl Future<Output = Result<T, ProxyError>>,
 ) -> Result<T, ProxyError> {
@@ -139,7 +138,7 @@ async fn unless_slow<T>(
 }
 
 /// The body with the framing that the upstream will see; none where there is nothing.
-fn request_body(admitted: &Admitted, body: Incoming) -> Option<(RequestBody, BodyFraming)> {
+pub fn request_body(admitted: &Admitted, body: Incoming) -> Option<(RequestBody, BodyFraming)> {
     if body.is_end_stream() {
         return None;
     }
@@ -155,13 +154,15 @@ fn request_body(admitted: &Admitted, body: Incoming) -> Option<(RequestBody, Bod
 
 /// The request's head as it goes on the wire. Content-Length is the client's own line, which
 /// the scanner has checked.
-fn encode_head(
-    out: &mut Vec<u8>,
+pub fn encode_head(
     context: &Context,
     admitted: &Admitted,
-    chunked: bool,
+    body: &Option<(RequestBody, BodyFraming)>,
+    offer: Option<&Offer>,
     record: &mut Record,
-) {
+) -> Vec<u8> {
+    let mut head = Vec::with_capacity(1024);
+    let out = &mut head;
     let parts = &admitted.parts;
     record.trace_sending(&admitted.target);
     out.extend_from_slice(parts.method.as_str().as_bytes());
@@ -196,10 +197,15 @@ fn encode_head(
     hops.with(&admitted.route.mark, |hops| {
         push_line(out, hop::FIELD.as_str().as_bytes(), hops);
     });
-    if chunked {
+    if let Some(offer) = offer {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        push_line(out, b"upgrade", &offer.value());
+    }
+    if let Some((_, BodyFraming::Chunked)) = body {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");
+    head
 }
 
 /// Sends until an answer comes. A connection that was reused may have been closed by the

@@ -21,6 +21,7 @@ pub mod live;
 pub mod record;
 pub mod redirect;
 pub mod spelling;
+pub mod switch;
 pub mod tunnel_record;
 pub mod untrusted;
 pub mod upgrade;

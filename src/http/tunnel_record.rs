@@ -83,5 +83,6 @@ fn about(line: &mut access_log::Line<'_>, identity: &TunnelIdentity) {
     line.text("upstream", identity.upstream());
     line.text("endpoint", identity.endpoint());
     line.optional("subprotocol", identity.subprotocol());
+    line.optional("upgrade", identity.upgrade());
     line.optional("origin", identity.origin());
 }

@@ -116,16 +116,15 @@ async fn attempt(
         lines: &head.lines,
     };
     encode_101(&mut switching, fields, &accepted);
-    Ok(Attempt::Tunnel(Box::new(PendingTunnel {
-        upstream: flight.connection.io,
-        from_upstream: rest,
+    Ok(Attempt::Tunnel(Box::new(PendingTunnel::new(
+        admitted,
+        flight.connection.io,
+        rest,
         switching,
-        identity: identity(admitted, &accepted, record, &lease),
-        asked: record.take_asked(),
-        settings: admitted.route.config.websocket.clone(),
-        generation: admitted.route.generation,
-        lease: lease.into_tunnel(),
-    })))
+        identity(admitted, &accepted, record, &lease),
+        record.take_asked(),
+        lease,
+    ))))
 }
 
 /// The handshake as it goes on the wire.
@@ -240,10 +239,34 @@ fn identity(
         host: &text(asked_host),
         path: &record.asked_path(),
         subprotocol: accepted.subprotocol.as_ref().map(text).as_deref(),
+        upgrade: None,
         origin: parts.headers.get(header::ORIGIN).map(text).as_deref(),
         request_id: record.known_request_id(),
         traceparent: record.traceparent().as_deref().unwrap_or_default(),
         deflate: accepted.deflate(),
+    })
+}
+
+/// Of a tunnel without frames.
+pub fn unframed_identity(
+    admitted: &Admitted,
+    protocol: &str,
+    record: &Record,
+    lease: &Lease,
+) -> Box<TunnelIdentity> {
+    let asked_host = admitted.replaced_host.as_ref().unwrap_or(host(admitted));
+    TunnelIdentity::new(IdentityParts {
+        route: admitted.route.slot.clone(),
+        endpoint: lease.endpoint().slot().clone(),
+        client: &record.client(),
+        host: &String::from_utf8_lossy(asked_host.as_bytes()),
+        path: &record.asked_path(),
+        subprotocol: None,
+        upgrade: Some(protocol),
+        origin: None,
+        request_id: record.known_request_id(),
+        traceparent: record.traceparent().as_deref().unwrap_or_default(),
+        deflate: None,
     })
 }
 
@@ -264,6 +287,29 @@ pub struct PendingTunnel {
 }
 
 impl PendingTunnel {
+    /// Of an admitted request: the upstream's side with what was read of it behind its 101,
+    /// and the 101 for the client.
+    pub fn new(
+        admitted: &Admitted,
+        upstream: Io,
+        from_upstream: Bytes,
+        switching: Vec<u8>,
+        identity: Box<TunnelIdentity>,
+        asked: Option<Box<Asked>>,
+        lease: Lease,
+    ) -> Self {
+        PendingTunnel {
+            upstream,
+            from_upstream,
+            switching,
+            identity,
+            asked,
+            settings: admitted.route.config.websocket.clone(),
+            generation: admitted.route.generation,
+            lease: lease.into_tunnel(),
+        }
+    }
+
     /// Answers the client with the 101 and lets the tunnel run as a task of its own.
     /// `from_client` is what came behind the handshake.
     pub async fn start(self, client: Io, from_client: Bytes, live: live::Guard, shared: &Shared) {

@@ -108,6 +108,11 @@ impl Watch {
         self.phase.load(Relaxed) == Phase::Upgrade as u8
     }
 
+    /// Whether the scanner holds back what comes until the request in front is answered.
+    pub fn is_held(&self) -> bool {
+        self.phase.load(Relaxed) == Phase::Held as u8
+    }
+
     /// Whether a read found nothing, with all heads and bodies so far complete.
     pub fn is_between_requests(&self) -> bool {
         self.read_pending.load(Relaxed) && self.phase.load(Relaxed) == Phase::Idle as u8

@@ -180,6 +180,9 @@ fn still_named(old: Option<&Arc<Upstream>>, new: &Upstream) -> Option<HashSet<Ar
 /// authority only the host is known; where that is not enough for the old rules either,
 /// nothing is held against the tunnel.
 fn is_stricter(old: &WebSocketConfig, new: &WebSocketConfig, identity: &TunnelIdentity) -> bool {
+    if identity.upgrade().is_some() {
+        return false;
+    }
     let mut fields = HeaderMap::new();
     if let Some(origin) = identity.origin() {
         let Ok(origin) = HeaderValue::from_str(origin) else {

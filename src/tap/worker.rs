@@ -117,7 +117,10 @@ pub fn join(handle: &TunnelHandle, side: Side, position: impl Fn() -> Option<Pos
                 match position() {
                     Some(position) => Follower::at(side, &position, &mut teller),
                     None => {
-                        teller.unframed("it was no valid framing before the tap began");
+                        teller.unframed(match handle.identity.upgrade() {
+                            Some(_) => "no frames: the tunnel is not a WebSocket",
+                            None => "it was no valid framing before the tap began",
+                        });
                         Follower::blind(side)
                     }
                 }

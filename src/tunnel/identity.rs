@@ -25,6 +25,8 @@ pub struct IdentityParts<'a> {
     pub path: &'a str,
     /// The negotiated subprotocol.
     pub subprotocol: Option<&'a str>,
+    /// The protocol besides WebSocket that was switched to; it has no subprotocol then.
+    pub upgrade: Option<&'a str>,
     /// The handshake's Origin.
     pub origin: Option<&'a str>,
     /// The span of its handshake, as a `traceparent`; empty where it is not traced.
@@ -60,6 +62,8 @@ mod mark {
     pub(super) const DEFLATE: u8 = 4;
     pub(super) const CLIENT_NO_CONTEXT: u8 = 8;
     pub(super) const SERVER_NO_CONTEXT: u8 = 16;
+    /// The text of the subprotocol is another protocol than WebSocket.
+    pub(super) const UPGRADE: u8 = 32;
 }
 
 /// The identity of one tunnel.
@@ -82,7 +86,7 @@ impl TunnelIdentity {
             parts.client,
             parts.host,
             parts.path,
-            parts.subprotocol.unwrap_or_default(),
+            parts.upgrade.or(parts.subprotocol).unwrap_or_default(),
             parts.origin.unwrap_or_default(),
             parts.traceparent,
         ];
@@ -96,6 +100,7 @@ impl TunnelIdentity {
         }
         let deflate = parts.deflate.unwrap_or_default();
         let marks = [
+            (parts.upgrade.is_some(), mark::UPGRADE),
             (parts.subprotocol.is_some(), mark::SUBPROTOCOL),
             (parts.origin.is_some(), mark::ORIGIN),
             (parts.deflate.is_some(), mark::DEFLATE),
@@ -166,6 +171,12 @@ impl TunnelIdentity {
         self.is(mark::SUBPROTOCOL).then(|| self.text(SUBPROTOCOL))
     }
 
+    /// The protocol that was switched to, where that is not WebSocket: there are no frames
+    /// then.
+    pub fn upgrade(&self) -> Option<&str> {
+        self.is(mark::UPGRADE).then(|| self.text(SUBPROTOCOL))
+    }
+
     /// The handshake's Origin.
     pub fn origin(&self) -> Option<&str> {
         self.is(mark::ORIGIN).then(|| self.text(ORIGIN))
@@ -204,6 +215,7 @@ mod tests {
             host: "example.com",
             path,
             subprotocol: None,
+            upgrade: None,
             origin,
             traceparent: "",
             deflate: None,

@@ -103,6 +103,10 @@ impl<G> Tunnel<G> {
         let mut journal = Journal::new(handle);
         let mut up = Direction::new(Side::Client);
         let mut down = Direction::new(Side::Upstream);
+        if journal.handle.identity.upgrade().is_some() {
+            up.without_frames();
+            down.without_frames();
+        }
         up.seed(&spec.from_client, &mut journal);
         down.seed(&spec.from_upstream, &mut journal);
         Tunnel {
@@ -280,8 +284,12 @@ impl<G> Tunnel<G> {
 
     fn set_phase(&mut self) {
         let both = self.up.saw_close && self.down.saw_close;
+        // Without frames there is no Close to wait for, once a side is gone.
+        let discards = self.up.discarding || self.down.discarding;
         let phase = if self.is_over() {
             Phase::Closed
+        } else if discards && self.journal.handle.identity.upgrade().is_some() {
+            Phase::Closing
         } else if self.journal.closing && (self.up.close_due || self.down.close_due) {
             Phase::Border
         } else if self.journal.closing || both || self.has_said_so() {

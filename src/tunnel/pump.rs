@@ -109,6 +109,11 @@ impl Direction {
         }
     }
 
+    /// Another protocol than WebSocket: bytes are all there is.
+    pub(super) fn without_frames(&mut self) {
+        self.observing = false;
+    }
+
     /// Takes bytes that were read before the tunnel began.
     pub(super) fn seed(&mut self, bytes: &[u8], journal: &mut Journal) {
         if bytes.is_empty() {
@@ -125,7 +130,8 @@ impl Direction {
     /// Asks for a Ping to this direction's sink.
     pub(super) fn ping(&mut self) {
         self.watch.disarm();
-        self.ping_due = !(self.close_due || self.saw_close || self.discarding || self.eof);
+        self.ping_due =
+            self.observing && !(self.close_due || self.saw_close || self.discarding || self.eof);
     }
 
     /// Asks for a Close to this direction's sink, at the next frame border. Where there can

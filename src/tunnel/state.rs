@@ -73,6 +73,9 @@ pub struct IdentityState {
     /// The negotiated subprotocol.
     #[serde(default)]
     pub subprotocol: Option<String>,
+    /// The protocol besides WebSocket that was switched to.
+    #[serde(default)]
+    pub upgrade: Option<String>,
     /// The handshake's Origin.
     #[serde(default)]
     pub origin: Option<String>,
@@ -263,6 +266,7 @@ impl IdentityState {
             host: identity.host().to_owned(),
             path: identity.path().to_owned(),
             subprotocol: identity.subprotocol().map(str::to_owned),
+            upgrade: identity.upgrade().map(str::to_owned),
             origin: identity.origin().map(str::to_owned),
             traceparent: identity.traceparent().to_owned(),
             deflate: identity.deflate(),
@@ -281,6 +285,7 @@ impl IdentityState {
             host: &self.host,
             path: &self.path,
             subprotocol: self.subprotocol.as_deref(),
+            upgrade: self.upgrade.as_deref(),
             origin: self.origin.as_deref(),
             traceparent: &self.traceparent,
             deflate: self.deflate,

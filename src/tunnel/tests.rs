@@ -64,6 +64,7 @@ fn identity_of(route: &str, upstream: &str, endpoint: &str) -> Box<TunnelIdentit
         client: "127.0.0.1:50000",
         host: "example.com",
         path: "/ws",
+        upgrade: None,
         subprotocol: None,
         origin: None,
         traceparent: "",

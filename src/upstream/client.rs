@@ -177,6 +177,11 @@ where
         self.blocked || self.held || self.write_failed.is_some() || self.is_sent()
     }
 
+    /// Whether the socket refused to take more of the request.
+    pub fn has_failed(&self) -> bool {
+        self.write_failed.is_some()
+    }
+
     /// Bytes of the request that the socket has taken, chunk framing included.
     pub fn sent(&self) -> u64 {
         self.sent

@@ -20,6 +20,7 @@ mod lost;
 mod origins;
 mod spelling;
 mod standstill;
+mod switch;
 mod targets;
 mod timeouts;
 mod tunnel;

@@ -45,6 +45,33 @@ impl FromText for EditField {
     }
 }
 
+/// A protocol that an `Upgrade` may switch to (RFC 9110 section 7.8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Protocol(pub(super) String);
+
+impl FromText for Protocol {
+    const EXPECTED: &'static str = "a protocol such as `\"tcp\"` or `\"spdy/3.1\"`";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let wrong = || Wrong::new(format!("`{text}` can't be switched to"));
+        let (name, version) = match text.split_once('/') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        let is_token = |text: &str| !text.is_empty() && text.bytes().all(crate::octets::is_token);
+        if !is_token(name) || !version.is_none_or(is_token) {
+            return Err(wrong().hint("write a token, or two with a slash: `\"spdy/3.1\"`"));
+        }
+        match name.to_ascii_lowercase().as_str() {
+            "websocket" => Err(Wrong::new("WebSocket passes on every route that forwards")
+                .hint("leave it out; its settings stand in `[route.websocket]`")),
+            "h2c" | "http" | "tls" => Err(wrong()
+                .hint("requests inside such a tunnel would pass all routes and rules unseen")),
+            _ => Ok(Protocol(text.to_owned())),
+        }
+    }
+}
+
 /// A field that a route asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct MatchField(pub(super) HeaderName);

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::address::{AdminAddress, Bind, FileMode, FilePath, Nameserver};
 use super::field::{
-    EditField, FieldValue, HostValue, LoggedField, MatchField, Pseudonym, RequestIdField,
+    EditField, FieldValue, HostValue, LoggedField, MatchField, Protocol, Pseudonym, RequestIdField,
 };
 use super::list::{Blocks, Entries, List, OneOrMany};
 use super::pattern::{
@@ -267,6 +267,9 @@ table! {
         set_host: HostValue,
         /// Largest request body, in bytes; beyond it the answer is 413.
         max_body: Optional<AnySize> = "unlimited",
+        /// Protocols besides WebSocket that clients may switch to by `Upgrade`, such as `tcp`
+        /// or `spdy/3.1`; any other is not passed on.
+        upgrade: List<Protocol> = [],
         /// Changes to the request's header fields.
         request_headers: HeaderEditsTable,
         /// Changes to the answer's header fields.

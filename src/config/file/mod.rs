@@ -292,6 +292,7 @@ impl Config {
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             timeouts: RouteTimeouts::default(),
+            upgrade: Vec::new(),
             max_body: None,
             websocket: Arc::new(WebSocketConfig::default()),
         };

@@ -47,6 +47,7 @@ pub(super) fn routes(
             request_headers: forward::header_edits(&table.request_headers, sink),
             response_headers: forward::header_edits(&table.response_headers, sink),
             timeouts: forward::timeouts(table),
+            upgrade: forward::upgrade(table),
             max_body: None,
             websocket: Arc::new(forward::websocket(table)),
         };

@@ -26,6 +26,7 @@ pub(super) struct Head {
     absolute: bool,
     /// The target is nothing that hyper can hold.
     carried: bool,
+    other_upgrade: bool,
 }
 
 /// What follows a complete head.
@@ -169,6 +170,7 @@ impl Head {
             }
         } else if name.eq_ignore_ascii_case(b"upgrade") {
             self.upgrade |= names_websocket(value);
+            self.other_upgrade = true;
             Ok(())
         } else if name.eq_ignore_ascii_case(b"content-length") {
             if self.length.is_some() {
@@ -194,6 +196,11 @@ impl Head {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether it asks for another protocol than WebSocket.
+    pub(super) fn asks_for_another_protocol(&self) -> bool {
+        self.other_upgrade && !self.upgrade
     }
 
     /// The head is complete: what is missing, and what comes next.

@@ -48,6 +48,9 @@ pub enum Phase {
     /// Behind a head that asks for WebSocket: nothing is looked at any more. The caller
     /// closes the connection unless it becomes a tunnel.
     Upgrade,
+    /// Behind a request that asks for another protocol: whether what comes is that protocol or
+    /// the next request is not decided, so it is passed to no one.
+    Held,
 }
 
 /// A request must be refused and the connection closed.
@@ -67,6 +70,7 @@ enum State {
     Length(u64),
     Chunks(Chunks),
     Upgrade,
+    Held,
 }
 
 /// Follows one client connection from request to request.
@@ -90,6 +94,10 @@ pub struct RequestScanner {
     head_start: u64,
     carried: Vec<Carried>,
     refused: Option<Refusal>,
+    /// The latest request asks for another protocol.
+    asks: bool,
+    /// How many bytes at the end of the last slice stand behind such a request.
+    held: usize,
     /// The names of this head as they came, each with its colon and an LF.
     names: Vec<u8>,
     /// Those of complete heads, each head with an LF more.
@@ -124,6 +132,8 @@ impl RequestScanner {
             refused: None,
             names: Vec::new(),
             complete_names: Vec::new(),
+            asks: false,
+            held: 0,
         }
     }
 
@@ -135,7 +145,8 @@ impl RequestScanner {
         }
         let mut safe = 0;
         let mut at = 0;
-        while at < bytes.len() {
+        self.held = 0;
+        while at < bytes.len() && !matches!(self.state, State::Held) {
             if !matches!(self.state, State::Fields) && !self.leading {
                 safe = at;
                 if self.carry.is_empty() {
@@ -154,7 +165,29 @@ impl RequestScanner {
                 }
             }
         }
+        self.held = bytes.len() - at;
         Ok(())
+    }
+
+    /// How many bytes at the end of the last slice were not looked at, and must come again
+    /// behind [`RequestScanner::resume`] if the protocol stays.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The protocol stays: what comes next is a request.
+    pub fn resume(&mut self) {
+        if let State::Held = self.state {
+            self.state = State::Start;
+        }
+    }
+
+    /// What follows a request that is complete.
+    fn next(&mut self) -> State {
+        match std::mem::take(&mut self.asks) {
+            true => State::Held,
+            false => State::Start,
+        }
     }
 
     /// What the client is in the middle of. After an error: of what was refused.
@@ -164,6 +197,7 @@ impl RequestScanner {
             State::Start | State::Fields => Phase::Head,
             State::Length(_) | State::Chunks(_) => Phase::Body,
             State::Upgrade => Phase::Upgrade,
+            State::Held => Phase::Held,
         }
     }
 
@@ -173,7 +207,7 @@ impl RequestScanner {
         let begun = match self.state {
             State::Start => self.leading || !self.carry.is_empty(),
             State::Fields => true,
-            State::Length(_) | State::Chunks(_) | State::Upgrade => false,
+            State::Length(_) | State::Chunks(_) | State::Upgrade | State::Held => false,
         };
         match begun {
             true => (self.position - self.head_start) as usize,
@@ -227,7 +261,7 @@ impl RequestScanner {
                 *left -= take;
                 self.body_bytes += take;
                 if *left == 0 {
-                    self.state = State::Start;
+                    self.state = self.next();
                 }
                 Ok(take as usize)
             }
@@ -239,11 +273,12 @@ impl RequestScanner {
                     end
                 }
                 Piece::End(end) => {
-                    self.state = State::Start;
+                    self.state = self.next();
                     end
                 }
             }),
-            State::Upgrade => Ok(bytes.len()),
+            // Held bytes do not come here.
+            State::Upgrade | State::Held => Ok(bytes.len()),
         }
     }
 
@@ -369,6 +404,7 @@ impl RequestScanner {
 
     fn end_of_head(&mut self) -> Result<Option<usize>, Refusal> {
         let follows = self.head.finish()?;
+        self.asks = self.head.asks_for_another_protocol();
         self.head = Head::default();
         self.head_bytes = 0;
         self.lines = 0;
@@ -382,7 +418,7 @@ impl RequestScanner {
         self.heads += 1;
         self.body_bytes = 0;
         self.state = match follows {
-            Follows::Nothing => State::Start,
+            Follows::Nothing => self.next(),
             Follows::Length(length) => State::Length(length),
             Follows::Chunks => State::Chunks(Chunks::default()),
             Follows::Upgrade => State::Upgrade,

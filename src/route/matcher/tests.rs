@@ -20,6 +20,7 @@ fn route(matches: RouteMatch) -> Arc<RouteConfig> {
         request_headers: HeaderEdits::default(),
         response_headers: HeaderEdits::default(),
         timeouts: RouteTimeouts::default(),
+        upgrade: Vec::new(),
         max_body: None,
         websocket: Arc::new(WebSocketConfig::default()),
     })

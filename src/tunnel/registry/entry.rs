@@ -213,6 +213,13 @@ impl Entry {
         let settings = self.handle.settings();
         let limit = match phase {
             Phase::Open => return self.deadline = NEVER,
+            // Where there are no Close frames, one direction may well be the last (the output
+            // of a command whose input has ended): only silence limits it.
+            Phase::Half
+                if self.handle.identity.upgrade().is_some() && !self.handle.is_closing() =>
+            {
+                return self.deadline = NEVER;
+            }
             Phase::Half | Phase::Border => settings.half_close_timeout,
             Phase::Closing => settings.close_timeout,
             Phase::Closed => return self.deadline = now + GRACE,
@@ -233,8 +240,7 @@ impl Entry {
         } else if now >= self.max_age {
             self.max_age = NEVER;
             self.close(ClosedBy::MaxAge, "maximum age reached");
-        } else if let Some(interval) = settings.ping_interval.filter(|_| self.phase == Phase::Open)
-        {
+        } else if let Some(interval) = settings.ping_interval.filter(|_| self.may_ping()) {
             let timeout = tenths(settings.ping_timeout);
             self.keep_alive(Side::Client, now, tenths(interval), timeout);
             self.keep_alive(Side::Upstream, now, tenths(interval), timeout);
@@ -248,6 +254,11 @@ impl Entry {
         let ping = u64::from(self.sides[side].pings) << 1 | side as u64;
         let mut random = fastrand::Rng::with_seed(self.handle.id << 9 | ping);
         interval - (f64::from(interval / PING_JITTER) * random.f64()) as u32
+    }
+
+    /// Whether a Ping can be sent: not without frames.
+    fn may_ping(&self) -> bool {
+        self.phase == Phase::Open && self.handle.identity.upgrade().is_none()
     }
 
     fn keep_alive(&mut self, side: Side, now: Moment, interval: u32, timeout: u32) {

@@ -43,6 +43,14 @@ pub(super) fn host(table: &RouteTable) -> HostPolicy {
     }
 }
 
+pub(super) fn upgrade(table: &RouteTable) -> Vec<String> {
+    let Some(protocols) = table.upgrade.value() else {
+        return Vec::new();
+    };
+    let protocols = protocols.0.iter();
+    protocols.map(|entry| entry.value.0.clone()).collect()
+}
+
 pub(super) fn timeouts(table: &RouteTable) -> RouteTimeouts {
     let mut timeouts = RouteTimeouts::default();
     if let Some(TimeoutsTable {
@@ -171,11 +179,12 @@ pub(super) fn without_effect(table: &RouteTable, action: &Action, sink: &mut Sin
         _ => None,
     };
     let strip = table.strip_prefix.given().filter(|strip| strip.value);
-    let unused: [(&str, Option<&Span>); 6] = [
+    let unused: [(&str, Option<&Span>); 7] = [
         ("strip_prefix", strip.map(|strip| &strip.span)),
         ("replace_prefix", table.replace_prefix.span()),
         ("set_host", table.set_host.span()),
         ("request_headers", table.request_headers.span()),
+        ("upgrade", table.upgrade.span()),
         ("timeouts", table.timeouts.span()),
         ("websocket", websocket),
     ];

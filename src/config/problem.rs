@@ -86,7 +86,7 @@ impl Problems {
     }
 
     /// The same as warnings.
-    pub(super) fn as_warnings(self) -> Self {
+    pub(super) fn into_warnings(self) -> Self {
         Problems {
             warnings: true,
             ..self

@@ -48,7 +48,10 @@ macro_rules! eventually {
     };
     ($condition:expr, $($what:tt)+) => {{
         let give_up = std::time::Instant::now() + $crate::support::DEADLINE;
-        while !$condition {
+        loop {
+            if $condition {
+                break;
+            }
             if std::time::Instant::now() > give_up {
                 panic!("never came true: {}", format_args!($($what)+));
             }

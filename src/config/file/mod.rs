@@ -126,7 +126,7 @@ pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Pr
     }
     doubt::warnings(&file, &mut sink);
     let doubts = (!sink.problems.is_empty()).then_some(sink.problems);
-    let warnings = doubts.map(|doubts| Problems::new(name, source, doubts).as_warnings());
+    let warnings = doubts.map(|doubts| Problems::new(name, source, doubts).into_warnings());
     Ok((config, warnings))
 }
 

@@ -92,10 +92,10 @@ impl Head {
         if let Some(refusal) = method_refusal(&bytes[..method]) {
             return Line::Unclear(refusal);
         }
-        if has_odd_bytes(target) || target.len() > LONGEST_HELD || !target.starts_with(b"/") {
-            if let Err(refusal) = self.odd_target(&bytes[..method], target) {
-                return Line::Unclear(refusal);
-            }
+        if (has_odd_bytes(target) || target.len() > LONGEST_HELD || !target.starts_with(b"/"))
+            && let Err(refusal) = self.odd_target(&bytes[..method], target)
+        {
+            return Line::Unclear(refusal);
         }
         Line::Good(end + 2)
     }

@@ -5,9 +5,10 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 use sluice::config::{HttpConfig, Scheme};
-use sluice::http::forwarded::{self, Forwarding, ForwardingPolicy, PeerFields};
-use sluice::http::framing::{HeadLimits, RequestScanner};
-use sluice::http::headers;
+use sluice::message::forwarded;
+use sluice::message::forwarded::{Forwarding, ForwardingPolicy, PeerFields};
+use sluice::message::framing::{HeadLimits, RequestScanner};
+use sluice::message::headers;
 
 const BROWSER: &str = "GET /assets/app.js?v=20 HTTP/1.1\r\nHost: app.example.com:8080\r\n\
 Connection: keep-alive\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\n\

@@ -15,12 +15,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use sluice::config::WebSocketConfig;
-use sluice::io::Io;
 use sluice::metrics::slots;
+use sluice::net::io::Io;
 use sluice::tunnel::{self, IdentityParts, TunnelIdentity, TunnelReport, TunnelSpec, registry};
 
 #[global_allocator]
-static ALLOCATOR: sluice::allocator::Allocator = sluice::allocator::Allocator;
+static ALLOCATOR: sluice::system::allocator::Allocator = sluice::system::allocator::Allocator;
 
 fn main() {
     let args: Vec<String> = std::env::args()

@@ -8,7 +8,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
 use crate::config::{Action, Config, DrainConfig, HttpConfig, RouteConfig};
-use crate::http::forwarded::{self, ForwardingPolicy};
+use crate::message::forwarded;
+use crate::message::forwarded::ForwardingPolicy;
 use crate::metrics;
 use crate::route::hop::Mark;
 use crate::route::matcher::RouteTable;

@@ -5,7 +5,7 @@
 use std::io::Write as _;
 
 use super::line::Gathered;
-use crate::stamp;
+use crate::vocabulary::stamp;
 
 pub(super) fn write(out: &mut Vec<u8>, time: &str, kind: &str, fields: &Gathered) {
     let (default_status, default_method) = match kind {

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use super::line::Gathered;
-use crate::span;
-use crate::visible::push_escaped;
+use crate::vocabulary::span;
+use crate::vocabulary::visible::push_escaped;
 
 /// What the line has places for, or that is only of use to programs.
 const PLACED: [&str; 22] = [

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::ops::Range;
 use std::time::Duration;
 
-use crate::visible::push_json;
+use crate::vocabulary::visible::push_json;
 
 /// One record under construction. Each name comes once.
 pub struct Line<'a>(To<'a>);
@@ -259,7 +259,9 @@ pub(super) mod tests {
         Line::json(&mut out, "T", "exchange", fields);
         let line = String::from_utf8(out).unwrap();
         assert!(
-            !line.trim_end().contains(crate::visible::is_hidden),
+            !line
+                .trim_end()
+                .contains(crate::vocabulary::visible::is_hidden),
             "{line}"
         );
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();

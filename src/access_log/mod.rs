@@ -18,9 +18,10 @@ use http::HeaderName;
 
 use self::line::Gathered;
 use crate::config::{AccessLog as Target, LogConfig, LogFormat};
-use crate::stamp::Stamp;
+use crate::logging;
+use crate::system::files;
+use crate::vocabulary::stamp::Stamp;
 use crate::writer::{Lines, Writer};
-use crate::{files, logging};
 
 pub use self::line::Line;
 

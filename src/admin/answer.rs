@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::places::Place;
-use crate::lifecycle::order::Refused;
+use crate::process::order::Refused;
 
 /// An answer on its way.
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;

@@ -19,9 +19,9 @@ use super::guard::Door;
 use super::history::History;
 use super::places::{Place, Places};
 use super::{Context, table};
-use crate::http::connection::linger;
-use crate::io::Io;
-use crate::listen::{Accepted, Listener};
+use crate::net::io::Io;
+use crate::net::listen::{Accepted, Listener};
+use crate::proxy::connection::linger;
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;

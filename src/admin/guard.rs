@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 
 use super::answer::Refusal;
 use super::token::Token;
-use crate::listen::Listener;
+use crate::net::listen::Listener;
 
 /// What holds no secret and changes nothing: answered without a token too.
 const OPEN: [&str; 3] = ["/", "/healthz", "/readyz"];

@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::answer::{Answer, text};
-use crate::lifecycle::state::{Phase, State};
+use crate::process::state::{Phase, State};
 
 /// The process answers; that is all there is to say.
 pub(super) fn live() -> Answer {

@@ -11,10 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 
 use super::http::{self, HttpView};
-use crate::lock::lock;
-use crate::metrics::{self, Figures, Waits};
-use crate::site::Workers;
+use crate::exposition;
+use crate::exposition::{Figures, Waits};
+use crate::system::lock::lock;
 use crate::tunnel::registry;
+use crate::worker::site::Workers;
 
 /// Points that are kept: five minutes.
 pub const POINTS: usize = 300;
@@ -154,9 +155,9 @@ fn unix_time() -> u64 {
 async fn look(workers: &Workers) -> Figures {
     let sample = || {
         registry::observe(Instant::now());
-        metrics::sample()
+        exposition::sample()
     };
-    metrics::figures(workers.ask(|| sample).await)
+    exposition::figures(workers.ask(|| sample).await)
 }
 
 impl Kept {
@@ -259,7 +260,7 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::RouteFigures;
+    use crate::exposition::RouteFigures;
 
     fn figures(opened: u64) -> Figures {
         let route = RouteFigures {

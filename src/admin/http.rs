@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{Figures, RouteFigures};
+use crate::exposition::{Figures, RouteFigures};
 
 /// The requests of a route, handshakes among them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

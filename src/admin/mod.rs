@@ -19,13 +19,13 @@
 //! | `GET /v1/events` | [`Event`](crate::events::Event)s as they happen |
 //! | `GET /v1/tap` | [`FrameView`](crate::tap::FrameView)s as they pass; parameters as in [`FilterRequest`], and `tunnel`, `payload`, `bytes` |
 //! | `GET /v1/stats` | counts since the start, and the last five minutes |
-//! | `POST /v1/reload` | [`Reloaded`](crate::lifecycle::order::Reloaded) |
-//! | `GET /v1/drains` | a list of [`DrainView`](crate::lifecycle::order::DrainView) |
-//! | `POST /v1/drain` | takes a [`DrainRequest`](crate::lifecycle::order::DrainRequest), answers a `DrainView` |
+//! | `POST /v1/reload` | [`Reloaded`](crate::process::order::Reloaded) |
+//! | `GET /v1/drains` | a list of [`DrainView`](crate::process::order::DrainView) |
+//! | `POST /v1/drain` | takes a [`DrainRequest`](crate::process::order::DrainRequest), answers a `DrainView` |
 //! | `POST /v1/undrain` | takes an [`UndrainRequest`], answers the drains taken back |
-//! | `POST /v1/upgrade` | takes an [`UpgradeRequest`](crate::lifecycle::order::UpgradeRequest), answers [`Upgraded`](crate::lifecycle::order::Upgraded) |
+//! | `POST /v1/upgrade` | takes an [`UpgradeRequest`](crate::process::order::UpgradeRequest), answers [`Upgraded`](crate::process::order::Upgraded) |
 //!
-//! Errors are [`Refused`](crate::lifecycle::order::Refused) with a status from 400. `place`
+//! Errors are [`Refused`](crate::process::order::Refused) with a status from 400. `place`
 //! says where it listens, `connection` and `places` bound what a peer may cost, `guard` keeps browsers
 //! out, `instance` commands for another sluice, `table` finds who answers; carrying out orders is up to `lifecycle`.
 
@@ -63,11 +63,11 @@ use tokio::task::JoinHandle;
 
 use self::connection::Server;
 use crate::events;
-use crate::lifecycle::order::Handle;
-use crate::listen::{Listener, Whom};
-use crate::server::Shared;
-use crate::site::Workers;
+use crate::net::listen::{Listener, Whom};
+use crate::process::Shared;
+use crate::process::order::Handle;
 use crate::worker;
+use crate::worker::site::Workers;
 
 pub use self::close::{CloseOutcome, CloseRequest};
 pub use self::filter::FilterRequest;

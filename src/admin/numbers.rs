@@ -7,17 +7,17 @@ use hyper::body::Incoming;
 
 use super::Context;
 use super::answer::{Answer, page};
-use crate::metrics;
+use crate::exposition;
 
 pub(super) async fn of(request: &Request<Incoming>, context: &Context) -> Answer {
     let accepts = request.headers().get_all(ACCEPT).into_iter();
     let accepts: Vec<&str> = accepts.filter_map(|value| value.to_str().ok()).collect();
-    let openmetrics = metrics::wants_openmetrics(&accepts.join(","));
-    let live = context.workers.ask(|| metrics::sample).await;
-    let text = metrics::render(&context.shared, &live, openmetrics);
+    let openmetrics = exposition::wants_openmetrics(&accepts.join(","));
+    let live = context.workers.ask(|| exposition::sample).await;
+    let text = exposition::render(&context.shared, &live, openmetrics);
     let media_type = match openmetrics {
-        true => metrics::OPENMETRICS,
-        false => metrics::PROMETHEUS,
+        true => exposition::OPENMETRICS,
+        false => exposition::PROMETHEUS,
     };
     let mut answer = page(media_type, text);
     answer

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Context;
 use super::answer::{Answer, Refusal, body, json};
-use crate::lifecycle::order::{DrainRequest, Order, Refused, Target, UpgradeRequest};
-use crate::lifecycle::state::Phase;
+use crate::process::order::{DrainRequest, Order, Refused, Target, UpgradeRequest};
+use crate::process::state::Phase;
 
 /// The longest span of a drain in milliseconds: ten years, as in the configuration.
 const LONGEST: u64 = 3650 * 86_400_000;

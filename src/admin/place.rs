@@ -11,7 +11,8 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 
 use crate::config::{AdminConfig, AdminListen, ListenAddress};
-use crate::listen::{self, BindError, Listener};
+use crate::net::listen;
+use crate::net::listen::{BindError, Listener};
 
 /// The socket of a sluice that root has started without systemd's `RuntimeDirectory`.
 pub const SYSTEM_SOCKET: &str = "/run/sluice/admin.sock";

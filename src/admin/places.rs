@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use crate::lock::lock;
+use crate::system::lock::lock;
 
 /// Places for short requests.
 const PLACES: usize = 64;

@@ -15,7 +15,7 @@ use crate::config::{
     ResolverConfig, RouteConfig, RouteMatch, RouteTimeouts, TraceConfig, UpgradeConfig,
     UpstreamConfig, WebSocketConfig, write_duration,
 };
-use crate::credentials::{REDACTED, is_for_credentials};
+use crate::vocabulary::credentials::{REDACTED, is_for_credentials};
 
 /// All of it.
 pub(super) fn of(config: &Config) -> Value {

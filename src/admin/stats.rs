@@ -10,9 +10,10 @@ use super::history::{History, Point};
 use super::http::CLASSES;
 use super::upstreams::{self, UpstreamView};
 use crate::events::{self, Entry, Event};
-use crate::lifecycle::order::millis;
-use crate::metrics::{self, Flow, RouteFigures};
-use crate::server::Shared;
+use crate::exposition;
+use crate::exposition::{Flow, RouteFigures};
+use crate::process::Shared;
+use crate::process::order::millis;
 
 /// All of it.
 #[derive(Debug, Serialize)]
@@ -89,7 +90,7 @@ pub(super) fn of(shared: &Shared, history: &History) -> Stats {
         add(&mut refused, &route.refused);
         add(&mut closed, &route.closed);
     }
-    let process = metrics::process();
+    let process = exposition::process();
     let workers = figures.workers.iter().map(|worker| WorkerStats {
         name: worker.worker.clone(),
         cpu_ms: millis(worker.cpu),

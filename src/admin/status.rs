@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 use super::Context;
 use super::history::History;
 use super::http::HttpView;
-use crate::http::untrusted;
-use crate::lifecycle::order::{DrainView, Remaining};
-use crate::lifecycle::state::{LastReload, Phase};
+use crate::process::order::{DrainView, Remaining};
+use crate::process::state::{LastReload, Phase};
+use crate::proxy::untrusted;
 use crate::snapshot::Snapshot;
-use crate::stamp::rfc3339;
 use crate::tap;
 use crate::tunnel::registry;
+use crate::vocabulary::stamp::rfc3339;
 
 /// The state of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

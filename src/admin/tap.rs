@@ -15,7 +15,7 @@ use super::filter::{Filter, Query};
 use super::sse::{self, Source};
 use super::tunnels;
 use crate::config::TapLevel;
-use crate::server::Shared;
+use crate::process::Shared;
 use crate::tap::{self, FrameView, LostView, Told, UnframedView, Wanted};
 use crate::tunnel::registry::{self, TunnelSnapshot};
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::*;
 use crate::access_log::AccessLog;
 use crate::config::{AccessLog as AccessTarget, ListenAddress, LogConfig, LogFormat};
-use crate::lifecycle::state::{Phase, State};
-use crate::listen;
+use crate::net::listen;
+use crate::process::state::{Phase, State};
 use crate::snapshot::Snapshot;
 
 const LONG: Duration = Duration::from_secs(10);

@@ -11,7 +11,7 @@ use subtle::ConstantTimeEq;
 
 use super::answer::Refusal;
 use crate::config::AdminConfig;
-use crate::files;
+use crate::system::files;
 
 /// The fewest characters of a token: what a guess would have to find.
 const SHORTEST: usize = 16;

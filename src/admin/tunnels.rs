@@ -15,10 +15,10 @@ use super::Context;
 use super::answer::Refusal;
 use super::filter::{Filter, Query};
 use super::known::Known;
-use crate::lifecycle::order::millis;
-use crate::stamp::rfc3339;
+use crate::process::order::millis;
 use crate::tunnel::registry::{self, TunnelSnapshot};
 use crate::tunnel::{Phase, Side, Tally};
+use crate::vocabulary::stamp::rfc3339;
 
 /// Tunnels in an answer, unless it is asked for fewer or more.
 const PAGE: usize = 100;

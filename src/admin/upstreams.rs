@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::settings::{self, host, path};
 use crate::config::{Balance, PathPattern};
-use crate::metrics::Figures;
+use crate::exposition::Figures;
 use crate::snapshot::{Route, Snapshot};
-use crate::stamp::rfc3339;
 use crate::upstream::Endpoint;
+use crate::vocabulary::stamp::rfc3339;
 
 /// An upstream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,7 @@ use rustix::fs::Access;
 use super::health::{self, Target};
 use crate::admin::Token;
 use crate::config::{AccessLog, AdminListen, Config, ListenAddress};
-use crate::listen;
+use crate::net::listen;
 
 /// Time for the sluice that may have the address already to say so.
 const ANSWER: Duration = Duration::from_millis(500);

@@ -16,7 +16,7 @@ use super::DEFAULT_FILES;
 use super::health::Target;
 use crate::admin::{Token, default_socket, instance, place};
 use crate::config::{self, AdminListen, ListenAddress};
-use crate::lifecycle::order::Refused;
+use crate::process::order::Refused;
 
 /// Time for a connect over TCP.
 const CONNECT: Duration = Duration::from_secs(5);

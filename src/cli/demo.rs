@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{Config, DrainConfig, EndpointAddress, ErrorDetail, ListenAddress};
-use crate::listen;
+use crate::net::listen;
 
 pub use backend::Backend;
 

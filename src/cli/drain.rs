@@ -10,7 +10,7 @@ use clap::Args;
 use super::client::{AdminArguments, Client, QUICK, refused};
 use crate::admin::UndrainRequest;
 use crate::config::{parse_duration, write_duration};
-use crate::lifecycle::order::{DrainRequest, DrainView, Refused, Target};
+use crate::process::order::{DrainRequest, DrainView, Refused, Target};
 
 /// How often progress is shown on a terminal.
 const REDRAW: Duration = Duration::from_millis(250);

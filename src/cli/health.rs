@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Client;
 use crate::config::{Config, ListenAddress};
-use crate::http::error::{PROXY_NAME, PROXY_STATUS};
+use crate::proxy::error::{PROXY_NAME, PROXY_STATUS};
 
 /// Time for the whole check, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use super::client::{AdminArguments, Client, refused};
 use super::sse::{Told, told};
 use super::tunnels::clean;
 use crate::events::Closed;
-use crate::span;
+use crate::vocabulary::span;
 
 /// How long nobody may answer before that is said and the command ends.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::client::{AdminArguments, refused};
-use crate::lifecycle::order::Reloaded;
+use crate::process::order::Reloaded;
 
 /// How long it may take: names are waited for, and other orders may come first.
 const LIMIT: Duration = Duration::from_secs(60);

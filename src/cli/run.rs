@@ -9,10 +9,12 @@ use std::time::Duration;
 use super::client::Client;
 use super::{DEFAULT_FILES, HealthArguments, RunArguments, health};
 use crate::config::{self, Config, Problems};
+use crate::daemon::start as server;
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
 use crate::handover::take::Inherited;
-use crate::{allocator, logging, server};
+use crate::logging;
+use crate::system::allocator;
 
 /// How long the last events may take to be written.
 const LAST_EVENTS: Duration = Duration::from_secs(2);

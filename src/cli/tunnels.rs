@@ -10,7 +10,7 @@ use clap::{ArgGroup, Args, Subcommand};
 use super::client::{AdminArguments, QUICK, refused};
 use super::show::{self, ShowArguments};
 use crate::admin::{CloseOutcome, CloseRequest, FilterRequest, TunnelList, TunnelView};
-use crate::{span, visible};
+use crate::vocabulary::{span, visible};
 
 /// What is listed of whom.
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::client::{Client, address, refused};
 use super::health::Target;
-use crate::lifecycle::order::{UpgradeRequest, Upgraded};
+use crate::process::order::{UpgradeRequest, Upgraded};
 
 /// Which sluice is replaced by what.
 #[derive(Debug, Default, Args)]

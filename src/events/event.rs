@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::stamp::rfc3339;
 use crate::tunnel::{PeerClose, TunnelIdentity, TunnelReport};
-use crate::visible;
+use crate::vocabulary::stamp::rfc3339;
+use crate::vocabulary::visible;
 
 /// The longest text of a client's in an event, in bytes.
 const LONGEST: usize = 256;

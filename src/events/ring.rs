@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::event::{Event, Lost, now};
-use crate::lock::lock;
+use crate::system::lock::lock;
 
 /// Events that are kept, of all kinds but [`Event::Opened`].
 const KEPT: usize = 1024;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::protocol::{ConnectionItem, TunnelItem};
-use crate::descriptors;
-use crate::http::{live, tunnel_record};
-use crate::listen::Accepted;
-use crate::server::{Front, Shared};
-use crate::site::Workers;
+use crate::net::listen::Accepted;
+use crate::net::listen::Front;
+use crate::process::Shared;
+use crate::proxy::{live, tunnel_record};
+use crate::system::descriptors;
 use crate::tunnel::{self, Resume, TunnelState};
 use crate::upstream::{Address, Lease, Registry};
+use crate::worker::site::Workers;
 use crate::worker::{Command, Worker};
 
 /// Knows where things go in this process.

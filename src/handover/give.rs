@@ -16,14 +16,15 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::channel::Channel;
 use super::protocol::{self, About, ConnectionItem, Message, Refusal, TunnelItem};
-use crate::http::leave::{self, Leaving};
-use crate::http::live;
-use crate::listen::Accepted;
-use crate::lock::lock;
-use crate::server::Front;
-use crate::site::Workers;
+use crate::net::listen::Accepted;
+use crate::net::listen::Front;
+use crate::proxy::leave;
+use crate::proxy::leave::Leaving;
+use crate::proxy::live;
+use crate::system::lock::lock;
 use crate::tunnel::{Export, Parcel, registry};
 use crate::worker::Command;
+use crate::worker::site::Workers;
 
 /// Items under way at once: twice as many descriptors are in flight, of which the system
 /// allows as many as open files.

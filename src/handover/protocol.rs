@@ -18,9 +18,9 @@ use serde_json::value::RawValue;
 use super::channel::{Channel, Received};
 use super::wire::Frame;
 use crate::config::{ListenAddress, Scheme};
-use crate::lifecycle::order::{DrainRequest, Remaining};
-use crate::listen::{Listener, Peer};
-use crate::server::Front;
+use crate::net::listen::Front;
+use crate::net::listen::{Listener, Peer};
+use crate::process::order::{DrainRequest, Remaining};
 
 /// The formats that this version speaks.
 pub const FORMATS: Formats = Formats { from: 1, to: 1 };

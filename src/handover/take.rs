@@ -16,9 +16,9 @@ use super::protocol::{
     self, About, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready, Refusal,
 };
 use crate::config::ListenAddress;
-use crate::lifecycle::order::Remaining;
-use crate::listen::Listener;
 use crate::logging::structured;
+use crate::net::listen::Listener;
+use crate::process::order::Remaining;
 
 /// How long the old process may take to introduce itself and its listeners.
 const HELLO: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::Metadata;
 use tracing::callsite::Identifier;
 
-use crate::lock::lock;
+use crate::system::lock::lock;
 
 /// Lines of one kind that may come at once, and one more in every [`EVERY`].
 const BURST: u32 = 20;

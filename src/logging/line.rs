@@ -11,9 +11,9 @@ use tracing::{Event, Level};
 
 use super::limit::LEFT_OUT;
 use super::structured::{in_words, written};
-use crate::span;
-use crate::stamp::rfc3339;
-use crate::visible::{push_escaped, push_json};
+use crate::vocabulary::span;
+use crate::vocabulary::stamp::rfc3339;
+use crate::vocabulary::visible::{push_escaped, push_json};
 
 /// How lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

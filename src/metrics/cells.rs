@@ -6,32 +6,32 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// A count with one writer, so that no locked instruction is needed.
 #[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
+pub(crate) struct Count(AtomicU64);
 
 impl Count {
-    pub(super) fn add(&self, n: u64) {
+    pub(crate) fn add(&self, n: u64) {
         self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
     }
 
-    pub(super) fn one(&self) {
+    pub(crate) fn one(&self) {
         self.add(1);
     }
 
-    pub(super) fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
 
     /// Only for a place that nobody counts into any more.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0.store(0, Relaxed);
     }
 }
 
 /// How many bounds a histogram has; the bucket behind them is for what exceeds all.
-pub(super) const BOUNDS: usize = 15;
+pub(crate) const BOUNDS: usize = 15;
 
 /// Upper bounds of the buckets in nanoseconds, each included.
-pub(super) type Bounds = [u64; BOUNDS];
+pub(crate) type Bounds = [u64; BOUNDS];
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
@@ -40,7 +40,7 @@ const H: u64 = 60 * M;
 const D: u64 = 24 * H;
 
 /// For waits: 250 µs to a minute.
-pub(super) const WAITS: Bounds = [
+pub(crate) const WAITS: Bounds = [
     MS / 4,
     MS / 2,
     MS,
@@ -59,7 +59,7 @@ pub(super) const WAITS: Bounds = [
 ];
 
 /// For the lives of tunnels: a second to a week.
-pub(super) const LIVES: Bounds = [
+pub(crate) const LIVES: Bounds = [
     S,
     5 * S,
     15 * S,
@@ -79,46 +79,46 @@ pub(super) const LIVES: Bounds = [
 
 /// A histogram of spans of time.
 #[derive(Debug, Default)]
-pub(super) struct Histogram {
+pub(crate) struct Histogram {
     buckets: [Count; BOUNDS + 1],
     nanos: Count,
 }
 
 /// The sum of histograms at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Distribution {
-    pub(super) buckets: [u64; BOUNDS + 1],
-    pub(super) nanos: u64,
+pub(crate) struct Distribution {
+    pub(crate) buckets: [u64; BOUNDS + 1],
+    pub(crate) nanos: u64,
 }
 
 impl Histogram {
-    pub(super) fn observe(&self, bounds: &Bounds, nanos: u64) {
+    pub(crate) fn observe(&self, bounds: &Bounds, nanos: u64) {
         self.buckets[bounds.partition_point(|bound| *bound < nanos)].one();
         self.nanos.add(nanos);
     }
 
-    pub(super) fn add_to(&self, sum: &mut Distribution) {
+    pub(crate) fn add_to(&self, sum: &mut Distribution) {
         for (sum, bucket) in sum.buckets.iter_mut().zip(&self.buckets) {
             *sum += bucket.get();
         }
         sum.nanos = sum.nanos.wrapping_add(self.nanos.get());
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.buckets.iter().for_each(Count::clear);
         self.nanos.clear();
     }
 }
 
 impl Distribution {
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 }
 
 /// Something that is made at its first use, on lines of its own.
 #[derive(Debug)]
-pub(super) struct Lazy<T>(OnceLock<Box<Lines<T>>>);
+pub(crate) struct Lazy<T>(OnceLock<Box<Lines<T>>>);
 
 #[derive(Debug, Default)]
 #[repr(align(128))]
@@ -131,18 +131,18 @@ impl<T> Default for Lazy<T> {
 }
 
 impl<T: Default> Lazy<T> {
-    pub(super) fn made(&self) -> &T {
+    pub(crate) fn made(&self) -> &T {
         &self.0.get_or_init(Box::default).0
     }
 
-    pub(super) fn get(&self) -> Option<&T> {
+    pub(crate) fn get(&self) -> Option<&T> {
         self.0.get().map(|lines| &lines.0)
     }
 }
 
 /// Counts by a small number.
 #[derive(Debug)]
-pub(super) struct Row<const N: usize>([Count; N]);
+pub(crate) struct Row<const N: usize>([Count; N]);
 
 impl<const N: usize> Default for Row<N> {
     fn default() -> Self {
@@ -152,21 +152,21 @@ impl<const N: usize> Default for Row<N> {
 
 impl<const N: usize> Row<N> {
     /// Counts one; a number that is too large counts as the last.
-    pub(super) fn one(&self, at: usize) {
+    pub(crate) fn one(&self, at: usize) {
         self.0[at.min(N - 1)].one();
     }
 
-    pub(super) fn add(&self, at: usize, n: u64) {
+    pub(crate) fn add(&self, at: usize, n: u64) {
         self.0[at].add(n);
     }
 
-    pub(super) fn add_to(&self, sums: &mut [u64; N]) {
+    pub(crate) fn add_to(&self, sums: &mut [u64; N]) {
         for (sum, count) in sums.iter_mut().zip(&self.0) {
             *sum = sum.wrapping_add(count.get());
         }
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0.iter().for_each(Count::clear);
     }
 }
@@ -176,7 +176,7 @@ const FIRST: u32 = 8;
 
 /// Places by slot number. A place never moves, so that others can read while it grows.
 #[derive(Debug)]
-pub(super) struct Table<T>([OnceLock<Box<[T]>>; 24]);
+pub(crate) struct Table<T>([OnceLock<Box<[T]>>; 24]);
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
@@ -186,7 +186,7 @@ impl<T> Default for Table<T> {
 
 impl<T: Default> Table<T> {
     /// The place of a slot; `None` only for a number that no process reaches.
-    pub(super) fn made(&self, slot: u32) -> Option<&T> {
+    pub(crate) fn made(&self, slot: u32) -> Option<&T> {
         let (part, at) = place(slot);
         let length = (FIRST as usize) << part;
         let part = self.0.get(part)?;
@@ -195,7 +195,7 @@ impl<T: Default> Table<T> {
     }
 
     /// The place of a slot, if this thread has counted anything near it.
-    pub(super) fn get(&self, slot: u32) -> Option<&T> {
+    pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         let (part, at) = place(slot);
         self.0.get(part)?.get()?.get(at)
     }

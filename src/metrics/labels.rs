@@ -4,15 +4,15 @@
 use http::Method;
 
 /// Method classes; the last is for a head that could not be read.
-pub(super) const METHODS: [&str; 9] = [
+pub(crate) const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other", "none",
 ];
 
 /// The class of requests without a method.
-pub(super) const NO_METHOD: usize = METHODS.len() - 1;
+pub(crate) const NO_METHOD: usize = METHODS.len() - 1;
 
 /// The class of a method.
-pub(super) fn method(method: &Method) -> usize {
+pub(crate) fn method(method: &Method) -> usize {
     if *method == Method::GET {
         0
     } else if *method == Method::HEAD {
@@ -44,10 +44,10 @@ const STATUS: [u16; 61] = [
 const STATUS_CLASS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "none"];
 
 /// How many places statuses need.
-pub(super) const STATUSES: usize = STATUS.len() + STATUS_CLASS.len();
+pub(crate) const STATUSES: usize = STATUS.len() + STATUS_CLASS.len();
 
 /// The place of an exchange without an answer.
-pub(super) const NO_STATUS: usize = STATUSES - 1;
+pub(crate) const NO_STATUS: usize = STATUSES - 1;
 
 /// The place of each status that is possible.
 static STATUS_PLACE: [u8; 1000] = {
@@ -70,13 +70,13 @@ static STATUS_PLACE: [u8; 1000] = {
 };
 
 /// The place of a status.
-pub(super) fn status(status: u16) -> usize {
+pub(crate) fn status(status: u16) -> usize {
     let place = STATUS_PLACE.get(usize::from(status)).copied();
     place.map_or(STATUSES - 2, usize::from)
 }
 
 /// The label of a status's place.
-pub(super) fn status_label(place: usize) -> String {
+pub(crate) fn status_label(place: usize) -> String {
     match STATUS.get(place) {
         Some(status) => status.to_string(),
         None => STATUS_CLASS[place - STATUS.len()].to_owned(),
@@ -84,7 +84,7 @@ pub(super) fn status_label(place: usize) -> String {
 }
 
 /// The first digit of a status's place; 0: none.
-pub(super) fn status_class(place: usize) -> usize {
+pub(crate) fn status_class(place: usize) -> usize {
     match STATUS.get(place) {
         Some(status) => usize::from(status / 100),
         None => match place - STATUS.len() {
@@ -97,7 +97,7 @@ pub(super) fn status_class(place: usize) -> usize {
 
 /// The registered close codes (IANA WebSocket Close Code Number Registry), and the classes of
 /// the others. 1005 is a Close without a code (RFC 6455 section 7.1.5); none: no Close came.
-pub(super) const CODES: [&str; 20] = [
+pub(crate) const CODES: [&str; 20] = [
     "1000",
     "1001",
     "1002",
@@ -121,7 +121,7 @@ pub(super) const CODES: [&str; 20] = [
 ];
 
 /// The place of what a peer sent; the outer `None`: no Close.
-pub(super) fn code(close: Option<Option<u16>>) -> usize {
+pub(crate) fn code(close: Option<Option<u16>>) -> usize {
     match close {
         None => 19,
         Some(None) => 5,
@@ -133,7 +133,7 @@ pub(super) fn code(close: Option<Option<u16>>) -> usize {
 }
 
 /// What sluice's own answers with an error can say (RFC 9209 section 2.3).
-pub(super) const ERRORS: [&str; 15] = [
+pub(crate) const ERRORS: [&str; 15] = [
     "http_request_error",
     "http_request_denied",
     "destination_unavailable",
@@ -152,13 +152,13 @@ pub(super) const ERRORS: [&str; 15] = [
 ];
 
 /// The place of an error.
-pub(super) fn error(kind: &str) -> usize {
+pub(crate) fn error(kind: &str) -> usize {
     let known = ERRORS.iter().position(|known| *known == kind);
     known.unwrap_or(ERRORS.len() - 1)
 }
 
 /// Why handshakes are refused, and the groups of it. Sorted by cause.
-pub(super) const CAUSES: [(&str, &str); 62] = [
+pub(crate) const CAUSES: [(&str, &str); 62] = [
     ("backend-error", UPSTREAM),
     ("client-body", HEADER),
     ("client-connection-removed", HEADER),
@@ -233,7 +233,7 @@ const ANSWER: &str = "bad_answer";
 const UNREACHABLE: &str = "unreachable";
 
 /// The place of a cause.
-pub(super) fn cause(cause: &str) -> usize {
+pub(crate) fn cause(cause: &str) -> usize {
     let find = |wanted: &str| CAUSES.binary_search_by(|(known, _)| known.cmp(&wanted));
     find(cause).or_else(|_| find("other")).unwrap_or(0)
 }
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn every_cause_in_the_code_is_listed() {
         assert!(CAUSES.is_sorted());
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http/");
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/src/");
         let read = |file: &str| std::fs::read_to_string(format!("{root}{file}")).unwrap();
         let mut found = 0;
         let mut look = |text: &str, before: &str| {
@@ -308,9 +308,9 @@ mod tests {
                 }
             }
         };
-        look(&read("diagnosis.rs"), "Diagnosis::new(");
-        look(&read("diagnosis/status.rs"), "Diagnosis::new(");
-        for file in ["handshake/client.rs", "handshake/verify.rs"] {
+        look(&read("proxy/diagnosis.rs"), "Diagnosis::new(");
+        look(&read("proxy/diagnosis/status.rs"), "Diagnosis::new(");
+        for file in ["message/handshake/client.rs", "message/handshake/verify.rs"] {
             let text = read(file);
             let names = text.split("fn name(").nth(1).expect("the names");
             look(names.split("fn ").next().expect("its body"), "=>");

@@ -21,6 +21,6 @@ pub fn lines_lost(what: Lines, lines: u64) {
 }
 
 /// How many were lost so far.
-pub(super) fn lost(what: Lines) -> u64 {
+pub(crate) fn lost(what: Lines) -> u64 {
     place(what).load(Relaxed)
 }

@@ -5,17 +5,11 @@
 //! `slots` leads names to places, `labels` bounds what else a label can say; `sample` and
 //! `scrape` look at the whole process when somebody asks, and `exposition` spells it.
 
-mod cells;
-mod exposition;
-mod families;
-mod figures;
-mod labels;
-mod lines;
-mod process;
-mod sample;
-mod scrape;
+pub mod cells;
+pub mod labels;
+pub mod lines;
 pub mod slots;
-mod thread;
+pub mod thread;
 mod totals;
 
 use std::time::Duration;
@@ -26,10 +20,7 @@ use self::cells::{LIVES, WAITS};
 use self::thread::{RouteCells, TunnelCells, flow, mine};
 use crate::tunnel::{Side, TunnelHandle, TunnelReport};
 
-pub use self::exposition::{OPENMETRICS, PROMETHEUS, render, wants_openmetrics};
-pub use self::figures::{Figures, Flow, ProcessFigures, RouteFigures, Waits, figures, process};
 pub use self::lines::lines_lost;
-pub use self::sample::{Sample, sample};
 pub use self::slots::Slot;
 pub use self::totals::{Totals, totals};
 

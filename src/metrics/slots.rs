@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 
 use super::thread;
-use crate::lock::lock;
+use crate::system::lock::lock;
 
 /// What has a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,7 @@ struct Slots {
 }
 
 /// The slot of requests that no route took.
-pub(super) const UNROUTED: u32 = 0;
+pub(crate) const UNROUTED: u32 = 0;
 
 static ROUTES: LazyLock<Mutex<Slots>> = LazyLock::new(|| {
     Mutex::new(Slots {
@@ -57,17 +57,17 @@ pub fn endpoint(upstream: &Arc<str>, address: &Arc<str>) -> Arc<Slot> {
 }
 
 /// Every route that has a slot, by name.
-pub(super) fn routes() -> Vec<Arc<Slot>> {
+pub(crate) fn routes() -> Vec<Arc<Slot>> {
     living(Kind::Route)
 }
 
 /// Every endpoint that has a slot, by upstream and address.
-pub(super) fn endpoints() -> Vec<Arc<Slot>> {
+pub(crate) fn endpoints() -> Vec<Arc<Slot>> {
     living(Kind::Endpoint)
 }
 
 impl Slot {
-    pub(super) fn index(&self) -> u32 {
+    pub(crate) fn index(&self) -> u32 {
         self.index
     }
 

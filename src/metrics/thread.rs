@@ -8,72 +8,72 @@ use super::cells::{Count, Histogram, Lazy, Row, Table};
 use super::labels::{CAUSES, CODES, ERRORS, METHODS, NO_METHOD, STATUSES};
 use super::slots::UNROUTED;
 use super::totals::Totals;
-use crate::lock::lock;
+use crate::system::lock::lock;
 use crate::tunnel::{ClosedBy, Tally};
 
 /// What one thread has counted.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct Thread {
-    pub(super) routes: Table<RouteCells>,
-    pub(super) endpoints: Table<EndpointCells>,
+pub(crate) struct Thread {
+    pub(crate) routes: Table<RouteCells>,
+    pub(crate) endpoints: Table<EndpointCells>,
     /// Answers of our own that were errors, by kind.
-    pub(super) errors: Row<{ ERRORS.len() }>,
+    pub(crate) errors: Row<{ ERRORS.len() }>,
     /// Ping round trips with the client and with the upstream.
-    pub(super) round_trips: [Histogram; 2],
-    pub(super) accepted: Count,
-    pub(super) over_limit: Count,
+    pub(crate) round_trips: [Histogram; 2],
+    pub(crate) accepted: Count,
+    pub(crate) over_limit: Count,
     /// Out of descriptors, out of memory, anything else.
-    pub(super) accept_errors: Row<3>,
-    pub(super) ticks: Count,
-    pub(super) ticks_late: Count,
-    pub(super) stood_still: Count,
-    pub(super) dns_failures: Count,
+    pub(crate) accept_errors: Row<3>,
+    pub(crate) ticks: Count,
+    pub(crate) ticks_late: Count,
+    pub(crate) stood_still: Count,
+    pub(crate) dns_failures: Count,
 }
 
 /// What is counted of a route.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct RouteCells {
+pub(crate) struct RouteCells {
     /// Status by method.
-    pub(super) requests: [Lazy<Row<STATUSES>>; METHODS.len()],
-    pub(super) first_byte: Histogram,
-    pub(super) exchange: Histogram,
+    pub(crate) requests: [Lazy<Row<STATUSES>>; METHODS.len()],
+    pub(crate) first_byte: Histogram,
+    pub(crate) exchange: Histogram,
     /// Opened and refused.
-    pub(super) handshakes: Lazy<[Histogram; 2]>,
-    pub(super) refusals: Lazy<Row<{ CAUSES.len() }>>,
-    pub(super) tunnels: Lazy<TunnelCells>,
+    pub(crate) handshakes: Lazy<[Histogram; 2]>,
+    pub(crate) refusals: Lazy<Row<{ CAUSES.len() }>>,
+    pub(crate) tunnels: Lazy<TunnelCells>,
 }
 
 /// What is counted of a route's tunnels.
 #[derive(Debug, Default)]
-pub(super) struct TunnelCells {
-    pub(super) opened: Count,
-    pub(super) closed_by: Row<{ ClosedBy::ALL.len() }>,
+pub(crate) struct TunnelCells {
+    pub(crate) opened: Count,
+    pub(crate) closed_by: Row<{ ClosedBy::ALL.len() }>,
     /// What the client and the upstream sent as their Close.
-    pub(super) codes: [Row<{ CODES.len() }>; 2],
-    pub(super) lifetime: Histogram,
+    pub(crate) codes: [Row<{ CODES.len() }>; 2],
+    pub(crate) lifetime: Histogram,
     /// What tunnels that have ended moved, from the client and from the upstream.
-    pub(super) flows: [Row<FLOWS>; 2],
+    pub(crate) flows: [Row<FLOWS>; 2],
 }
 
 /// Places of a flow: complete messages and frames, then bytes.
-pub(super) mod flow {
-    pub(in crate::metrics) const TEXT: usize = 0;
-    pub(in crate::metrics) const BINARY: usize = 1;
-    pub(in crate::metrics) const PING: usize = 2;
-    pub(in crate::metrics) const PONG: usize = 3;
-    pub(in crate::metrics) const CLOSE: usize = 4;
-    pub(in crate::metrics) const TEXT_BYTES: usize = 5;
-    pub(in crate::metrics) const BINARY_BYTES: usize = 6;
-    pub(in crate::metrics) const BYTES: usize = 7;
+pub(crate) mod flow {
+    pub(crate) const TEXT: usize = 0;
+    pub(crate) const BINARY: usize = 1;
+    pub(crate) const PING: usize = 2;
+    pub(crate) const PONG: usize = 3;
+    pub(crate) const CLOSE: usize = 4;
+    pub(crate) const TEXT_BYTES: usize = 5;
+    pub(crate) const BINARY_BYTES: usize = 6;
+    pub(crate) const BYTES: usize = 7;
 }
 
 /// How many of them.
-pub(super) const FLOWS: usize = 8;
+pub(crate) const FLOWS: usize = 8;
 
 /// A tunnel's counters at the places of a flow; Closes are counted at its end.
-pub(super) fn flow_of(tally: &Tally) -> [u64; FLOWS] {
+pub(crate) fn flow_of(tally: &Tally) -> [u64; FLOWS] {
     let mut flow = [0; FLOWS];
     flow[flow::TEXT] = tally.text;
     flow[flow::BINARY] = tally.binary;
@@ -87,7 +87,7 @@ pub(super) fn flow_of(tally: &Tally) -> [u64; FLOWS] {
 
 impl TunnelCells {
     /// Adds both directions, `times` modulo 2^64.
-    pub(super) fn add_flows(&self, from_client: &Tally, from_upstream: &Tally, times: u64) {
+    pub(crate) fn add_flows(&self, from_client: &Tally, from_upstream: &Tally, times: u64) {
         for (row, tally) in self.flows.iter().zip([from_client, from_upstream]) {
             for (place, n) in flow_of(tally).into_iter().enumerate() {
                 row.add(place, n.wrapping_mul(times));
@@ -99,20 +99,20 @@ impl TunnelCells {
 /// What is counted of an endpoint.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-pub(super) struct EndpointCells {
+pub(crate) struct EndpointCells {
     /// By outcome: [`CONNECTS`].
-    pub(super) connects: Row<{ CONNECTS.len() }>,
-    pub(super) reused: Count,
+    pub(crate) connects: Row<{ CONNECTS.len() }>,
+    pub(crate) reused: Count,
     /// By reason: [`RETRIES`].
-    pub(super) retries: Row<{ RETRIES.len() }>,
+    pub(crate) retries: Row<{ RETRIES.len() }>,
 }
 
 /// What comes of a connect.
-pub(super) const CONNECTS: [&str; 6] =
+pub(crate) const CONNECTS: [&str; 6] =
     ["ok", "refused", "timeout", "unreachable", "local", "other"];
 
 /// Why another attempt was made.
-pub(super) const RETRIES: [&str; 2] = ["connect_failed", "stale_connection"];
+pub(crate) const RETRIES: [&str; 2] = ["connect_failed", "stale_connection"];
 
 static THREADS: Mutex<Vec<&'static Thread>> = Mutex::new(Vec::new());
 
@@ -125,7 +125,7 @@ thread_local! {
 
 /// The calling thread's counts. They outlive it: what it has counted stays counted.
 #[inline]
-pub(super) fn mine() -> &'static Thread {
+pub(crate) fn mine() -> &'static Thread {
     MINE.get().unwrap_or_else(begin)
 }
 
@@ -138,12 +138,12 @@ fn begin() -> &'static Thread {
 }
 
 /// Every thread that has counted something.
-pub(super) fn all() -> Vec<&'static Thread> {
+pub(crate) fn all() -> Vec<&'static Thread> {
     lock(&THREADS).clone()
 }
 
 /// Makes the places of a slot ready for another name.
-pub(super) fn forget_route(slot: u32) {
+pub(crate) fn forget_route(slot: u32) {
     let mut forgotten = lock(&FORGOTTEN);
     for route in all().iter().filter_map(|thread| thread.routes.get(slot)) {
         route.add_to(&mut forgotten);
@@ -152,7 +152,7 @@ pub(super) fn forget_route(slot: u32) {
 }
 
 /// Makes the places of a slot ready for another endpoint.
-pub(super) fn forget_endpoint(slot: u32) {
+pub(crate) fn forget_endpoint(slot: u32) {
     for thread in all() {
         if let Some(endpoint) = thread.endpoints.get(slot) {
             endpoint.connects.clear();
@@ -163,7 +163,7 @@ pub(super) fn forget_endpoint(slot: u32) {
 }
 
 /// The sum over all threads.
-pub(super) fn totals() -> Totals {
+pub(crate) fn totals() -> Totals {
     let slots = super::slots::routes();
     let mut totals = lock(&FORGOTTEN).clone();
     for thread in all() {

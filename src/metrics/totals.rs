@@ -25,7 +25,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(super) const fn new() -> Totals {
+    pub(crate) const fn new() -> Totals {
         Totals {
             exchanges: [0; 6],
             refused: 0,
@@ -35,7 +35,7 @@ impl Totals {
         }
     }
 
-    pub(super) fn count_exchanges(&mut self, statuses: &[u64; STATUSES]) {
+    pub(crate) fn count_exchanges(&mut self, statuses: &[u64; STATUSES]) {
         for (place, count) in statuses.iter().enumerate() {
             if place != labels::status(101) {
                 self.exchanges[labels::status_class(place)] += count;
@@ -43,7 +43,7 @@ impl Totals {
         }
     }
 
-    pub(super) fn count_refusals(&mut self, causes: &[u64; CAUSES.len()]) {
+    pub(crate) fn count_refusals(&mut self, causes: &[u64; CAUSES.len()]) {
         for ((cause, _), count) in CAUSES.iter().zip(causes) {
             if *count > 0 {
                 *self.handshakes_refused.entry(cause).or_default() += count;

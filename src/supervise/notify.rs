@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-use crate::visible::is_hidden;
+use crate::vocabulary::visible::is_hidden;
 
 /// How long a manager with a full queue is waited for: the control thread does nothing else
 /// meanwhile.

@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::files;
+use crate::system::files;
 
 /// How long the file system may take while the process serves, or ends.
 const PATIENCE: Duration = Duration::from_secs(2);

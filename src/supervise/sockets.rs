@@ -13,7 +13,7 @@ use listenfd::ListenFd;
 use rustix::net::sockopt;
 
 use crate::config::ListenAddress;
-use crate::listen::{Listener, socket};
+use crate::net::listen::{Listener, socket};
 
 /// The protocol's first descriptor.
 const FIRST: usize = 3;

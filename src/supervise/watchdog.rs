@@ -5,8 +5,8 @@
 use std::time::{Duration, Instant};
 
 use super::notify;
-use crate::site::Workers;
 use crate::tunnel::registry::TICK;
+use crate::worker::site::Workers;
 
 /// The shortest time without a tick that means something: a busy worker ticks late.
 const SHORTEST: Duration = TICK.saturating_mul(4);
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::access_log::AccessLog;
     use crate::config::Config;
-    use crate::server::Shared;
+    use crate::process::Shared;
     use crate::snapshot::Snapshot;
     use crate::worker::Command;
 

@@ -8,8 +8,8 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::follow::{Frame, RSV1};
-use crate::tunnel::encode::close_payload;
-use crate::tunnel::frame::{Opcode, Side};
+use crate::message::encode::close_payload;
+use crate::message::frame::{Opcode, Side};
 use crate::tunnel::{Deflate, TunnelHandle};
 
 /// Who sent a frame.

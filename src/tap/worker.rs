@@ -13,7 +13,7 @@ use super::budget::Budget;
 use super::follow::{Follower, Frame, Position, Sink};
 use super::order::{Order, Told};
 use super::view::Origin;
-use crate::tunnel::frame::{MAX_CONTROL, Opcode, Violation};
+use crate::message::frame::{MAX_CONTROL, Opcode, Violation};
 use crate::tunnel::registry::TunnelSnapshot;
 use crate::tunnel::{Side, TunnelHandle};
 

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use opentelemetry_http::{HttpClient, HttpError};
 use tokio::net::TcpStream;
 
-use crate::lock::lock;
+use crate::system::lock::lock;
 
 /// Time for one attempt, from the connect to the answer's last byte.
 const ATTEMPT: Duration = Duration::from_secs(5);

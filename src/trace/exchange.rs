@@ -2,21 +2,16 @@
 //! what its two spans will say: the server span for the client's request, and a client span
 //! from the request's head to the head of its answer.
 
-use std::borrow::Cow;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use http::HeaderMap;
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::context::{TraceParent, is_tracestate, new_span_id};
-use super::export::Finished;
-use super::{Running, finish};
-use crate::config::Scheme;
+use super::finished::{Ended, Finished, FinishedExchange, Recording};
+use super::tracer::{Running, finish};
 use crate::route::target::Target;
-use crate::snapshot::Route;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -33,68 +28,6 @@ pub struct Trace {
     /// The client's `tracestate` belongs to the trace.
     keeps_state: bool,
     recording: Option<Box<Recording>>,
-}
-
-/// What a sampled exchange notes on its way.
-#[derive(Debug)]
-pub(super) struct Recording {
-    pub(super) start: SystemTime,
-    pub(super) started: Instant,
-    /// The client's span that this one is a child of.
-    pub(super) parent: Option<[u8; 8]>,
-    /// The client's span, in a trace that was not continued.
-    pub(super) link: Option<TraceParent>,
-    pub(super) version: Version,
-    pub(super) user_agent: Option<HeaderValue>,
-    /// The request as the upstream sees it, and when its head was ready.
-    pub(super) sent: Option<(Target, Instant)>,
-    /// When the answer's head was there, or an error of ours in its place.
-    pub(super) answered: Option<Instant>,
-    /// The answer is an error of ours.
-    pub(super) refused: bool,
-}
-
-/// What is known of an exchange at its end.
-#[derive(Debug)]
-pub struct Ended {
-    /// The method.
-    pub method: Method,
-    /// The target, as the client sent it.
-    pub target: Target,
-    /// Whether its query may be told.
-    pub with_query: bool,
-    /// The scheme of the listener.
-    pub scheme: Scheme,
-    /// The authority that was asked for.
-    pub host: Option<HeaderValue>,
-    /// The client: its address, and its port where it is the peer.
-    pub client: String,
-    /// The peer; `None` on a unix socket.
-    pub peer: Option<SocketAddr>,
-    /// The route taken.
-    pub route: Option<Arc<Route>>,
-    /// The endpoint that was reached.
-    pub endpoint: Option<Arc<str>>,
-    /// The status of the answer; 101 for a tunnel.
-    pub status: Option<StatusCode>,
-    /// What went wrong: a kind, and details.
-    pub error: Option<(&'static str, Cow<'static, str>)>,
-    /// The request's id.
-    pub request_id: String,
-    /// Bytes of the request's body.
-    pub bytes_in: u64,
-    /// Bytes of the answer's body.
-    pub bytes_out: u64,
-}
-
-/// A sampled exchange that has ended.
-#[derive(Debug)]
-pub(super) struct FinishedExchange {
-    pub(super) server: TraceParent,
-    pub(super) upstream: [u8; 8],
-    pub(super) recording: Box<Recording>,
-    pub(super) ended: Instant,
-    pub(super) about: Ended,
 }
 
 impl Trace {
@@ -202,13 +135,6 @@ impl Trace {
                 about: about(),
             }))
         });
-    }
-}
-
-impl Running {
-    /// Whether the client's span is linked from a trace that does not continue its own.
-    fn links(&self) -> bool {
-        self.parent != crate::config::ParentRule::Ignore
     }
 }
 

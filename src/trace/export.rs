@@ -16,10 +16,9 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 
 use super::collector::Collector;
-use super::exchange::FinishedExchange;
+use super::finished::Finished;
 use super::span;
-use super::tunnel::FinishedTunnel;
-use crate::span::millis;
+use crate::vocabulary::span::millis;
 
 /// How often the queue is emptied. Nobody wakes the thread: that would cost a worker a
 /// system call for each span.
@@ -32,13 +31,6 @@ const BATCH: usize = 256;
 const PERSIST: Duration = Duration::from_secs(10);
 /// Shortest time between two reports of lost spans.
 const REPORT: Duration = Duration::from_secs(10);
-
-/// Something that has spans to export.
-#[derive(Debug)]
-pub(super) enum Finished {
-    Exchange(Box<FinishedExchange>),
-    Tunnel(Box<FinishedTunnel>),
-}
 
 /// The queue's end that workers hold. The thread ends behind the last of them.
 #[derive(Debug)]

@@ -10,121 +10,20 @@ mod collector;
 pub mod context;
 mod exchange;
 mod export;
+mod finished;
 mod span;
+mod tracer;
 mod tunnel;
-
-use std::cell::RefCell;
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
 
 use http::request::Parts;
 
 pub use self::context::TraceParent;
-pub use self::exchange::{Ended, Trace};
+pub use self::exchange::Trace;
+pub use self::finished::Ended;
+pub use self::tracer::Tracer;
 pub use self::tunnel::tunnel_ended;
-
-use self::export::{Exporter, Finished};
-use crate::config::{ParentRule, TraceConfig};
-
-thread_local! {
-    /// The tracer of this worker's process; `None` while tracing is off.
-    static TRACER: RefCell<Option<Arc<Running>>> = const { RefCell::new(None) };
-}
-
-/// What takes part in traces, or nothing.
-#[derive(Debug, Clone, Default)]
-pub struct Tracer(Option<Arc<Running>>);
-
-#[derive(Debug)]
-struct Running {
-    parent: ParentRule,
-    /// A trace is sampled where the right-most 56 bits of its id are below this.
-    below: u64,
-    exporter: Exporter,
-}
-
-impl Tracer {
-    /// Starts the exporter, if tracing is on.
-    ///
-    /// # Errors
-    /// When its thread cannot be started, or the environment (`OTEL_*`) asks for something
-    /// that is not there, such as compression.
-    pub fn start(config: &TraceConfig) -> io::Result<Tracer> {
-        let Some(endpoint) = &config.endpoint else {
-            return Ok(Tracer(None));
-        };
-        let exporter = Exporter::start(endpoint, &config.service_name)?;
-        Ok(Tracer(Some(Arc::new(Running {
-            parent: config.parent,
-            below: threshold(config.sample),
-            exporter,
-        }))))
-    }
-
-    /// Makes this the tracer of the calling thread.
-    pub fn install(&self) {
-        TRACER.set(self.0.clone());
-    }
-
-    /// Waits, at most `limit`, until all spans so far were sent or given up.
-    pub fn flush(&self, limit: Duration) {
-        if let Some(running) = &self.0 {
-            running.exporter.flush(limit);
-        }
-    }
-
-    /// Spans that never reached the collector, counted from the tracer's start.
-    pub fn lost(&self) -> u64 {
-        self.0.as_ref().map_or(0, |running| running.exporter.lost())
-    }
-}
-
-/// The share as a bound for 56 random bits.
-fn threshold(share: f64) -> u64 {
-    (share.clamp(0.0, 1.0) * (1_u64 << 56) as f64) as u64
-}
-
-impl Running {
-    fn is_sampled(&self, trace_id: [u8; 16]) -> bool {
-        (u128::from_be_bytes(trace_id) as u64) << 8 >> 8 < self.below
-    }
-
-    fn continues(&self, peer_is_trusted: bool) -> bool {
-        match self.parent {
-            ParentRule::Continue => true,
-            ParentRule::Trusted => peer_is_trusted,
-            ParentRule::Ignore => false,
-        }
-    }
-}
 
 /// The part that sluice plays in this request's trace; `None` while tracing is off.
 pub fn begin(parts: &Parts, peer_is_trusted: bool) -> Option<Trace> {
-    TRACER.with_borrow(|tracer| {
-        let tracer = tracer.as_ref()?;
-        Some(Trace::begin(tracer, parts, peer_is_trusted))
-    })
-}
-
-/// Hands a finished thing to the exporter; `make` is not called where there is none.
-fn finish(make: impl FnOnce() -> Finished) {
-    TRACER.with_borrow(|tracer| {
-        if let Some(tracer) = tracer {
-            tracer.exporter.push(make());
-        }
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_share_is_that_of_random_ids() {
-        assert_eq!(threshold(0.0), 0);
-        assert_eq!(threshold(1.0), 1 << 56);
-        assert_eq!(threshold(0.5), 1 << 55);
-        assert_eq!(threshold(f64::NAN), 0);
-    }
+    tracer::with(|tracer| Trace::begin(tracer, parts, peer_is_trusted))
 }

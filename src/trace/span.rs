@@ -13,8 +13,7 @@ use opentelemetry::{InstrumentationScope, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::context::{TraceParent, new_span_id};
-use super::exchange::FinishedExchange;
-use super::tunnel::FinishedTunnel;
+use super::finished::{FinishedExchange, FinishedTunnel};
 use crate::config::PathPattern;
 use crate::route::host;
 use crate::tunnel::{ClosedBy, PeerClose};

@@ -1,36 +1,12 @@
 //! The span of a tunnel's life, from its 101 to its end. It is made when the tunnel has
 //! ended: an open one carries nothing but its handshake's `traceparent`.
 
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use super::context::TraceParent;
-use super::export::Finished;
-use super::finish;
-use crate::tunnel::{ClosedBy, Closes, Tally, TunnelReport};
-
-/// A sampled tunnel that has ended.
-#[derive(Debug)]
-pub(super) struct FinishedTunnel {
-    /// The handshake's server span.
-    pub(super) handshake: TraceParent,
-    pub(super) id: u64,
-    pub(super) route: Arc<str>,
-    pub(super) upstream: Arc<str>,
-    pub(super) endpoint: Arc<str>,
-    pub(super) client: String,
-    pub(super) host: String,
-    pub(super) path: String,
-    pub(super) request_id: String,
-    pub(super) subprotocol: Option<String>,
-    pub(super) closed_by: ClosedBy,
-    pub(super) detail: Option<String>,
-    pub(super) closes: Closes,
-    pub(super) end: SystemTime,
-    pub(super) duration: Duration,
-    pub(super) from_client: Tally,
-    pub(super) from_upstream: Tally,
-}
+use super::finished::{Finished, FinishedTunnel};
+use super::tracer::finish;
+use crate::tunnel::TunnelReport;
 
 /// A tunnel has ended: exports its span, if its handshake was sampled.
 pub fn tunnel_ended(report: &TunnelReport<'_>) {

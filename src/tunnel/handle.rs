@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::counters::Counters;
-use super::frame::Side;
 use super::identity::TunnelIdentity;
 use super::report::{ClosedBy, TunnelReport};
 use super::state::TunnelState;
 use crate::config::WebSocketConfig;
-use crate::lock::lock;
+use crate::message::counters::Counters;
+use crate::message::frame::Side;
+use crate::system::lock::lock;
 
 /// Why and with what a tunnel is to be closed by sluice.
 #[derive(Debug, Clone, PartialEq, Eq)]

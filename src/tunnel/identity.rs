@@ -4,8 +4,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::message::handshake::Deflate;
 use crate::metrics::Slot;
 
 /// The parts an identity is made of.
@@ -33,16 +32,6 @@ pub struct IdentityParts<'a> {
     pub traceparent: &'a str,
     /// What the handshake agreed on about compression.
     pub deflate: Option<Deflate>,
-}
-
-/// permessage-deflate as a handshake agreed on it (RFC 7692 section 7.1.1): which side
-/// compresses every message by itself, without reference to those before it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deflate {
-    /// `client_no_context_takeover`.
-    pub client_no_context_takeover: bool,
-    /// `server_no_context_takeover`.
-    pub server_no_context_takeover: bool,
 }
 
 /// Index of each text in the packed string.

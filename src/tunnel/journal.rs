@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::encode;
-use super::frame::{Side, Violation};
 use super::handle::{Phase, TunnelHandle};
 use super::registry;
 use super::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 use super::state::{CloseState, PingState, SideState, TunnelState};
+use crate::message::encode;
+use crate::message::frame::{Side, Violation};
 use crate::metrics;
 
 /// Bytes of our Ping's payload: the tunnel's secret, then a sequence number.

@@ -6,11 +6,8 @@
 //! `report` say what happened. `export` and `resume` carry a live tunnel from one process
 //! to the next, as the descriptors and the `state` that it consists of.
 
-pub mod counters;
 pub mod drain;
-pub mod encode;
 mod export;
-pub mod frame;
 pub mod handle;
 pub mod identity;
 mod journal;
@@ -31,22 +28,22 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-pub use self::counters::Tally;
 pub use self::drain::{DrainOrder, Selection};
 pub use self::export::{Export, Guard, Parcel};
-pub use self::frame::Side;
 pub use self::handle::{CloseOrder, Cut, Phase, TunnelHandle, next_id, reserve_ids};
 pub use self::identity::{Deflate, IdentityParts, TunnelIdentity};
 pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 pub use self::resume::{Resume, resume};
 pub use self::state::TunnelState;
+pub use crate::message::counters::Tally;
+pub use crate::message::frame::Side;
 
 use self::handle::command;
 use self::journal::Journal;
 use self::pump::Direction;
 use crate::config::WebSocketConfig;
-use crate::io::{Io, with_scratch};
-use crate::listen::socket::{keep_alive, user_timeout};
+use crate::net::io::{Io, with_scratch};
+use crate::net::listen::socket::{keep_alive, user_timeout};
 use crate::tap;
 
 /// Everything a tunnel starts with.

@@ -18,10 +18,10 @@ use std::task::{Context, Poll};
 
 use self::reading::Reading;
 use self::receive::{Watch, receive};
-use super::frame::{Scanner, Side};
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
-use crate::io::{Io, SCRATCH};
+use crate::message::frame::{Scanner, Side};
+use crate::net::io::{Io, SCRATCH};
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;

@@ -10,8 +10,8 @@ use super::pump::Direction;
 use super::state::TunnelState;
 use super::{Side, Task, Tunnel, TunnelHandle, TunnelIdentity, TunnelReport, registry};
 use crate::config::WebSocketConfig;
-use crate::io::Io;
 use crate::metrics;
+use crate::net::io::Io;
 use crate::tap;
 
 /// Everything a tunnel goes on with.

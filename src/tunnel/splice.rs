@@ -12,8 +12,8 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 
-use crate::descriptors;
-use crate::io::Io;
+use crate::net::io::Io;
+use crate::system::descriptors;
 
 /// Payload bytes still to come from which splicing is cheaper than copying.
 pub(super) const THRESHOLD: u64 = 64 * 1024;

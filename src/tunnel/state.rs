@@ -13,12 +13,12 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-pub use self::check::StateError;
-pub(super) use self::check::require;
-use super::counters::Tally;
-use super::frame::Side;
 use super::identity::{Deflate, IdentityParts, TunnelIdentity};
 use crate::config::WebSocketConfig;
+use crate::message::counters::Tally;
+use crate::message::frame::Side;
+pub use crate::message::frame::restore::StateError;
+pub(super) use crate::message::frame::restore::{ScannerState, require};
 use crate::metrics::slots;
 
 /// The longest setting in milliseconds, a thousand years.
@@ -157,18 +157,6 @@ pub(super) struct SideState {
     pub(super) counters: Tally,
     pub(super) pings: PingState,
     pub(super) pulse: PulseState,
-}
-
-/// Where the frame scanner stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ScannerState {
-    pub(super) left: u64,
-    pub(super) pending: Vec<u8>,
-    pub(super) in_header: bool,
-    pub(super) fin: bool,
-    pub(super) opcode: u8,
-    pub(super) open: bool,
-    pub(super) text: bool,
 }
 
 /// The flags of the direction that comes from a side.

@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::chunked::{Decoder, Step};
 use super::client::InFlight;
-use super::response::{BodyKind, ResponseHead};
 use super::{Lease, pool};
+use crate::message::response::{BodyKind, ResponseHead};
 
 /// Why an answer broke off.
 #[derive(Debug)]

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::client::Connection;
 use super::{Endpoint, Lease, Upstream, pool};
-use crate::lock::lock;
 use crate::metrics;
+use crate::system::lock::lock;
 
 /// Most connections that one client keeps, each to another endpoint.
 const MAX: usize = 8;

@@ -1,10 +1,10 @@
 //! A chunked answer (RFC 9112 section 7.1), decoded without I/O and without copying its data:
 //! the decoder says which of the bytes are data, and keeps the trailers. What is a chunk is
-//! decided by `crate::chunked`, for requests too.
+//! decided by `crate::message::chunked`, for requests too.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::chunked::{Broken, Chunks, Piece};
+use crate::message::chunked::{Broken, Chunks, Piece};
 
 /// Most trailer lines.
 const MAX_TRAILER_LINES: usize = 64;

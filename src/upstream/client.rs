@@ -13,8 +13,8 @@ use http_body::Body;
 use tokio::io::{AsyncReadExt, ReadBuf};
 
 use super::bound::Bound;
-use super::response::{HeadError, HeadRules, ResponseHead};
-use crate::io::{Io, with_scratch};
+use crate::message::response::{HeadError, HeadRules, ResponseHead};
+use crate::net::io::{Io, with_scratch};
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
 const READ: usize = 32 * 1024;

@@ -17,10 +17,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::descriptors;
-use crate::io::Io;
 use crate::metrics::{self, Connect};
-use crate::span;
+use crate::net::io::Io;
+use crate::system::descriptors;
+use crate::vocabulary::span;
 
 use super::{Address, Endpoint};
 
@@ -31,7 +31,7 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 ///
 /// A TCP connection gets `TCP_NODELAY` and nothing more: keep-alive options cost four system
 /// calls and serve only what is going to be idle for long, so a tunnel that has lived for
-/// some seconds calls [`keep_alive`](crate::listen::socket::keep_alive) itself.
+/// some seconds calls [`keep_alive`](crate::net::listen::socket::keep_alive) itself.
 /// socket, setsockopt, connect, epoll_ctl: that is all.
 pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, ConnectError> {
     let connected = async {

@@ -22,11 +22,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::config::ResolverConfig;
-use crate::files;
-use crate::lock::lock;
 use crate::logging::structured;
 use crate::metrics;
-use crate::span;
+use crate::system::files;
+use crate::system::lock::lock;
+use crate::vocabulary::span;
 
 use super::endpoint::Learnt;
 use super::{Registry, Upstream};

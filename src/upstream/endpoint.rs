@@ -14,9 +14,9 @@ use std::time::{Duration, SystemTime};
 use super::health::Health;
 use super::rotation::Rotation;
 use crate::events::{self, HealthState};
-use crate::lock::lock;
 use crate::metrics;
-use crate::stamp::rfc3339;
+use crate::system::lock::lock;
+use crate::vocabulary::stamp::rfc3339;
 
 /// What a connect needs: an address with nothing left to resolve.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

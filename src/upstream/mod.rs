@@ -16,7 +16,6 @@ pub mod discover;
 pub mod endpoint;
 mod health;
 pub mod pool;
-pub mod response;
 mod rotation;
 
 use std::collections::HashSet;
@@ -30,7 +29,7 @@ use crate::config::{EndpointAddress, UpstreamConfig};
 
 pub use endpoint::{Address, Endpoint, Failure, Lease, Registry};
 
-use response::HeadRules;
+use crate::message::response::HeadRules;
 
 /// One `[upstream.NAME]` at work.
 #[derive(Debug)]

@@ -287,26 +287,26 @@ fn literals_behind<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
 fn say_why_has_every_cause() {
     let mut causes = BTreeSet::new();
     for source in [
-        include_str!("../../src/http/diagnosis.rs"),
-        include_str!("../../src/http/diagnosis/proxied.rs"),
-        include_str!("../../src/http/diagnosis/status.rs"),
+        include_str!("../../src/proxy/diagnosis.rs"),
+        include_str!("../../src/proxy/diagnosis/proxied.rs"),
+        include_str!("../../src/proxy/diagnosis/status.rs"),
     ] {
         causes.extend(literals_behind(source, "Diagnosis::new("));
     }
     for (source, prefix) in [
         (
-            include_str!("../../src/http/handshake/client.rs"),
+            include_str!("../../src/message/handshake/client.rs"),
             "client-",
         ),
         (
-            include_str!("../../src/http/handshake/verify.rs"),
+            include_str!("../../src/message/handshake/verify.rs"),
             "upstream-101-",
         ),
     ] {
         let names = literals_behind(source, "=>");
         causes.extend(names.into_iter().filter(|name| name.starts_with(prefix)));
     }
-    causes.extend(sluice::http::cause::CAUSES.map(|(cause, _)| cause));
+    causes.extend(sluice::proxy::cause::CAUSES.map(|(cause, _)| cause));
     let mut told = BTreeSet::new();
     for row in rows("<!-- causes -->") {
         told.extend(row[0].split('`').skip(1).step_by(2));

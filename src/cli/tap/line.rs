@@ -5,10 +5,10 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::messages::Said;
 use crate::cli::tunnels::clean;
-use crate::stamp::rfc3339;
 use crate::tap::{FrameView, LostView, OfView, Origin, UnframedView};
 use crate::tunnel::Side;
-use crate::visible;
+use crate::vocabulary::stamp::rfc3339;
+use crate::vocabulary::visible;
 
 /// Bytes of a binary payload that are shown.
 const HEX: usize = 32;

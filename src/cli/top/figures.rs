@@ -13,7 +13,7 @@ use crate::admin::{EndpointState, HttpView, Point, UpstreamView};
 use crate::cli::client::Client;
 use crate::cli::status::milliseconds;
 use crate::events;
-use crate::lifecycle::order::DrainView;
+use crate::process::order::DrainView;
 
 /// What of `/v1/stats` is shown.
 #[derive(Debug, Deserialize)]

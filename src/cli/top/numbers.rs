@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::visible;
+use crate::vocabulary::visible;
 
 /// `950`, `1.5k`, `23k`, `1.2M`: at most five characters.
 pub fn short(n: f64) -> String {
@@ -31,7 +31,7 @@ fn scaled(mut n: f64, by: f64, units: &[&str]) -> String {
 
 /// A span in milliseconds: `3h12m`.
 pub fn span(ms: u64) -> String {
-    crate::span::written(Duration::from_millis(ms))
+    crate::vocabulary::span::written(Duration::from_millis(ms))
 }
 
 /// The time of day in a timestamp of RFC 3339, to the second.

@@ -8,7 +8,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::Look;
 use super::figures::{Endpoint, Figures};
 use super::numbers::clock;
-use crate::stamp::rfc3339;
+use crate::vocabulary::stamp::rfc3339;
 
 /// The lists, in the order of Tab.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

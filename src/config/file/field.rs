@@ -58,7 +58,8 @@ impl FromText for Protocol {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
-        let is_token = |text: &str| !text.is_empty() && text.bytes().all(crate::octets::is_token);
+        let is_token =
+            |text: &str| !text.is_empty() && text.bytes().all(crate::message::octets::is_token);
         if !is_token(name) || !version.is_none_or(is_token) {
             return Err(wrong().hint("write a token, or two with a slash: `\"spdy/3.1\"`"));
         }

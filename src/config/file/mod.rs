@@ -36,7 +36,7 @@ use super::{
     ListenAddress, Listener, LogConfig, PathRewrite, ReloadConfig, ResolverConfig, RouteConfig,
     RouteMatch, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
-use crate::files;
+use crate::system::files;
 
 pub use self::read::{nearest, quoted};
 pub use self::units::{duration as parse_duration, write_duration};

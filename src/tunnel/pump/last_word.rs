@@ -6,12 +6,12 @@
 //! direction may go on. An upstream that does is, for no server ends its stream before its
 //! Close.
 
-use super::super::encode;
-use super::super::frame::Side;
 use super::super::handle::CloseOrder;
 use super::super::journal::Journal;
 use super::Direction;
-use crate::io::Io;
+use crate::message::encode;
+use crate::message::frame::Side;
+use crate::net::io::Io;
 use crate::tap;
 
 impl Direction {

@@ -1,11 +1,11 @@
 //! What passes through one direction is followed here frame by frame (RFC 6455 sections 5
 //! and 7): which bytes are left out, held back or added. Reads and writes nothing.
 
-use super::super::counters::Counters;
-use super::super::encode;
-use super::super::frame::{Kind, Opcode, Violation};
 use super::super::journal::Journal;
 use super::Direction;
+use crate::message::counters::Counters;
+use crate::message::encode;
+use crate::message::frame::{Kind, Opcode, Violation};
 use crate::tap;
 
 impl Direction {

@@ -9,7 +9,7 @@ use tokio::io::Interest;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::coop;
 
-use crate::io::Io;
+use crate::net::io::Io;
 
 /// Whether the task's waker stands at a source. To ask again, which takes a lock and a copy
 /// of the waker, costs more than all else that a direction does when it has nothing to read.

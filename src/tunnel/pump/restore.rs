@@ -1,10 +1,10 @@
 //! A direction at rest, written down and taken back. Only what a tunnel that may go to
 //! another process can have is written: none that is being closed, violated or lost a side.
 
-use super::super::encode::sendable;
-use super::super::frame::{Opcode, Scanner, Side};
 use super::super::state::{FlowState, StateError, TunnelState, require};
 use super::{Direction, Reading, Spill};
+use crate::message::encode::sendable;
+use crate::message::frame::{Opcode, Scanner, Side};
 
 impl Direction {
     /// Whether this direction only ever comes to its end in this process.
@@ -119,7 +119,7 @@ mod tests {
 
     use super::super::super::splice::{self, Moved};
     use super::*;
-    use crate::io::Io;
+    use crate::net::io::Io;
 
     #[tokio::test]
     async fn bytes_in_a_pipe_come_before_those_in_memory() {

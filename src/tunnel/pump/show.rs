@@ -1,9 +1,9 @@
 //! What passes through one direction is shown to those who tap the tunnel. Called only while
 //! somebody does; changes nothing.
 
-use super::super::frame::{Opcode, Scanner};
 use super::super::journal::Journal;
 use super::Direction;
+use crate::message::frame::{Opcode, Scanner};
 use crate::tap::{self, Position};
 
 impl Direction {

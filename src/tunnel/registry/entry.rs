@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::super::frame::Side;
 use super::super::handle::{CloseOrder, Cut, Phase, TunnelHandle, command};
 use super::super::report::ClosedBy;
 use super::claim::{Drain, pick};
 use super::{Moment, NEVER, tenths};
 use crate::config::WebSocketConfig;
+use crate::message::frame::Side;
 
 const SECOND: u32 = 10;
 /// How long a complete closing handshake waits for the upstream to end its stream.

@@ -1,69 +1,17 @@
 //! What must hold of a state before a tunnel is built of it; the parts say the rest when they
 //! are restored. Every refusal names the field.
 
-use std::fmt;
-
-use super::super::encode::{MAX_REASON, sendable};
-use super::super::frame::Side;
 use super::super::handle::next_id;
 use super::super::pump::Direction;
 use super::{LONGEST, SettingsState, TunnelState};
+use crate::message::encode::{MAX_REASON, sendable};
+use crate::message::frame::Side;
+use crate::message::frame::restore::{StateError, require};
 
 /// What any count may be at most: enough for centuries, and what every JSON reader can hold.
 const MOST: u64 = 1 << 53;
 /// One byte that is not UTF-8 becomes three in a reason.
 const LONGEST_REASON: usize = 3 * MAX_REASON;
-
-/// Why a state is not taken: which field contradicts what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StateError {
-    /// Of which side's state the field is a part.
-    pub side: Option<Side>,
-    /// The field, by its path.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
-impl fmt::Display for StateError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = match self.side {
-            Some(Side::Client) => "client.",
-            Some(Side::Upstream) => "upstream.",
-            None => "",
-        };
-        write!(
-            f,
-            "the state of a tunnel: {side}{}: {}",
-            self.field, self.problem
-        )
-    }
-}
-
-impl std::error::Error for StateError {}
-
-impl From<StateError> for std::io::Error {
-    fn from(error: StateError) -> Self {
-        std::io::Error::new(std::io::ErrorKind::InvalidData, error)
-    }
-}
-
-/// Fails with the field's name where `valid` is false.
-pub(in crate::tunnel) fn require(
-    valid: bool,
-    side: Option<Side>,
-    field: &'static str,
-    problem: &'static str,
-) -> Result<(), StateError> {
-    if valid {
-        return Ok(());
-    }
-    Err(StateError {
-        side,
-        field,
-        problem,
-    })
-}
 
 impl TunnelState {
     /// Whether a tunnel can go on from here; `spill` is what belongs to it. Its number must

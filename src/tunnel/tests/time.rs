@@ -235,7 +235,7 @@ async fn an_aged_tunnels_upstream_has_tcp_keep_alive() {
     tick_at(6 * SECOND);
     until("keep-alive", kept_alive).await;
     let idle = rustix::net::sockopt::tcp_keepidle(&fd).expect("getsockopt");
-    assert_eq!(idle, crate::listen::socket::KEEPALIVE_IDLE);
+    assert_eq!(idle, crate::net::listen::socket::KEEPALIVE_IDLE);
 }
 
 #[tokio::test]

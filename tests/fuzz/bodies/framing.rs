@@ -1,7 +1,7 @@
 //! Fuzz target body: the request scanner and the body decoder over arbitrary bytes with
 //! arbitrary splits. The first two bytes choose the splits, the rest is the client's.
 
-use sluice::http::framing::{HeadLimits, RequestScanner};
+use sluice::message::framing::{HeadLimits, RequestScanner};
 use sluice::upstream::chunked::{Decoder, Step};
 
 /// Panics if a split changes the verdict, or on anything that the scanner itself panics on.

@@ -1,0 +1,220 @@
+//! Drains while the process runs on: ordered by an operator for an endpoint, a route or
+//! everything, or begun by a reload for what it removed. What is drained gets nothing new
+//! until the drain is taken back.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Control;
+use crate::events::{self, DrainState, Event};
+use crate::process::drains::{Gate, Ordered};
+use crate::process::order::{DrainRequest, DrainView, Refused, Target};
+use crate::process::review::Reviewer;
+use crate::tunnel::{DrainOrder, Selection, registry};
+use crate::upstream::Endpoint;
+
+impl Control {
+    /// Goes on with the drains of the process that this one takes over from; to be called
+    /// before anything is accepted.
+    pub async fn continue_drains(&mut self, drains: &[DrainRequest]) {
+        for request in drains {
+            if let Err(refused) = self.drain(request.clone()).await {
+                let target = &request.target;
+                tracing::warn!(%target, why = refused.error, "a drain ends with the old process");
+            }
+        }
+    }
+
+    /// Begins a drain.
+    ///
+    /// # Errors
+    /// When the target is not known or is drained already.
+    pub(super) async fn drain(&mut self, request: DrainRequest) -> Result<DrainView, Refused> {
+        let DrainRequest {
+            target,
+            over_ms,
+            deadline_ms,
+        } = request;
+        let gate = self.gate(&target)?;
+        if self
+            .shared
+            .state
+            .drains()
+            .0
+            .iter()
+            .any(|one| one.target == target && !one.undone)
+        {
+            return Err(Refused::new(format!(
+                "{target} is drained already; `sluice undrain` takes it back"
+            )));
+        }
+        let config = self.shared.snapshot.load().drain.clone();
+        let over = over_ms.map_or(config.over, Duration::from_millis);
+        let slack = config.deadline.saturating_sub(config.over);
+        let deadline = deadline_ms.map_or(over.saturating_add(slack), Duration::from_millis);
+        if deadline < over {
+            return Err(Refused::new("the deadline is shorter than the span"));
+        }
+        let select = match &target {
+            Target::Route(name) => Selection::Route(name.as_str().into()),
+            Target::Endpoint { upstream, endpoint } => Selection::Endpoint {
+                upstream: upstream.as_str().into(),
+                endpoint: endpoint.as_str().into(),
+            },
+            Target::All | Target::Reload(_) => Selection::All,
+        };
+        self.close_gate(&gate, true);
+        let order = DrainOrder::new(&config, select, Instant::now(), over, deadline);
+        self.site
+            .workers()
+            .ask(|| {
+                let order = order.clone();
+                move || registry::drain(&order, Instant::now())
+            })
+            .await;
+        let ordered = Ordered {
+            order,
+            target,
+            gate,
+            undone: false,
+            ended: None,
+        };
+        let view = ordered.view();
+        tracing::info!(
+            target = %view.target,
+            tunnels = view.total,
+            over_ms = view.over_ms,
+            deadline_ms = view.deadline_ms,
+            "draining"
+        );
+        tell(&view, DrainState::Begun, view.total);
+        self.shared.state.drains().push(ordered);
+        Ok(view)
+    }
+
+    /// Takes drains back: the one of this target, or all. Tunnels that were sent a Close
+    /// already end all the same.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) async fn undrain(
+        &mut self,
+        target: Option<Target>,
+    ) -> Result<Vec<DrainView>, Refused> {
+        // What a reload began follows from the configuration: it goes on with the drains that
+        // were ordered taken back, and is taken back by itself.
+        let running = |one: &Ordered| !one.undone && !one.is_over() && !one.is_by_reload();
+        let ordered = self.shared.state.drains().0.iter().any(running);
+        let wanted = |one: &Ordered| {
+            !one.undone
+                && match &target {
+                    Some(target) => one.target == *target,
+                    None => !one.is_over() && one.is_by_reload() != ordered,
+                }
+        };
+        let ids: Vec<(u64, bool)> = {
+            let mut drains = self.shared.state.drains();
+            let undone = drains.0.iter_mut().filter(|one| wanted(one));
+            undone
+                .map(|one| {
+                    self.close_gate(&one.gate, false);
+                    one.undone = true;
+                    one.ended = Some(Instant::now());
+                    (one.order.id, one.is_by_reload())
+                })
+                .collect()
+        };
+        if ids.is_empty() {
+            return Err(Refused::new(match target {
+                Some(target) => format!("{target} is not being drained"),
+                None => "nothing is being drained".to_owned(),
+            }));
+        }
+        self.let_go(&ids).await;
+        let mut views = self.shared.state.drains().views();
+        views.retain(|view| ids.iter().any(|(id, _)| *id == view.id));
+        for view in &views {
+            tracing::info!(target = %view.target, spared = view.spared, "the drain was taken back");
+            tell(view, DrainState::TakenBack, view.spared);
+        }
+        Ok(views)
+    }
+
+    /// Takes these drains back on all workers; each with whether it was a reload's. The tunnels
+    /// of all others are reviewed: their routes and endpoints may be gone by now.
+    async fn let_go(&self, ids: &[(u64, bool)]) {
+        let snapshot = self.shared.snapshot.load_full();
+        let reviewer = Arc::new(Reviewer::new(None, &snapshot));
+        self.site
+            .workers()
+            .ask(|| {
+                let (ids, reviewer) = (ids.to_vec(), reviewer.clone());
+                move || {
+                    let now = Instant::now();
+                    for (id, by_reload) in ids {
+                        match by_reload {
+                            true => registry::undrain(id),
+                            false => registry::undrain_and_review(id, now, &|tunnel| {
+                                reviewer.judge(tunnel)
+                            }),
+                        };
+                    }
+                }
+            })
+            .await;
+        let mut drains = self.shared.state.drains();
+        for drain in reviewer.drains() {
+            drains.note_reload(snapshot.generation, drain.clone());
+        }
+    }
+
+    fn gate(&self, target: &Target) -> Result<Gate, Refused> {
+        let snapshot = self.shared.snapshot.load();
+        let unknown = |known: Vec<String>| {
+            Refused::new(format!("there is no {target}; known: {}", known.join(", ")))
+        };
+        match target {
+            Target::All => Ok(Gate::All),
+            Target::Route(name) => match snapshot.route(name) {
+                Some(route) => Ok(Gate::Route(route.draining.clone())),
+                None => {
+                    let names = snapshot.routes.iter().map(|route| route.name.to_string());
+                    Err(unknown(names.collect()))
+                }
+            },
+            Target::Endpoint { upstream, endpoint } => self
+                .registry
+                .living(upstream, endpoint)
+                .map(Gate::Endpoint)
+                .ok_or_else(|| {
+                    let spell = |endpoint: &Arc<Endpoint>| {
+                        format!("{}/{}", endpoint.upstream(), endpoint.name())
+                    };
+                    let lists = snapshot.upstreams.values().map(|one| one.endpoints());
+                    let known = lists.flat_map(|list| list.iter().map(spell).collect::<Vec<_>>());
+                    unknown(known.collect())
+                }),
+            Target::Reload(_) => Err(Refused::new("only a reload begins such a drain")),
+        }
+    }
+
+    fn close_gate(&self, gate: &Gate, closed: bool) {
+        match gate {
+            Gate::All => self.shared.state.set_drains_all(closed),
+            Gate::Route(mark) => mark.store(closed, Relaxed),
+            Gate::Endpoint(endpoint) => endpoint.set_draining(closed),
+            Gate::Removed => {}
+        }
+    }
+}
+
+fn tell(view: &DrainView, state: DrainState, tunnels: u64) {
+    events::publish(Event::Drain(events::Drain {
+        time: events::now(),
+        target: view.target.to_string(),
+        state,
+        tunnels,
+        over_ms: view.over_ms,
+    }));
+}

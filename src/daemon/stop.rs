@@ -1,0 +1,155 @@
+//! The end: readiness is given up, accepting stops, exchanges finish, tunnels are drained,
+//! what is left at the deadline is cut.
+
+use std::process::ExitCode;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Control;
+use super::signals::Signals;
+use crate::config::DrainConfig;
+use crate::events::{self, DrainState, Event};
+use crate::handover::protocol::Message;
+use crate::logging::structured;
+use crate::metrics;
+use crate::process::state::Phase;
+use crate::proxy::live;
+use crate::supervise::notify;
+use crate::tunnel::{self, DrainOrder, Selection};
+use crate::upstream::pool;
+use crate::vocabulary::span::millis;
+
+/// Exit code when tunnels or exchanges had to be cut.
+pub const EXIT_CUT: u8 = 3;
+
+/// How often a drain looks whether it is done.
+pub(super) const POLL: Duration = Duration::from_millis(20);
+/// How long cut connections may take to be gone.
+const CUT: Duration = Duration::from_millis(500);
+/// How long answers of the admin interface may take.
+pub(super) const ANSWERS: Duration = Duration::from_secs(1);
+/// How long the access log may take to be written out, and then the spans to be sent.
+const FLUSH: Duration = Duration::from_secs(2);
+/// What the steps in between may take on a busy machine.
+const MARGIN: Duration = Duration::from_secs(2);
+
+impl Control {
+    /// Drains, and says how it went. A second signal cuts.
+    pub(super) async fn stop(mut self, signal: &str, signals: &mut Signals) -> ExitCode {
+        let drain = self.shared.snapshot.load().drain.clone();
+        self.shared.state.enter(Phase::Draining);
+        self.shared.state.predecessor().tell(Message::Stop);
+        let within = drain.delay + drain.deadline + CUT + 2 * FLUSH + MARGIN;
+        notify::stopping("Draining", within);
+        if !drain.delay.is_zero() {
+            tracing::info!(
+                signal,
+                delay_ms = millis(drain.delay),
+                "not ready any more; still accepting; a second Ctrl-C or SIGTERM ends the delay"
+            );
+            tokio::select! {
+                again = signals.end() => tracing::info!("{} ends the delay", second(again)),
+                () = tokio::time::sleep(drain.delay) => {}
+            }
+        }
+        let open = self.connections();
+        let deadline = Instant::now() + drain.deadline;
+        self.site.close().await;
+        self.drain_workers(&drain).await;
+        tracing::info!(
+            signal,
+            open,
+            over_ms = millis(drain.over),
+            deadline_ms = millis(drain.deadline),
+            "draining; a second Ctrl-C or SIGTERM cuts what is left"
+        );
+        self.finish(deadline, signals).await
+    }
+
+    /// Connections close behind their exchange, tunnels over the span; new ones are refused.
+    pub(super) async fn drain_workers(&self, drain: &DrainConfig) {
+        let order = DrainOrder::from_config(drain, Selection::All, Instant::now());
+        // Once every worker has answered, no connection can be added any more.
+        self.site
+            .workers()
+            .ask(|| {
+                let order = order.clone();
+                move || {
+                    live::drain();
+                    pool::clear();
+                    tunnel::registry::drain(&order, Instant::now());
+                }
+            })
+            .await;
+        events::publish(Event::Drain(events::Drain {
+            time: events::now(),
+            target: "everything, as sluice ends".to_owned(),
+            state: DrainState::Begun,
+            tunnels: order.progress.total(),
+            over_ms: millis(drain.over),
+        }));
+    }
+
+    /// Waits for the last connection, cuts at the deadline or a signal, and ends the workers.
+    pub(super) async fn finish(mut self, deadline: Instant, signals: &mut Signals) -> ExitCode {
+        let mut cut = 0;
+        while !self.has_ended() {
+            let reason = tokio::select! {
+                signal = signals.end() => Some(second(signal)),
+                () = tokio::time::sleep(POLL) => {
+                    (Instant::now() >= deadline).then(|| "deadline".to_owned())
+                }
+            };
+            if let Some(reason) = reason {
+                cut = self.connections();
+                self.shared.state.predecessor().tell(Message::Stop);
+                tracing::warn!(reason, cut, "what has not ended is cut");
+                self.site.workers().each(|| {
+                    || {
+                        tunnel::registry::cut_all(tunnel::Cut::Drain);
+                    }
+                });
+                self.wait_for_none().await;
+                break;
+            }
+        }
+        if let Some(admin) = self.admin.take() {
+            admin.close(ANSWERS).await;
+        }
+        self.site.workers().stop();
+        self.shared.access_log.load().flush(FLUSH);
+        self.shared.tracer.load().flush(FLUSH);
+        let totals = metrics::totals();
+        tracing::info!(totals = structured(&totals), cut, "stopped");
+        if cut == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_CUT)
+        }
+    }
+
+    /// Whether nothing is left, here and in the process that this one took over from: its
+    /// end would be that of the service, and of all that belongs to it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.connections() == 0 && self.shared.state.predecessor().is_gone()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.shared.connections.load(Relaxed)
+    }
+
+    async fn wait_for_none(&self) {
+        let until = Instant::now() + CUT;
+        while !self.has_ended() && Instant::now() < until {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+}
+
+/// What a signal is called that comes after the one that began the end.
+fn second(signal: &str) -> String {
+    match signal {
+        "SIGINT" => "a second Ctrl-C (SIGINT)".to_owned(),
+        signal => format!("a second signal ({signal})"),
+    }
+}

@@ -1,0 +1,208 @@
+//! What one scrape finds: the counts of all threads summed, the workers' samples, and what
+//! the process is doing. Owns its findings, so that they can be spelled at leisure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::process::Process;
+use super::sample::{RouteSample, Sample};
+use crate::metrics::cells::{Distribution, Lazy};
+use crate::metrics::labels::{CAUSES, CODES, ERRORS, METHODS, STATUSES};
+use crate::metrics::slots;
+use crate::metrics::slots::{Slot, UNROUTED};
+use crate::metrics::thread;
+use crate::metrics::thread::{CONNECTS, RETRIES, Thread};
+use crate::process::Shared;
+use crate::process::order::{DrainView, Remaining};
+use crate::process::state::{LastReload, Phase};
+use crate::snapshot::Snapshot;
+use crate::vocabulary::ClosedBy;
+
+/// The findings.
+#[derive(Debug)]
+pub(super) struct Scrape {
+    /// By name; requests that no route took stand under an empty one.
+    pub(super) routes: BTreeMap<Arc<str>, Box<RouteSums>>,
+    pub(super) endpoints: Vec<EndpointSums>,
+    pub(super) own: OwnSums,
+    pub(super) workers: Vec<Sample>,
+    pub(super) connections: usize,
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) phase: Phase,
+    pub(super) ready: bool,
+    pub(super) last_reload: Option<LastReload>,
+    pub(super) drains: Vec<DrainView>,
+    pub(super) predecessors: Vec<Remaining>,
+    pub(super) traces_lost: u64,
+    pub(super) process: Process,
+}
+
+/// The sums of a route.
+#[derive(Debug, Default)]
+pub(super) struct RouteSums {
+    pub(super) requests: Vec<(usize, [u64; STATUSES])>,
+    pub(super) first_byte: Distribution,
+    pub(super) exchange: Distribution,
+    /// Opened and refused.
+    pub(super) handshakes: [Distribution; 2],
+    pub(super) refusals: Option<Box<[u64; CAUSES.len()]>>,
+    pub(super) tunnels: Option<Box<TunnelSums>>,
+}
+
+/// The sums of a route's tunnels.
+#[derive(Debug, Default)]
+pub(super) struct TunnelSums {
+    pub(super) opened: u64,
+    pub(super) closed_by: [u64; ClosedBy::ALL.len()],
+    pub(super) codes: [[u64; CODES.len()]; 2],
+    pub(super) lifetime: Distribution,
+    pub(super) sample: RouteSample,
+}
+
+/// The sums of an endpoint.
+#[derive(Debug)]
+pub(super) struct EndpointSums {
+    pub(super) slot: Arc<Slot>,
+    pub(super) connects: [u64; CONNECTS.len()],
+    pub(super) reused: u64,
+    pub(super) retries: [u64; RETRIES.len()],
+}
+
+/// What belongs to no route or endpoint.
+#[derive(Debug, Default)]
+pub(super) struct OwnSums {
+    pub(super) errors: [u64; ERRORS.len()],
+    pub(super) round_trips: [Distribution; 2],
+    pub(super) accepted: u64,
+    pub(super) over_limit: u64,
+    pub(super) accept_errors: [u64; 3],
+    pub(super) ticks: u64,
+    pub(super) ticks_late: u64,
+    pub(super) stood_still: u64,
+    pub(super) dns_failures: u64,
+}
+
+impl Scrape {
+    pub(super) fn gather(shared: &Shared, live: &[Sample]) -> Scrape {
+        let threads = thread::all();
+        let state = &shared.state;
+        Scrape {
+            routes: routes(&threads, live),
+            endpoints: slots::endpoints()
+                .into_iter()
+                .map(|slot| EndpointSums::of(slot, &threads))
+                .collect(),
+            own: OwnSums::of(&threads),
+            workers: live.to_vec(),
+            connections: shared.connections.load(Relaxed),
+            snapshot: shared.snapshot.load_full(),
+            phase: state.phase(),
+            ready: state.is_ready(),
+            last_reload: state.last_reload(),
+            drains: state.drains().views(),
+            predecessors: state.predecessor().all(),
+            traces_lost: shared.tracer.load().lost(),
+            process: Process::now(),
+        }
+    }
+}
+
+pub(super) fn routes(threads: &[&Thread], live: &[Sample]) -> BTreeMap<Arc<str>, Box<RouteSums>> {
+    let slots = slots::routes();
+    let named = slots
+        .iter()
+        .map(|slot| (slot.index(), slot.name().clone()))
+        .chain([(UNROUTED, Arc::default())]);
+    let mut routes: BTreeMap<Arc<str>, Box<RouteSums>> = named
+        .map(|(index, name)| (name, Box::new(RouteSums::of(index, threads))))
+        .collect();
+    for (name, sample) in live.iter().flat_map(|worker| &worker.routes) {
+        let route = routes.entry(name.clone()).or_default();
+        route.tunnels.get_or_insert_default().sample.add(sample);
+    }
+    routes
+}
+
+impl RouteSums {
+    fn of(slot: u32, threads: &[&Thread]) -> RouteSums {
+        let mut sums = RouteSums::default();
+        let mut requests = [[0; STATUSES]; METHODS.len()];
+        for cells in threads.iter().filter_map(|thread| thread.routes.get(slot)) {
+            for (row, sums) in cells.requests.iter().map(Lazy::get).zip(&mut requests) {
+                if let Some(row) = row {
+                    row.add_to(sums);
+                }
+            }
+            cells.first_byte.add_to(&mut sums.first_byte);
+            cells.exchange.add_to(&mut sums.exchange);
+            for (histogram, sum) in cells
+                .handshakes
+                .get()
+                .into_iter()
+                .flatten()
+                .zip(&mut sums.handshakes)
+            {
+                histogram.add_to(sum);
+            }
+            if let Some(row) = cells.refusals.get() {
+                let none = || Box::new([0; CAUSES.len()]);
+                row.add_to(sums.refusals.get_or_insert_with(none));
+            }
+            if let Some(tunnels) = cells.tunnels.get() {
+                let sums = sums.tunnels.get_or_insert_default();
+                sums.opened += tunnels.opened.get();
+                tunnels.closed_by.add_to(&mut sums.closed_by);
+                for (row, codes) in tunnels.codes.iter().zip(&mut sums.codes) {
+                    row.add_to(codes);
+                }
+                tunnels.lifetime.add_to(&mut sums.lifetime);
+            }
+        }
+        sums.requests = requests
+            .into_iter()
+            .enumerate()
+            .filter(|(_, statuses)| statuses.iter().any(|n| *n > 0))
+            .collect();
+        sums
+    }
+}
+
+impl EndpointSums {
+    fn of(slot: Arc<Slot>, threads: &[&Thread]) -> EndpointSums {
+        let mut sums = EndpointSums {
+            slot,
+            connects: Default::default(),
+            reused: 0,
+            retries: Default::default(),
+        };
+        for thread in threads {
+            if let Some(cells) = thread.endpoints.get(sums.slot.index()) {
+                cells.connects.add_to(&mut sums.connects);
+                sums.reused += cells.reused.get();
+                cells.retries.add_to(&mut sums.retries);
+            }
+        }
+        sums
+    }
+}
+
+impl OwnSums {
+    fn of(threads: &[&Thread]) -> OwnSums {
+        let mut sums = OwnSums::default();
+        for thread in threads {
+            thread.errors.add_to(&mut sums.errors);
+            for (histogram, sum) in thread.round_trips.iter().zip(&mut sums.round_trips) {
+                histogram.add_to(sum);
+            }
+            sums.accepted += thread.accepted.get();
+            sums.over_limit += thread.over_limit.get();
+            thread.accept_errors.add_to(&mut sums.accept_errors);
+            sums.ticks += thread.ticks.get();
+            sums.ticks_late += thread.ticks_late.get();
+            sums.stood_still += thread.stood_still.get();
+            sums.dns_failures += thread.dns_failures.get();
+        }
+        sums
+    }
+}

@@ -1,0 +1,444 @@
+//! Watches the raw bytes a client sends before hyper parses them, and refuses what hyper
+//! would repair or guess at: RFC 9112 sections 2.2, 3, 5, 6, 7.1 and 11.2. No I/O and no
+//! copies; the bytes go on to hyper as they are. The rules for lines are in `head`, for
+//! chunks in `crate::message::chunked`.
+//!
+//! Every line is judged when its LF has come and before hyper sees that LF, so hyper never
+//! completes a head or a body that was not found good. Only the unfinished line at the end
+//! of a read is kept, and freed with the head it belongs to. A target that is sound but more
+//! than hyper can hold is pointed out, so that it can be carried around it.
+
+mod head;
+#[cfg(test)]
+mod properties;
+mod refusal;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
+
+pub use head::names_websocket;
+pub use refusal::Refusal;
+
+use head::{Follows, Head, Line};
+
+use crate::message::chunked::{Chunks, Piece};
+use crate::message::octets;
+
+/// The sizes a request head may have; see `HttpConfig`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Largest head in bytes, from the request line to the empty line, both included.
+    pub max_head: usize,
+    /// Most field lines.
+    pub max_header_lines: usize,
+    /// Longest request target in bytes.
+    pub max_target: usize,
+}
+
+/// What the client is in the middle of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Between requests, or before the first.
+    Idle,
+    /// Inside a request head.
+    Head,
+    /// Inside a request body.
+    Body,
+    /// Behind a head that asks for WebSocket: nothing is looked at any more. The caller
+    /// closes the connection unless it becomes a tunnel.
+    Upgrade,
+    /// Behind a request that asks for another protocol: whether what comes is that protocol or
+    /// the next request is not decided, so it is passed to no one.
+    Held,
+}
+
+/// A request must be refused and the connection closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Violation {
+    /// How many bytes of the slice stand in front of the offending head (or chunk) and may
+    /// still be passed on.
+    pub safe: usize,
+    /// What is wrong.
+    pub refusal: Refusal,
+}
+
+#[derive(Debug, Clone)]
+enum State {
+    Start,
+    Fields,
+    Length(u64),
+    Chunks(Chunks),
+    Upgrade,
+    Held,
+}
+
+/// Follows one client connection from request to request.
+#[derive(Debug, Clone)]
+pub struct RequestScanner {
+    limits: HeadLimits,
+    state: State,
+    head: Head,
+    /// Bytes of complete lines of this head.
+    head_bytes: usize,
+    /// Complete field lines of this head.
+    lines: usize,
+    /// The one tolerated empty line in front of a request line has come.
+    leading: bool,
+    /// The unfinished line at the end of the last slice.
+    carry: Vec<u8>,
+    heads: u64,
+    body_bytes: u64,
+    /// Bytes looked at, and where in them the latest head begins.
+    position: u64,
+    head_start: u64,
+    carried: Vec<Carried>,
+    refused: Option<Refusal>,
+    /// The latest request asks for another protocol.
+    asks: bool,
+    /// How many bytes at the end of the last slice stand behind such a request.
+    held: usize,
+    /// The names of this head as they came, each with its colon and an LF.
+    names: Vec<u8>,
+    /// Those of complete heads, each head with an LF more.
+    complete_names: Vec<u8>,
+}
+
+/// A target that hyper cannot hold as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// Which head of the connection it belongs to, counted from 1.
+    pub head: u64,
+    /// Where it stands, counted from the connection's first byte.
+    pub place: Range<u64>,
+}
+
+impl RequestScanner {
+    /// A scanner for a new connection.
+    pub fn new(limits: HeadLimits) -> Self {
+        RequestScanner {
+            limits,
+            state: State::Start,
+            head: Head::default(),
+            head_bytes: 0,
+            lines: 0,
+            leading: false,
+            carry: Vec::new(),
+            heads: 0,
+            body_bytes: 0,
+            position: 0,
+            head_start: 0,
+            carried: Vec::new(),
+            refused: None,
+            names: Vec::new(),
+            complete_names: Vec::new(),
+            asks: false,
+            held: 0,
+        }
+    }
+
+    /// Looks at the next bytes from the client, before anybody else does. After an error the
+    /// connection is lost: every further call gives the same error with nothing safe.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+        if let Some(refusal) = self.refused {
+            return Err(Violation { safe: 0, refusal });
+        }
+        let mut safe = 0;
+        let mut at = 0;
+        self.held = 0;
+        while at < bytes.len() && !matches!(self.state, State::Held) {
+            if !matches!(self.state, State::Fields) && !self.leading {
+                safe = at;
+                if self.carry.is_empty() {
+                    self.head_start = self.position;
+                }
+            }
+            match self.advance(&bytes[at..]) {
+                Ok(consumed) => {
+                    at += consumed;
+                    self.position += consumed as u64;
+                }
+                Err(refusal) => {
+                    self.refused = Some(refusal);
+                    self.carry = Vec::new();
+                    return Err(Violation { safe, refusal });
+                }
+            }
+        }
+        self.held = bytes.len() - at;
+        Ok(())
+    }
+
+    /// How many bytes at the end of the last slice were not looked at, and must come again
+    /// behind [`RequestScanner::resume`] if the protocol stays.
+    pub fn held(&self) -> usize {
+        self.held
+    }
+
+    /// The protocol stays: what comes next is a request.
+    pub fn resume(&mut self) {
+        if let State::Held = self.state {
+            self.state = State::Start;
+        }
+    }
+
+    /// What follows a request that is complete.
+    fn next(&mut self) -> State {
+        match std::mem::take(&mut self.asks) {
+            true => State::Held,
+            false => State::Start,
+        }
+    }
+
+    /// What the client is in the middle of. After an error: of what was refused.
+    pub fn phase(&self) -> Phase {
+        match self.state {
+            State::Start if self.carry.is_empty() => Phase::Idle,
+            State::Start | State::Fields => Phase::Head,
+            State::Length(_) | State::Chunks(_) => Phase::Body,
+            State::Upgrade => Phase::Upgrade,
+            State::Held => Phase::Held,
+        }
+    }
+
+    /// How many of the bytes looked at last belong to a head that is not complete, and may
+    /// reach back into earlier slices. The empty line before it counts.
+    pub fn unfinished_head(&self) -> usize {
+        let begun = match self.state {
+            State::Start => self.leading || !self.carry.is_empty(),
+            State::Fields => true,
+            State::Length(_) | State::Chunks(_) | State::Upgrade | State::Held => false,
+        };
+        match begun {
+            true => (self.position - self.head_start) as usize,
+            false => 0,
+        }
+    }
+
+    /// Bytes looked at on this connection.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Targets of complete heads that must be carried around hyper, each told once.
+    pub fn take_carried(&mut self) -> Vec<Carried> {
+        let complete = self
+            .carried
+            .partition_point(|target| target.head <= self.heads);
+        self.carried.drain(..complete).collect()
+    }
+
+    /// The names of the fields of heads that have become complete since the last call, as they
+    /// came: each with its colon and an LF, and one LF more behind each head.
+    pub fn take_names(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.complete_names)
+    }
+
+    /// Heads completed on this connection.
+    pub fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// Body bytes of the latest request, chunk framing not counted.
+    pub fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    /// Advances by one line, one piece of a body, or to the end; never by nothing.
+    #[inline]
+    fn advance(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        match &mut self.state {
+            State::Start | State::Fields if self.carry.is_empty() => match self.line(bytes)? {
+                Some(consumed) => Ok(consumed),
+                None => {
+                    self.carry.extend_from_slice(bytes);
+                    Ok(bytes.len())
+                }
+            },
+            State::Start | State::Fields => self.carried_line(bytes),
+            State::Length(left) => {
+                let take = (*left).min(bytes.len() as u64);
+                *left -= take;
+                self.body_bytes += take;
+                if *left == 0 {
+                    self.state = self.next();
+                }
+                Ok(take as usize)
+            }
+            State::Chunks(chunks) => Ok(match chunks.next(bytes)? {
+                Piece::More => bytes.len(),
+                Piece::Trailers(start) => start,
+                Piece::Data(start, end) => {
+                    self.body_bytes += (end - start) as u64;
+                    end
+                }
+                Piece::End(end) => {
+                    self.state = self.next();
+                    end
+                }
+            }),
+            // Held bytes do not come here.
+            State::Upgrade | State::Held => Ok(bytes.len()),
+        }
+    }
+
+    /// Completes the line whose beginning came with an earlier slice.
+    #[cold]
+    fn carried_line(&mut self, bytes: &[u8]) -> Result<usize, Refusal> {
+        let end = memchr::memchr(b'\n', bytes);
+        let take = end.map_or(bytes.len(), |end| end + 1);
+        let mut line = std::mem::take(&mut self.carry);
+        line.extend_from_slice(&bytes[..take]);
+        if self.line(&line)?.is_none() {
+            self.carry = line;
+        } else if matches!(self.state, State::Fields) {
+            line.clear();
+            self.carry = line;
+        }
+        Ok(take)
+    }
+
+    /// Judges the line at the front of `bytes`; `None` if its end has not come.
+    #[inline]
+    fn line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        let line = match self.state {
+            State::Fields => self.head.field_line(bytes),
+            _ => match bytes {
+                [b'\r', b'\n', ..] if !self.leading => {
+                    self.leading = true;
+                    return Ok(Some(2));
+                }
+                [first, ..] if !octets::is_token(*first) => Line::Unclear(not_a_request(bytes)?),
+                _ => return self.request_line(bytes),
+            },
+        };
+        let budget = self.limits.max_head - self.head_bytes;
+        match line {
+            Line::Good(end) if end <= budget && self.lines < self.limits.max_header_lines => {
+                self.head_bytes += end;
+                self.lines += 1;
+                self.note_name(bytes);
+                Ok(Some(end))
+            }
+            Line::Empty if budget >= 2 => self.end_of_head(),
+            Line::Good(_) => self.unclear(bytes, Refusal::TooManyLines),
+            Line::Empty => Err(Refusal::HeadTooLarge),
+            Line::Unclear(refusal) => self.unclear(bytes, refusal),
+        }
+    }
+
+    fn request_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        match self.head.request_line(bytes) {
+            Line::Good(end) => {
+                if end > self.limits.max_target || end > self.limits.max_head {
+                    self.check_size(&bytes[..end])?;
+                }
+                if let Some(target) = self.head.carried(&bytes[..end]) {
+                    let line = self.head_start + if self.leading { 2 } else { 0 };
+                    self.carried.push(Carried {
+                        head: self.heads + 1,
+                        place: line + target.start as u64..line + target.end as u64,
+                    });
+                }
+                self.head_bytes = end;
+                self.leading = false;
+                self.state = State::Fields;
+                Ok(Some(end))
+            }
+            Line::Unclear(refusal) => self.unclear(bytes, refusal),
+            // `Head::request_line` knows no empty line.
+            Line::Empty => Err(Refusal::RequestLine),
+        }
+    }
+
+    /// A line that is too large, unfinished, or wrong, asked in this order: so a line that
+    /// comes in pieces is refused for the same reason as one that comes whole.
+    #[cold]
+    fn unclear(&self, bytes: &[u8], refusal: Refusal) -> Result<Option<usize>, Refusal> {
+        let end = memchr::memchr(b'\n', bytes);
+        self.check_size(&bytes[..end.map_or(bytes.len(), |end| end + 1)])?;
+        match end {
+            None => Ok(None),
+            Some(_)
+                if matches!(self.state, State::Fields)
+                    && self.lines >= self.limits.max_header_lines
+                    && !bytes.starts_with(b"\r\n") =>
+            {
+                Err(Refusal::TooManyLines)
+            }
+            Some(_) => Err(refusal),
+        }
+    }
+
+    /// Sizes of a line, or of as much of it as has come: what is refused here is refused
+    /// with any of its continuations.
+    fn check_size(&self, line: &[u8]) -> Result<(), Refusal> {
+        let budget = self.limits.max_head - self.head_bytes;
+        if matches!(self.state, State::Start) {
+            let text = &line[..line.len().min(budget)];
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let mut words = text.split(|&byte| byte == b' ').skip(1);
+            if words
+                .next()
+                .is_some_and(|target| target.len() > self.limits.max_target)
+            {
+                return Err(Refusal::TargetTooLong);
+            }
+        }
+        if line.len() > budget {
+            Err(Refusal::HeadTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+
+    #[inline]
+    fn note_name(&mut self, line: &[u8]) {
+        if self.names.capacity() == 0 {
+            self.names.reserve(256);
+        }
+        let colon = octets::token_end(line, 0);
+        self.names.extend_from_slice(&line[..colon]);
+        self.names.extend_from_slice(b":\n");
+    }
+
+    fn end_of_head(&mut self) -> Result<Option<usize>, Refusal> {
+        let follows = self.head.finish()?;
+        self.asks = self.head.asks_for_another_protocol();
+        self.head = Head::default();
+        self.head_bytes = 0;
+        self.lines = 0;
+        self.carry = Vec::new();
+        self.names.push(b'\n');
+        let names = std::mem::take(&mut self.names);
+        match self.complete_names.is_empty() {
+            true => self.complete_names = names,
+            false => self.complete_names.extend_from_slice(&names),
+        }
+        self.heads += 1;
+        self.body_bytes = 0;
+        self.state = match follows {
+            Follows::Nothing => self.next(),
+            Follows::Length(length) => State::Length(length),
+            Follows::Chunks => State::Chunks(Chunks::default()),
+            Follows::Upgrade => State::Upgrade,
+        };
+        Ok(Some(2))
+    }
+}
+
+/// The first byte begins no method. An error where that byte alone decides, so that a TLS
+/// client is not left waiting for an answer; otherwise what is wrong once the line is whole.
+#[cold]
+fn not_a_request(bytes: &[u8]) -> Result<Refusal, Refusal> {
+    match bytes {
+        // The first two bytes of the signature have passed as an empty line.
+        _ if bytes.starts_with(b"\r\n\0\r\nQUIT\n") => Err(Refusal::ProxyProtocol2),
+        [b'\r', b'\n', ..] => Ok(Refusal::EmptyLines),
+        [b'\r', ..] => Ok(Refusal::BareCr),
+        [b'\n', ..] => Err(Refusal::BareLf),
+        // A TLS record that carries a handshake (RFC 8446 section 5.1).
+        [0x16, ..] => Err(Refusal::Tls),
+        _ => Err(Refusal::NotHttp),
+    }
+}

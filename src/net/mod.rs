@@ -1,0 +1,4 @@
+//! Sockets: one type over the streams, and listeners.
+
+pub mod io;
+pub mod listen;

@@ -1,0 +1,432 @@
+//! The client's socket as hyper sees it. Every byte passes the strict scanner of `framing`
+//! before hyper parses it, heads only once they are whole; every wait leaves its mark on the
+//! `Watch`, and interim answers (1xx) that hyper cannot send are slipped in between its own
+//! writes. The names in the heads that hyper writes are respelled on their way.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::ReadBufCursor;
+use tokio::io::ReadBuf;
+
+use super::connection::Context as ConnectionContext;
+use crate::message::framing::{Carried, Phase, RequestScanner};
+use crate::message::spelling::respell;
+use crate::net::io::{Io, with_scratch};
+
+/// Up to this many bytes it is cheaper to copy a head and its body together than to have the
+/// kernel gather them.
+const GATHERED: usize = 1024;
+
+/// A client's socket between the kernel and hyper.
+pub struct ClientIo {
+    io: Io,
+    scanner: RequestScanner,
+    context: Arc<ConnectionContext>,
+    /// The beginning of a head that is not complete, or the one that was refused.
+    head: Vec<u8>,
+    /// What hyper may see and has had no room for.
+    passed: Vec<u8>,
+    /// The scanner refused what came; hyper sees no further byte.
+    refused: bool,
+    /// It was the body of the request under way that was refused.
+    in_body: bool,
+    /// The client has ended its direction.
+    ended: bool,
+    /// Read, and not looked at: what follows a request that asks for another protocol.
+    behind: Vec<u8>,
+    /// What is left of an answer's head that was respelled.
+    respelled: Vec<u8>,
+}
+
+/// Bytes from a client that hyper has not seen.
+#[derive(Debug)]
+pub struct Left {
+    /// They would have been its next.
+    pub passed: Vec<u8>,
+    /// A head that is incomplete or refused.
+    pub head: Vec<u8>,
+    /// What follows a request that asks for another protocol.
+    pub behind: Vec<u8>,
+}
+
+/// What one read brought.
+enum Got {
+    /// Bytes for hyper.
+    Bytes,
+    /// Part of a head.
+    Part,
+    /// Nothing but what is held.
+    Held,
+    /// Nothing but what is refused.
+    Refused,
+    /// The end of the client's direction.
+    End,
+}
+
+impl ClientIo {
+    /// Guards `io` with `scanner`.
+    pub fn new(io: Io, scanner: RequestScanner, context: Arc<ConnectionContext>) -> Self {
+        ClientIo {
+            io,
+            scanner,
+            context,
+            head: Vec::new(),
+            passed: Vec::new(),
+            refused: false,
+            in_body: false,
+            ended: false,
+            behind: Vec::new(),
+            respelled: Vec::new(),
+        }
+    }
+
+    /// When hyper is done: the socket, and the bytes that it did not take.
+    pub fn into_parts(self) -> (Io, Left) {
+        let left = Left {
+            passed: self.passed,
+            head: self.head,
+            behind: self.behind,
+        };
+        (self.io, left)
+    }
+
+    /// Reads until there is something that hyper may see.
+    fn read(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            let got = ready!(with_scratch(|scratch| self.read_once(cx, cursor, scratch)))?;
+            if let Some(done) = self.outcome(got) {
+                return done;
+            }
+        }
+    }
+
+    /// What hyper is told of it; `None` where more is to be looked at.
+    fn outcome(&self, got: Got) -> Option<Poll<io::Result<()>>> {
+        match got {
+            Got::Bytes => Some(Poll::Ready(Ok(()))),
+            Got::End => Some(self.poll_ended()),
+            Got::Refused => Some(self.poll_refused()),
+            // The end of the exchange wakes the task.
+            Got::Held => Some(Poll::Pending),
+            Got::Part => None,
+        }
+    }
+
+    /// Reads into the worker's scratch buffer and hands on what the scanner lets pass.
+    fn read_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        cursor: &mut ReadBufCursor<'_>,
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<Got>> {
+        let room = cursor.remaining().min(scratch.len());
+        let mut buf = ReadBuf::new(&mut scratch[..room]);
+        ready!(self.io.poll_read(cx, &mut buf))?;
+        let bytes = buf.filled();
+        if bytes.is_empty() {
+            self.ended = true;
+            self.context.saw_eof();
+            return Poll::Ready(Ok(Got::End));
+        }
+        Poll::Ready(Ok(self.scan(bytes, bytes.len(), cursor)))
+    }
+
+    /// Looks at what was held again, once every request before it is answered without a change
+    /// of protocol. `None` where nothing is left of it, and the socket may be read.
+    fn poll_held(&mut self, cursor: &mut ReadBufCursor<'_>) -> Option<Poll<io::Result<()>>> {
+        if self.scanner.phase() == Phase::Held {
+            if !self.context.is_answered() {
+                return (!self.behind.is_empty()).then_some(Poll::Pending);
+            }
+            self.scanner.resume();
+            self.scan(&[], 0, cursor);
+        }
+        while !self.behind.is_empty() {
+            let mut now = std::mem::take(&mut self.behind);
+            let later = now.split_off(now.len().min(cursor.remaining()));
+            let got = self.scan(&now, 0, cursor);
+            self.behind.extend_from_slice(&later);
+            if let Some(done) = self.outcome(got) {
+                return Some(done);
+            }
+        }
+        None
+    }
+
+    /// Hands on what the scanner lets pass of `bytes`, of which `came` are new: whole heads, and
+    /// bodies as they come.
+    fn scan(&mut self, bytes: &[u8], came: usize, cursor: &mut ReadBufCursor<'_>) -> Got {
+        let before = self.scanner.position() - self.head.len() as u64;
+        let whole = match self.scanner.feed(bytes) {
+            Ok(()) => {
+                let seen = bytes.len() - self.scanner.held();
+                seen - self.scanner.unfinished_head().min(seen)
+            }
+            Err(violation) => {
+                self.refused = true;
+                self.in_body = self.scanner.phase() == Phase::Body;
+                self.context.refuse(violation.refusal, self.in_body);
+                violation.safe
+            }
+        };
+        let names = self.scanner.take_names();
+        if !names.is_empty() {
+            self.context.names_came(names);
+        }
+        let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
+        let body = self.scanner.body_bytes();
+        self.context.watch.read(came, phase, heads, body);
+        let (bytes, held) = bytes.split_at(bytes.len() - self.scanner.held());
+        let (passed, head) = bytes.split_at(whole);
+        let carried = self.scanner.take_carried();
+        if self.head.is_empty() && carried.is_empty() {
+            cursor.put_slice(passed);
+        } else if !passed.is_empty() {
+            self.head.extend_from_slice(passed);
+            self.pass_around(before, &carried);
+            self.hand_on(cursor);
+        }
+        self.head.extend_from_slice(head);
+        self.behind.extend_from_slice(held);
+        match (passed.is_empty(), self.refused) {
+            (false, _) => Got::Bytes,
+            (true, true) => Got::Refused,
+            (true, false) if !held.is_empty() => Got::Held,
+            (true, false) => Got::Part,
+        }
+    }
+
+    /// Makes the bytes of `head`, which begin at `start` in the connection, ready for hyper:
+    /// targets that it cannot hold are kept for their exchanges, and `/` stands in for each.
+    #[cold]
+    fn pass_around(&mut self, start: u64, carried: &[Carried]) {
+        let all = std::mem::take(&mut self.head);
+        let mut at = 0;
+        for Carried { head, place } in carried {
+            let [from, to] = [place.start, place.end].map(|place| (place - start) as usize);
+            self.passed.extend_from_slice(&all[at..from]);
+            self.passed.push(b'/');
+            self.context.carry(*head, &all[from..to]);
+            at = to;
+        }
+        self.passed.extend_from_slice(&all[at..]);
+    }
+
+    /// Hands on as much of what passed as there is room for.
+    fn hand_on(&mut self, cursor: &mut ReadBufCursor<'_>) {
+        let take = self.passed.len().min(cursor.remaining());
+        cursor.put_slice(&self.passed[..take]);
+        self.passed.drain(..take);
+        if self.passed.is_empty() {
+            self.passed = Vec::new();
+        }
+    }
+
+    /// Hands the end of the client's direction on where it cuts a body short, or a handshake,
+    /// whose tunnel could carry nothing. Otherwise all that was asked for is answered first
+    /// (RFC 9112 section 9.6); meanwhile only a reset, or a write, tells that the client is
+    /// gone.
+    fn poll_ended(&self) -> Poll<io::Result<()>> {
+        let context = &*self.context;
+        if matches!(self.scanner.phase(), Phase::Body | Phase::Upgrade) {
+            return Poll::Ready(Ok(()));
+        }
+        if !context.watch.in_exchange() && !context.awaits_flush() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.io.is_gone() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        context.watch.half_closed();
+        if context.watch.take_probe() {
+            context.probe();
+        }
+        Poll::Pending
+    }
+
+    /// Ends hyper's reading. An earlier, pipelined request still gets all of its answer:
+    /// until then this is pending, and the end of its exchange or the flush wakes the task.
+    fn poll_refused(&self) -> Poll<io::Result<()>> {
+        let waits = self.context.watch.in_exchange() || self.context.awaits_flush();
+        if waits && !self.in_body {
+            return Poll::Pending;
+        }
+        Poll::Ready(Err(refused()))
+    }
+
+    /// Writes pending interim answers; `Ready` when there are none left. They are queued
+    /// only when hyper holds no bytes back, so whatever it writes next stands behind them.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.context.has_interim() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut interim = self.context.interim();
+        while !interim.is_empty() {
+            let offered = interim.len();
+            match self.io.poll_write(cx, &interim) {
+                Poll::Ready(Ok(n)) => {
+                    self.context.watch.wrote(n, n == offered);
+                    interim.drain(..n);
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.context.watch.write_blocked();
+                    return Poll::Pending;
+                }
+            }
+        }
+        drop(interim);
+        self.context.interim_sent();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Copies a few small slices together, respelled, and writes them.
+    fn write_gathered(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut gathered = [0; GATHERED];
+        let mut at = 0;
+        for buf in bufs {
+            gathered[at..at + buf.len()].copy_from_slice(buf);
+            at += buf.len();
+        }
+        let head = match self.context.take_spelling() {
+            Some(lines) => respell(&mut gathered[..at], &lines),
+            None => {
+                let head = self.respelled.len().min(at);
+                gathered[..head].copy_from_slice(&self.respelled[..head]);
+                head
+            }
+        };
+        let result = self.io.poll_write(cx, &gathered[..at]);
+        let written = match &result {
+            Poll::Ready(Ok(n)) => *n,
+            _ => 0,
+        };
+        self.respelled = gathered[written.min(head)..head].to_vec();
+        result
+    }
+
+    /// Writes slices, of which the first begins with what is left of a head, if anything is.
+    fn write_large(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let Some(first) = bufs.first() else {
+            return Poll::Ready(Ok(0));
+        };
+        if let Some(lines) = self.context.take_spelling() {
+            self.respelled = first.to_vec();
+            let end = respell(&mut self.respelled, &lines);
+            self.respelled.truncate(end);
+        }
+        if self.respelled.is_empty() {
+            return self.io.poll_write_vectored(cx, bufs);
+        }
+        let mut slices = Vec::with_capacity(bufs.len() + 1);
+        slices.push(IoSlice::new(&self.respelled));
+        slices.push(IoSlice::new(
+            &first[self.respelled.len().min(first.len())..],
+        ));
+        slices.extend(bufs[1..].iter().map(|buf| IoSlice::new(buf)));
+        let result = self.io.poll_write_vectored(cx, &slices);
+        if let Poll::Ready(Ok(n)) = &result {
+            self.respelled.drain(..self.respelled.len().min(*n));
+            if self.respelled.is_empty() {
+                self.respelled = Vec::new();
+            }
+        }
+        result
+    }
+
+    fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
+        match &result {
+            Poll::Ready(Ok(n)) => self.context.watch.wrote(*n, *n == offered),
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.context.watch.write_blocked(),
+        }
+        result
+    }
+}
+
+/// What hyper is told when the scanner has refused the client's bytes.
+fn refused() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "refused request")
+}
+
+impl hyper::rt::Read for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.passed.is_empty() {
+            self.hand_on(&mut cursor);
+            return Poll::Ready(Ok(()));
+        }
+        if self.refused {
+            return self.poll_refused();
+        }
+        if let Some(done) = self.poll_held(&mut cursor) {
+            return done;
+        }
+        if self.ended {
+            return self.poll_ended();
+        }
+        let result = self.read(cx, &mut cursor);
+        if result.is_pending() && !self.refused {
+            self.context.watch.read_blocked();
+        }
+        result
+    }
+}
+
+impl hyper::rt::Write for ClientIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
+        let offered = bufs.iter().map(|buf| buf.len()).sum();
+        let result = if offered <= GATHERED {
+            self.write_gathered(cx, bufs)
+        } else {
+            self.write_large(cx, bufs)
+        };
+        self.wrote(result, offered)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interim(cx))?;
+        self.context.flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection's owner closes the socket when hyper has let go of it.
+        Poll::Ready(Ok(()))
+    }
+}

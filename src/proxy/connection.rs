@@ -1,0 +1,563 @@
+//! One client connection from accept to its end: hyper serves the requests, and whatever
+//! hyper cannot do ends its service: a tunnel, a refused head, a time-out.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use hyper::server::conn::http1;
+use tokio::io::AsyncReadExt;
+
+use super::client_io::ClientIo;
+use super::error::{ProxyError, encode_response};
+use super::exchange::Exchanges;
+use super::glimpse::Glimpse;
+use super::upgrade::PendingTunnel;
+use super::watch::{Verdict, Watch};
+use super::{leave, live, record};
+use crate::config::HttpConfig;
+use crate::message::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
+use crate::message::framing::{HeadLimits, Refusal, RequestScanner};
+use crate::message::spelling::RequestNames;
+use crate::net::io::Io;
+use crate::net::listen::Front;
+use crate::net::listen::Peer;
+use crate::process::Shared;
+use crate::system::lock::lock;
+use crate::upstream::bound::Bound;
+use crate::upstream::client::Connection;
+use crate::upstream::{Lease, Upstream};
+
+/// How long and how much a closing connection is read, so that the client's kernel does
+/// not throw away our answer because its own bytes were never read.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 1024 * 1024;
+
+/// What the parts of one client connection share. All of them run on one worker; the
+/// atomics are there to keep futures `Send`, and cost no more than plain stores.
+#[derive(Debug)]
+pub struct Context {
+    /// The marks that the tick reads.
+    pub watch: Watch,
+    /// Who connected.
+    pub peer: Peer,
+    /// Where.
+    pub front: Front,
+    /// Header values about the peer, made once.
+    pub peer_fields: PeerFields,
+    /// Settings that were in force at accept.
+    pub http: Arc<HttpConfig>,
+    /// What upstreams are told about clients, as it was at accept.
+    pub forwarding: Arc<ForwardingPolicy>,
+    /// The process.
+    pub shared: Arc<Shared>,
+    refusal: Mutex<Option<Refused>>,
+    /// Targets that hyper cannot hold, with the number of their heads.
+    carried: Mutex<VecDeque<(u64, Box<[u8]>)>>,
+    has_carried: AtomicBool,
+    tunnel: Mutex<Option<Box<PendingTunnel>>>,
+    interim: Mutex<Vec<u8>>,
+    has_interim: AtomicBool,
+    /// Somebody is to be woken when nothing is left to be flushed.
+    flush_awaited: AtomicBool,
+    /// Exchanges begun so far.
+    exchanges: AtomicU64,
+    /// The latest exchange's client speaks HTTP/1.1.
+    knows_interim: AtomicBool,
+    /// An answer was handed to hyper, and its end was not.
+    mid_answer: AtomicBool,
+    /// That answer ends with the connection, so that only a reset tells a break from its end.
+    ends_by_close: AtomicBool,
+    eof: AtomicBool,
+    /// The connection was asked to leave for another process.
+    leaving: AtomicBool,
+    /// The field names of requests, as they came.
+    names: Mutex<RequestNames>,
+    /// The lines in which the names of the answer came whose head hyper writes next.
+    spelling: Mutex<Bytes>,
+    has_spelling: AtomicBool,
+    /// The upstream connections that carry this client's logins, once there was one.
+    bound: OnceLock<Arc<Bound>>,
+}
+
+/// What the scanner refused.
+#[derive(Debug)]
+struct Refused {
+    refusal: Refusal,
+    /// It was the body of a request whose exchange has begun or will; that answers.
+    in_body: bool,
+}
+
+impl Context {
+    /// A connection just accepted on `front`.
+    pub fn new(peer: Peer, front: Front, shared: Arc<Shared>) -> Self {
+        let snapshot = shared.snapshot.load();
+        let (http, forwarding) = (snapshot.http.clone(), snapshot.forwarding.clone());
+        drop(snapshot);
+        let address = match peer {
+            Peer::Tcp(address) => Some(address),
+            Peer::Unix => None,
+        };
+        Context {
+            watch: Watch::default(),
+            peer_fields: PeerFields::new(&forwarding, address, front.port, front.scheme),
+            peer,
+            front,
+            http,
+            forwarding,
+            shared,
+            refusal: Mutex::default(),
+            carried: Mutex::default(),
+            has_carried: AtomicBool::new(false),
+            tunnel: Mutex::default(),
+            interim: Mutex::default(),
+            has_interim: AtomicBool::new(false),
+            flush_awaited: AtomicBool::new(false),
+            exchanges: AtomicU64::new(0),
+            knows_interim: AtomicBool::new(false),
+            mid_answer: AtomicBool::new(false),
+            ends_by_close: AtomicBool::new(false),
+            eof: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            names: Mutex::default(),
+            spelling: Mutex::default(),
+            has_spelling: AtomicBool::new(false),
+            bound: OnceLock::new(),
+        }
+    }
+
+    /// The scanner found what must not be repaired, in a head or in a body.
+    pub fn refuse(&self, refusal: Refusal, in_body: bool) {
+        *lock(&self.refusal) = Some(Refused { refusal, in_body });
+    }
+
+    /// Keeps the target of a head that hyper was given without it.
+    pub fn carry(&self, head: u64, target: &[u8]) {
+        lock(&self.carried).push_back((head, target.into()));
+        self.has_carried.store(true, Relaxed);
+    }
+
+    /// The target of the exchange that has just begun, where hyper does not know it.
+    pub fn carried(&self) -> Option<Box<[u8]>> {
+        if !self.has_carried.load(Relaxed) {
+            return None;
+        }
+        let mut carried = lock(&self.carried);
+        let current = self.exchanges.load(Relaxed);
+        let (_, target) = carried.pop_front_if(|(head, _)| *head == current)?;
+        self.has_carried.store(!carried.is_empty(), Relaxed);
+        Some(target)
+    }
+
+    /// What was wrong with the body of the request under way, if something was.
+    pub fn body_refusal(&self) -> Option<Refusal> {
+        let refused = lock(&self.refusal);
+        let refused = refused.as_ref().filter(|refused| refused.in_body)?;
+        Some(refused.refusal)
+    }
+
+    /// The upstream connection becomes this client's alone.
+    pub fn bind(&self, connection: &mut Connection) {
+        self.bound.get_or_init(Arc::default).bind(connection);
+    }
+
+    /// The idle connection to an endpoint of `upstream` that is this client's alone.
+    pub fn bound_to(&self, upstream: &Upstream) -> Option<(Connection, Lease)> {
+        self.bound.get()?.take(upstream)
+    }
+
+    /// Heads with these field names have come.
+    pub fn names_came(&self, heads: Vec<u8>) {
+        lock(&self.names).push(heads);
+    }
+
+    /// The names of the request under way.
+    pub fn names(&self) -> MutexGuard<'_, RequestNames> {
+        lock(&self.names)
+    }
+
+    /// The next head that hyper writes gets its names from these lines. Not where hyper still
+    /// holds bytes of an earlier answer back, which a pipelining client has not read: then the
+    /// names are in lower case.
+    pub fn spell(&self, lines: Bytes) {
+        if !self.watch.is_write_blocked() {
+            *lock(&self.spelling) = lines;
+            self.has_spelling.store(true, Relaxed);
+        }
+    }
+
+    /// The lines for the head that hyper writes now, if a head begins.
+    pub fn take_spelling(&self) -> Option<Bytes> {
+        let begins = self.has_spelling.load(Relaxed);
+        begins.then(|| {
+            self.has_spelling.store(false, Relaxed);
+            std::mem::take(&mut *lock(&self.spelling))
+        })
+    }
+
+    /// A validated tunnel waits for hyper to let go of the socket.
+    pub fn set_tunnel(&self, tunnel: Box<PendingTunnel>) {
+        *lock(&self.tunnel) = Some(tunnel);
+    }
+
+    /// Queues an interim answer (1xx) for the client.
+    pub fn push_interim(&self, head: &[u8]) {
+        lock(&self.interim).extend_from_slice(head);
+        self.has_interim.store(true, Relaxed);
+    }
+
+    /// Whether an interim answer waits.
+    pub fn has_interim(&self) -> bool {
+        self.has_interim.load(Relaxed)
+    }
+
+    /// The waiting interim answers.
+    pub fn interim(&self) -> MutexGuard<'_, Vec<u8>> {
+        lock(&self.interim)
+    }
+
+    /// All interim answers went out.
+    pub fn interim_sent(&self) {
+        self.has_interim.store(false, Relaxed);
+    }
+
+    /// Who connected, for a log.
+    pub fn client(&self) -> String {
+        match (self.peer, self.peer_fields.address_text()) {
+            (Peer::Tcp(SocketAddr::V4(peer)), Some(address)) => {
+                let mut text = String::with_capacity(address.len() + 6);
+                text.push_str(address);
+                text.push(':');
+                push_decimal(&mut text, peer.port());
+                text
+            }
+            (peer, _) => peer.to_string(),
+        }
+    }
+
+    /// The client's address as a trusted proxy vouches for it; `None` where the peer is the
+    /// client.
+    pub fn behind_proxy(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.peer_fields.is_trusted() {
+            return None;
+        }
+        client_ip(headers, &self.forwarding, &self.peer_fields)
+            .filter(|address| self.peer_fields.address() != Some(*address))
+    }
+
+    /// Asks a client that has ended its direction whether it is still there: the kernel of one
+    /// that is gone answers a write with a reset. Every client of HTTP/1.1 understands interim
+    /// answers (RFC 9110 section 15.2), this one above all.
+    pub fn probe(&self) {
+        if self.knows_interim.load(Relaxed) && !self.answer_begun() && !self.has_interim() {
+            self.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n");
+        }
+    }
+
+    /// An exchange begins, asked for in this version. Says whether it is the connection's
+    /// first.
+    pub fn begin_exchange(&self, version: Version) -> bool {
+        self.knows_interim
+            .store(version == Version::HTTP_11, Relaxed);
+        let before = self.exchanges.load(Relaxed);
+        self.exchanges.store(before + 1, Relaxed);
+        self.watch.exchange(true);
+        lock(&self.names).next();
+        before == 0
+    }
+
+    /// Whether the bytes behind this exchange's request were not scanned: its head asks for
+    /// WebSocket. The connection then ends with the exchange, whoever answers it.
+    pub fn is_last_exchange(&self) -> bool {
+        self.watch.is_unscanned() && self.watch.heads() == self.exchanges.load(Relaxed)
+    }
+
+    /// Whether every request that was read has had its exchange.
+    pub fn is_answered(&self) -> bool {
+        !self.watch.in_exchange() && self.watch.heads() == self.exchanges.load(Relaxed)
+    }
+
+    /// hyper is given an answer.
+    pub fn answer_begins(&self) {
+        self.mid_answer.store(true, Relaxed);
+    }
+
+    /// The answer ends with the connection.
+    pub fn answer_ends_by_close(&self) {
+        self.ends_by_close.store(true, Relaxed);
+    }
+
+    /// hyper has all of the answer.
+    pub fn answer_ends(&self) {
+        self.mid_answer.store(false, Relaxed);
+    }
+
+    /// An exchange has ended; a refused request behind it can be answered now, and the end
+    /// of the client's direction handed on.
+    pub fn end_exchange(&self) {
+        self.watch.exchange(false);
+        lock(&self.names).end();
+        let waits = self.eof.load(Relaxed) || self.watch.is_held();
+        if waits || lock(&self.refusal).is_some() {
+            self.watch.wake();
+        }
+    }
+
+    /// Whether the client may have seen part of an answer that is not complete.
+    fn answer_begun(&self) -> bool {
+        self.mid_answer.load(Relaxed) || self.watch.is_write_blocked()
+    }
+
+    /// Whether the client has ended its direction and nothing is left to tell it.
+    fn is_over(&self) -> bool {
+        self.eof.load(Relaxed) && !self.answer_begun() && lock(&self.refusal).is_none()
+    }
+
+    /// Whether the connection stands between two requests: nothing was read of the next one,
+    /// and nothing is left to be written of the last.
+    pub fn is_idle(&self) -> bool {
+        self.watch.is_between_requests()
+            && !self.watch.in_exchange()
+            && self.watch.heads() == self.exchanges.load(Relaxed)
+            && !self.answer_begun()
+            && !self.has_interim()
+            && !self.eof.load(Relaxed)
+            && self.bound.get().is_none_or(|bound| bound.is_empty())
+            && lock(&self.refusal).is_none()
+    }
+
+    /// Asks the connection to leave, unless it was asked already.
+    pub fn ask_to_leave(&self) -> bool {
+        let first = !self.leaving.swap(true, Relaxed);
+        if first {
+            self.watch.wake();
+        }
+        first
+    }
+
+    /// The client has ended its direction.
+    pub fn saw_eof(&self) {
+        self.eof.store(true, Relaxed);
+    }
+
+    /// hyper's buffer is empty: a takeover loses nothing.
+    pub fn flushed(&self) {
+        self.watch.flushed();
+        if self.watch.is_write_blocked() {
+            self.watch.wrote(0, true);
+        }
+        if self.flush_awaited.swap(false, Relaxed) {
+            self.watch.wake();
+        }
+    }
+
+    /// Whether bytes for the client wait here or in hyper. If so, the connection's task is
+    /// woken once they are gone.
+    pub fn awaits_flush(&self) -> bool {
+        let waits = self.watch.is_write_blocked() || self.has_interim();
+        if waits {
+            self.flush_awaited.store(true, Relaxed);
+        }
+        waits
+    }
+
+    /// Wakes the connection's task once hyper has written what it holds.
+    pub fn wake_when_flushed(&self) {
+        self.flush_awaited.store(true, Relaxed);
+    }
+
+    /// Waits until no answer of an earlier, pipelined request is left in hyper's buffer.
+    pub async fn wait_flushed(&self) {
+        poll_fn(|_| match self.awaits_flush() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+}
+
+/// Why hyper's service of a connection ended, decided by us.
+enum End {
+    /// hyper is done, or the client is gone.
+    Done,
+    /// The tick said so.
+    Verdict(Verdict),
+    /// It is idle, and goes on in another process.
+    Leaves,
+}
+
+/// Serves one client until its connection ends or becomes a tunnel.
+pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
+    let limits = HeadLimits {
+        max_head: context.http.max_head,
+        max_header_lines: context.http.max_header_lines,
+        max_target: context.http.max_target,
+    };
+    let client = ClientIo::new(io, RequestScanner::new(limits), context.clone());
+    let mut hyper = http1::Builder::new();
+    // The scanner's limits are ours; hyper's own must only never be the stricter ones.
+    hyper
+        .max_headers(context.http.max_header_lines + 1)
+        .max_buf_size((context.http.max_head * 2).max(256 * 1024))
+        .half_close(false);
+    // Boxed, like the ends below, so that the task itself is small: it is moved when it is
+    // spawned, and most of its life it waits.
+    let service = Exchanges::new(context.clone());
+    let mut connection = Box::new(hyper.serve_connection(client, service));
+    let entry = live::watch(&context);
+    let mut closing = false;
+    let end = poll_fn(|cx| {
+        context.watch.set_waker(cx.waker());
+        match context.watch.verdict() {
+            Verdict::None | Verdict::UpstreamHead | Verdict::UpstreamBody | Verdict::Continue => {}
+            // The exchange answers, and has the one record.
+            Verdict::BodyIdle | Verdict::BodyRate
+                if context.watch.in_exchange() && !context.answer_begun() => {}
+            verdict => return Poll::Ready(End::Verdict(verdict)),
+        }
+        if !closing && live::is_draining() {
+            closing = true;
+            Pin::new(&mut *connection).graceful_shutdown();
+        }
+        if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+            if let Err(error) = result {
+                note_own_answer(&context, &error);
+            }
+            return Poll::Ready(End::Done);
+        }
+        if context.leaving.swap(false, Relaxed) {
+            if context.is_idle() && !closing {
+                return Poll::Ready(End::Leaves);
+            }
+            leave::stays();
+        }
+        Poll::Pending
+    })
+    .await;
+    drop(entry);
+    if context.leaving.load(Relaxed) {
+        leave::stays();
+    }
+    // Whatever still runs of an exchange ends here.
+    let (io, from_client, head) = take_apart(connection);
+    let tunnel = lock(&context.tunnel).take();
+    match (end, tunnel) {
+        (End::Leaves, _) => leave::left(io, &context, live),
+        (End::Done, Some(tunnel)) => {
+            Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
+        }
+        (End::Done, None) if context.is_over() => {}
+        (end, _) => Box::pin(finish(io, &context, end, &Glimpse::of(&head))).await,
+    }
+}
+
+/// hyper answers by itself what it cannot parse. The scanner is there so that this does not
+/// happen; should it, the answer has a record all the same.
+fn note_own_answer(context: &Context, error: &hyper::Error) {
+    if !error.is_parse() {
+        return;
+    }
+    let status = match error.is_parse_too_large() {
+        true => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        false => StatusCode::BAD_REQUEST,
+    };
+    let error = ProxyError::client(status, format!("the request cannot be parsed: {error}"));
+    record::refused(context, &error, &record::fresh_id(), &Glimpse::default());
+}
+
+/// The socket, what was read from it after the last request, and of that the beginning of a
+/// head, which hyper has not seen.
+fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, Bytes, Vec<u8>) {
+    let parts = connection.into_parts();
+    let (io, left) = parts.io.into_parts();
+    let read = match left.passed.is_empty() && left.behind.is_empty() {
+        true => parts.read_buf,
+        false => [&parts.read_buf[..], &left.passed, &left.behind]
+            .concat()
+            .into(),
+    };
+    (io, read, left.head)
+}
+
+/// Answers what hyper could not, and closes.
+async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse) {
+    // Behind the first bytes of an answer a second one would only confuse.
+    if context.answer_begun() {
+        return abandon(&io, context);
+    }
+    let refused = lock(&context.refusal).take();
+    let error = match (end, refused) {
+        (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
+            let detail = "the request head did not become complete in time";
+            ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail)
+        }
+        (End::Verdict(_), _) => return,
+        (End::Done, Some(refused)) if !refused.in_body => ProxyError::from(refused.refusal),
+        (End::Done | End::Leaves, _) => return linger(io).await,
+    };
+    let id = record::fresh_id();
+    let detail = context.http.error_detail;
+    let mut response: Response<Bytes> = error.to_response(glimpse.accept.as_ref(), &id, detail);
+    if let Some(name) = context.http.request_id.clone()
+        && let Ok(value) = HeaderValue::try_from(&id)
+    {
+        response.headers_mut().insert(name, value);
+    }
+    record::refused(context, &error, &id, glimpse);
+    if write_all(&io, &encode_response(&response)).await.is_ok() {
+        linger(io).await;
+    }
+}
+
+/// Closes behind an answer that is not complete. Where its end is the connection's end, an
+/// orderly close would pass the part off as the whole (RFC 9112 section 8).
+fn abandon(io: &Io, context: &Context) {
+    if context.ends_by_close.load(Relaxed)
+        && let Err(error) = socket2::SockRef::from(io).set_linger(Some(Duration::ZERO))
+    {
+        tracing::debug!(%error, "a connection cannot be reset");
+    }
+}
+
+/// Writes everything, or gives up after the linger time.
+pub async fn write_all(io: &Io, mut bytes: &[u8]) -> std::io::Result<()> {
+    let write = async {
+        while !bytes.is_empty() {
+            match io.try_write(bytes) {
+                Ok(n) => bytes = &bytes[n..],
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    poll_fn(|cx| io.poll_write_ready(cx)).await?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(LINGER, write).await?
+}
+
+/// Ends our direction and reads what the client still sends, within bounds, so that its
+/// kernel does not answer our last bytes with a reset (RFC 9112 section 9.6).
+pub async fn linger(mut io: Io) {
+    if io.shutdown_write().is_err() {
+        return;
+    }
+    let drain = async {
+        let mut left = LINGER_BYTES;
+        let mut buf = [0; 4096];
+        while left > 0 {
+            match io.read(&mut buf).await {
+                Ok(n) if n > 0 => left = left.saturating_sub(n),
+                _ => return,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, drain).await;
+}

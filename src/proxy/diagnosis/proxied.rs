@@ -1,0 +1,78 @@
+//! An Origin that differs from Host because a proxy in front did not keep Host. A list of
+//! origins would hide that; what mends it is told instead.
+
+use std::net::IpAddr;
+
+use http::HeaderMap;
+use http::header::{self, HeaderName};
+
+use super::Diagnosis;
+use crate::message::forwarded::PeerFields;
+use crate::route::host;
+
+/// What shows that a proxy has passed the request on.
+/// `X-Forwarded-Host` is the first.
+static TRACES: [HeaderName; 6] = [
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+    header::FORWARDED,
+    header::VIA,
+];
+
+/// The diagnosis where `host`, which the Origin was compared with, is one that only a proxy
+/// would ask for.
+pub fn host_not_kept(headers: &HeaderMap, host: &str, peer: &PeerFields) -> Option<Diagnosis> {
+    let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
+    let (scheme, authority) = origin.split_once("://")?;
+    let (page, _) = host::split_port(authority)?;
+    let (name, _) = host::split_port(host)?;
+    let said = headers.get(&TRACES[0]).and_then(|said| said.to_str().ok());
+    let said = said.and_then(|said| host::split_port(said.split(',').next()?.trim()));
+    let vouched = !peer.is_trusted() && said.is_some_and(|(said, _)| host::same(said, page));
+    let passed_on = TRACES.iter().any(|trace| headers.contains_key(trace));
+    let internal = is_internal(name) && !is_internal(page);
+    let likely = internal && (passed_on || scheme == "https" || is_label(name));
+    if !vouched && !likely {
+        return None;
+    }
+    let shown: String = name
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(100)
+        .collect();
+    let trust = match peer.address_text() {
+        Some(address) if vouched => format!(
+            ", or add \"{address}\" to `http.trusted_proxies`, so that its X-Forwarded-Host counts"
+        ),
+        _ => String::new(),
+    };
+    Some(Diagnosis::new(
+        "host-not-kept",
+        format!(
+            "a proxy in front did not keep Host: it asks for \"{shown}\", the page is of another host"
+        ),
+        format!(
+            "let the proxy in front pass Host on (nginx: `proxy_set_header Host $http_host;`){trust}"
+        ),
+    ))
+}
+
+/// An address that is not public, or a name that no page has.
+fn is_internal(name: &str) -> bool {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    match bare.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V4(address)) => address.is_private() || address.is_loopback(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => {
+            let ends = [".internal", ".local", ".svc", ".localhost"];
+            is_label(name) || name == "localhost" || ends.iter().any(|end| name.ends_with(end))
+        }
+    }
+}
+
+/// `backend`: the name of an upstream, a container or a service.
+fn is_label(name: &str) -> bool {
+    !name.contains(['.', ':', '[']) && !name.eq_ignore_ascii_case("localhost")
+}

@@ -1,0 +1,545 @@
+//! One request, in phases: identify, route, admit, rewrite, forward. Each phase is a few
+//! lines here and a module elsewhere. A WebSocket leaves by `upgrade`; HTTP ends there.
+
+use std::borrow::Cow;
+use std::future::{Future, ready};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
+
+use super::body::ExchangeBody;
+use super::connection::Context;
+use super::diagnosis;
+use super::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
+use super::forward;
+use super::live;
+use super::record::Record;
+use super::redirect;
+use super::switch::{self, Offer};
+use super::untrusted;
+use super::upgrade;
+use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
+use crate::message::forwarded;
+use crate::message::forwarded::{Forwarding, RequestId};
+use crate::message::handshake;
+use crate::message::handshake::{ClientHandshake, UpgradeRequest};
+use crate::message::headers;
+use crate::message::headers::Stripped;
+use crate::route::hop::Hops;
+use crate::route::host;
+use crate::route::matcher::{RequestView, Unrouted};
+use crate::route::origin::{self, OriginRefusal, PublicAuthority, Refused};
+use crate::route::path::{self, PathProblem, RequestPath};
+use crate::route::target::Target;
+use crate::snapshot::{Route, Snapshot};
+use crate::upstream::Upstream;
+
+/// Answers the requests of one client connection.
+pub struct Exchanges {
+    context: Arc<Context>,
+}
+
+impl Exchanges {
+    /// For this connection.
+    pub fn new(context: Arc<Context>) -> Self {
+        Exchanges { context }
+    }
+}
+
+/// Why hyper gets no answer: the socket is wanted for a tunnel.
+#[derive(Debug)]
+pub struct Takeover;
+
+impl std::fmt::Display for Takeover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection becomes a tunnel")
+    }
+}
+
+impl std::error::Error for Takeover {}
+
+/// What hyper is given for a request.
+pub type Answer = Result<Response<ExchangeBody>, Takeover>;
+
+impl hyper::service::Service<Request<Incoming>> for Exchanges {
+    type Response = Response<ExchangeBody>;
+    type Error = Takeover;
+    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let context = self.context.clone();
+        if context.begin_exchange(request.version()) {
+            untrusted::look(request.headers(), &context.peer_fields);
+        }
+        let (mut parts, body) = request.into_parts();
+        let target = take_target(&context, &mut parts);
+        let mut record = Box::new(Record::begin(&context, &parts, &target));
+        // What needs no waiting is decided here, so that what waits is small.
+        match plan(&context, parts, target, &body, &mut record) {
+            Ok(Plan::Forward(admitted)) => {
+                Box::pin(forward::forward(context, admitted, body, record))
+            }
+            Ok(Plan::Tunnel(admitted, handshake)) => {
+                Box::pin(upgrade::open(context, admitted, handshake, record))
+            }
+            Ok(Plan::Switch(admitted, offer)) => {
+                Box::pin(switch::open(context, admitted, offer, body, record))
+            }
+            Ok(Plan::Answer(response)) => {
+                Box::pin(ready(Ok(own_answer(&context, response, record))))
+            }
+            Err(error) => Box::pin(ready(Ok(refuse(&context, &error, record)))),
+        }
+    }
+}
+
+/// A request that may go to its upstream.
+pub struct Admitted {
+    /// Its head, as the upstream is to see it, but for the WebSocket fields. Its `uri` is not
+    /// the target.
+    pub parts: Parts,
+    /// The target that the upstream is to see.
+    pub target: Target,
+    /// The route it took.
+    pub route: Arc<Route>,
+    /// Where it goes.
+    pub upstream: Arc<Upstream>,
+    /// Whether it asks for another protocol, WebSocket or not.
+    pub is_handshake: bool,
+    /// Our own fields are not in the map yet: they are written with the head.
+    pub direct: bool,
+    /// The Host that the client sent, where the route replaces it.
+    pub replaced_host: Option<HeaderValue>,
+    /// The routes that it has passed.
+    pub hops: Hops,
+    /// The client waits with its body until it is asked for.
+    pub expects_continue: bool,
+}
+
+enum Plan {
+    Forward(Box<Admitted>),
+    Tunnel(Box<Admitted>, ClientHandshake),
+    Switch(Box<Admitted>, Offer),
+    Answer(Response<Bytes>),
+}
+
+/// What the client sent behind a handshake that became no tunnel must not become its next
+/// request, whoever answers: the scanner has not looked at it.
+pub fn close_behind_handshake(context: &Context, fields: &mut HeaderMap) {
+    if context.is_last_exchange() {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Sends an answer of our own.
+fn own_answer(
+    context: &Arc<Context>,
+    response: Response<Bytes>,
+    mut record: Box<Record>,
+) -> Response<ExchangeBody> {
+    record.status(response.status());
+    let (mut parts, body) = response.into_parts();
+    if let Some((name, value)) = record.request_id_field() {
+        parts.headers.insert(name, value);
+    }
+    close_behind_handshake(context, &mut parts.headers);
+    context.spell(Bytes::new());
+    if parts.status.canonical_reason().is_none() {
+        parts.extensions.insert(ReasonPhrase::from_static(b""));
+    }
+    Response::from_parts(parts, ExchangeBody::whole(body, record, context.clone()))
+}
+
+/// Answers with an error, and notes it.
+pub fn refuse(
+    context: &Arc<Context>,
+    error: &ProxyError,
+    mut record: Box<Record>,
+) -> Response<ExchangeBody> {
+    record.error(error);
+    let id = record.request_id().to_owned();
+    let response = error.to_response(record.accept(), &id, context.http.error_detail);
+    own_answer(context, response, record)
+}
+
+/// Everything that is decided without waiting.
+fn plan(
+    context: &Context,
+    mut parts: Parts,
+    target: Target,
+    body: &Incoming,
+    record: &mut Record,
+) -> Result<Plan, ProxyError> {
+    let authority = take_authority(&mut parts)?;
+    record.asked_of(&authority);
+    if let Some(answer) = answer_by_hop_count(&mut parts) {
+        return Ok(Plan::Answer(answer));
+    }
+    let upgrade = handshake::classify(
+        &parts.method,
+        parts.version,
+        &parts.headers,
+        !body.is_end_stream(),
+    );
+    let websocket = matches!(
+        upgrade,
+        UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
+    );
+    if websocket {
+        record.expect_tunnel(&parts, &target, &authority);
+    }
+    let snapshot = context.shared.snapshot.load();
+    let path = read_path(&target)?;
+    let port = forwarded::public_port(&parts.headers, &context.peer_fields);
+    // Conditions judge what the upstream would be sent, so what it is not sent goes first.
+    let (asked, stripped) = strip_for_routing(&mut parts.headers);
+    // With nothing else to change, our fields need not go through the map.
+    let mut direct = !snapshot.judges_our_fields
+        && forwarded::is_direct(&context.forwarding, &context.peer_fields);
+    if !direct {
+        tell_of_client(context, &mut parts, record);
+    }
+    let (scheme, host) =
+        forwarded::public_authority(&parts.headers, &context.peer_fields, Some(&authority));
+    let public = PublicAuthority {
+        scheme,
+        host: host.unwrap_or(""),
+        port,
+    };
+    let route = find_route(&snapshot, &parts, &public, &path, websocket)?;
+    drop(snapshot);
+    record.route(&route);
+    let handshake = match upgrade {
+        UpgradeRequest::WebSocket(handshake) => {
+            admit_handshake(context, &route, &parts, &public, record)?;
+            Some(handshake)
+        }
+        UpgradeRequest::Invalid(problem) => {
+            record.diagnosed(diagnosis::diagnose_client(problem));
+            let mut error = ProxyError::client(problem.status(), problem.reason());
+            error.field = problem.version_header().map(Box::new);
+            return Err(error);
+        }
+        UpgradeRequest::None | UpgradeRequest::Other => None,
+    };
+    let may_switch =
+        handshake.is_none() && stripped.connection_upgrade && parts.version == Version::HTTP_11;
+    let offer = Offer::new(&asked, &route.config.upgrade).filter(|_| may_switch);
+    if offer.is_some() {
+        record.expect_tunnel(&parts, &target, &authority);
+        refuse_while_draining(context, &route)?;
+    }
+    if let Some(max) = route.config.max_body
+        && body.size_hint().lower() > max
+    {
+        let detail = format!("the request body is larger than the {max} bytes this route allows");
+        return Err(ProxyError::client(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    let Some(upstream) = route.upstream.clone() else {
+        return own_action(&route, &path.sent, &target, &public).map(Plan::Answer);
+    };
+    let hops = Hops::take(&mut parts.headers);
+    hops.check(&route.mark).map_err(|circle| {
+        ProxyError::sluice(
+            StatusCode::LOOP_DETECTED,
+            Kind::LoopDetected,
+            circle.to_string(),
+        )
+    })?;
+    let is_handshake = handshake.is_some() || offer.is_some();
+    if direct && route.config.request_headers != HeaderEdits::default() {
+        tell_of_client(context, &mut parts, record);
+        direct = false;
+    }
+    let expects_continue = settle_expectation(&mut parts, body);
+    let replaced_host = rewrite(&mut parts, &route, authority, direct, record)?;
+    let other = sent_path(&route, &target, &path).map(|path| target.with_path(&path));
+    let target = other.unwrap_or(target);
+    let admitted = Box::new(Admitted {
+        parts,
+        target,
+        route,
+        upstream,
+        is_handshake,
+        direct,
+        replaced_host,
+        hops,
+        expects_continue,
+    });
+    Ok(match (handshake, offer) {
+        (Some(handshake), _) => Plan::Tunnel(admitted, handshake),
+        (None, Some(offer)) => Plan::Switch(admitted, offer),
+        (None, None) => Plan::Forward(admitted),
+    })
+}
+
+/// The target as the client sent it: what hyper parsed, or what was carried around it. A URL's
+/// authority becomes Host (RFC 9112 section 3.2.2).
+fn take_target(context: &Context, parts: &mut Parts) -> Target {
+    let Some(raw) = context.carried() else {
+        return Target::from(&parts.uri);
+    };
+    let (target, authority) = Target::parse(&raw, parts.method == Method::OPTIONS);
+    if let Some(host) = authority.and_then(|named| HeaderValue::from_bytes(named).ok()) {
+        parts.headers.insert(header::HOST, host);
+    }
+    target
+}
+
+/// The authority that the request is for. Exactly one is there: the scanner saw to it.
+fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
+    match parts.headers.get(header::HOST) {
+        Some(host) => Ok(host.clone()),
+        None if parts.version == Version::HTTP_10 => {
+            let none = HeaderValue::from_static("");
+            parts.headers.insert(header::HOST, none.clone());
+            Ok(none)
+        }
+        None => Err(ProxyError::client(
+            StatusCode::BAD_REQUEST,
+            "the request has no Host",
+        )),
+    }
+}
+
+/// `OPTIONS` with `Max-Forwards: 0` asks sluice itself (RFC 9110 section 7.6.2): it is how
+/// `sluice health` asks. Otherwise the count goes down by one.
+fn answer_by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
+    if parts.method != Method::OPTIONS {
+        return None;
+    }
+    let left = parts.headers.get(header::MAX_FORWARDS)?;
+    let left: u32 = left.to_str().ok()?.parse().ok()?;
+    let Some(left) = left.checked_sub(1) else {
+        let mut response = Response::new(Bytes::new());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        let own = HeaderValue::from_static(PROXY_NAME);
+        response.headers_mut().insert(PROXY_STATUS, own);
+        return Some(response);
+    };
+    parts
+        .headers
+        .insert(header::MAX_FORWARDS, HeaderValue::from(left));
+    None
+}
+
+/// What the target's path can be read as. `OPTIONS *` asks about the server: it takes the
+/// route of `/`.
+fn read_path(target: &Target) -> Result<RequestPath<'_>, ProxyError> {
+    let path = match target.path() {
+        b"*" => b"/",
+        path => path,
+    };
+    path::read(path).map_err(bad_path)
+}
+
+fn bad_path(problem: PathProblem) -> ProxyError {
+    ProxyError::client(StatusCode::BAD_REQUEST, problem.to_string())
+}
+
+/// The path to send where it is not the received one.
+fn sent_path<'a>(
+    route: &Route,
+    target: &Target,
+    path: &'a RequestPath<'_>,
+) -> Option<Cow<'a, [u8]>> {
+    if target.path() == b"*" {
+        return None;
+    }
+    if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
+        (&route.config.rewrite, &route.config.matches.path)
+    {
+        return Some(path::rewrite(&path.sent, &path.normal, prefix, to).into());
+    }
+    match &path.sent {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(sent) => Some(sent.into()),
+    }
+}
+
+fn find_route(
+    snapshot: &Snapshot,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+    path: &RequestPath<'_>,
+    websocket: bool,
+) -> Result<Arc<Route>, ProxyError> {
+    let view = RequestView {
+        host: host::split_port(public.host).map_or(public.host, |(host, _)| host),
+        path: &path.normal,
+        readings: &path.readings,
+        method: &parts.method,
+        headers: &parts.headers,
+        websocket,
+    };
+    let route = match snapshot.table.find(&view) {
+        Ok(index) => snapshot.routes.get(index).cloned(),
+        Err(Unrouted::NoRoute) => None,
+        Err(Unrouted::Ambiguous) => return Err(bad_path(PathProblem::AnotherRoute)),
+    };
+    route.ok_or_else(|| {
+        ProxyError::sluice(
+            StatusCode::NOT_FOUND,
+            Kind::DestinationUnavailable,
+            "no route takes this host, path and method",
+        )
+    })
+}
+
+/// Drain and Origin policy.
+fn admit_handshake(
+    context: &Context,
+    route: &Route,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+    record: &mut Record,
+) -> Result<(), ProxyError> {
+    refuse_while_draining(context, route)?;
+    origin::check(&route.config.websocket, &parts.headers, *public)
+        .map_err(|refusal| refused_origin(context, parts, public, refusal, record))
+}
+
+fn refuse_while_draining(context: &Context, route: &Route) -> Result<(), ProxyError> {
+    let drained = if live::is_draining() {
+        Some("this proxy is shutting down")
+    } else if route.draining.load(Relaxed) || context.shared.state.drains_all() {
+        Some("new tunnels are refused while this route is drained")
+    } else {
+        None
+    };
+    if let Some(why) = drained {
+        let after = context.shared.snapshot.load().drain.retry_after;
+        let (status, kind) = (
+            StatusCode::SERVICE_UNAVAILABLE,
+            Kind::DestinationUnavailable,
+        );
+        let error = ProxyError::sluice(status, kind, why);
+        return Err(error.retry_after(after).closing());
+    }
+    Ok(())
+}
+
+/// The 403; where a proxy in front is the reason, it says so instead of naming a list.
+#[cold]
+fn refused_origin(
+    context: &Context,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+    mut refusal: OriginRefusal,
+    record: &mut Record,
+) -> ProxyError {
+    let compared = matches!(refusal.reason, Refused::OtherHost | Refused::OtherPort);
+    let peer = &context.peer_fields;
+    let diagnosis = compared
+        .then(|| diagnosis::proxied::host_not_kept(&parts.headers, public.host, peer))
+        .flatten();
+    let Some(diagnosis) = diagnosis else {
+        return ProxyError::client(StatusCode::FORBIDDEN, refusal.to_string());
+    };
+    refusal.remedy = None;
+    let detail = format!("{refusal}; {}", diagnosis.likely);
+    record.diagnosed(diagnosis);
+    ProxyError::client(StatusCode::FORBIDDEN, detail)
+}
+
+/// `respond` and `redirect`.
+fn own_action(
+    route: &Route,
+    path: &[u8],
+    target: &Target,
+    public: &PublicAuthority<'_>,
+) -> Result<Response<Bytes>, ProxyError> {
+    let mut response = Response::new(Bytes::new());
+    match &route.config.action {
+        Action::Respond { status, body } => {
+            *response.status_mut() = *status;
+            *response.body_mut() = Bytes::copy_from_slice(body.as_bytes());
+            let text = HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(header::CONTENT_TYPE, text);
+        }
+        Action::Redirect { status, to } => {
+            *response.status_mut() = *status;
+            let location = redirect::location(to, public, path, target.query());
+            let location = HeaderValue::try_from(location).map_err(|_| {
+                ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")
+            })?;
+            response.headers_mut().insert(header::LOCATION, location);
+        }
+        Action::Upstream(name) => {
+            return Err(ProxyError::sluice(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                Kind::Internal,
+                format!("the upstream {name} is gone"),
+            ));
+        }
+    }
+    headers::apply_edits(response.headers_mut(), &route.config.response_headers);
+    Ok(response)
+}
+
+/// Removes the hop-by-hop fields, except `Upgrade`, which a route may ask for; its values.
+fn strip_for_routing(fields: &mut HeaderMap) -> (Vec<HeaderValue>, Stripped) {
+    let asked: Vec<HeaderValue> = fields.get_all(header::UPGRADE).iter().cloned().collect();
+    let stripped = headers::strip_hop_by_hop(fields);
+    for value in &asked {
+        fields.append(header::UPGRADE, value.clone());
+    }
+    (asked, stripped)
+}
+
+/// Puts what sluice tells about the client into the place of what the client says.
+fn tell_of_client(context: &Context, parts: &mut Parts, record: &mut Record) {
+    let forwarding = Forwarding {
+        policy: &context.forwarding,
+        peer: &context.peer_fields,
+        version: parts.version,
+    };
+    record.identify(forwarded::apply(&mut parts.headers, &forwarding).map(RequestId::Field));
+}
+
+/// `Expect` goes on where it says something (RFC 9110 section 10.1.1): not of HTTP/1.0, and
+/// no 100-continue without a body to send. Whether the client waits for the upstream's word;
+/// what else it expects is for the upstream to judge.
+fn settle_expectation(parts: &mut Parts, body: &Incoming) -> bool {
+    let mut lines = parts.headers.get_all(header::EXPECT).iter();
+    let Some(line) = lines.next() else {
+        return false;
+    };
+    let waits = lines.next().is_none() && line.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let in_vain = parts.version == Version::HTTP_10 || waits && body.is_end_stream();
+    if in_vain {
+        parts.headers.remove(header::EXPECT);
+    }
+    waits && !in_vain
+}
+
+/// Makes the head what the upstream is to see; hop-by-hop fields are gone, and ours are
+/// there. Returns the client's Host where another one replaced it.
+fn rewrite(
+    parts: &mut Parts,
+    route: &Route,
+    authority: HeaderValue,
+    direct: bool,
+    record: &mut Record,
+) -> Result<Option<HeaderValue>, ProxyError> {
+    let fields = &mut parts.headers;
+    fields.remove(header::UPGRADE);
+    record.propagate_trace(fields, direct);
+    let replaced = match &route.config.host {
+        HostPolicy::Preserve => None,
+        HostPolicy::Set(host) => {
+            parts.headers.insert(header::HOST, host.clone());
+            Some(authority)
+        }
+    };
+    headers::apply_edits(&mut parts.headers, &route.config.request_headers);
+    Ok(replaced)
+}

@@ -1,0 +1,23 @@
+//! The HTTP/1.1 side: hyper serves a client's connection, `exchange` takes each request
+//! through its phases, `forward` and `upgrade` carry it to an upstream.
+//!
+//! Nothing here knows what a tunnel does; `upgrade` hands it two sockets and is done.
+
+pub mod body;
+pub mod cause;
+pub mod client_io;
+pub mod connection;
+pub mod diagnosis;
+pub mod error;
+pub mod exchange;
+pub mod forward;
+pub mod glimpse;
+pub mod leave;
+pub mod live;
+pub mod record;
+pub mod redirect;
+pub mod switch;
+pub mod tunnel_record;
+pub mod untrusted;
+pub mod upgrade;
+pub mod watch;

@@ -1,0 +1,447 @@
+//! The record of one exchange: begun with the request, filled on the way, and written when
+//! it is dropped, whatever happened in between.
+
+mod asked;
+mod trace;
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
+
+use super::cause;
+use super::connection::Context;
+use super::diagnosis::Diagnosis;
+use super::error::ProxyError;
+use super::glimpse::Glimpse;
+use super::watch::Verdict;
+use crate::message::forwarded::RequestId;
+use crate::route::target::Target;
+use crate::snapshot::Route;
+use crate::trace::Trace;
+use crate::{access_log, events, metrics};
+
+pub use self::asked::Asked;
+
+/// What is known of an exchange.
+#[derive(Debug)]
+pub struct Record {
+    context: Arc<Context>,
+    trace: Option<Trace>,
+    started: Instant,
+    /// When the head of the answer was there.
+    answered: Option<Instant>,
+    method: u8,
+    /// It asks for a WebSocket.
+    handshake: bool,
+    /// Kept for the access log, for sampled traces, and of handshakes, which lists and events
+    /// name.
+    request: Option<Box<Request>>,
+    accept: Option<HeaderValue>,
+    /// Only the head of the answer is sent.
+    head_only: bool,
+    request_id: Option<RequestId>,
+    route: Option<Arc<Route>>,
+    endpoint: Option<Arc<str>>,
+    status: Option<StatusCode>,
+    error: Option<Failure>,
+    sent: u64,
+    complete: bool,
+    /// The tunnel's own records take over.
+    silent: bool,
+    /// First words of an answer that refused a handshake.
+    quote: String,
+}
+
+#[derive(Debug)]
+struct Request {
+    method: Method,
+    target: Target,
+    host: Option<HeaderValue>,
+    /// The client's address where a trusted proxy stands in between.
+    behind: Option<IpAddr>,
+    /// Only for the access log.
+    asked: Option<Box<Asked>>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    kind: &'static str,
+    /// Why, where nothing has been diagnosed.
+    cause: &'static str,
+    detail: Cow<'static, str>,
+    diagnosis: Option<Box<Diagnosis>>,
+}
+
+impl Failure {
+    /// The cause, what probably happened, and what would mend it.
+    fn why(&self) -> (&'static str, &str, &str) {
+        match &self.diagnosis {
+            Some(said) => (said.cause, &said.likely, &said.mend),
+            None => (self.cause, &self.detail, cause::fix(self.cause)),
+        }
+    }
+
+    fn write_why(&self, line: &mut access_log::Line<'_>) {
+        let (cause, likely, fix) = self.why();
+        line.text("cause", cause);
+        line.text("likely", likely);
+        if !fix.is_empty() {
+            line.text("fix", fix);
+        }
+    }
+}
+
+impl Request {
+    fn of(context: &Context, parts: &Parts, target: &Target) -> Box<Request> {
+        Box::new(Request {
+            method: parts.method.clone(),
+            target: target.clone(),
+            host: None,
+            behind: context.behind_proxy(&parts.headers),
+            asked: access_log::is_on().then(|| Asked::of(parts)),
+        })
+    }
+}
+
+impl Record {
+    /// A request has come.
+    pub fn begin(context: &Arc<Context>, parts: &Parts, target: &Target) -> Self {
+        let trace = crate::trace::begin(parts, context.peer_fields.is_trusted());
+        let is_kept = access_log::is_on() || trace.as_ref().is_some_and(Trace::is_sampled);
+        let request = is_kept.then(|| Request::of(context, parts, target));
+        Record {
+            context: context.clone(),
+            trace,
+            started: Instant::now(),
+            answered: None,
+            method: metrics::method_class(&parts.method),
+            handshake: false,
+            request,
+            accept: parts.headers.get(header::ACCEPT).cloned(),
+            head_only: parts.method == Method::HEAD,
+            request_id: None,
+            route: None,
+            endpoint: None,
+            status: None,
+            error: None,
+            sent: 0,
+            complete: false,
+            silent: false,
+            quote: String::new(),
+        }
+    }
+
+    /// The authority it is for, which an absolute-form target names instead of Host.
+    pub fn asked_of(&mut self, authority: &HeaderValue) {
+        if let Some(request) = &mut self.request {
+            request.host = Some(authority.clone());
+        }
+    }
+
+    /// It is a WebSocket handshake, good or bad.
+    pub fn expect_tunnel(&mut self, parts: &Parts, target: &Target, authority: &HeaderValue) {
+        self.handshake = true;
+        if self.request.is_none() {
+            self.request = Some(Request::of(&self.context, parts, target));
+            self.asked_of(authority);
+        }
+    }
+
+    /// The route it took.
+    pub fn route(&mut self, route: &Arc<Route>) {
+        self.route = Some(route.clone());
+    }
+
+    /// The request's id, as the upstream is told.
+    pub fn identify(&mut self, id: Option<RequestId>) {
+        self.request_id = id;
+    }
+
+    /// The request's id; one is made when an answer of our own needs it first.
+    pub fn request_id(&mut self) -> &str {
+        if self.request_id.is_none() && self.context.http.request_id.is_some() {
+            self.request_id = HeaderValue::try_from(fresh_id()).ok().map(RequestId::Field);
+        }
+        self.known_request_id()
+    }
+
+    /// The id as a header field for an answer of our own.
+    pub fn request_id_field(&mut self) -> Option<(HeaderName, HeaderValue)> {
+        let name = self.context.http.request_id.clone()?;
+        self.request_id();
+        Some((name, self.request_id.as_ref()?.to_value()))
+    }
+
+    /// The endpoint it was sent to.
+    pub fn endpoint(&mut self, name: &Arc<str>) {
+        self.endpoint = Some(name.clone());
+    }
+
+    /// The status of the answer.
+    pub fn status(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        self.answered = Some(Instant::now());
+        self.trace_answered();
+    }
+
+    /// What the client accepts, for the form of an error.
+    pub fn accept(&self) -> Option<&HeaderValue> {
+        self.accept.as_ref()
+    }
+
+    /// Whether only the head of the answer is sent: the request was a HEAD.
+    pub fn is_head_only(&self) -> bool {
+        self.head_only
+    }
+
+    /// The answer is an error of our own.
+    pub fn error(&mut self, error: &ProxyError) {
+        metrics::error(error.kind.as_str());
+        self.trace_refused();
+        let diagnosis = self.error.take().and_then(|failure| failure.diagnosis);
+        let cause = cause::of(error, self.route.is_some());
+        if self.handshake && diagnosis.is_none() {
+            metrics::handshake_refused(self.slot(), cause);
+        }
+        self.error = Some(Failure {
+            kind: error.kind.as_str(),
+            cause,
+            detail: error.detail.clone(),
+            diagnosis,
+        });
+    }
+
+    /// A handshake failed, and this is why.
+    pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
+        metrics::handshake_refused(self.slot(), diagnosis.cause);
+        let failure = self.error.get_or_insert(Failure {
+            kind: "http_upgrade_failed",
+            cause: cause::OTHER,
+            detail: Cow::Borrowed("the handshake was refused"),
+            diagnosis: None,
+        });
+        failure.diagnosis = Some(Box::new(diagnosis));
+    }
+
+    /// The first words of an answer that refused a handshake.
+    pub fn quote(&mut self, words: String) {
+        self.quote = words;
+    }
+
+    /// The path that the client asked for, where it is kept for the log.
+    pub fn asked_path(&self) -> Cow<'_, str> {
+        let request = self.request.as_ref();
+        request.map_or(Cow::Borrowed(""), |request| request.target.path_text())
+    }
+
+    /// The request's id, if it has one.
+    pub fn known_request_id(&self) -> &str {
+        self.request_id.as_ref().map_or("", RequestId::as_str)
+    }
+
+    /// The answer broke off.
+    pub fn fail(&mut self, detail: &'static str) {
+        self.error = Some(Failure {
+            kind: "http_response_incomplete",
+            cause: "closed-in-answer",
+            detail: detail.into(),
+            diagnosis: None,
+        });
+    }
+
+    /// hyper was given so much of the body.
+    pub fn sent(&mut self, bytes: usize) {
+        self.sent += bytes as u64;
+    }
+
+    /// Bytes of the body that went to the client: of an answer that broke off, without what
+    /// hyper still held.
+    fn written(&self) -> u64 {
+        match self.complete {
+            true => self.sent,
+            false => self.sent.saturating_sub(self.context.watch.held()),
+        }
+    }
+
+    /// The answer came to its end.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    /// The exchange became a tunnel, which has records of its own.
+    pub fn silence(&mut self) {
+        self.status(StatusCode::SWITCHING_PROTOCOLS);
+        self.silent = true;
+    }
+
+    /// What only the access log wants, for the record of a tunnel's opening.
+    pub fn take_asked(&mut self) -> Option<Box<Asked>> {
+        self.request.as_mut()?.asked.take()
+    }
+
+    /// Who asked: behind a trusted proxy the address that it vouches for, else the peer.
+    pub fn client(&self) -> String {
+        match self.request.as_ref().and_then(|request| request.behind) {
+            Some(address) => address.to_string(),
+            None => self.context.client(),
+        }
+    }
+
+    /// Who ended an exchange that nobody called an error.
+    fn ended_by(&self) -> &'static str {
+        match self.context.watch.verdict() {
+            Verdict::BodyIdle | Verdict::BodyRate => "request_timeout",
+            Verdict::Write => "write_timeout",
+            _ => "client_closed",
+        }
+    }
+
+    fn slot(&self) -> Option<&metrics::Slot> {
+        self.route.as_ref().map(|route| &*route.slot)
+    }
+
+    /// What became of a handshake, for those who follow.
+    fn refusal(&self) -> events::Refused {
+        let host = self.request.as_ref().and_then(|one| one.host.as_ref());
+        let (cause, likely, mend) = self
+            .error
+            .as_ref()
+            .map_or((cause::OTHER, "", ""), Failure::why);
+        events::Refused {
+            time: events::now(),
+            request_id: self.known_request_id().to_owned(),
+            route: self.route.as_ref().map(|route| route.name.clone()),
+            client: self.client(),
+            host: text(host).to_owned(),
+            path: self.asked_path().into_owned(),
+            status: self.status.map(|status| status.as_u16()),
+            cause: cause.to_owned(),
+            likely: likely.to_owned(),
+            mend: mend.to_owned(),
+        }
+    }
+
+    fn count(&self, whole: Duration) {
+        let answered = self.answered;
+        metrics::exchange(&metrics::Exchange {
+            route: self.slot(),
+            method: self.method,
+            status: self.status,
+            first_byte: answered.map(|at| at.saturating_duration_since(self.started)),
+            whole,
+            handshake: self.handshake,
+        });
+    }
+
+    fn write(&self, whole: Duration) {
+        access_log::record("exchange", |line| {
+            line.optional(
+                "request_id",
+                self.request_id.as_ref().map(RequestId::as_str),
+            );
+            self.write_trace_id(line);
+            line.text("client", &self.client());
+            if let Some(request) = &self.request {
+                line.text("method", request.method.as_str());
+                line.text("host", text(request.host.as_ref()));
+                line.text("path", &request.target.path_text());
+                if access_log::with_query() {
+                    line.optional("query", request.target.query_text().as_deref());
+                }
+                if let Some(asked) = &request.asked {
+                    asked.write(line);
+                }
+            }
+            if let Some(status) = self.status {
+                line.number("status", status.as_u16().into());
+            }
+            if let Some(route) = &self.route {
+                line.text("route", &route.name);
+                line.optional("upstream", route.upstream.as_ref().map(|u| &**u.name()));
+            }
+            line.optional("endpoint", self.endpoint.as_deref());
+            line.millis("duration_ms", whole);
+            line.number("bytes_in", self.context.watch.body());
+            line.number("bytes_out", self.written());
+            if let Some(failure) = &self.error {
+                line.text("error", failure.kind);
+                line.text("detail", &failure.detail);
+                failure.write_why(line);
+                if failure.diagnosis.is_some() {
+                    line.text("upstream_said", &self.quote);
+                }
+            } else if !self.complete {
+                line.text("error", self.ended_by());
+            }
+        });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.context.end_exchange();
+        self.end_trace();
+        let whole = self.started.elapsed();
+        self.count(whole);
+        if !self.silent && access_log::is_on() {
+            self.write(whole);
+        }
+        if let (true, Some(failure)) = (self.handshake, &self.error) {
+            events::refused(|| self.refusal());
+            if !access_log::is_on() {
+                // Otherwise the access record says so.
+                let (cause, likely, fix) = failure.why();
+                tracing::warn!(
+                    left_out = tracing::field::Empty,
+                    client = self.client(),
+                    host = text(self.request.as_ref().and_then(|one| one.host.as_ref())),
+                    path = &*self.asked_path(),
+                    route = self.route.as_ref().map(|route| &*route.name),
+                    status = self.status.map(|status| status.as_u16()),
+                    cause,
+                    likely,
+                    fix,
+                    "a WebSocket handshake was refused"
+                );
+            }
+        }
+    }
+}
+
+/// Records a request that was refused before it could become an exchange, with what was read
+/// of it.
+pub fn refused(context: &Context, error: &ProxyError, id: &str, glimpse: &Glimpse) {
+    metrics::error(error.kind.as_str());
+    metrics::head_refused(error.status);
+    access_log::record("exchange", |line| {
+        line.text("request_id", id);
+        line.text("client", &context.client());
+        line.optional("method", glimpse.method.as_deref());
+        line.optional("host", glimpse.host.as_deref());
+        line.optional("path", glimpse.path.as_deref());
+        if access_log::with_query() {
+            line.optional("query", glimpse.query.as_deref());
+        }
+        line.number("status", error.status.as_u16().into());
+        line.text("error", error.kind.as_str());
+        line.text("detail", &error.detail);
+        let cause = cause::of(error, false);
+        line.text("cause", cause);
+        line.text("likely", &error.detail);
+        line.text("fix", cause::fix(cause));
+    });
+}
+
+/// A new request id: 128 random bits in hex.
+pub fn fresh_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}
+
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
+}

@@ -1,0 +1,70 @@
+//! What the access log alone wants to know of a request. Values are shared with the request's
+//! head, not copied.
+
+use std::borrow::Cow;
+
+use http::header::{HeaderName, HeaderValue, REFERER, USER_AGENT};
+use http::request::Parts;
+use http::{HeaderMap, Version};
+
+use crate::access_log::{self, Line};
+use crate::vocabulary::credentials::{REDACTED, is_for_credentials};
+
+/// What a request said of itself.
+#[derive(Debug)]
+pub struct Asked {
+    version: Version,
+    user_agent: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
+    /// Those that `log.headers` names.
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Asked {
+    pub(super) fn of(parts: &Parts) -> Box<Asked> {
+        let fields = &parts.headers;
+        Box::new(Asked {
+            version: parts.version,
+            user_agent: fields.get(USER_AGENT).cloned(),
+            referer: fields.get(REFERER).cloned(),
+            headers: chosen(fields, &access_log::headers()),
+        })
+    }
+
+    /// Adds it to a record.
+    pub fn write(&self, line: &mut Line<'_>) {
+        let protocol = match self.version {
+            Version::HTTP_10 => "HTTP/1.0",
+            Version::HTTP_2 => "HTTP/2",
+            Version::HTTP_3 => "HTTP/3",
+            _ => "HTTP/1.1",
+        };
+        line.text("protocol", protocol);
+        let fields = [("user_agent", &self.user_agent), ("referer", &self.referer)];
+        for (name, value) in fields {
+            line.optional(name, value.as_ref().map(shown).as_deref());
+        }
+        let headers = self.headers.iter();
+        line.object(
+            "headers",
+            headers.map(|(name, value)| match is_for_credentials(name) {
+                true => (name.as_str(), REDACTED.into()),
+                false => (name.as_str(), shown(value)),
+            }),
+        );
+    }
+}
+
+/// The first line of each.
+fn chosen(fields: &HeaderMap, names: &[HeaderName]) -> Vec<(HeaderName, HeaderValue)> {
+    let found = names
+        .iter()
+        .filter_map(|name| Some((name, fields.get(name)?)));
+    found
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn shown(value: &HeaderValue) -> Cow<'_, str> {
+    String::from_utf8_lossy(value.as_bytes())
+}

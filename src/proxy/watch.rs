@@ -1,0 +1,426 @@
+//! What a client connection is waiting for, seen by the worker's tick: head, body,
+//! keep-alive, write and upstream time-outs with no timer and no clock read of their own.
+//!
+//! The connection leaves marks (relaxed stores); the tick compares them with the last
+//! ones it saw, and a mark that has not moved for too long is a [`Verdict`].
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::config::HttpConfig;
+use crate::message::framing::Phase;
+
+/// How long a slow body may take to gather speed before `min_rate` applies.
+const RATE_GRACE: Duration = Duration::from_secs(5);
+
+/// How often a client that has ended its direction is asked whether it is still there.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// Whose time is up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Verdict {
+    /// Nobody's.
+    None = 0,
+    /// The connection was idle between requests.
+    KeepAlive = 1,
+    /// The request head did not become complete.
+    Head = 2,
+    /// The request body fell silent.
+    BodyIdle = 3,
+    /// The request body is slower than `min_rate`.
+    BodyRate = 4,
+    /// The client does not take its answer.
+    Write = 5,
+    /// The upstream did not begin its answer.
+    UpstreamHead = 6,
+    /// The upstream's answer fell silent.
+    UpstreamBody = 7,
+    /// The upstream did not say whether it wants the body (RFC 9110 section 10.1.1).
+    Continue = 8,
+}
+
+/// What an exchange waits for on the upstream's side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum UpstreamWait {
+    /// Nothing that this clock limits.
+    None = 0,
+    /// The head of the answer.
+    Head = 1,
+    /// More of its body.
+    Body = 2,
+    /// A 100, or the head of an answer without one.
+    Continue = 3,
+}
+
+/// The marks of one client connection.
+#[derive(Debug, Default)]
+pub struct Watch {
+    waker: OnceLock<Waker>,
+    verdict: AtomicU8,
+    phase: AtomicU8,
+    heads: AtomicU64,
+    received: AtomicU64,
+    body: AtomicU64,
+    sent: AtomicU64,
+    /// Bytes of answers that hyper holds and the socket has not taken; what hyper adds to
+    /// them is not counted.
+    held: AtomicU64,
+    read_pending: AtomicBool,
+    write_pending: AtomicBool,
+    in_exchange: AtomicBool,
+    half_closed: AtomicBool,
+    probe: AtomicBool,
+    upstream: AtomicU8,
+    upstream_progress: AtomicU32,
+    upstream_limit: AtomicU32,
+}
+
+impl Watch {
+    /// The task to wake with a verdict: the connection's own.
+    pub fn set_waker(&self, waker: &Waker) {
+        self.waker.get_or_init(|| waker.clone());
+    }
+
+    /// Wakes the connection's task.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Bytes came from the client and were scanned.
+    /// `body`: data bytes of the latest request so far.
+    pub fn read(&self, n: usize, phase: Phase, heads: u64, body: u64) {
+        self.body.store(body, Relaxed);
+        self.received
+            .store(self.received.load(Relaxed) + n as u64, Relaxed);
+        self.phase.store(phase as u8, Relaxed);
+        self.heads.store(heads, Relaxed);
+        self.read_pending.store(false, Relaxed);
+    }
+
+    /// Whether the scanner has stopped looking: the last head asked for WebSocket.
+    pub fn is_unscanned(&self) -> bool {
+        self.phase.load(Relaxed) == Phase::Upgrade as u8
+    }
+
+    /// Whether the scanner holds back what comes until the request in front is answered.
+    pub fn is_held(&self) -> bool {
+        self.phase.load(Relaxed) == Phase::Held as u8
+    }
+
+    /// Whether a read found nothing, with all heads and bodies so far complete.
+    pub fn is_between_requests(&self) -> bool {
+        self.read_pending.load(Relaxed) && self.phase.load(Relaxed) == Phase::Idle as u8
+    }
+
+    /// Heads that the scanner has seen the end of.
+    pub fn heads(&self) -> u64 {
+        self.heads.load(Relaxed)
+    }
+
+    /// A read found nothing.
+    pub fn read_blocked(&self) {
+        self.read_pending.store(true, Relaxed);
+    }
+
+    /// hyper is given bytes for the client.
+    pub fn handed(&self, n: usize) {
+        self.held.store(self.held.load(Relaxed) + n as u64, Relaxed);
+    }
+
+    /// Bytes that hyper was given and that have not been written.
+    pub fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// hyper holds nothing any more.
+    pub fn flushed(&self) {
+        self.held.store(0, Relaxed);
+    }
+
+    /// Bytes went to the client; `all`: everything that was offered.
+    pub fn wrote(&self, n: usize, all: bool) {
+        let held = self.held.load(Relaxed).saturating_sub(n as u64);
+        self.held.store(held, Relaxed);
+        self.sent.store(self.sent.load(Relaxed) + n as u64, Relaxed);
+        self.write_pending.store(!all, Relaxed);
+    }
+
+    /// The client's socket is full.
+    pub fn write_blocked(&self) {
+        self.write_pending.store(true, Relaxed);
+    }
+
+    /// Bytes received from the client so far.
+    pub fn received(&self) -> u64 {
+        self.received.load(Relaxed)
+    }
+
+    /// Data bytes of the latest request's body so far.
+    pub fn body(&self) -> u64 {
+        self.body.load(Relaxed)
+    }
+
+    /// Whether hyper still holds bytes that the socket did not take.
+    pub fn is_write_blocked(&self) -> bool {
+        self.write_pending.load(Relaxed)
+    }
+
+    /// An exchange begins or ends.
+    pub fn exchange(&self, running: bool) {
+        self.in_exchange.store(running, Relaxed);
+        if !running {
+            self.upstream.store(UpstreamWait::None as u8, Relaxed);
+            // An upstream that was slow once is not held against the next exchange.
+            if let Verdict::UpstreamHead | Verdict::UpstreamBody | Verdict::Continue =
+                self.verdict()
+            {
+                self.verdict.store(Verdict::None as u8, Relaxed);
+            }
+        }
+    }
+
+    /// Whether an exchange is running.
+    pub fn in_exchange(&self) -> bool {
+        self.in_exchange.load(Relaxed)
+    }
+
+    /// The client has ended its direction while an exchange goes on. A reset comes without a
+    /// wake-up then, so each tick has the task look.
+    pub fn half_closed(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// Whether it is time to ask a half-closed client whether it is still there.
+    pub fn take_probe(&self) -> bool {
+        self.probe.swap(false, Relaxed)
+    }
+
+    /// The verdict on the client's body, which the exchange under way answers.
+    pub fn take_slow_body(&self) -> Option<Verdict> {
+        let verdict = self.verdict();
+        let slow = matches!(verdict, Verdict::BodyIdle | Verdict::BodyRate);
+        slow.then(|| {
+            self.verdict.store(Verdict::None as u8, Relaxed);
+            verdict
+        })
+    }
+
+    /// Whether the upstream has had its time to ask for the body.
+    pub fn take_continue(&self) -> bool {
+        let over = self.verdict() == Verdict::Continue;
+        if over {
+            self.verdict.store(Verdict::None as u8, Relaxed);
+        }
+        over
+    }
+
+    /// The exchange now waits for this, for at most `limit` of silence.
+    pub fn wait_upstream(&self, wait: UpstreamWait, limit: Duration) {
+        let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        self.upstream_limit.store(millis, Relaxed);
+        self.upstream.store(wait as u8, Relaxed);
+        self.upstream_moved();
+    }
+
+    /// The silence that this clock allows the upstream.
+    pub fn upstream_limit(&self) -> Duration {
+        Duration::from_millis(self.upstream_limit.load(Relaxed).into())
+    }
+
+    /// It is the client's turn: the upstream's clock stands still until `resume_upstream`.
+    pub fn pause_upstream(&self) {
+        self.upstream.store(UpstreamWait::None as u8, Relaxed);
+    }
+
+    /// The wait goes on, with the limit that it had.
+    pub fn resume_upstream(&self, wait: UpstreamWait) {
+        self.upstream.store(wait as u8, Relaxed);
+    }
+
+    /// Whether this clock limits a wait for the upstream.
+    pub fn waits_upstream(&self) -> bool {
+        self.upstream.load(Relaxed) != UpstreamWait::None as u8
+    }
+
+    /// Whether it limits the wait for a 100.
+    pub fn waits_continue(&self) -> bool {
+        self.upstream.load(Relaxed) == UpstreamWait::Continue as u8
+    }
+
+    /// The upstream said something, or is not being asked to.
+    pub fn upstream_moved(&self) {
+        let progress = self.upstream_progress.load(Relaxed);
+        self.upstream_progress
+            .store(progress.wrapping_add(1), Relaxed);
+    }
+
+    /// Whose time is up, as the last tick saw it.
+    pub fn verdict(&self) -> Verdict {
+        match self.verdict.load(Relaxed) {
+            1 => Verdict::KeepAlive,
+            2 => Verdict::Head,
+            3 => Verdict::BodyIdle,
+            4 => Verdict::BodyRate,
+            5 => Verdict::Write,
+            6 => Verdict::UpstreamHead,
+            7 => Verdict::UpstreamBody,
+            8 => Verdict::Continue,
+            _ => Verdict::None,
+        }
+    }
+
+    /// One tick: compares the marks with the past ones and wakes the task on a verdict.
+    pub fn tick(&self, past: &mut Past, now: Instant, http: &HttpConfig) {
+        if self.half_closed.load(Relaxed) {
+            if now - *past.probed.get_or_insert(now) >= PROBE {
+                past.probed = Some(now);
+                self.probe.store(true, Relaxed);
+            }
+            self.wake();
+        }
+        if self.verdict.load(Relaxed) != 0 {
+            return;
+        }
+        let verdict = self
+            .client_read(past, now, http)
+            .or_else(|| self.client_write(past, now, http))
+            .or_else(|| self.upstream(past, now));
+        past.last_tick = now;
+        if let Some(verdict) = verdict {
+            self.verdict.store(verdict as u8, Relaxed);
+            self.wake();
+        }
+    }
+
+    fn client_read(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Verdict> {
+        let heads = self.heads.load(Relaxed);
+        let received = self.received.load(Relaxed);
+        let phase = self.phase.load(Relaxed);
+        let body = phase == Phase::Body as u8;
+        let (limit, verdict) = if !self.read_pending.load(Relaxed) {
+            (None, Verdict::None)
+        } else if phase == Phase::Head as u8 && !self.in_exchange() {
+            // A pipelined head has its time when it is its turn.
+            (Some(http.head_timeout), Verdict::Head)
+        } else if body {
+            (Some(http.body_timeout), Verdict::BodyIdle)
+        } else if phase == Phase::Idle as u8 && !self.in_exchange() && !self.is_write_blocked() {
+            // While an answer is still being taken, the client is slow, not idle.
+            match heads {
+                0 => (Some(http.head_timeout), Verdict::Head),
+                _ => (Some(http.keepalive_timeout), Verdict::KeepAlive),
+            }
+        } else {
+            (None, Verdict::None)
+        };
+        if heads != past.rate_heads {
+            past.rate_heads = heads;
+            past.rate_base = received;
+            past.rate_waited = Duration::ZERO;
+        }
+        // Only a body's silence counts bytes: a head that drips must still end in time.
+        let key = (verdict, heads, if body { received } else { 0 });
+        if key != past.read_key {
+            past.read_key = key;
+            past.read_since = now;
+        }
+        let limit = limit?;
+        if now - past.read_since >= limit {
+            return Some(verdict);
+        }
+        if body && http.min_rate > 0 {
+            past.rate_waited += now - past.last_tick;
+            let due = past.rate_waited.as_secs() * http.min_rate;
+            if past.rate_waited > RATE_GRACE && received - past.rate_base < due {
+                return Some(Verdict::BodyRate);
+            }
+        }
+        None
+    }
+
+    fn client_write(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Verdict> {
+        let key = self
+            .write_pending
+            .load(Relaxed)
+            .then(|| self.sent.load(Relaxed));
+        if key.is_none() || key != past.write_key {
+            past.write_key = key;
+            past.write_since = now;
+            return None;
+        }
+        (now - past.write_since >= http.write_timeout).then_some(Verdict::Write)
+    }
+
+    fn upstream(&self, past: &mut Past, now: Instant) -> Option<Verdict> {
+        let wait = self.upstream.load(Relaxed);
+        let key = (wait, self.upstream_progress.load(Relaxed));
+        // A client that does not take the answer is not the upstream's silence.
+        if wait == 0 || key != past.upstream_key || self.is_write_blocked() {
+            past.upstream_key = key;
+            past.upstream_since = now;
+            return None;
+        }
+        (now - past.upstream_since >= self.upstream_limit()).then_some(match wait {
+            1 => Verdict::UpstreamHead,
+            3 => Verdict::Continue,
+            _ => Verdict::UpstreamBody,
+        })
+    }
+}
+
+/// The marks as the last tick saw them. Owned by the tick alone.
+#[derive(Debug)]
+pub struct Past {
+    last_tick: Instant,
+    read_key: (Verdict, u64, u64),
+    read_since: Instant,
+    rate_heads: u64,
+    rate_base: u64,
+    rate_waited: Duration,
+    write_key: Option<u64>,
+    write_since: Instant,
+    upstream_key: (u8, u32),
+    upstream_since: Instant,
+    /// When a half-closed client was last asked.
+    probed: Option<Instant>,
+}
+
+impl Past {
+    /// Moves every moment by a span that is to count for none of them.
+    pub fn forgive(&mut self, span: Duration) {
+        for moment in [
+            &mut self.last_tick,
+            &mut self.read_since,
+            &mut self.write_since,
+            &mut self.upstream_since,
+        ] {
+            *moment += span;
+        }
+    }
+
+    /// A connection accepted at `now`.
+    pub fn new(now: Instant) -> Self {
+        Past {
+            last_tick: now,
+            read_key: (Verdict::None, 0, 0),
+            read_since: now,
+            rate_heads: 0,
+            rate_base: 0,
+            rate_waited: Duration::ZERO,
+            write_key: None,
+            write_since: now,
+            upstream_key: (0, 0),
+            upstream_since: now,
+            probed: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

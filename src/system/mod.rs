@@ -1,0 +1,6 @@
+//! Small tools over the operating system: descriptors, files, memory, locks.
+
+pub mod allocator;
+pub mod descriptors;
+pub mod files;
+pub mod lock;

@@ -1,0 +1,11 @@
+//! Words that every floor uses, and how text, time and spans are written.
+
+mod closed_by;
+pub mod credentials;
+mod side;
+pub mod span;
+pub mod stamp;
+pub mod visible;
+
+pub use self::closed_by::ClosedBy;
+pub use self::side::Side;

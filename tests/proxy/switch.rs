@@ -251,3 +251,38 @@ fn it_ends_by_command_and_by_silence_without_a_frame() {
         assert_eq!(proxy.wait_for_tunnel_close()["closed_by"], by);
     }
 }
+
+#[test]
+fn what_was_held_is_looked_at_like_any_request() {
+    let backend = RawBackend::start(|n, mut wire| {
+        if n == 0 {
+            read_exec(&mut wire);
+            return wire.send(OK);
+        }
+        let head = String::from_utf8(wire.read_until(b"\r\n\r\n")).unwrap();
+        let lines: Vec<&str> = head.lines().take(3).collect();
+        let text = lines.join("|");
+        let length = text.len();
+        wire.send(format!(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{text}"
+        ));
+    });
+    let proxy = Proxy::with(backend.address(), KEY);
+    // Targets that must be carried around the parser, names to be spelled as they came, a head
+    // that is not complete, and one that is refused.
+    let odd = |n| format!("GET /<{n}>?q=\"`{n} HTTP/1.1\r\nhOST: x\r\nSOAPAction: {n}\r\n\r\n");
+    let mut wire = proxy.send(format!("{EXEC}{}{}GET /<", odd(1), odd(2)));
+    assert_eq!(wire.read_response().text(), "ok");
+    let seen = |n| format!("GET /<{n}>?q=\"`{n} HTTP/1.1|hOST: x|SOAPAction: {n}");
+    assert_eq!(wire.read_response().text(), seen(1));
+    assert_eq!(wire.read_response().text(), seen(2));
+    let third = odd(3);
+    wire.send(format!(
+        "{}{}",
+        &third["GET /<".len()..],
+        "B@D / HTTP/1.1\r\n\r\n"
+    ));
+    assert_eq!(wire.read_response().text(), seen(3));
+    assert_eq!(wire.read_response().status(), 400);
+    wire.expect_close();
+}

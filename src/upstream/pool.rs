@@ -125,7 +125,7 @@ pub fn tick(now: Instant) {
             };
             kept.idle.retain_mut(|entry| {
                 let since = *entry.since.get_or_insert(now);
-                entry.age == age && now - since < entry.timeout && is_quiet(&entry.connection)
+                entry.age == age && now - since < entry.timeout && is_usable(&entry.connection)
             });
             !kept.idle.is_empty()
         });
@@ -139,7 +139,7 @@ pub fn clear() {
 
 /// Whether an idle connection may carry a request.
 pub(super) fn is_usable(connection: &Connection) -> bool {
-    is_quiet(connection) && holds_nothing(connection)
+    is_quiet(connection) || holds_nothing(connection)
 }
 
 /// The socket itself says that nothing waits on it: what came since the reactor last looked

@@ -15,6 +15,7 @@ use crate::config::{
     ResolverConfig, RouteConfig, RouteMatch, RouteTimeouts, TraceConfig, UpgradeConfig,
     UpstreamConfig, WebSocketConfig, write_duration,
 };
+use crate::net::listen;
 use crate::vocabulary::credentials::{REDACTED, is_for_credentials};
 
 /// All of it.
@@ -204,7 +205,9 @@ fn resolver_table(resolver: &ResolverConfig) -> Value {
 fn listener(listener: &Listener) -> Value {
     let Listener { address, scheme } = listener;
     let mut shown = json!({ "address": address.to_string(), "scheme": scheme.as_str() });
-    if let ListenAddress::Unix { mode, .. } = address {
+    if let ListenAddress::Unix { path, mode } = address
+        && listen::abstract_name(path).is_none()
+    {
         shown["mode"] = format!("{mode:04o}").into();
     }
     shown

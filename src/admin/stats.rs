@@ -104,7 +104,7 @@ pub(super) fn of(shared: &Shared, history: &History) -> Stats {
         routes: routes
             .map(|(name, own)| RouteStats::of(name, own))
             .collect(),
-        upstreams: upstreams::of(&shared.snapshot.load()),
+        upstreams: upstreams::of(shared),
         refused,
         closed,
         refusals: recent.refusals.into_iter().map(Told).collect(),

@@ -128,7 +128,7 @@ async fn granted(
             StatusCode::OK,
             &upstreams::routes(&snapshot(), &desk.history.figures()),
         )),
-        What::Upstreams => Ok(json(StatusCode::OK, &upstreams::of(&snapshot()))),
+        What::Upstreams => Ok(json(StatusCode::OK, &upstreams::of(&context.shared))),
         What::Tunnels => Ok(json(
             StatusCode::OK,
             &tunnels::list(context, uri.query()).await?,

@@ -26,6 +26,7 @@ fn shared() -> Arc<Shared> {
     };
     let snapshot = Snapshot::new(Arc::new(config.unwrap()), BTreeMap::new());
     let shared = Shared {
+        registry: Arc::default(),
         snapshot: arc_swap::ArcSwap::from_pointee(snapshot),
         connections: Arc::default(),
         access_log: arc_swap::ArcSwap::from_pointee(

@@ -1,6 +1,6 @@
 //! `/v1/routes` and `/v1/upstreams`: what is configured, with what is live of it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::settings::{self, host, path};
 use crate::config::{Balance, PathPattern};
 use crate::exposition::Figures;
+use crate::process::Shared;
 use crate::snapshot::{Route, Snapshot};
-use crate::upstream::Endpoint;
+use crate::upstream::{Endpoint, Upstream};
 use crate::vocabulary::stamp::rfc3339;
 
 /// An upstream.
@@ -17,9 +18,10 @@ use crate::vocabulary::stamp::rfc3339;
 pub struct UpstreamView {
     /// Its name.
     pub name: String,
-    /// How an endpoint is chosen, as in the configuration.
-    pub balance: String,
-    /// Its endpoints; none while no name of it is resolved.
+    /// How an endpoint is chosen, as in the configuration; `None`: it is gone from that, and
+    /// only endpoints that are leaving are left.
+    pub balance: Option<String>,
+    /// Its endpoints; none while no name of it is resolved. Those that are leaving come last.
     pub endpoints: Vec<EndpointView>,
 }
 
@@ -52,6 +54,9 @@ pub enum EndpointState {
     Avoided,
     /// It gets nothing new, by command.
     Draining,
+    /// A reload or its name's addresses removed it: it gets nothing new, and is there until its
+    /// last tunnel or exchange has ended.
+    Leaving,
 }
 
 /// A route.
@@ -76,13 +81,30 @@ pub struct RouteView {
 }
 
 /// The upstreams in the order of names.
-pub(super) fn of(snapshot: &Snapshot) -> Vec<UpstreamView> {
-    let upstreams = snapshot.upstreams.values().map(|upstream| UpstreamView {
+pub(super) fn of(shared: &Shared) -> Vec<UpstreamView> {
+    let snapshot = shared.snapshot.load();
+    let present = |upstream: &Arc<Upstream>| UpstreamView {
         name: upstream.name().to_string(),
-        balance: balance(upstream.config().balance).to_owned(),
-        endpoints: upstream.endpoints().iter().map(endpoint).collect(),
-    });
-    upstreams.collect()
+        balance: Some(balance(upstream.config().balance).to_owned()),
+        endpoints: upstream
+            .endpoints()
+            .iter()
+            .map(|one| endpoint(one, false))
+            .collect(),
+    };
+    let present = snapshot.upstreams.values().map(present);
+    let mut all: BTreeMap<String, UpstreamView> =
+        present.map(|view| (view.name.clone(), view)).collect();
+    for leaving in shared.registry.leaving(snapshot.upstreams.values()) {
+        let name = leaving.upstream().to_string();
+        let upstream = all.entry(name.clone()).or_insert_with(|| UpstreamView {
+            name,
+            balance: None,
+            endpoints: Vec::new(),
+        });
+        upstream.endpoints.push(endpoint(&leaving, true));
+    }
+    all.into_values().collect()
 }
 
 /// The routes in the order of the configuration.
@@ -116,11 +138,13 @@ pub(super) fn balance(balance: Balance) -> &'static str {
     }
 }
 
-fn endpoint(endpoint: &Arc<Endpoint>) -> EndpointView {
+fn endpoint(endpoint: &Endpoint, leaving: bool) -> EndpointView {
     let failure = endpoint.failure();
     EndpointView {
         address: endpoint.name().to_string(),
-        state: if endpoint.is_draining() {
+        state: if leaving {
+            EndpointState::Leaving
+        } else if endpoint.is_draining() {
             EndpointState::Draining
         } else if endpoint.has_failed() {
             EndpointState::Avoided

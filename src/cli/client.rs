@@ -3,7 +3,6 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use super::DEFAULT_FILES;
 use super::health::Target;
 use crate::admin::{Token, default_socket, instance, place};
 use crate::config::{self, AdminListen, ListenAddress};
+use crate::net::listen;
 use crate::process::order::Refused;
 
 /// Time for a connect over TCP.
@@ -234,7 +234,7 @@ impl Client {
                 Box::new(stream)
             }
             Target::Unix(path) => {
-                let stream = UnixStream::connect(path).map_err(|error| self.nobody(&error))?;
+                let stream = listen::connect_unix(path).map_err(|error| self.nobody(&error))?;
                 stream.set_read_timeout(limit)?;
                 stream.set_write_timeout(Some(QUICK))?;
                 Box::new(stream)
@@ -412,7 +412,7 @@ fn usual(file: &Path) -> io::Result<Client> {
 
 /// The only sluice at the usual places.
 fn only_one() -> io::Result<Target> {
-    let lives = |path: &PathBuf| UnixStream::connect(path).is_ok();
+    let lives = |path: &PathBuf| listen::connect_unix(path).is_ok();
     let mut living: Vec<PathBuf> = place::present().into_iter().filter(lives).collect();
     if living.len() > 1 {
         let all = living.iter().map(|path| format!("unix:{}", path.display()));

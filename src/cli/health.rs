@@ -8,13 +8,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use super::client::Client;
 use crate::config::{Config, ListenAddress};
+use crate::net::listen;
 use crate::proxy::error::{PROXY_NAME, PROXY_STATUS};
 
 /// Time for the whole check, unless told otherwise.
@@ -130,7 +130,7 @@ pub fn check(target: &Target, timeout: Duration) -> io::Result<u16> {
             // A unix connect waits only where the backlog is full: in a thread, to bound it.
             let (sender, connected) = std::sync::mpsc::channel();
             let path = path.clone();
-            std::thread::spawn(move || sender.send(UnixStream::connect(path)));
+            std::thread::spawn(move || sender.send(listen::connect_unix(&path)));
             let stream = connected.recv_timeout(timeout).map_err(|_| no_answer())??;
             stream.set_write_timeout(Some(timeout))?;
             ask(

@@ -130,6 +130,7 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
 /// Whether an endpoint can be reached, and why it cannot since when.
 fn state(endpoint: &EndpointStatus) -> String {
     match (&endpoint.failure, &endpoint.failing_since) {
+        _ if !endpoint.configured => "leaving".to_owned(),
         (Some(why), Some(since)) => format!("failed since {since}: {why}"),
         (Some(why), None) => format!("failed: {why}"),
         _ => "up".to_owned(),

@@ -184,6 +184,7 @@ impl Control {
                 }
             },
             Target::Endpoint { upstream, endpoint } => self
+                .shared
                 .registry
                 .living(upstream, endpoint)
                 .map(Gate::Endpoint)

@@ -31,7 +31,6 @@ use crate::process::order::{Handle, Order};
 use crate::process::state::Phase;
 use crate::supervise::notify;
 use crate::supervise::pid_file::PidFile;
-use crate::upstream::Registry;
 use crate::upstream::discover::Discovery;
 use crate::worker::site::Site;
 
@@ -45,8 +44,6 @@ pub struct Control {
     pub site: Site,
     /// What everybody sees.
     pub shared: Arc<Shared>,
-    /// What outlives configurations.
-    pub registry: Arc<Registry>,
     /// Keeps the names of the configuration in force resolved.
     pub discovery: Discovery,
     /// The file that a reload reads; `None`: started without one.

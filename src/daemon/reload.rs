@@ -171,7 +171,7 @@ impl Control {
             mut report,
         } = prepared;
         let old = self.shared.snapshot.load_full();
-        let (next, before, registry) = (config.clone(), old.clone(), self.registry.clone());
+        let (next, before, registry) = (config.clone(), old.clone(), self.shared.registry.clone());
         let (upstreams, changes) = apart(move || {
             let upstreams = upstreams(&next, &before, &registry);
             (upstreams, changes(&before.config, &next))
@@ -179,9 +179,10 @@ impl Control {
         .await;
         report.changes = changes;
         let all: Vec<Arc<Upstream>> = upstreams.values().cloned().collect();
-        self.registry
+        self.shared
+            .registry
             .keep_names(all.iter().flat_map(|upstream| upstream.names()));
-        let discovery = Discovery::start(&all, &self.registry, &config.resolver);
+        let discovery = Discovery::start(&all, &self.shared.registry, &config.resolver);
         if all.iter().any(|upstream| upstream.is_unresolved()) {
             discovery.settled(config.resolver.timeout.min(NAMES)).await;
         }

@@ -188,6 +188,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     }
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
+        registry,
         connections: Arc::default(),
         access_log: ArcSwap::from_pointee(access_log),
         tracer: ArcSwap::from_pointee(tracer),
@@ -202,7 +203,6 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     let mut control = Control {
         site: Site::new(shared.clone(), workers),
         shared,
-        registry,
         discovery,
         source,
         read: None,
@@ -313,8 +313,7 @@ fn take(
     control: &Control,
     mut service: Service,
 ) -> JoinHandle<Option<PidFile>> {
-    let (shared, registry) = (control.shared.clone(), control.registry.clone());
-    let adopter = Adopter::new(shared, registry, control.site.workers().clone());
+    let adopter = Adopter::new(control.shared.clone(), control.site.workers().clone());
     tokio::spawn(async move {
         let complete = taking.take(&adopter).await;
         crate::daemon::review_adopted(adopter.shared(), adopter.workers()).await;

@@ -14,7 +14,8 @@ use crate::metrics::thread::{FLOWS, flow};
 use crate::vocabulary::ClosedBy;
 
 /// What was counted since the start, by route; requests that no route took stand under an
-/// empty name. A route that has left the configuration is forgotten with its last tunnel.
+/// empty name. A route that has left the configuration is forgotten some minutes after its last
+/// tunnel.
 #[derive(Debug, Clone, Default)]
 pub struct Figures {
     /// By name.

@@ -10,13 +10,14 @@ use super::sample::{RouteSample, Sample};
 use crate::metrics::cells::{Distribution, Lazy};
 use crate::metrics::labels::{CAUSES, CODES, ERRORS, METHODS, STATUSES};
 use crate::metrics::slots;
-use crate::metrics::slots::{Slot, UNROUTED};
+use crate::metrics::slots::{Place, UNROUTED};
 use crate::metrics::thread;
 use crate::metrics::thread::{CONNECTS, RETRIES, Thread};
 use crate::process::Shared;
 use crate::process::order::{DrainView, Remaining};
 use crate::process::state::{LastReload, Phase};
 use crate::snapshot::Snapshot;
+use crate::upstream::Endpoint;
 use crate::vocabulary::ClosedBy;
 
 /// The findings.
@@ -29,6 +30,8 @@ pub(super) struct Scrape {
     pub(super) workers: Vec<Sample>,
     pub(super) connections: usize,
     pub(super) snapshot: Arc<Snapshot>,
+    /// Endpoints that are no more in it and still have something.
+    pub(super) leaving: Vec<Arc<Endpoint>>,
     pub(super) phase: Phase,
     pub(super) ready: bool,
     pub(super) last_reload: Option<LastReload>,
@@ -63,7 +66,7 @@ pub(super) struct TunnelSums {
 /// The sums of an endpoint.
 #[derive(Debug)]
 pub(super) struct EndpointSums {
-    pub(super) slot: Arc<Slot>,
+    pub(super) place: Arc<Place>,
     pub(super) connects: [u64; CONNECTS.len()],
     pub(super) reused: u64,
     pub(super) retries: [u64; RETRIES.len()],
@@ -87,16 +90,18 @@ impl Scrape {
     pub(super) fn gather(shared: &Shared, live: &[Sample]) -> Scrape {
         let threads = thread::all();
         let state = &shared.state;
+        let snapshot = shared.snapshot.load_full();
         Scrape {
             routes: routes(&threads, live),
             endpoints: slots::endpoints()
                 .into_iter()
-                .map(|slot| EndpointSums::of(slot, &threads))
+                .map(|place| EndpointSums::of(place, &threads))
                 .collect(),
             own: OwnSums::of(&threads),
             workers: live.to_vec(),
             connections: shared.connections.load(Relaxed),
-            snapshot: shared.snapshot.load_full(),
+            leaving: shared.registry.leaving(snapshot.upstreams.values()),
+            snapshot,
             phase: state.phase(),
             ready: state.is_ready(),
             last_reload: state.last_reload(),
@@ -169,15 +174,15 @@ impl RouteSums {
 }
 
 impl EndpointSums {
-    fn of(slot: Arc<Slot>, threads: &[&Thread]) -> EndpointSums {
+    fn of(place: Arc<Place>, threads: &[&Thread]) -> EndpointSums {
         let mut sums = EndpointSums {
-            slot,
+            place,
             connects: Default::default(),
             reused: 0,
             retries: Default::default(),
         };
         for thread in threads {
-            if let Some(cells) = thread.endpoints.get(sums.slot.index()) {
+            if let Some(cells) = thread.endpoints.get(sums.place.index()) {
                 cells.connects.add_to(&mut sums.connects);
                 sums.reused += cells.reused.get();
                 cells.retries.add_to(&mut sums.retries);

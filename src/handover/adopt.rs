@@ -12,7 +12,7 @@ use crate::process::Shared;
 use crate::proxy::{live, tunnel_record};
 use crate::system::descriptors;
 use crate::tunnel::{self, Resume, TunnelState};
-use crate::upstream::{Address, Lease, Registry};
+use crate::upstream::{Address, Lease};
 use crate::worker::site::Workers;
 use crate::worker::{Command, Worker};
 
@@ -20,7 +20,6 @@ use crate::worker::{Command, Worker};
 #[derive(Debug)]
 pub struct Adopter {
     shared: Arc<Shared>,
-    registry: Arc<Registry>,
     workers: Workers,
 }
 
@@ -50,12 +49,8 @@ impl Adoptee {
 
 impl Adopter {
     /// For this process.
-    pub fn new(shared: Arc<Shared>, registry: Arc<Registry>, workers: Workers) -> Adopter {
-        Adopter {
-            shared,
-            registry,
-            workers,
-        }
+    pub fn new(shared: Arc<Shared>, workers: Workers) -> Adopter {
+        Adopter { shared, workers }
     }
 
     /// The workers.
@@ -101,7 +96,7 @@ impl Adopter {
             None => (about.upstream.as_str().into(), Duration::ZERO),
         };
         let lease = Address::parse(&about.endpoint).map(|address| {
-            let endpoint = self.registry.endpoint(&name, address);
+            let endpoint = self.shared.registry.endpoint(&name, address);
             Lease::exchange(endpoint, retry_after).into_tunnel()
         });
         let identity = about.identity();

@@ -42,6 +42,26 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// The same, with no count above `most`.
+    pub(crate) fn at_most(mut self, most: u64) -> Tally {
+        for count in self.wide() {
+            *count = (*count).min(most);
+        }
+        self
+    }
+
+    /// The counts that have no bound of their own.
+    fn wide(&mut self) -> [&mut u64; 6] {
+        [
+            &mut self.bytes,
+            &mut self.frames,
+            &mut self.text,
+            &mut self.binary,
+            &mut self.text_bytes,
+            &mut self.binary_bytes,
+        ]
+    }
+
     /// Complete data messages, text and binary.
     pub fn messages(&self) -> u64 {
         self.text + self.binary

@@ -15,12 +15,15 @@ use self::state::State;
 use crate::access_log::AccessLog;
 use crate::snapshot::Snapshot;
 use crate::trace::Tracer;
+use crate::upstream::Registry;
 
 /// What all workers see: nothing else is shared between cores.
 #[derive(Debug)]
 pub struct Shared {
     /// The configuration in force.
     pub snapshot: ArcSwap<Snapshot>,
+    /// The endpoints and addresses that outlive configurations.
+    pub registry: Arc<Registry>,
     /// Client connections and tunnels of the whole process.
     pub connections: Arc<AtomicUsize>,
     /// Where access records go.

@@ -2,10 +2,13 @@
 //! that no client is refused while sluice is not there. Each belongs to the `[[listen]]` with
 //! its address; one that nobody wants is an error, for clients would wait in it for ever.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -158,7 +161,10 @@ fn tcp(given: &mut ListenFd, index: usize) -> Option<Found> {
 fn unix(given: &mut ListenFd, index: usize) -> Option<Found> {
     let socket: UnixListener = given.take_unix_listener(index).ok()??;
     let address = socket.local_addr().ok();
-    let path = address.and_then(|address| address.as_pathname().map(Path::to_owned));
+    let path = address.and_then(|address| match address.as_abstract_name() {
+        Some(name) => Some(OsString::from_vec([b"@", name].concat()).into()),
+        None => address.as_pathname().map(Path::to_owned),
+    });
     Some(path.map_or(Err(Wrong::NoPath), |path| {
         Ok((socket.into(), Bound::Unix(path)))
     }))
@@ -191,7 +197,7 @@ enum Wrong {
     Datagram,
     /// Neither TCP nor a unix stream, or no socket at all.
     OtherType,
-    /// A unix socket that is abstract or unnamed.
+    /// A unix socket that is unnamed.
     NoPath,
     /// It does not listen; a connection, for instance.
     Silent,
@@ -238,8 +244,8 @@ impl fmt::Display for ActivationError {
                          unit makes these"
                     }
                     Wrong::NoPath => {
-                        "is a unix socket without a path, and `[[listen]]` knows them by path: \
-                         write ListenStream=/path in the .socket unit"
+                        "is a unix socket without a name, and `[[listen]]` knows them by name: \
+                         write ListenStream=/path or ListenStream=@name in the .socket unit"
                     }
                     Wrong::Silent => {
                         "does not listen: a .socket unit must not have Accept=yes, which passes \

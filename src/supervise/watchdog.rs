@@ -115,6 +115,7 @@ mod tests {
         config.log.access = crate::config::AccessLog::Off;
         let access_log = AccessLog::open(&config.log, config.log.format).unwrap();
         let shared = Arc::new(Shared {
+            registry: Arc::default(),
             snapshot: ArcSwap::from_pointee(Snapshot::new(Arc::new(config), Default::default())),
             connections: Arc::default(),
             access_log: ArcSwap::from_pointee(access_log),

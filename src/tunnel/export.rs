@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::resume::{self, Resume};
-use super::state::{IdentityState, SettingsState, SideState, TunnelState, unix_micros};
+use super::state::{IdentityState, MOST, SettingsState, SideState, TunnelState, unix_micros};
 use super::{ClosedBy, Side, Tunnel, TunnelHandle, registry};
 use crate::metrics;
 use crate::tap;
@@ -203,7 +203,7 @@ impl<G: Send + 'static> Tunnel<G> {
             scanner: direction.scanner().state(),
             flow: direction.flow(journal.sent_to(side.other())),
             close: journal.close_of(side),
-            counters: handle.counters(side).tally(),
+            counters: handle.counters(side).tally().at_most(MOST),
             pings: journal.pings(side),
             pulse: Default::default(),
         };
@@ -211,7 +211,8 @@ impl<G: Send + 'static> Tunnel<G> {
             id: handle.id,
             identity: IdentityState::of(&handle.identity),
             settings: SettingsState::of(&handle.settings()),
-            age: u64::try_from(handle.opened.elapsed().as_micros()).unwrap_or(0),
+            age: u64::try_from(handle.opened.elapsed().as_micros())
+                .map_or(MOST, |age| age.min(MOST)),
             written: unix_micros(),
             ended_by: journal.ended_by_side(),
             secret: journal.secret(),

@@ -242,8 +242,8 @@ impl<G> Tunnel<G> {
         if self.is_over() {
             self.down.end_stream(&self.client);
             // Nothing may follow a Close (RFC 6455 section 5.5.1).
-            self.up.discarding = true;
-            self.down.discarding = true;
+            self.up.fate.drop_all();
+            self.down.fate.drop_all();
         }
         self.set_phase();
         again
@@ -282,7 +282,7 @@ impl<G> Tunnel<G> {
     fn set_phase(&mut self) {
         let both = self.up.saw_close && self.down.saw_close;
         // Without frames there is no Close to wait for, once a side is gone.
-        let discards = self.up.discarding || self.down.discarding;
+        let discards = self.up.fate.is_dropped() || self.down.fate.is_dropped();
         let phase = if self.is_over() {
             Phase::Closed
         } else if discards && self.journal.handle.identity.upgrade().is_some() {
@@ -291,7 +291,11 @@ impl<G> Tunnel<G> {
             Phase::Border
         } else if self.journal.closing || both || self.has_said_so() {
             Phase::Closing
-        } else if self.up.done || self.down.done || self.up.discarding || self.down.discarding {
+        } else if self.up.done
+            || self.down.done
+            || self.up.fate.is_dropped()
+            || self.down.fate.is_dropped()
+        {
             Phase::Half
         } else {
             Phase::Open

@@ -5,6 +5,7 @@
 //! Nothing is read while something waits to be written, so memory stays bounded by one
 //! buffer. What Close frames and deadlines mean for the whole tunnel is decided in `mod`.
 
+mod fate;
 mod last_word;
 mod observe;
 mod reading;
@@ -16,6 +17,7 @@ use std::future::Future;
 use std::io;
 use std::task::{Context, Poll};
 
+use self::fate::Fate;
 use self::reading::Reading;
 use self::receive::{Watch, receive};
 use super::journal::Journal;
@@ -25,9 +27,6 @@ use crate::net::io::{Io, SCRATCH};
 
 /// Bytes one direction may move in one poll before other tasks get their turn.
 const TURN: usize = 8 * SCRATCH;
-/// What is read, in bytes, of a source whose sink is gone: enough for a Close that answers
-/// ours. A source that says more is not listened to any longer.
-const WASTE: u32 = 4 * SCRATCH as u32;
 
 /// Bytes that the sink would not take yet.
 #[derive(Debug)]
@@ -57,11 +56,7 @@ pub(super) struct Direction {
     pub(super) close_sent: bool,
     /// The source sent a Close.
     pub(super) saw_close: bool,
-    /// Whatever comes is read and dropped.
-    pub(super) discarding: bool,
-    /// One more than the bytes that came since the sink was lost, which count as nothing; 0: it
-    /// is not lost.
-    wasted: u32,
+    pub(super) fate: Fate,
     /// Strict framing was violated.
     pub(super) violated: bool,
     /// It was, and what was passed on ends at a frame border, so that a Close may follow.
@@ -98,8 +93,7 @@ impl Direction {
             close_due: false,
             close_sent: false,
             saw_close: false,
-            discarding: false,
-            wasted: 0,
+            fate: Fate::PASSED,
             violated: false,
             clean: false,
             fin_due: false,
@@ -130,8 +124,8 @@ impl Direction {
     /// Asks for a Ping to this direction's sink.
     pub(super) fn ping(&mut self) {
         self.watch.disarm();
-        self.ping_due =
-            self.observing && !(self.close_due || self.saw_close || self.discarding || self.eof);
+        self.ping_due = self.observing
+            && !(self.close_due || self.saw_close || self.fate.is_dropped() || self.eof);
     }
 
     /// Asks for a Close to this direction's sink, at the next frame border. Where there can
@@ -142,10 +136,10 @@ impl Direction {
         }
         self.watch.disarm();
         self.ping_due = false;
-        if self.clean || (self.observing && !self.discarding) {
+        if self.clean || (self.observing && !self.fate.is_dropped()) {
             self.close_due = true;
         } else {
-            self.discarding = true;
+            self.fate.drop_all();
             self.end_stream(to);
         }
     }
@@ -154,8 +148,7 @@ impl Direction {
     pub(super) fn sink_lost(&mut self) {
         self.spill = None;
         self.pipe = Pipe::default();
-        self.discarding = true;
-        self.wasted = self.wasted.max(1);
+        self.fate.lose();
         self.close_due = false;
         self.clean = false;
         self.ping_due = false;
@@ -191,7 +184,7 @@ impl Direction {
     ) {
         let mut turn = TURN;
         while !self.done {
-            if !self.flushed() && !self.flush(to, cx, journal) && !self.discarding {
+            if !self.flushed() && !self.flush(to, cx, journal) && !self.fate.is_dropped() {
                 return journal.blocked(self.scanner.sender());
             }
             if self.fin_due {
@@ -205,7 +198,7 @@ impl Direction {
             if self.eof {
                 // A violation's Close is still to be ordered.
                 if self.flushed() && !self.clean {
-                    if !self.discarding {
+                    if !self.fate.is_dropped() {
                         self.end_stream(to);
                     }
                     self.close_due = false;
@@ -237,7 +230,7 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
-        if self.observing && !self.discarding {
+        if self.observing && !self.fate.is_dropped() {
             let left = self.scanner.data_left();
             if left >= splice::THRESHOLD || (self.reading.is_bulk() && left > 0) {
                 self.reading.set_bulk(true);
@@ -292,11 +285,8 @@ impl Direction {
                 return Read::End;
             }
         };
-        if self.wasted > 0 {
-            self.wasted = self.wasted.saturating_add(n as u32);
-            if self.wasted > WASTE {
-                return Read::End;
-            }
+        if self.fate.take(n) {
+            return Read::End;
         }
         let chunk = &scratch[..n];
         let mut edited = None;

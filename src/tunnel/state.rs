@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::check::MOST;
 use super::identity::{Deflate, IdentityParts, TunnelIdentity};
 use crate::config::WebSocketConfig;
 use crate::message::counters::Tally;

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,13 +19,14 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::metrics::{self, Connect};
 use crate::net::io::Io;
+use crate::net::listen;
 use crate::system::descriptors;
 use crate::vocabulary::span;
 
 use super::{Address, Endpoint};
 
 /// A timer that comes this much too late says that the process stood still.
-const STOOD_STILL: Duration = Duration::from_secs(1);
+pub(super) const STOOD_STILL: Duration = Duration::from_secs(1);
 
 /// Connects within `timeout`.
 ///
@@ -138,12 +139,12 @@ async fn unix(path: &Path) -> io::Result<UnixStream> {
 
 /// What tokio connects to: a name in the abstract namespace begins with NUL there.
 fn abstract_name(path: &Path) -> Cow<'_, Path> {
-    match path.as_os_str().as_bytes() {
-        [b'@', name @ ..] => {
+    match listen::abstract_name(path) {
+        Some(name) => {
             let name = [b"\0", name].concat();
             Cow::Owned(OsString::from_vec(name).into())
         }
-        _ => Cow::Borrowed(path),
+        None => Cow::Borrowed(path),
     }
 }
 

@@ -11,8 +11,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config as hickory;
@@ -28,6 +29,7 @@ use crate::system::files;
 use crate::system::lock::lock;
 use crate::vocabulary::span;
 
+use super::connect::STOOD_STILL;
 use super::endpoint::Learnt;
 use super::{Registry, Upstream};
 
@@ -35,6 +37,9 @@ use super::{Registry, Upstream};
 const LOOK_AT_HOSTS: Duration = Duration::from_secs(1);
 /// The largest `/etc/hosts` that is read.
 const LARGEST_HOSTS: u64 = 16 << 20;
+
+/// How often a look-up under way is looked at, to see that the process stood still.
+const BEAT: Duration = Duration::from_millis(250);
 
 /// Longest pause after a failure.
 const RETRY_MAX: Duration = Duration::from_secs(10);
@@ -143,6 +148,9 @@ impl Follower {
 
     fn learn(&mut self, answer: Answer) -> Duration {
         let name = &self.name;
+        if answer.whole {
+            self.registry.begin_anew(name);
+        }
         let learnt = self.registry.learn(name, &answer.addresses);
         let addresses = self.registry.addresses(name).unwrap_or_default();
         let (addresses, ttl_ms) = (structured(&addresses), span::millis(answer.ttl));
@@ -207,10 +215,26 @@ async fn watch_file(path: Box<Path>, mut known: Stamp, changes: watch::Sender<()
     }
 }
 
+/// Waits, and says whether the process stood still meanwhile.
+async fn noticing<T>(waited: impl Future<Output = T>) -> (T, bool) {
+    let mut waited = pin!(waited);
+    let mut stood_still = false;
+    loop {
+        let due = Instant::now() + BEAT;
+        let done = tokio::time::timeout(BEAT, &mut waited).await;
+        stood_still |= due.elapsed() >= STOOD_STILL;
+        if let Ok(done) = done {
+            return (done, stood_still);
+        }
+    }
+}
+
 /// At least one address.
 struct Answer {
     addresses: Vec<IpAddr>,
     ttl: Duration,
+    /// No server said it, which might have more of them: a file did.
+    whole: bool,
 }
 
 #[derive(Debug)]
@@ -251,18 +275,22 @@ impl Names {
             return Ok(Answer {
                 addresses: known,
                 ttl: self.config.max_ttl,
+                whole: true,
             });
         }
-        let resolver = self.resolver().map_err(LookupError::Dns)?;
-        let asked = tokio::time::timeout(self.config.timeout, resolver.lookup_ip(name)).await;
-        let found = match asked {
-            Ok(Ok(found)) => found,
-            failed => {
-                *self.slot() = None;
-                return Err(match failed {
-                    Ok(Err(error)) => LookupError::Dns(error),
-                    _ => LookupError::Timeout,
-                });
+        let found = loop {
+            let resolver = self.resolver().map_err(LookupError::Dns)?;
+            let asked = tokio::time::timeout(self.config.timeout, resolver.lookup_ip(name));
+            let (asked, stood_still) = noticing(asked).await;
+            let failed = match asked {
+                Ok(Ok(found)) => break found,
+                Ok(Err(error)) => LookupError::Dns(error),
+                Err(_) => LookupError::Timeout,
+            };
+            *self.slot() = None;
+            // Then what the server said may have come, and every timer ran out before it was read.
+            if !stood_still {
+                return Err(failed);
             }
         };
         let addresses: Vec<IpAddr> = found.iter().collect();
@@ -278,6 +306,7 @@ impl Names {
         Ok(Answer {
             addresses,
             ttl: Duration::from_secs(seconds.unwrap_or(0).into()),
+            whole: false,
         })
     }
 

@@ -332,3 +332,24 @@ async fn a_name_that_gives_one_address_at_a_time_keeps_its_endpoints() {
     // The word of a server that no longer changes it counts.
     eventually("one address", || ids().len() == 1).await;
 }
+
+#[tokio::test]
+async fn a_look_up_that_stood_still_is_not_judged_by_its_timers() {
+    let dns = Dns::start(&[], HOUR).await;
+    dns.say(Zone::Silence);
+    let (upstream, registry) = upstream("app.test:80");
+    let config = ResolverConfig {
+        // After a failure nothing is asked before the test's own deadline.
+        min_ttl: Duration::from_secs(300),
+        max_ttl: Duration::from_secs(300),
+        timeout: Duration::from_secs(1),
+        ..dns.config()
+    };
+    let discovery = Discovery::start(std::slice::from_ref(&upstream), &registry, &config);
+    eventually("the question", || dns.asked() > 0).await;
+    dns.say(Dns::at(&["127.0.0.9"]));
+    // The whole runtime stands still: the span is what is tested.
+    std::thread::sleep(Duration::from_millis(2500));
+    discovery.settled(LONG).await;
+    assert_eq!(addresses(&upstream), ["127.0.0.9:80"]);
+}

@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
+use tracing::field::Empty;
+
+use super::Upstream;
 use super::health::Health;
 use super::rotation::Rotation;
 use crate::events::{self, HealthState};
@@ -245,6 +248,7 @@ impl Lease {
             let state = HealthState::Avoided;
             events::health(&endpoint.upstream, &endpoint.name, state, Some(why));
             tracing::warn!(
+                left_out = Empty,
                 upstream = %self.endpoint.upstream,
                 endpoint = %self.endpoint.name,
                 why,
@@ -294,6 +298,7 @@ impl Lease {
         let down = failure.and_then(|failure| failure.since.elapsed().ok());
         events::health(&endpoint.upstream, &endpoint.name, HealthState::Up, None);
         tracing::info!(
+            left_out = Empty,
             upstream = %self.endpoint.upstream,
             endpoint = %self.endpoint.name,
             after_ms = down.map(|down| u64::try_from(down.as_millis()).unwrap_or(u64::MAX)),
@@ -372,6 +377,26 @@ impl Registry {
         { living }.find(|endpoint| &*endpoint.upstream == upstream && &*endpoint.name == name)
     }
 
+    /// The endpoints that are in none of these lists any more and still have exchanges or
+    /// tunnels, by the names that logs show.
+    pub fn leaving<'u>(
+        &self,
+        upstreams: impl Iterator<Item = &'u Arc<Upstream>>,
+    ) -> Vec<Arc<Endpoint>> {
+        let mut present = HashSet::new();
+        for upstream in upstreams {
+            present.extend(upstream.endpoints().iter().map(|endpoint| endpoint.id()));
+        }
+        let all = lock(&self.endpoints);
+        let living = all.known.values().filter_map(Weak::upgrade);
+        let mut leaving: Vec<_> = living
+            .filter(|endpoint| endpoint.load() > 0 && !present.contains(&endpoint.id()))
+            .collect();
+        drop(all);
+        leaving.sort_by(|a, b| (&a.upstream, &a.name).cmp(&(&b.upstream, &b.name)));
+        leaving
+    }
+
     /// Remembers an answer for `host`, and says what it changed.
     pub fn learn(&self, host: &str, answer: &[IpAddr]) -> Learnt {
         let mut answers = lock(&self.answers);
@@ -389,6 +414,13 @@ impl Registry {
         };
         known.addresses = addresses.into();
         learnt
+    }
+
+    /// The next answer for `host` is not compared with those before: they came from elsewhere.
+    pub fn begin_anew(&self, host: &str) {
+        if let Some(known) = lock(&self.answers).get_mut(host) {
+            known.rotation = Rotation::default();
+        }
     }
 
     /// Forgets the addresses of every other name.

@@ -215,6 +215,7 @@ fn the_dashboard_and_the_alerts_name_what_there_is() {
         "sluice_predecessor_connections",
         "sluice_predecessor_tunnels",
         "sluice_predecessors",
+        "sluice_upstream_endpoint_leaving",
         "sluice_worker_ticks_total",
     ];
     assert_eq!(unseen, not_shown);

@@ -17,7 +17,7 @@ fn route(name: &str, path: &str, to: SocketAddr) -> String {
 }
 
 #[test]
-fn counts_survive_a_reload_and_go_with_their_route() {
+fn counts_survive_a_reload_and_their_route() {
     let backend = HttpBackend::start();
     let good = |routes: &[&str]| {
         let routes = routes
@@ -52,21 +52,97 @@ fn counts_survive_a_reload_and_go_with_their_route() {
     assert!(since(&proxy.scrape()) > started);
     proxy.ask("GET", "/b", "");
     eventually!(proxy.scrape().requests(&[("route", "b")]) == 3.0);
-    eventually!(!proxy.scrape().values("route").contains("a"));
-    assert_eq!(proxy.scrape().values("upstream"), ["b", "c"].into());
-    // Whoever gets the place that `a` had begins at nothing.
+    // What is gone stays countable for some minutes, and nobody else gets its place.
     proxy.reload(&good(&["c", "b", "d"]));
     eventually!(state(&proxy.scrape()) == (1.0, 3.0));
+    let scrape = proxy.scrape();
+    assert_eq!(scrape.requests(&[("route", "a")]), 1.0);
+    assert_eq!(scrape.values("upstream"), ["a", "b", "c", "d"].into());
     for name in ["c", "d"] {
         assert_eq!(proxy.scrape().requests(&[("route", name)]), 0.0, "{name}");
     }
     proxy.ask("GET", "/c", "");
     eventually!(proxy.scrape().requests(&[("route", "c")]) == 1.0);
+    // A route that returns goes on.
+    proxy.reload(&good(&["a"]));
+    eventually!(state(&proxy.scrape()) == (1.0, 4.0));
+    proxy.ask("GET", "/a", "");
+    eventually!(proxy.scrape().requests(&[("route", "a")]) == 2.0);
     // The totals at the end know all of it.
     proxy.terminate();
     let end = proxy.wait_for_log("the totals", |line| line.json["totals"].is_object());
     let exchanges = &end.json["totals"]["exchanges"];
-    assert_eq!(*exchanges, serde_json::json!({ "2xx": 5 }), "{}", end.text);
+    assert_eq!(*exchanges, serde_json::json!({ "2xx": 6 }), "{}", end.text);
+}
+
+/// Blue and green: what the old side still has is seen until the last of it has ended, and what
+/// ended stays countable.
+#[test]
+fn endpoints_that_a_reload_removed_are_seen_leaving() {
+    let (blue, green) = (EchoBackend::start(), EchoBackend::start());
+    let to = |upstream: &str, backend: &EchoBackend| {
+        let address = backend.address();
+        format!(
+            "{LISTEN}[[route]]\nname = \"{upstream}\"\nupstream = \"{upstream}\"\n\
+             [upstream.{upstream}]\nendpoints = \"{address}\"\n"
+        )
+    };
+    for (old, new) in [("app", "app"), ("blue", "green")] {
+        let proxy = Proxy::start(&to(old, &blue));
+        let mut tunnels = [0; 3].map(|_| connect(&proxy, "/"));
+        let addresses = [&blue, &green].map(|backend| backend.address().to_string());
+        let of =
+            |name: &str, endpoint: &String| proxy.scrape().sum(name, &[("endpoint", endpoint)]);
+        let [was, is] = &addresses;
+        assert_eq!(of("sluice_upstream_endpoint_leaving", was), 0.0);
+        proxy.reload(&to(new, &green));
+        eventually!(of("sluice_upstream_endpoint_leaving", was) == 1.0);
+        exchange(&mut connect(&proxy, "/"), Message::text("to the new one"));
+        assert_eq!(of("sluice_upstream_tunnels_open", was), 3.0);
+        assert_eq!(of("sluice_upstream_endpoint_leaving", is), 0.0);
+        let seen = || -> Vec<(String, String, String, u64)> {
+            let (_, text) = proxy.get_admin("/v1/upstreams");
+            let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let of = |upstream: &serde_json::Value| {
+                let name = upstream["name"].as_str().unwrap().to_owned();
+                let endpoints = upstream["endpoints"].as_array().unwrap().clone();
+                endpoints.into_iter().map(move |one| {
+                    let [address, state] =
+                        ["address", "state"].map(|key| one[key].as_str().unwrap().to_owned());
+                    (
+                        name.clone(),
+                        address,
+                        state,
+                        one["tunnels"].as_u64().unwrap(),
+                    )
+                })
+            };
+            all.as_array().unwrap().iter().flat_map(of).collect()
+        };
+        let leaving = (old.to_owned(), was.clone(), "leaving".to_owned(), 3);
+        assert!(seen().contains(&leaving), "{:?}", seen());
+        let status = proxy.command(&["status"]);
+        let status = String::from_utf8_lossy(&status.stdout).into_owned();
+        assert!(status.contains("leaving"), "{status}");
+        // It still works, and ends in its own time.
+        exchange(&mut tunnels[0], Message::text("to the old one"));
+        drop(tunnels);
+        eventually!(seen().iter().all(|(_, _, state, _)| state == "up"));
+        let scrape = proxy.scrape();
+        let leaving = scrape.sum("sluice_upstream_endpoint_leaving", &[]);
+        assert_eq!(leaving, 0.0);
+        let closed = |route| {
+            let labels = [("route", route), ("closed_by", "client")];
+            proxy.scrape().sum("sluice_tunnels_closed_total", &labels)
+        };
+        let ended = if old == new { 4.0 } else { 3.0 };
+        eventually!(closed(old) == ended);
+        let connects = [("endpoint", &**was), ("result", "ok")];
+        let connects = proxy
+            .scrape()
+            .sum("sluice_upstream_connects_total", &connects);
+        assert_eq!(connects, 3.0);
+    }
 }
 
 #[test]

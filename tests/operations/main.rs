@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abstract_sockets;
 mod descriptors;
 mod drain;
 mod drain_command;

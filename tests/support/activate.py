@@ -18,7 +18,7 @@ for index, spec in enumerate(specs):
     else:
         one = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         one.bind("\0" + address if kind == "abstract" else address)
-        address = "unix:" + address
+        address = "unix:" + ("@" if kind == "abstract" else "") + address
     if kind not in ("udp", "idle"):
         one.listen()
     print("bound", index, address, flush=True)

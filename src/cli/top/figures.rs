@@ -305,6 +305,7 @@ fn endpoints(upstreams: &[UpstreamView]) -> Vec<Endpoint> {
             name: clean(&format!("{}/{}", upstream.name, endpoint.address)),
             state: match (endpoint.state, &endpoint.failure, &endpoint.failing_since) {
                 (EndpointState::Draining, ..) => "draining".to_owned(),
+                (EndpointState::Leaving, ..) => "leaving".to_owned(),
                 (EndpointState::Avoided, Some(why), Some(since)) => {
                     clean(&format!("avoided: {why} since {}", clock(since)))
                 }

@@ -31,6 +31,13 @@ impl FromText for Bind {
             let port = port_number(port)?;
             return Ok(Bind::Tcp(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))));
         }
+        if let Some((ip, port)) = without_zone(text) {
+            let wrong = Wrong::new(format!("`{text}` has a zone, which a listener cannot have"));
+            return Err(wrong.hint(format!(
+                "`\"[::]:{port}\"` takes clients of every interface; endpoints may have a zone \
+                 (`\"[{ip}%eth0]:{port}\"`)"
+            )));
+        }
         if let Ok(address) = text.parse() {
             return Ok(Bind::Tcp(unmapped(address)));
         }
@@ -54,6 +61,13 @@ impl FromText for Bind {
              `\":8080\"` for all addresses, or `\"unix:/path\"`",
         ))
     }
+}
+
+/// The address and the port of `[fe80::1%eth0]:80` (RFC 4007 section 11), if it is such a one.
+fn without_zone(text: &str) -> Option<(Ipv6Addr, u16)> {
+    let (ip, rest) = text.strip_prefix('[')?.split_once('%')?;
+    let (_, port) = rest.rsplit_once("]:")?;
+    Some((ip.parse().ok()?, port_number(port).ok()?))
 }
 
 /// `admin.listen`.
@@ -249,6 +263,12 @@ impl FromText for Nameserver {
     const EXPECTED: &'static str = "an IP address such as `\"192.0.2.53\"`, with or without a port";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
+        if text.contains('%') {
+            return Err(
+                Wrong::new(format!("`{text}` has a zone, which a server cannot have"))
+                    .hint("write an address that is not link-local"),
+            );
+        }
         let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
         let address = bare.or_else(|_| text.parse()).map(unmapped);
         address.map(Nameserver).map_err(|_| {
@@ -355,6 +375,13 @@ mod tests {
         assert_eq!(Bind::from_text(":8080"), Ok(every));
         for text in ["8080", "127.0.0.1", "localhost:80", ":http", "unix:x", ""] {
             assert!(Bind::from_text(text).is_err(), "{text}");
+        }
+        for zone in ["eth0", "2", "lo", "0"] {
+            let wrong = Bind::from_text(&format!("[fe80::1%{zone}]:8080")).unwrap_err();
+            assert!(wrong.message.contains("has a zone"), "{}", wrong.message);
+            let hint = wrong.hint.unwrap_or_default();
+            assert!(hint.contains("\"[::]:8080\""), "{hint}");
+            assert!(Nameserver::from_text(&format!("[fe80::1%{zone}]:53")).is_err());
         }
     }
 

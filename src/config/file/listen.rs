@@ -1,6 +1,7 @@
 //! `[[listen]]`: where clients are accepted, and that no two blocks want the same place.
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
 
 use super::address::{Bind, FileMode};
 use super::keys::{FileTable, ListenTable};
@@ -61,10 +62,21 @@ pub(super) fn bind_address(
             }
             ListenAddress::Tcp(*address)
         }
-        Bind::Unix(path) => ListenAddress::Unix {
-            path: path.clone(),
-            mode: mode.value().map_or(default_mode, |mode| mode.0),
-        },
+        Bind::Unix(path) => {
+            if let Some(mode) = mode.given()
+                && path.as_os_str().as_bytes().starts_with(b"@")
+            {
+                sink.at(
+                    mode,
+                    "`mode` belongs to sockets with a file; every local user can connect to one \
+                     in the abstract namespace",
+                );
+            }
+            ListenAddress::Unix {
+                path: path.clone(),
+                mode: mode.value().map_or(default_mode, |mode| mode.0),
+            }
+        }
     }
 }
 

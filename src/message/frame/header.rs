@@ -66,6 +66,8 @@ pub enum Violation {
     CloseCode,
     /// A close reason that is not UTF-8.
     CloseReason,
+    /// A data frame after a Close.
+    DataAfterClose,
 }
 
 impl Violation {
@@ -84,6 +86,7 @@ impl Violation {
             Violation::CloseLength => "close payload of one byte",
             Violation::CloseCode => "close code that must not be sent",
             Violation::CloseReason => "close reason that is not UTF-8",
+            Violation::DataAfterClose => "data frame after a close",
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::metrics::{self, AcceptError};
 use crate::net::io::Io;
 use crate::system::descriptors;
 
-pub use socket::BindError;
+pub use socket::{BindError, abstract_name, connect_unix};
 
 /// What clients of a listener see of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,7 @@ const EXHAUSTED_LOG: Duration = Duration::from_secs(10);
 pub fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
     let bound = match address {
         ListenAddress::Tcp(tcp) => socket::bind_tcp(*tcp).map(|fd| (fd, None)),
-        ListenAddress::Unix { path, mode } => {
-            socket::bind_unix(path, *mode).map(|(fd, file)| (fd, Some(file)))
-        }
+        ListenAddress::Unix { path, mode } => socket::bind_unix(path, *mode),
     };
     let (fd, file) = bound.map_err(|error| BindError::new(address, error))?;
     let local = match address {

@@ -4,9 +4,11 @@
 use std::fmt;
 use std::fs::{File, Permissions};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -56,18 +58,18 @@ pub fn user_timeout(socket: impl AsFd, limit: Option<Duration>) -> io::Result<()
     )?)
 }
 
-pub(super) fn bind_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+pub(super) fn bind_tcp(address: std::net::SocketAddr) -> io::Result<OwnedFd> {
     let fd = bound_tcp(address)?;
     rustix::net::listen(&fd, BACKLOG)?;
     Ok(fd)
 }
 
 /// Whether [`bind_tcp`] would succeed.
-pub(super) fn probe_tcp(address: SocketAddr) -> io::Result<()> {
+pub(super) fn probe_tcp(address: std::net::SocketAddr) -> io::Result<()> {
     bound_tcp(address).map(drop)
 }
 
-fn bound_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
+fn bound_tcp(address: std::net::SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() {
         AddressFamily::INET
     } else {
@@ -86,19 +88,40 @@ fn bound_tcp(address: SocketAddr) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// The name in the abstract namespace that `@name` stands for; `None`: it is a path.
+pub fn abstract_name(path: &Path) -> Option<&[u8]> {
+    path.as_os_str().as_bytes().strip_prefix(b"@")
+}
+
+/// Connects to a unix socket, in the abstract namespace where its path begins with `@`.
+pub fn connect_unix(path: &Path) -> io::Result<UnixStream> {
+    match abstract_name(path) {
+        Some(name) => UnixStream::connect_addr(&SocketAddr::from_abstract_name(name)?),
+        None => UnixStream::connect(path),
+    }
+}
+
 /// Whether [`bind_unix`] would succeed.
 pub(super) fn probe_unix(path: &Path) -> io::Result<()> {
+    if let Some(name) = abstract_name(path) {
+        return bound_abstract(name).map(drop);
+    }
     let name = SocketAddrUnix::new(path)?;
     is_stale(path, &name)?;
     rustix::fs::access(directory(path), Access::WRITE_OK | Access::EXEC_OK)?;
     Ok(())
 }
 
-pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, SocketFile)> {
+/// The socket and its file; one in the abstract namespace has none, and no permission bits.
+pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, Option<SocketFile>)> {
+    if let Some(name) = abstract_name(path) {
+        let fd = bound_abstract(name)?;
+        rustix::net::listen(&fd, BACKLOG)?;
+        return Ok((fd, None));
+    }
     let name = SocketAddrUnix::new(path)?;
     remove_stale(path, &name)?;
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let fd = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let fd = unix_socket()?;
     // Linux creates the file with the socket's own mode less the umask: at no moment may
     // more users connect than `mode` says, and no path is followed to set it afterwards.
     rustix::fs::fchmod(&fd, Mode::from_raw_mode(mode))?;
@@ -108,7 +131,19 @@ pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, SocketFi
     bound?;
     let file = SocketFile::at(path)?;
     rustix::net::listen(&fd, BACKLOG)?;
-    Ok((fd, file))
+    Ok((fd, Some(file)))
+}
+
+/// Nothing is left of it when it is closed.
+fn bound_abstract(name: &[u8]) -> io::Result<OwnedFd> {
+    let fd = unix_socket()?;
+    rustix::net::bind(&fd, &SocketAddrUnix::new_abstract_name(name)?)?;
+    Ok(fd)
+}
+
+fn unix_socket() -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)
 }
 
 /// Removes the socket file that a killed process left, and nothing else.
@@ -129,8 +164,7 @@ fn is_stale(path: &Path, name: &SocketAddrUnix) -> io::Result<bool> {
     if !found.file_type().is_socket() {
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let probe = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    let probe = unix_socket()?;
     match rustix::net::connect(&probe, name) {
         Err(Errno::CONNREFUSED) => Ok(true),
         Err(Errno::NOENT) => Ok(false),

@@ -55,7 +55,9 @@ impl Direction {
     /// Whether the bytes passed on so far end at a frame border.
     pub(super) fn may_inject(&self) -> bool {
         self.clean
-            || (self.observing && !self.discarding && (self.scanner.at_border() || self.holding))
+            || (self.observing
+                && !self.fate.is_dropped()
+                && (self.scanner.at_border() || self.holding))
     }
 
     /// The frame of ours that is due.
@@ -79,7 +81,7 @@ impl Direction {
     fn close_frame(&mut self, to: Side, journal: &mut Journal) -> Vec<u8> {
         self.close_due = false;
         self.close_sent = true;
-        self.discarding = true;
+        self.fate.drop_all();
         self.clean = false;
         self.holding = false;
         // `close_due` is set by an order only.

@@ -8,6 +8,9 @@ use crate::message::encode;
 use crate::message::frame::{Kind, Opcode, Violation};
 use crate::tap;
 
+/// The bit of a frame's first byte that control frames have (RFC 6455 section 5.5).
+const CONTROL: u8 = 0x08;
+
 impl Direction {
     /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
     /// be left out or added, and then `chunk` from the returned index on; the frames are
@@ -20,7 +23,7 @@ impl Direction {
         journal: &mut Journal,
     ) -> (usize, usize) {
         // What comes for a sink that is gone is looked at for a Close, and not counted.
-        let unseen = (self.wasted > 0).then(Counters::default);
+        let unseen = self.fate.is_lost().then(Counters::default);
         let sender = self.scanner.sender() as usize;
         let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
         counters.received(chunk.len());
@@ -31,6 +34,12 @@ impl Direction {
         let mut frames = 0;
         while at < chunk.len() && self.observing {
             frames += 1;
+            if self.saw_close && self.speaks_after_close(chunk[at], journal) {
+                let late = Violation::DataAfterClose;
+                // The sink has its Close: it gets none of ours.
+                passed = self.violation(late, false, &chunk[..at], passed, edited, journal);
+                break;
+            }
             let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
             let step = self.scanner.step(&chunk[at..], counters);
             let end = at + step.used;
@@ -60,8 +69,20 @@ impl Direction {
             }
             at = end;
         }
-        let rest = if self.discarding { chunk.len() } else { passed };
+        let rest = if self.fate.is_dropped() {
+            chunk.len()
+        } else {
+            passed
+        };
         (rest, frames)
+    }
+
+    /// Whether `next` begins a data frame that the source must not send any more where the
+    /// route is strict (RFC 6455 section 5.5.1).
+    #[cold]
+    fn speaks_after_close(&self, next: u8, journal: &Journal) -> bool {
+        let control = next & CONTROL != 0;
+        self.scanner.at_border() && !control && journal.handle.settings().strict
     }
 
     /// Whether a frame that has begun must be complete before any of it is passed on: a Pong
@@ -96,7 +117,7 @@ impl Direction {
 
     /// Puts bytes among those to be written, unless nothing may follow any more.
     fn pass(&self, edited: &mut Option<Vec<u8>>, bytes: &[u8]) {
-        if !self.discarding {
+        if !self.fate.is_dropped() {
             edited.get_or_insert_default().extend_from_slice(bytes);
         }
     }
@@ -196,9 +217,9 @@ impl Direction {
         self.reading.set_bulk(false);
         self.pass(edited, &before[passed..]);
         self.violated = true;
-        self.clean = clean && !self.discarding;
+        self.clean = clean && !self.fate.is_dropped();
         self.observing = false;
-        self.discarding = true;
+        self.fate.drop_all();
         before.len()
     }
 }

@@ -15,7 +15,7 @@ impl Direction {
 
     /// Whether its sink is gone. Elsewhere only a close makes a direction discard.
     pub(in crate::tunnel) fn has_lost_sink(&self) -> bool {
-        self.discarding || self.fin != self.done
+        self.fate.is_dropped() || self.fin != self.done
     }
 
     /// `sent`: the code of our Close to the sink.

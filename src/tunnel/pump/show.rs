@@ -23,7 +23,7 @@ impl Direction {
             false => chunk,
         };
         let side = self.scanner.sender();
-        if self.discarding {
+        if self.fate.is_dropped() {
             tap::withheld(&journal.handle, side);
         }
         tap::passed(&journal.handle, side, seen);

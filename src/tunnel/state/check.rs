@@ -8,8 +8,9 @@ use crate::message::encode::{MAX_REASON, sendable};
 use crate::message::frame::Side;
 use crate::message::frame::restore::{StateError, require};
 
-/// What any count may be at most: enough for centuries, and what every JSON reader can hold.
-const MOST: u64 = 1 << 53;
+/// What any count may be at most, and stops at where it is written down: enough for centuries,
+/// and what every JSON reader can hold.
+pub(in crate::tunnel) const MOST: u64 = (1 << 53) - 1;
 /// One byte that is not UTF-8 becomes three in a reason.
 const LONGEST_REASON: usize = 3 * MAX_REASON;
 
@@ -24,7 +25,7 @@ impl TunnelState {
             "id",
             "was not reserved",
         )?;
-        require(self.age < MOST, None, "age", "is too large")?;
+        require(self.age <= MOST, None, "age", "is too large")?;
         self.settings.check()?;
         for side in [Side::Client, Side::Upstream] {
             self.check_side(side)?;
@@ -56,17 +57,8 @@ impl TunnelState {
 
     fn check_side(&self, side: Side) -> Result<(), StateError> {
         let state = self.side(side);
-        let tally = &state.counters;
-        let counts = [
-            tally.bytes,
-            tally.frames,
-            tally.text,
-            tally.binary,
-            tally.text_bytes,
-            tally.binary_bytes,
-        ];
         require(
-            counts.iter().all(|count| *count < MOST),
+            state.counters == state.counters.at_most(MOST),
             Some(side),
             "counters",
             "a count is too large",

@@ -1,4 +1,5 @@
-//! Strict routes: a Close that RFC 6455 sections 5.5 and 7.4 forbid is not passed on.
+//! Strict routes: a Close that RFC 6455 sections 5.5 and 7.4 forbid is not passed on, nor are
+//! data frames after one.
 
 use super::*;
 
@@ -14,7 +15,7 @@ const FORBIDDEN: [(&[u8], &str); 7] = [
 ];
 
 /// Sends `bytes` through a tunnel in two pieces, and gives what its other side got of it:
-/// `most` bytes, or all to the end.
+/// all to the end, with an end of its own after `most` bytes.
 async fn got(strict: bool, from: Side, bytes: &[u8], split: usize, most: u64) -> (Vec<u8>, Ended) {
     let (client, upstream, _) = open(WebSocketConfig {
         strict,
@@ -38,6 +39,9 @@ async fn got(strict: bool, from: Side, bytes: &[u8], split: usize, most: u64) ->
     let reading = some.read_to_end(&mut all);
     let reading = tokio::time::timeout(Duration::from_secs(10), reading).await;
     let _ = reading.expect("in time");
+    let _ = to.shutdown().await;
+    let rest = tokio::time::timeout(Duration::from_secs(10), to.read_to_end(&mut all)).await;
+    let _ = rest.expect("in time");
     drop((from, to));
     (all, ended().await)
 }
@@ -99,6 +103,43 @@ async fn what_may_be_sent_passes_a_strict_route_in_pieces() {
             let (all, ended) = got(true, Side::Upstream, &close, split, u64::MAX).await;
             assert_eq!(all, close);
             assert_eq!((ended.closed_by, ended.detail), (ClosedBy::Upstream, None));
+        }
+    }
+}
+
+/// Frames that may not follow a Close, and that may.
+const LATE: [(u8, bool); 6] = [
+    (0x81, false),
+    (0x82, false),
+    (0x01, false),
+    (0x00, false),
+    (0x89, true),
+    (0x8A, true),
+];
+
+#[tokio::test]
+async fn data_after_a_close_is_refused_wherever_it_is_split() {
+    for (from, frame) in [
+        (Side::Client, client_frame as fn(u8, &[u8]) -> Vec<u8>),
+        (Side::Upstream, server_frame),
+    ] {
+        let close = frame(0x88, b"\x03\xe8");
+        for (first, allowed) in LATE {
+            let bytes = [close.clone(), frame(first, b"late")].concat();
+            for split in 1..bytes.len() {
+                let expected = if allowed { &bytes } else { &close };
+                let most = expected.len() as u64;
+                let (all, ended) = got(true, from, &bytes, split, most).await;
+                assert_eq!(&all, expected, "{from:?} {first:#x} {split}");
+                let detail = (!allowed).then_some("data frame after a close");
+                assert_eq!(
+                    ended.detail.as_deref(),
+                    detail,
+                    "{from:?} {first:#x} {split}"
+                );
+            }
+            let (all, ended) = got(false, from, &bytes, 1, bytes.len() as u64).await;
+            assert_eq!((all, ended.detail), (bytes, None), "others pass it");
         }
     }
 }

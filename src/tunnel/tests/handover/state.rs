@@ -226,6 +226,22 @@ async fn every_valid_state_lives_on() {
 }
 
 #[tokio::test]
+async fn what_has_counted_all_it_can_still_leaves() {
+    let (mut value, spill) = valid().await.remove(0);
+    const MOST: u64 = (1 << 53) - 1;
+    value["age"] = json!(MOST);
+    for (side, start) in [("client", MOST), ("upstream", MOST - 1)] {
+        for count in ["bytes", "frames", "text", "text_bytes"] {
+            value[side]["counters"][count] = json!(start);
+        }
+    }
+    let state = serde_json::from_value(value).expect("a state");
+    // As bytes of either side: a client's texts, which an upstream's framing does not allow.
+    let texts = client_frame(0x81, b"one more").repeat(3);
+    assert_eq!(live(state, spill, &texts).await, Ok(()));
+}
+
+#[tokio::test]
 async fn what_contradicts_itself_is_refused_by_name() {
     let (_client, mut upstream, handle) = open(WebSocketConfig::default()).await;
     upstream.write_all(b"\x82\x05ab").await.expect("write");

@@ -163,6 +163,7 @@ fn start(name: &'static str, sink: Sink, idle: fn()) -> io::Result<Writer> {
         sink,
         is_wanted: Arc::downgrade(&state),
         fails: None,
+        given_up: false,
         torn: false,
         told: None,
         idle,
@@ -184,6 +185,8 @@ struct Thread {
     is_wanted: Weak<State>,
     /// Lines lost since writing began to fail.
     fails: Option<u64>,
+    /// The log is not wanted any more, and its reader has had its time.
+    given_up: bool,
     /// A part of a line was written, and not its rest.
     torn: bool,
     /// When dropped lines were last reported.
@@ -246,6 +249,8 @@ impl Thread {
                 metrics::lines_lost(what, lost);
                 self.torn =
                     left.len() < lines.len() && !lines[..lines.len() - left.len()].ends_with(b"\n");
+                // The rest of a queue of thousands is not waited for one by one.
+                self.given_up |= error == Errno::CANCELED;
                 if self.fails.is_none() && error != Errno::CANCELED {
                     let error = io::Error::from(error);
                     tracing::warn!(%error, log = self.name(), "the log cannot be written");
@@ -271,6 +276,9 @@ impl Thread {
 
     /// Waits for a reader as long as somebody still writes here.
     fn wait(&self) -> Result<(), Errno> {
+        if self.given_up {
+            return Err(Errno::CANCELED);
+        }
         let mut waiting = [PollFd::from_borrowed_fd(self.sink.as_fd(), PollFlags::OUT)];
         let limit = LOOK.try_into().map_err(|_| Errno::INVAL)?;
         match poll(&mut waiting, Some(&limit)) {

@@ -24,6 +24,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use support::Wire;
+use support::proxy::raise_file_limit;
 use support::websocket::{handshake, tunnel_backend};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -404,15 +405,4 @@ fn runtime() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .expect("a runtime")
-}
-
-/// Both ends of every tunnel are descriptors of this process.
-fn raise_file_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let limit = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    setrlimit(Resource::Nofile, limit).expect("within the maximum");
 }

@@ -19,6 +19,12 @@ use tokio::net::{TcpStream, UnixStream};
 /// Size of a worker's scratch buffer, in bytes.
 pub const SCRATCH: usize = 64 * 1024;
 
+/// Bytes that a connection may move in one go before all others get their turn.
+pub const TURN: usize = 8 * SCRATCH;
+/// What a piece of them, a frame or a chunk, costs of a turn besides its bytes, in bytes that could
+/// be moved meanwhile: a turn ends after 2048 empty ones.
+pub const PIECE_COST: usize = 256;
+
 thread_local! {
     static SCRATCH_BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
 }
@@ -26,6 +32,14 @@ thread_local! {
 /// Lends the worker's scratch buffer for the length of one call; never across a wait.
 pub fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
     SCRATCH_BUFFER.with_borrow_mut(|scratch| use_it(scratch))
+}
+
+/// Lets everything else have its turn that is ready, or becomes so, before the task is woken:
+/// woken at once it would be polled dozens of times before the runtime looks at the sockets.
+#[cold]
+pub fn yield_turn(cx: &mut Context<'_>) {
+    let once = std::pin::pin!(tokio::task::yield_now());
+    let _ = once.poll(cx);
 }
 
 /// A connected byte stream.

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 use super::connection::Context;
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
+use crate::net::io::{PIECE_COST, TURN, yield_turn};
 use crate::upstream::body::{AnswerBody, AnswerError};
 
 /// Why the client's body could not be sent on.
@@ -98,6 +99,8 @@ pub struct ExchangeBody {
     context: Arc<Context>,
     /// Bytes of the request that had been sent when last looked at.
     request_sent: u64,
+    /// What is left of the answer's turn among all that the worker does.
+    turn: usize,
     /// The length that a 304 names and that no content follows: hyper keeps the field only
     /// where the body confirms it.
     named: Option<u64>,
@@ -136,6 +139,7 @@ impl ExchangeBody {
             record,
             context,
             request_sent: 0,
+            turn: TURN,
             named: None,
         }
     }
@@ -204,10 +208,16 @@ impl Body for ExchangeBody {
                 this.context.wake_when_flushed();
                 return Poll::Pending;
             }
+            Source::Upstream(_) if this.turn == 0 => {
+                this.turn = TURN;
+                yield_turn(cx);
+                return Poll::Pending;
+            }
             Source::Upstream(body) => body,
             Source::Broken => return Poll::Ready(Some(Err(BrokenAnswer))),
         };
         let Poll::Ready(polled) = Pin::new(&mut **body).poll_frame(cx) else {
+            this.turn = TURN;
             this.watch_upload();
             return Poll::Pending;
         };
@@ -220,6 +230,8 @@ impl Body for ExchangeBody {
                 this.context.watch.upstream_moved();
                 body.lease().heard();
                 let len = frame.data_ref().map_or(0, Bytes::len);
+                let cost = len + body.take_chunks() * PIECE_COST;
+                this.turn = this.turn.saturating_sub(cost);
                 this.record.sent(len);
                 this.context.watch.handed(len);
                 if body.is_end_stream() {

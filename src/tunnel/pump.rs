@@ -13,7 +13,6 @@ mod receive;
 mod restore;
 mod show;
 
-use std::future::Future;
 use std::io;
 use std::task::{Context, Poll};
 
@@ -23,10 +22,7 @@ use self::receive::{Watch, receive};
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
 use crate::message::frame::{Scanner, Side};
-use crate::net::io::{Io, SCRATCH};
-
-/// Bytes one direction may move in one poll before other tasks get their turn.
-const TURN: usize = 8 * SCRATCH;
+use crate::net::io::{Io, SCRATCH, TURN, yield_turn};
 
 /// Bytes that the sink would not take yet.
 #[derive(Debug)]
@@ -392,12 +388,4 @@ impl Direction {
     pub(super) fn flushed(&self) -> bool {
         self.spill.is_none() && self.pipe.is_none()
     }
-}
-
-/// Lets everything else have its turn that is ready, or becomes so, before the task is woken:
-/// woken at once it would be polled dozens of times before the runtime looks at the sockets.
-#[cold]
-fn yield_turn(cx: &mut Context<'_>) {
-    let once = std::pin::pin!(tokio::task::yield_now());
-    let _ = once.poll(cx);
 }

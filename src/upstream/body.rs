@@ -6,13 +6,17 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
-use super::chunked::{Decoder, Step};
+use super::chunked::{Decoder, Malformed, Step};
 use super::client::InFlight;
 use super::{Lease, pool};
 use crate::message::response::{BodyKind, ResponseHead};
+
+/// A chunk of so many bytes is handed on as it is; smaller ones are put together up to as much.
+/// Where a chunk begins means nothing (RFC 9112 section 7.1).
+const TOGETHER: usize = 4 * 1024;
 
 /// Why an answer broke off.
 #[derive(Debug)]
@@ -43,6 +47,10 @@ pub struct AnswerBody<B> {
     rest: Rest,
     /// Bytes read and not yet handed on.
     ready: Bytes,
+    /// What came after the chunks that were handed on together: the end, or what is none.
+    after: Option<Result<Step, Malformed>>,
+    /// Chunks that were handed on since they were last counted.
+    chunks: usize,
     keep_alive: bool,
     /// Counts as a share of the endpoint until the answer has ended.
     lease: Lease,
@@ -78,6 +86,8 @@ where
             flight: Some(flight),
             rest,
             ready,
+            after: None,
+            chunks: 0,
             keep_alive,
             lease,
             idle,
@@ -92,6 +102,11 @@ where
     /// The endpoint that answers.
     pub fn lease(&self) -> &Lease {
         &self.lease
+    }
+
+    /// How many chunks the data handed on since the last call had been.
+    pub fn take_chunks(&mut self) -> usize {
+        std::mem::take(&mut self.chunks)
     }
 
     /// What has been read of the body and not yet handed on.
@@ -152,25 +167,58 @@ where
                 }
                 Ok(Some(Frame::data(data)))
             }
-            Rest::Chunked(decoder) => {
-                match decoder
-                    .step(&self.ready)
-                    .map_err(|_| AnswerError::Malformed)?
-                {
-                    Step::More => {
-                        self.ready.clear();
-                        Ok(None)
+            Rest::Chunked(_) => self.decode(),
+        }
+    }
+
+    /// Hands chunks on, small ones together: each frame costs as much as a large one.
+    fn decode(&mut self) -> Result<Option<Frame<Bytes>>, AnswerError<B::Error>> {
+        let Rest::Chunked(decoder) = &mut self.rest else {
+            return Ok(None);
+        };
+        // The first is not copied unless another one follows.
+        let (mut first, mut together) = (Bytes::new(), BytesMut::new());
+        let after = loop {
+            let step = self.after.take();
+            match step.unwrap_or_else(|| decoder.step(&self.ready)) {
+                Ok(Step::Data { skip, len }) => {
+                    self.ready.advance(skip);
+                    self.chunks += 1;
+                    let data = self.ready.split_to(len);
+                    if first.is_empty() {
+                        first = data;
+                    } else {
+                        if together.is_empty() {
+                            together.extend_from_slice(&first);
+                        }
+                        together.extend_from_slice(&data);
                     }
-                    Step::Data { skip, len } => {
-                        self.ready.advance(skip);
-                        Ok(Some(Frame::data(self.ready.split_to(len))))
-                    }
-                    Step::End { used, trailers } => {
-                        self.ready.advance(used);
-                        self.end();
-                        Ok(trailers.map(Frame::trailers))
+                    if first.len().max(together.len()) >= TOGETHER {
+                        break None;
                     }
                 }
+                Ok(Step::More) => {
+                    self.ready.clear();
+                    break None;
+                }
+                after => break Some(after),
+            }
+        };
+        let data = match together.is_empty() {
+            true => first,
+            false => together.freeze(),
+        };
+        match after {
+            Some(Ok(Step::End { used, trailers })) if data.is_empty() || trailers.is_none() => {
+                self.ready.advance(used);
+                self.end();
+                let trailers = trailers.map(Frame::trailers);
+                Ok(trailers.or_else(|| (!data.is_empty()).then(|| Frame::data(data))))
+            }
+            Some(Err(Malformed)) if data.is_empty() => Err(AnswerError::Malformed),
+            after => {
+                self.after = after;
+                Ok((!data.is_empty()).then(|| Frame::data(data)))
             }
         }
     }

@@ -7,22 +7,13 @@ use serde_json::Value;
 
 use crate::support::admin::{parsed, printed, status};
 use crate::support::process::Line;
-use crate::support::proxy::field;
+use crate::support::proxy::{field, limited};
 use crate::support::{Proxy, Succession, Wire};
 
 const TOML: &str = "workers = 2\n[http]\nkeepalive_timeout = \"10m\"\n\
                     [[listen]]\naddress = \"127.0.0.1:0\"\n\
                     [[route]]\nname = \"here\"\nrespond = { status = 200 }\n";
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-
-/// Has the command run with these limits of open files.
-fn limited(command: &mut Command, soft: u64, hard: u64) {
-    let mut shell = Command::new("sh");
-    let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
-    shell.args(["-c", &script]).arg(command.get_program());
-    shell.args(command.get_args()).env_remove("RUST_LOG");
-    *command = shell;
-}
 
 fn said(lines: Vec<Line>, message: &str) -> Vec<Value> {
     let lines = lines.into_iter().map(|line| line.json);
@@ -82,6 +73,8 @@ fn at_the_limit_everything_but_clients_goes_on() {
         assert_eq!(code, 0, "{command:?}: {err}");
     }
     assert_eq!(status(&proxy)["generation"], 2);
+    let errors = [("error", "descriptors")];
+    assert!(proxy.scrape().sum("sluice_accept_errors_total", &errors) > 0.0);
     // Many more wait meanwhile: it is one episode.
     assert_eq!(said(proxy.lines(), OUT).len(), 1);
     assert!(said(proxy.lines(), AGAIN).is_empty());

@@ -13,15 +13,8 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
 use crate::support::{self, DEADLINE, HttpBackend, Proxy};
+use support::disk::{SmallDisk, fifo};
 use support::proxy::{binary, run};
-
-fn fifo(path: &Path) {
-    let (kind, mode) = (
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-    );
-    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).expect("a FIFO");
-}
 
 /// A sluice whose standard error is a pipe that nobody reads.
 struct Unread {
@@ -336,24 +329,16 @@ fn lines_lost_to_a_full_disk_are_counted_and_it_recovers() {
 fn a_disk_that_has_room_again_is_written_to_again() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("disk");
-    std::fs::create_dir(&at).unwrap();
-    let mut mount = Command::new("mount");
-    mount
-        .args(["-t", "tmpfs", "-o", "size=64k", "none"])
-        .arg(&at);
-    if !mount.output().is_ok_and(|output| output.status.success()) {
-        return eprintln!("a file system cannot be mounted here");
-    }
-    let _mounted = Mounted(at.clone());
+    let Some(disk) = SmallDisk::mount(&at) else {
+        return;
+    };
     let log = at.join("log");
     let path = config(
         folder.path(),
         &format!("[log]\naccess = \"{}\"", log.display()),
     );
     let proxy = Proxy::start_file(&path);
-    let ballast = at.join("ballast");
-    let mut rest = std::fs::File::create(&ballast).unwrap();
-    while rest.write_all(&[0; 4096]).is_ok() {}
+    let ballast = disk.fill();
     for _ in 0..50 {
         assert_eq!(proxy.ask("GET", "/full", ""), 200);
     }
@@ -374,7 +359,6 @@ fn a_disk_that_has_room_again_is_written_to_again() {
             .count()
     };
     std::fs::remove_file(&ballast).unwrap();
-    drop(rest);
     let again = || {
         proxy.ask("GET", "/again", "");
         let text = std::fs::read_to_string(&log).unwrap();
@@ -391,15 +375,6 @@ fn a_disk_that_has_room_again_is_written_to_again() {
         .filter(|line| serde_json::from_str::<Value>(line).is_err());
     assert!(torn.count() <= 1, "{text}");
     assert!(written() < 50 || lost() < 50.0);
-}
-
-struct Mounted(PathBuf);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        // The proxy may still have its log open.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[test]

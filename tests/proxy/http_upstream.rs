@@ -355,3 +355,23 @@ fn an_unsolicited_101_is_a_502() {
     let backend = RawBackend::answering(support::websocket::switching(""));
     gateway_error(&single(backend.address(), ""), 502, "http_upgrade_failed");
 }
+
+#[test]
+fn small_chunks_that_came_together_go_on_together() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let large = "y".repeat(5000);
+    let chunks = "1\r\nx\r\n".repeat(100) + &format!("1388\r\n{large}\r\n");
+    let data = "x".repeat(100) + &large;
+    let ask = |end: &str| {
+        let backend = RawBackend::answering(format!("{head}{chunks}{end}"));
+        let proxy = Proxy::minimal(backend.address());
+        let mut wire = proxy.send("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        wire.read_head();
+        String::from_utf8_lossy(&wire.read_until_close()).into_owned()
+    };
+    let together = format!("{:X}\r\n{data}\r\n", data.len());
+    assert_eq!(ask("0\r\n\r\n"), format!("{together}0\r\n\r\n"));
+    assert_eq!(ask("0\r\nX-Sum: 7\r\n\r\n"), format!("{together}0\r\n\r\n"));
+    // What was good goes first, and the end is missing.
+    assert_eq!(ask("1\r\nz\r\nwrong\r\n"), format!("{together}1\r\nz\r\n"));
+}

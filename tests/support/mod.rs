@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod backend;
 pub mod browser;
+pub mod disk;
 pub mod exposition;
 pub mod foreign;
 pub mod gate;

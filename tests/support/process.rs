@@ -3,6 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -35,6 +36,8 @@ struct Captured {
     more: Condvar,
     /// What is wrong with lines of JSON.
     faults: Mutex<Vec<String>>,
+    /// Nothing more is read.
+    is_deaf: AtomicBool,
 }
 
 /// A running child and what it has said so far.
@@ -81,6 +84,12 @@ impl Process {
     pub fn wait_for_line(&self, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
         self.line_behind(0, DEADLINE, wanted)
             .unwrap_or_else(|| panic!("{} never said: {what}", self.name))
+    }
+
+    /// Reads nothing more of its output, but for one line that may be awaited already; the
+    /// pipes stay open.
+    pub fn stop_reading(&self) {
+        self.captured.is_deaf.store(true, Relaxed);
     }
 
     /// How many lines were captured so far.
@@ -163,6 +172,9 @@ fn capture(
 ) {
     std::thread::spawn(move || {
         for text in BufReader::new(source).lines() {
+            while captured.is_deaf.load(Relaxed) {
+                std::thread::park();
+            }
             let Ok(text) = text else { return };
             let json = serde_json::from_str(&text).unwrap_or(Value::Null);
             if checked

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::Value;
 
 use super::process::{Line, Process, Stream};
@@ -45,6 +45,25 @@ fn run_command() -> Command {
     let mut command = Command::new(binary());
     command.arg("run").env_remove("RUST_LOG");
     command
+}
+
+/// Raises this process's own limit of open files: both ends of every connection are here.
+pub fn raise_file_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, limit).expect("within the maximum");
+}
+
+/// Has the command run with these limits of open files.
+pub fn limited(command: &mut Command, soft: u64, hard: u64) {
+    let mut shell = Command::new("sh");
+    let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
+    shell.args(["-c", &script]).arg(command.get_program());
+    shell.args(command.get_args()).env_remove("RUST_LOG");
+    *command = shell;
 }
 
 /// Runs a command that ends by itself.
@@ -383,6 +402,11 @@ impl Proxy {
         self.process.has_exited()
     }
 
+    /// Reads nothing more of its output, whose pipes stay open.
+    pub fn stop_reading(&self) {
+        self.process.stop_reading();
+    }
+
     /// Everything written so far.
     pub fn lines(&self) -> Vec<Line> {
         self.process.lines()
@@ -407,6 +431,19 @@ impl Proxy {
             Some((name, watched.count()))
         });
         watched.filter(|(_, watched)| *watched > 0).collect()
+    }
+
+    /// Memory that is the process's alone and that no file backs, in bytes.
+    pub fn private_memory(&self) -> u64 {
+        let path = format!("/proc/{}/smaps_rollup", self.process.id());
+        let rollup = std::fs::read_to_string(path).expect("our own child's memory");
+        let kib = rollup.lines().filter_map(|line| {
+            let (name, size) = line.split_once(':')?;
+            let is_private = matches!(name, "Private_Dirty" | "Swap");
+            let size = size.trim().strip_suffix(" kB").filter(|_| is_private)?;
+            size.parse::<u64>().ok()
+        });
+        kib.sum::<u64>() * 1024
     }
 
     /// Forgets the highest resident size so far.

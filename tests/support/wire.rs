@@ -112,6 +112,20 @@ impl Wire {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
+    /// Sends the same piece again and again, at the speed of the peer, until it is gone.
+    pub fn send_endlessly(&mut self, piece: &[u8]) {
+        let block = piece.repeat((64 << 10) / piece.len());
+        let mut at = 0;
+        loop {
+            match self.stream.write(&block[at..]) {
+                Ok(n) => at = (at + n) % block.len(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return,
+            }
+        }
+    }
+
     /// Ends our direction.
     pub fn shutdown_write(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);

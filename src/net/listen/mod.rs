@@ -240,6 +240,7 @@ impl Acceptor {
     pub async fn accept(&mut self) -> io::Result<Accepted> {
         loop {
             if self.short && !descriptors::is_room(self.listener()) {
+                metrics::accept_failed(AcceptError::Descriptors);
                 descriptors::ran_out();
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;
                 continue;

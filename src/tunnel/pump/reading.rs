@@ -2,9 +2,8 @@
 //! is spliced, the whole buffer as a rule, and a part of it in a flood of tiny frames, whose cost
 //! is not in their bytes. One byte, for idle tunnels hold it too.
 
-/// A frame's cost besides its bytes, in bytes that could be moved meanwhile: a turn ends after
-/// 2048 empty frames.
-const FRAME_COST: usize = 256;
+use crate::net::io::PIECE_COST;
+
 /// A chunk with so many frames, of less than [`TINY`] bytes each, makes the next one a sixteenth
 /// of the buffer: a whole one of empty frames is worth sixteen turns.
 const MANY: usize = 256;
@@ -54,6 +53,6 @@ impl Reading {
                 false => self.0.saturating_sub(1),
             };
         }
-        n + frames * FRAME_COST
+        n + frames * PIECE_COST
     }
 }

@@ -1,0 +1,85 @@
+//! Clients that ask for a large answer and read nothing of it, and what the process keeps for
+//! each of them.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::support::proxy::raise_file_limit;
+use crate::support::{HttpBackend, Proxy, RawBackend};
+
+use super::noise::stall;
+
+/// How many of them.
+const CLIENTS: usize = 300;
+/// The most private memory for each, in bytes.
+const EACH: u64 = 64 << 10;
+/// Between two looks at memory that may still grow.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// The process's own memory once it grows no more.
+fn settled(proxy: &Proxy) -> u64 {
+    let mut last = 0;
+    let mut grows = || {
+        std::thread::sleep(LOOK);
+        let now = proxy.private_memory();
+        std::mem::replace(&mut last, now) < now
+    };
+    eventually!(!grows(), "its memory grows no more");
+    last
+}
+
+/// What each of many clients costs that reads nothing of this answer.
+fn each_costs_little(backend: SocketAddr, path: &str) {
+    raise_file_limit();
+    let proxy = Proxy::with(backend, "");
+    // What the first ones need once and for all.
+    let few: Vec<_> = (0..8).map(|_| stall(proxy.address(), path)).collect();
+    let in_flight = || {
+        proxy
+            .scrape()
+            .sum("sluice_upstream_requests_in_flight", &[])
+    };
+    eventually!(in_flight() == few.len() as f64);
+    let before = settled(&proxy);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|_| stall(proxy.address(), path).expect("the listener accepts"))
+        .collect();
+    eventually!(in_flight() == (few.len() + clients.len()) as f64);
+    let each = settled(&proxy).saturating_sub(before) / CLIENTS as u64;
+    println!("{path}: {} KiB for each stalled download", each >> 10);
+    assert!(each < EACH, "{path}: {each} bytes for each");
+}
+
+#[test]
+fn a_stalled_download_with_a_length_costs_little() {
+    each_costs_little(HttpBackend::start().address(), "/bytes/1000000000");
+}
+
+#[test]
+fn a_stalled_download_in_chunks_costs_little() {
+    each_costs_little(HttpBackend::start().address(), "/chunked/1000000000");
+}
+
+/// Each chunk is a buffer of its own on its way.
+#[test]
+fn a_stalled_download_in_tiny_chunks_costs_little() {
+    endless_costs_little("Transfer-Encoding: chunked", b"1\r\nx\r\n", "/tiny");
+}
+
+#[test]
+fn a_stalled_download_up_to_the_close_costs_little() {
+    endless_costs_little("Connection: close", b"x", "/close");
+}
+
+/// A backend whose answers have this field and then the same piece for ever.
+fn endless_costs_little(field: &str, piece: &[u8], path: &str) {
+    let head = format!("HTTP/1.1 200 OK\r\n{field}\r\n\r\n");
+    let piece = piece.to_vec();
+    let backend = RawBackend::start(move |_, mut wire| {
+        wire.read_head();
+        if wire.try_send(&head) {
+            wire.send_endlessly(&piece);
+        }
+    });
+    each_costs_little(backend.address(), path);
+}

@@ -2,16 +2,17 @@
 //! at most. Who gives way to whom is in `places`.
 
 use std::convert::Infallible;
-use std::os::fd::OwnedFd;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context as Wake, Poll, ready};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::net::sockopt::set_tcp_user_timeout;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tracing::field::Empty;
 
@@ -22,6 +23,7 @@ use super::{Context, table};
 use crate::net::io::Io;
 use crate::net::listen::{Accepted, Listener};
 use crate::proxy::connection::linger;
+use crate::system::descriptors;
 
 /// The largest head of a request, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
@@ -59,7 +61,7 @@ impl Server {
                 history: Arc::default(),
                 closing: watch::Sender::new(false),
             },
-            places: Arc::default(),
+            places: Arc::new(Places::new(descriptors::reserved())),
         }
     }
 
@@ -74,15 +76,13 @@ impl Server {
         let Some(place) = self.places.take(accepted.peer().ip()) else {
             return;
         };
-        // A second descriptor, for what follows behind hyper's end.
-        match accepted.into_io().and_then(|io| Ok((io.second()?, io))) {
-            Ok((second, Io::Tcp(stream))) => {
-                // One that cannot have it is served all the same.
-                let _ = set_tcp_user_timeout(&stream, UNREAD_MS);
-                drop(tokio::spawn(self.clone().run(stream, second, place)));
-            }
-            Ok((second, Io::Unix(stream))) => {
-                drop(tokio::spawn(self.clone().run(stream, second, place)));
+        match accepted.into_io() {
+            Ok(io) => {
+                if let Io::Tcp(stream) = &io {
+                    // One that cannot have it is served all the same.
+                    let _ = set_tcp_user_timeout(stream, UNREAD_MS);
+                }
+                drop(tokio::spawn(self.clone().run(Arc::new(io), place)));
             }
             Err(error) => {
                 tracing::warn!(left_out = Empty, %error, "an admin connection cannot be served");
@@ -90,10 +90,7 @@ impl Server {
         }
     }
 
-    async fn run<S>(self: Arc<Self>, stream: S, second: OwnedFd, place: Place)
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    async fn run(self: Arc<Self>, io: Arc<Io>, place: Place) {
         let place = Arc::new(place);
         let mut closing = self.desk.closing.subscribe();
         let closed = async move { closing.wait_for(|closing| *closing).await.is_ok() };
@@ -107,20 +104,23 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection);
-        let ended = tokio::select! {
-            ended = &mut connection => ended,
-            () = place.lost() => return,
-            _ = closed => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
+            .serve_connection(TokioIo::new(HyperEnd(io.clone())), service);
+        let ended = {
+            let mut connection = pin!(connection);
+            tokio::select! {
+                ended = &mut connection => ended,
+                () = place.lost() => return,
+                _ = closed => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "an admin connection broke");
         }
-        if let Ok(io) = Io::from_fd(second) {
+        // hyper's end of it went with the connection.
+        if let Some(io) = Arc::into_inner(io) {
             tokio::select! {
                 () = linger(io) => {}
                 () = place.lost() => {}
@@ -132,5 +132,55 @@ impl Server {
     pub(super) async fn finish(&self, limit: Duration) {
         self.desk.closing.send_replace(true);
         let _ = tokio::time::timeout(limit, self.places.all_left()).await;
+    }
+}
+
+/// hyper's end of a connection, which is not closed with it: a second descriptor would cost
+/// one more of the reserve.
+struct HyperEnd(Arc<Io>);
+
+impl AsyncRead for HyperEnd {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Wake<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            match self.0.try_read(buf.initialize_unfilled()) {
+                Ok(count) => {
+                    buf.advance(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.0.poll_read_ready(cx))?;
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for HyperEnd {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Wake<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            match self.0.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.0.poll_write_ready(cx))?;
+                }
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Wake<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Wake<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.shutdown_write())
     }
 }

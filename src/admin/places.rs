@@ -12,15 +12,22 @@ use tokio::sync::Notify;
 
 use crate::system::lock::lock;
 
-/// Places for short requests.
+/// The most places for short requests, and for those who follow a stream.
 const PLACES: usize = 64;
+const FOLLOWERS: usize = 32;
+
+/// Descriptors of the reserve that no connection takes.
+const FOR_ORDERS: usize = 16;
 
 /// The shortest time between two lines about a crowd.
 const TELL: Duration = Duration::from_secs(10);
 
 /// All places.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Places {
+    /// Places for short requests, and for followers.
+    short: usize,
+    followers: usize,
     taken: Mutex<Taken>,
     /// Somebody has left.
     left: Notify,
@@ -66,14 +73,26 @@ pub(super) struct Place {
 }
 
 impl Places {
+    /// As many as this reserve of descriptors has room for, each of which takes one.
+    pub(super) fn new(reserve: usize) -> Places {
+        let orders = FOR_ORDERS.min(reserve / 2);
+        let followers = ((reserve - orders) / 3).clamp(1, FOLLOWERS);
+        Places {
+            short: (reserve - orders).saturating_sub(followers).clamp(1, PLACES),
+            followers,
+            taken: Mutex::default(),
+            left: Notify::new(),
+        }
+    }
+
     /// A place for a connection from there; `None`: everybody waits for an order.
     pub(super) fn take(self: &Arc<Self>, from: Option<IpAddr>) -> Option<Place> {
         let mut taken = lock(&self.taken);
         let short = taken.holders.values();
         let short = short.filter(|one| one.does != Does::Follows).count();
-        if short >= PLACES {
+        if short >= self.short {
             let slow = taken.slow();
-            taken.note_gone();
+            taken.note_gone(self.short);
             if let Some(gone) = taken.holders.remove(&slow?) {
                 gone.cut.notify_one();
             }
@@ -128,7 +147,7 @@ impl Taken {
         }
     }
 
-    fn note_gone(&mut self) {
+    fn note_gone(&mut self, places: usize) {
         self.gone += 1;
         let now = Instant::now();
         if self.told.is_none_or(|told| now - told >= TELL) {
@@ -136,7 +155,7 @@ impl Taken {
             self.told = Some(now);
             tracing::warn!(
                 gone,
-                places = PLACES,
+                places,
                 "slow connections of the admin interface were cut to make room for others"
             );
         }
@@ -164,9 +183,16 @@ impl Place {
         self.change(|one| one.does = Does::Talks);
     }
 
-    /// It follows a stream, whose own limit counts from here on.
-    pub(super) fn follows(&self) {
-        self.change(|one| one.does = Does::Follows);
+    /// It is to follow a stream: false where as many as there is room for do.
+    pub(super) fn follows(&self) -> bool {
+        let mut taken = lock(&self.places.taken);
+        let holders = taken.holders.values();
+        let followers = holders.filter(|one| one.does == Does::Follows).count();
+        let room = followers < self.places.followers;
+        if room && let Some(own) = taken.holders.get_mut(&self.number) {
+            own.does = Does::Follows;
+        }
+        room
     }
 
     fn change(&self, change: impl FnOnce(&mut Holder)) {
@@ -198,7 +224,7 @@ mod tests {
 
     #[test]
     fn strangers_go_first_and_the_crowd_before_the_single_one() {
-        let places = Arc::<Places>::default();
+        let places = Arc::new(Places::new(128));
         let take = |last| places.take(from(last)).expect("a place");
         let known = take(1);
         known.is_known();
@@ -212,14 +238,15 @@ mod tests {
 
     #[test]
     fn orders_keep_their_place_and_followers_need_none() {
-        let places = Arc::<Places>::default();
-        let followers: Vec<Place> = (0..100)
+        let places = Arc::new(Places::new(128));
+        let followers: Vec<Place> = (0..FOLLOWERS)
             .map(|_| {
                 let place = places.take(None).expect("a place");
-                place.follows();
+                assert!(place.follows());
                 place
             })
             .collect();
+        assert!(!places.take(None).expect("a place").follows());
         assert!(!followers.iter().any(is_lost));
         let orders: Vec<Place> = (0..PLACES)
             .map(|_| {
@@ -233,5 +260,20 @@ mod tests {
         assert!(places.take(None).is_some());
         assert!(is_lost(&orders[5]));
         assert!(!followers.iter().any(is_lost));
+    }
+
+    #[test]
+    fn all_places_together_leave_some_of_the_reserve() {
+        for (reserve, short, followers) in [
+            (0, 1, 1),
+            (8, 3, 1),
+            (18, 6, 3),
+            (32, 11, 5),
+            (128, 64, 32),
+        ] {
+            let places = Places::new(reserve);
+            assert_eq!((places.short, places.followers), (short, followers));
+            assert!(reserve == 0 || short + followers < reserve, "{reserve}");
+        }
     }
 }

@@ -83,9 +83,11 @@ pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, place: Arc<P
             place.talks();
             answer
         }
-        Ok(Granted::Stream(answer)) => {
-            place.follows();
-            answer
+        Ok(Granted::Stream(answer)) if place.follows() => answer,
+        Ok(Granted::Stream(_)) => {
+            place.talks();
+            let message = "as many follow a stream as the limit of open files has room for";
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into()
         }
         Err(refusal) => {
             place.talks();

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// The most descriptors that are kept back, and the smallest share of the limit that they
-/// are: an admin connection takes two, an upgrade some ten.
+/// are: an admin connection takes one, an upgrade some ten.
 const RESERVE: u64 = 128;
 const SHARE: u64 = 8;
 
@@ -23,6 +23,9 @@ const QUIET: Duration = Duration::from_secs(5);
 /// The first number that is kept back. The kernel gives the lowest one that is free: whoever
 /// is given this one has left none below it.
 static LINE: AtomicI32 = AtomicI32::new(i32::MAX);
+
+/// How many are kept back; the most, where there is no limit.
+static KEPT: AtomicU64 = AtomicU64::new(RESERVE);
 
 /// What could not be opened since the start.
 static FAILED: AtomicU64 = AtomicU64::new(0);
@@ -54,6 +57,12 @@ fn draw_line(limit: Option<u64>) {
     let line = limit.map(|limit| limit - reserve(limit));
     let line = line.and_then(|line| i32::try_from(line).ok());
     LINE.store(line.unwrap_or(i32::MAX), Relaxed);
+    KEPT.store(limit.map_or(RESERVE, reserve), Relaxed);
+}
+
+/// How many are kept back: what those who give orders can count on, and the orders themselves.
+pub fn reserved() -> usize {
+    usize::try_from(KEPT.load(Relaxed)).unwrap_or(usize::MAX)
 }
 
 fn reserve(limit: u64) -> u64 {

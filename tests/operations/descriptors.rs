@@ -1,6 +1,9 @@
 //! The limit of open files: raised at the start, told once when it is reached, and never so
 //! that a process that has reached it cannot be asked or told anything.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use serde_json::Value;
@@ -31,7 +34,7 @@ const AGAIN: &str = "there are file descriptors again";
 fn fill(proxy: &Proxy, lines: impl Fn() -> Vec<Line>) -> Vec<Wire> {
     let mut clients: Vec<Wire> = Vec::new();
     while said(lines(), OUT).is_empty() {
-        assert!(clients.len() < 400, "the limit is never reached");
+        assert!(clients.len() < 2000, "the limit is never reached");
         for _ in 0..10 {
             clients.push(proxy.send(GET));
         }
@@ -92,9 +95,56 @@ fn at_the_limit_the_binary_can_be_replaced() {
     let succession = Succession::start_with(|_| TOML.to_owned(), start);
     let mut clients = fill(&succession.proxy, || succession.proxy.lines());
     assert_eq!(clients.remove(0).read_head().status(), 200);
+    let talk = || {
+        let mut one = UnixStream::connect(succession.proxy.admin_socket()).unwrap();
+        let _ = one.write_all(b"GET /v1/status HTTP/1.1\r\n");
+        one
+    };
+    let _crowd: Vec<UnixStream> = (0..100).map(|_| talk()).collect();
     let outcome = succession.proxy.command(&["upgrade"]);
     let (code, _, err) = printed(&outcome);
     assert_eq!(code, 0, "{err}");
     drop(clients);
     eventually!(parsed(&succession.proxy.get_admin("/v1/status").1)["pid"] == succession.serving());
+}
+
+/// Everything that clients could have is had, and strangers crowd the admin interface with
+/// heads that never end: orders of those who have the token are carried out all the same.
+#[test]
+fn strangers_do_not_use_up_what_is_kept_for_orders() {
+    for limit in [256, 1024] {
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "0123456789abcdef0123456789abcdef\n").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&token, mode).unwrap();
+        let toml = format!(
+            "{TOML}[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"{}\"\n",
+            token.display()
+        );
+        let proxy = Proxy::start_with(&toml, |command| limited(command, limit, limit));
+        let clients = fill(&proxy, || proxy.lines());
+        let half = "GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\n";
+        let crowd = || -> Vec<TcpStream> {
+            let some = (0..150).map(|_| {
+                let mut stranger = TcpStream::connect(proxy.admin()).unwrap();
+                let _ = stranger.write_all(half.as_bytes());
+                stranger
+            });
+            some.collect()
+        };
+        let mut strangers = Vec::new();
+        for command in [
+            &["status"][..],
+            &["reload"],
+            &["drain", "--route", "here", "--detach"],
+            &["undrain"],
+        ] {
+            strangers.extend(crowd());
+            let token = ["--token-file", token.to_str().unwrap()];
+            let (code, _, err) = printed(&proxy.command(&[command, &token].concat()));
+            assert_eq!(code, 0, "{limit} {command:?}: {err}");
+        }
+        drop((clients, strangers));
+    }
 }

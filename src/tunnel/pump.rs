@@ -22,7 +22,7 @@ use self::receive::{Watch, receive};
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
 use crate::message::frame::{Scanner, Side};
-use crate::net::io::{Io, SCRATCH, TURN, yield_turn};
+use crate::net::io::{Io, TURN, yield_turn};
 
 /// Bytes that the sink would not take yet.
 #[derive(Debug)]

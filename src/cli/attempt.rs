@@ -12,6 +12,8 @@ use super::health::{self, Target};
 use crate::admin::Token;
 use crate::config::{AccessLog, AdminListen, Config, ListenAddress};
 use crate::net::listen;
+use crate::supervise::{own_files, pid_file};
+use crate::system::files;
 
 /// Time for the sluice that may have the address already to say so.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -27,7 +29,7 @@ pub(super) struct Attempt {
 }
 
 /// Tries all that a start would.
-pub(super) fn everything(config: &Config) -> Vec<Attempt> {
+pub(super) fn everything(config: &Config, source: Option<&Path>) -> Vec<Attempt> {
     let mut refused = Vec::new();
     let mut fatal = |message| {
         refused.push(Attempt {
@@ -35,6 +37,9 @@ pub(super) fn everything(config: &Config) -> Vec<Attempt> {
             fatal: true,
         });
     };
+    if let Err(error) = own_files::check(config, source) {
+        fatal(error.to_string());
+    }
     if let AccessLog::File(path) = &config.log.access
         && let Err(error) = writable(path)
     {
@@ -87,23 +92,34 @@ fn is_running(config: &Config) -> bool {
     target.is_some_and(|target| health::check(&target, ANSWER).is_ok())
 }
 
-/// Whether a file can be appended to, or made.
+/// Whether a file can be appended to, or made. A link that leads nowhere is followed.
 fn writable(path: &Path) -> io::Result<()> {
-    match path.metadata() {
-        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-        Ok(_) => Ok(rustix::fs::access(path, Access::WRITE_OK)?),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => in_directory(path),
-        Err(error) => Err(error),
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match path.metadata() {
+            Ok(_) => return files::append_to_what_is(&path).map(drop),
+            Err(error) if !missing(&error) => return Err(error),
+            Err(_) => match path.read_link() {
+                Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+                Err(_) => return in_directory(&path),
+            },
+        }
     }
+    Err(rustix::io::Errno::LOOP.into())
 }
 
 /// Whether a file can be put in the place of this one.
 fn replaceable(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
+    pid_file::check(path)?;
     in_directory(path)
 }
+
+/// How many links the system follows (path_resolution(7)).
+const LINKS: usize = 40;
+
+/// File systems in which the kernel alone makes files: proc and sysfs (statfs(2)).
+const OF_THE_KERNEL: [u64; 2] = [0x9fa0, 0x6265_6572];
 
 fn in_directory(path: &Path) -> io::Result<()> {
     let directory = match path.parent() {
@@ -116,6 +132,11 @@ fn in_directory(path: &Path) -> io::Result<()> {
     };
     if !directory.metadata().map_err(of_directory)?.is_dir() {
         return Err(of_directory(io::ErrorKind::NotADirectory.into()));
+    }
+    let system = rustix::fs::statfs(directory).map_err(|error| of_directory(error.into()))?;
+    if OF_THE_KERNEL.contains(&(system.f_type as u64)) {
+        let error = io::Error::new(io::ErrorKind::Unsupported, "no files can be made in it");
+        return Err(of_directory(error));
     }
     let may = rustix::fs::access(directory, Access::WRITE_OK | Access::EXEC_OK);
     may.map_err(|error| of_directory(error.into()))

@@ -11,6 +11,7 @@ use clap::Args;
 use super::attempt::{self, Attempt};
 use super::run;
 use crate::config::{self, Config, Problems};
+use crate::vocabulary::visible::escaped;
 
 /// How `check` goes without a file.
 const OTHERWISE: &str = "or give its text to standard input: sluice check -";
@@ -38,11 +39,12 @@ pub fn run(
     colour: bool,
 ) -> io::Result<ExitCode> {
     let named = arguments.file.as_deref().or(arguments.config.as_deref());
-    let (name, read) = match named {
-        Some(dash) if dash == Path::new("-") => ("standard input".to_owned(), from_stdin()?),
+    let (name, file, read) = match named {
+        Some(dash) if dash == Path::new("-") => ("standard input".to_owned(), None, from_stdin()?),
         named => {
             let file = run::file(named, OTHERWISE)?;
-            (file.display().to_string(), config::source_given(&file))
+            let read = config::source_given(&file);
+            (visible(&file), Some(file), read)
         }
     };
     let reviewed = read.and_then(|source| config::review(&source, &name));
@@ -56,10 +58,10 @@ pub fn run(
     if let Some(warnings) = warnings {
         err.write_all(warnings.render(colour).as_bytes())?;
     }
-    let attempts = attempt::everything(&config);
+    let attempts = attempt::everything(&config, file.as_deref());
     for attempt in &attempts {
         let level = if attempt.fatal { "error" } else { "warning" };
-        writeln!(err, "{level}: {}", attempt.message)?;
+        writeln!(err, "{level}: {}", escaped(&attempt.message))?;
     }
     if attempts.iter().any(|attempt: &Attempt| attempt.fatal) {
         writeln!(err, "{name}: right, but it cannot be put in force here")?;
@@ -67,6 +69,11 @@ pub fn run(
     }
     writeln!(out, "{name}: ok ({})", contents(&config))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The file's name, for a terminal.
+fn visible(file: &Path) -> String {
+    escaped(&file.display().to_string()).into_owned()
 }
 
 fn from_stdin() -> io::Result<Result<String, Problems>> {

@@ -20,6 +20,7 @@ use crate::net::listen::Listener;
 use crate::process::order::{Refused, Reloaded};
 use crate::process::review::Reviewer;
 use crate::snapshot::Snapshot;
+use crate::supervise::own_files;
 use crate::system::files;
 use crate::trace::Tracer;
 use crate::tunnel::registry;
@@ -106,6 +107,16 @@ impl Control {
             error: problems.summary(),
             details: problems.render(false),
         })?;
+        let (config, own) = {
+            let source = self.source.clone();
+            let check = move || {
+                let own = own_files::check(&config, source.as_deref());
+                (config, own)
+            };
+            let checked = files::apart(check).await;
+            checked.map_err(|error| Refused::new(error.to_string()))?
+        };
+        own.map_err(|error| Refused::new(error.to_string()))?;
         let old = self.shared.snapshot.load().config.clone();
         let bound = self.bind(&config)?;
         // Opened even where nothing has changed: somebody may have rotated the file.

@@ -31,6 +31,7 @@ use crate::process::order::{Handle, Order};
 use crate::process::state::State;
 use crate::snapshot::Snapshot;
 use crate::supervise::notify;
+use crate::supervise::own_files;
 use crate::supervise::pid_file::{PidFile, PidFileError};
 use crate::supervise::sockets::{self, ActivationError};
 use crate::supervise::watchdog;
@@ -169,6 +170,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     // Before anything else opens descriptors.
     let activated = sockets::Inherited::take_all()?;
     let signals = Signals::listen()?;
+    own_files::check(&config, source.as_deref())?;
     let access_log = AccessLog::open(&config.log, format)?;
     let tracer = Tracer::start(&config.trace)?;
     let token = admin::Token::configured(&config.admin)?;

@@ -5,6 +5,7 @@
 //! What is told when is decided in `server` and `lifecycle`.
 
 pub mod notify;
+pub mod own_files;
 pub mod pid_file;
 pub mod sockets;
 pub mod watchdog;

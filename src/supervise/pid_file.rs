@@ -28,12 +28,9 @@ impl PidFile {
     /// is known before anything begins.
     ///
     /// # Errors
-    /// When the directory cannot be written, or `path` is a directory.
+    /// When the directory cannot be written, or what is at `path` is no PID file.
     pub fn prepare(path: &Path) -> Result<PidFile, PidFileError> {
-        // A directory would only be found out by the rename.
-        if path.is_dir() {
-            return Err(PidFileError::new(path, io::ErrorKind::IsADirectory.into()));
-        }
+        check(path).map_err(|error| PidFileError::new(path, error))?;
         let temporary = temporary(path)
             .ok_or_else(|| PidFileError::new(path, io::ErrorKind::InvalidFilename.into()))?;
         write(&temporary).map_err(|error| PidFileError::new(path, error))?;
@@ -50,7 +47,8 @@ impl PidFile {
     pub fn publish(&mut self) -> Result<(), PidFileError> {
         if let Some(temporary) = self.temporary.clone() {
             let path = self.path.clone();
-            files::within(PATIENCE, move || std::fs::rename(temporary, path))
+            let rename = move || check(&path).and_then(|()| std::fs::rename(temporary, path));
+            files::within(PATIENCE, rename)
                 .and_then(|renamed| renamed)
                 .map_err(|error| PidFileError::new(&self.path, error))?;
             self.temporary = None;
@@ -87,6 +85,36 @@ impl Drop for PidFile {
         });
     }
 }
+
+/// Whether a PID file can take this place: there is nothing, or what a process left that ran
+/// before.
+///
+/// # Errors
+/// What is there instead.
+pub fn check(path: &Path) -> io::Result<()> {
+    let refuse = |is: &str| {
+        let message = format!("{is}, and sluice replaces nothing but a PID file");
+        Err(io::Error::new(io::ErrorKind::InvalidInput, message))
+    };
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(found) if found.is_symlink() => refuse("it is a symbolic link"),
+        Ok(found) if !found.is_file() => refuse("it is a special file"),
+        Ok(found) if found.len() > MOST_DIGITS => refuse("it holds something else"),
+        Ok(_) => {
+            let held = files::read(path, MOST_DIGITS)?;
+            match held.trim_ascii().iter().all(u8::is_ascii_digit) {
+                true => Ok(()),
+                false => refuse("it holds something else"),
+            }
+        }
+    }
+}
+
+/// More bytes than any process id takes, whatever is around it.
+const MOST_DIGITS: u64 = 32;
 
 fn is_ours(path: &Path) -> bool {
     files::read(path, 64).is_ok_and(|found| found == content().into_bytes())

@@ -76,9 +76,21 @@ fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// When it cannot be opened, or nothing can be appended to it.
 pub fn append(path: &Path) -> io::Result<File> {
+    appending(path, true)
+}
+
+/// As [`append`], to a file that is there already.
+///
+/// # Errors
+/// As [`append`], and when there is none.
+pub fn append_to_what_is(path: &Path) -> io::Result<File> {
+    appending(path, false)
+}
+
+fn appending(path: &Path, create: bool) -> io::Result<File> {
     let open = OpenOptions::new()
         .append(true)
-        .create(true)
+        .create(create)
         .custom_flags(WITHOUT_WAITING)
         .open(path);
     let file = match open {

@@ -132,6 +132,63 @@ fn what_run_would_be_refused_is_tried() {
     );
 }
 
+/// What sluice would overwrite, append to, or remove at its end.
+#[test]
+fn files_that_are_written_are_files_of_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (config, text, link) = (path("run.toml"), path("text"), path("link"));
+    let (fifo, socket, gone) = (path("fifo"), path("socket"), path("gone"));
+    std::fs::write(&text, "not a process id\n").expect("written");
+    std::fs::write(path("token"), "0123456789abcdef\n").expect("written");
+    std::fs::hard_link(path("token"), path("token2")).expect("a link");
+    std::os::unix::fs::symlink(&text, &link).expect("a link");
+    std::os::unix::fs::symlink(path("no/where"), &gone).expect("a link");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo").success());
+    let _held = UnixListener::bind(&socket).expect("a socket");
+    let token = format!("[admin]\ntoken_file = \"{}\"\n", path("token"));
+    let pid = |path: &str| format!("pid_file = \"{path}\"\n{RIGHT}");
+    let log = |path: &str| format!("{RIGHT}[log]\naccess = \"{path}\"\n");
+    for (toml, said) in [
+        (pid(&config), "`pid_file` names the configuration file"),
+        (pid(&text), "it holds something else"),
+        (pid(&link), "it is a symbolic link"),
+        (pid(&fifo), "it is a special file"),
+        (pid(&socket), "it is a special file"),
+        (
+            pid(&path("token")) + &token,
+            "`pid_file` names `admin.token_file`",
+        ),
+        (log(&config), "`log.access` names the configuration file"),
+        (
+            log(&path("token2")) + &token,
+            "`log.access` names `admin.token_file`",
+        ),
+        (
+            format!("pid_file = \"{}\"\n{}", path("./same"), log(&path("same"))),
+            "`log.access` names `pid_file`",
+        ),
+        (log(&socket), "it is a socket"),
+        (log(&gone), "the directory"),
+        (log("/proc/sluice.log"), "the directory /proc"),
+    ] {
+        std::fs::write(&config, &toml).expect("written");
+        let (code, _, err) = checked(folder.path(), &[&config], "");
+        assert_eq!(code, 1, "{toml}{err}");
+        assert!(err.contains(said), "{toml}{err}");
+        let run = support::proxy::run(&["run", "--config", &config]);
+        assert_eq!(run.status.code(), Some(1), "{toml}");
+        let left = std::fs::read_to_string(&config).expect("it is still there");
+        assert_eq!(left, toml);
+        assert!(Path::new(&fifo).exists() && Path::new(&socket).exists());
+        assert_eq!(
+            std::fs::read_to_string(&link).unwrap(),
+            "not a process id\n"
+        );
+    }
+}
+
 #[test]
 fn an_address_that_another_program_has_is_warned_of() {
     let folder = tempfile::tempdir().expect("a folder");

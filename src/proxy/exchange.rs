@@ -214,7 +214,7 @@ fn plan(
         host: host.unwrap_or(""),
         port,
     };
-    let route = find_route(&snapshot, &parts, &public, &path, websocket)?;
+    let (route, rewritten) = find_route(&snapshot, &parts, &public, &path, websocket)?;
     drop(snapshot);
     record.route(&route);
     let handshake = match upgrade {
@@ -261,7 +261,7 @@ fn plan(
     }
     let expects_continue = settle_expectation(&mut parts, body);
     let replaced_host = rewrite(&mut parts, &route, authority, direct, record)?;
-    let other = sent_path(&route, &target, &path).map(|path| target.with_path(&path));
+    let other = sent_path(rewritten, &target, &path).map(|path| target.with_path(&path));
     let target = other.unwrap_or(target);
     let admitted = Box::new(Admitted {
         parts,
@@ -347,31 +347,28 @@ fn bad_path(problem: PathProblem) -> ProxyError {
 
 /// The path to send where it is not the received one.
 fn sent_path<'a>(
-    route: &Route,
+    rewritten: Option<Vec<u8>>,
     target: &Target,
     path: &'a RequestPath<'_>,
 ) -> Option<Cow<'a, [u8]>> {
     if target.path() == b"*" {
         return None;
     }
-    if let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) =
-        (&route.config.rewrite, &route.config.matches.path)
-    {
-        return Some(path::rewrite(&path.sent, &path.normal, prefix, to).into());
-    }
-    match &path.sent {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(sent) => Some(sent.into()),
+    match (rewritten, &path.sent) {
+        (Some(rewritten), _) => Some(rewritten.into()),
+        (None, Cow::Borrowed(_)) => None,
+        (None, Cow::Owned(sent)) => Some(sent.into()),
     }
 }
 
+/// The route, and the path that it sends where it replaces a prefix.
 fn find_route(
     snapshot: &Snapshot,
     parts: &Parts,
     public: &PublicAuthority<'_>,
     path: &RequestPath<'_>,
     websocket: bool,
-) -> Result<Arc<Route>, ProxyError> {
+) -> Result<(Arc<Route>, Option<Vec<u8>>), ProxyError> {
     let view = RequestView {
         host: host::split_port(public.host).map_or(public.host, |(host, _)| host),
         path: &path.normal,
@@ -380,18 +377,31 @@ fn find_route(
         headers: &parts.headers,
         websocket,
     };
-    let route = match snapshot.table.find(&view) {
-        Ok(index) => snapshot.routes.get(index).cloned(),
-        Err(Unrouted::NoRoute) => None,
-        Err(Unrouted::Ambiguous) => return Err(bad_path(PathProblem::AnotherRoute)),
+    let find = |view: &RequestView<'_>| match snapshot.table.find(view) {
+        Ok(index) => Ok(snapshot.routes.get(index).cloned()),
+        Err(Unrouted::NoRoute) => Ok(None),
+        Err(Unrouted::Ambiguous) => Err(bad_path(PathProblem::AnotherRoute)),
     };
-    route.ok_or_else(|| {
+    let route = find(&view)?.ok_or_else(|| {
         ProxyError::sluice(
             StatusCode::NOT_FOUND,
             Kind::DestinationUnavailable,
             "no route takes this host, path and method",
         )
-    })
+    })?;
+    let rules = (&route.config.rewrite, &route.config.matches.path);
+    let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) = rules else {
+        return Ok((route, None));
+    };
+    let rewritten = path::rewrite(&path.sent, &path.normal, prefix, to);
+    let readings = path::before_rewrite(&rewritten, prefix, to).map_err(bad_path)?;
+    if !readings.is_empty() {
+        find(&RequestView {
+            readings: &readings,
+            ..view
+        })?;
+    }
+    Ok((route, Some(rewritten)))
 }
 
 /// Drain and Origin policy.

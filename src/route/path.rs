@@ -7,10 +7,11 @@
 //!
 //! A path goes on byte for byte as it came; only dot segments (`%2e` too) are resolved, as
 //! browsers do before they send. What is sent can be read in several ways: as it stands, with
-//! escapes decoded, empty segments merged, `;parameters` cut, and so on in any order. The
-//! matcher looks all of them up, and refuses a path of which two lead to different routes:
-//! `//admin`, `/x/..%2fadmin`, `/admin;x` beside a route `/admin`. So whatever an upstream makes
-//! of a path, it is one that its route takes.
+//! escapes decoded, empty segments merged, `;parameters` cut, `//x` taken for a host, and so on
+//! in any order. The matcher looks all of them up, and refuses a path of which two lead to
+//! different routes: `//admin`, `/x/..%2fadmin`, `/admin;x` beside a route `/admin`. So whatever
+//! an upstream makes of a path, it is one that its route takes. Where a prefix is replaced, the
+//! readings of what is sent are judged the same way ([`before_rewrite`]).
 //!
 //! Patterns have one reading ([`check_pattern`]). They are compared with the normal form of a
 //! reading: escapes in capitals, and percent-encoded what a path may not hold raw.
@@ -43,6 +44,8 @@ pub enum PathProblem {
     TooManyReadings,
     /// An encoded character, an empty segment or a `;` could select another route.
     AnotherRoute,
+    /// With its prefix replaced, it could be read as one that is not below the new prefix.
+    AbovePrefix,
 }
 
 impl fmt::Display for PathProblem {
@@ -63,6 +66,10 @@ impl fmt::Display for PathProblem {
             PathProblem::AnotherRoute => {
                 "the path takes another route when its encoded characters, empty segments or \
                  ;parameters are read differently"
+            }
+            PathProblem::AbovePrefix => {
+                "the path leads above its route's new prefix when its encoded characters are read \
+                 differently"
             }
         })
     }
@@ -97,28 +104,22 @@ pub fn read(received: &[u8]) -> Result<RequestPath<'_>, PathProblem> {
     }
     let whole = canonical(received)?;
     refuse_hidden(&whole)?;
-    let Some(sent) = readings::without_dots(received)? else {
-        let readings = readings::all(vec![whole.clone()])?;
-        return Ok(RequestPath {
-            sent: Cow::Borrowed(received),
-            readings: others(readings, &whole),
-            normal: Cow::Owned(whole),
-        });
-    };
-    let normal = canonical(&sent)?;
-    // What the client meant may also be what is left when others resolve the dot segments.
-    let mut starts = vec![normal.clone()];
-    starts.extend(readings::resolved_elsewhere(&whole)?);
+    let resolved = readings::without_dots(received)?;
+    let sent = resolved.map_or(Cow::Borrowed(received), Cow::Owned);
+    let mut starts = vec![canonical(&sent)?];
+    if let Cow::Owned(_) = sent {
+        // What the client meant may also be what is left when others resolve the dot segments.
+        starts.extend(readings::resolved_elsewhere(&whole)?);
+    }
+    starts.extend(readings::before_blanks(&sent)?);
+    let normal = starts[0].replace('\\', "%5C");
+    let mut readings = readings::all(starts)?;
+    readings.retain(|reading| *reading != normal);
     Ok(RequestPath {
-        sent: Cow::Owned(sent),
-        readings: others(readings::all(starts)?, &normal),
+        sent,
         normal: Cow::Owned(normal),
+        readings,
     })
-}
-
-fn others(mut readings: Vec<String>, normal: &str) -> Vec<String> {
-    readings.retain(|reading| reading != normal);
-    readings
 }
 
 /// The byte may stand raw in a path and has one reading: a `pchar` (RFC 3986 section 3.3)
@@ -168,7 +169,7 @@ fn is_dot_segment(segment: &[u8]) -> bool {
 }
 
 /// The text in canonical escapes, its segments as they are: `%c3` as `%C3`, and encoded what a
-/// path may not hold raw.
+/// path may not hold raw, but for `\`.
 fn canonical(received: &[u8]) -> Result<String, PathProblem> {
     if received.first() != Some(&b'/') {
         return Err(PathProblem::NotAbsolute);
@@ -185,7 +186,9 @@ fn canonical(received: &[u8]) -> Result<String, PathProblem> {
                 at += 2;
             }
             byte @ (0..=b' ' | b'?' | b'#' | 0x7f) => return Err(PathProblem::ForbiddenByte(byte)),
-            byte if is_plain_byte(byte) || byte == b';' => out.push(char::from(byte)),
+            byte if is_plain_byte(byte) || matches!(byte, b';' | b'\\') => {
+                out.push(char::from(byte))
+            }
             byte => push_escape(&mut out, byte),
         }
         at += 1;
@@ -296,6 +299,30 @@ pub fn rewrite(sent: &[u8], normal: &str, prefix: &str, replacement: &str) -> Ve
         ("", Some(b"")) => b"/".to_vec(),
         (replacement, Some(rest)) => [replacement.as_bytes(), rest].concat(),
     }
+}
+
+/// What the client would have asked for if it had meant what others may read in the path that
+/// is [sent for it](rewrite): each reading, with `prefix` in the place of `replacement`. All of
+/// them must take the same route; none for almost every path.
+///
+/// # Errors
+/// When a reading is not below `replacement`, or is none at all.
+pub fn before_rewrite(
+    rewritten: &[u8],
+    prefix: &str,
+    replacement: &str,
+) -> Result<Vec<String>, PathProblem> {
+    if is_plain(rewritten) {
+        return Ok(Vec::new());
+    }
+    let path = read(rewritten)?;
+    let asked = |reading: &str| {
+        let rest = below(reading.as_bytes(), replacement.as_bytes());
+        let start = reading.len() - rest.ok_or(PathProblem::AbovePrefix)?.len();
+        Ok([prefix, &reading[start..]].concat())
+    };
+    let readings = path.readings.iter().map(String::as_str);
+    readings.chain([&*path.normal]).map(asked).collect()
 }
 
 /// What follows `prefix` in `path`: empty, or beginning with `/`.

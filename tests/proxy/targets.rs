@@ -38,6 +38,13 @@ const ODD: &[&[u8]] = &[
     b"/{a}|^[b]\"c\"",
     b"/caf\xe9/\xc3\xa9",
     b"/a\\b",
+    b"//x/admin",
+    b"///x:1/%61dmin",
+    b"/\\x@y/admin",
+    b"/a%5cb\\../admin",
+    b"/admin\xa0",
+    b"/admin\x85/x\xa0",
+    b"/admin%253fx",
 ];
 
 #[test]
@@ -163,9 +170,33 @@ fn beside_another_route_the_known_tricks_are_refused() {
         "/admin/..%2fx",
         "/admin/..;/x",
         "//x//..%2f../admin",
+        "//x/admin",
+        "///x/admin",
+        "/\\x/admin",
+        "//x:1/admin/y",
+        "//x@y/%61dmin",
+        "/.//x/admin",
+        "/a/..//x/admin",
+        "/%2e//x/admin",
+        "http://prot.test//x/admin",
+        "/a%5cb\\../admin",
+        "/a\\b%5c../admin",
+        "/admin%253fx",
+        "/admin%25253fx",
+        "/admin\u{a0}",
+        "/admin\u{85}x",
     ] {
         let response = proxy.send(get(path.as_bytes())).read_response();
         assert_eq!(response.status(), 400, "{path}");
+    }
+    for path in [
+        &b"/admin\x85"[..],
+        b"/admin\xa0",
+        b"/admin\xa0x",
+        b"/admin\x85?q",
+    ] {
+        let response = proxy.send(get(path)).read_response();
+        assert_eq!(response.status(), 400, "{path:?}");
     }
     assert!(backend.requests().is_empty() && secret.requests().is_empty());
     // What cannot be taken for another route goes its way.
@@ -208,6 +239,39 @@ fn prefixes_are_replaced_in_the_received_form() {
     let response = proxy.send(get(b"/away//%7e[?q=\"")).read_response();
     let location = response.head.field("location");
     assert_eq!(location.as_deref(), Some("https://h/away//%7e[?q=\""));
+}
+
+#[test]
+fn what_is_sent_for_a_prefix_stays_on_its_route() {
+    let backend = mirror();
+    let to = backend.address();
+    let proxy = Proxy::start(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\nto = \"{to}\"\n\
+         [[route]]\npath_prefix = \"/api\"\nstrip_prefix = true\nto = \"{to}\"\n\
+         [[route]]\npath_prefix = \"/api/admin\"\nrespond = {{ status = 403 }}\n\
+         [[route]]\npath_prefix = \"/old\"\nreplace_prefix = \"/public/files\"\nto = \"{to}\"\n"
+    ));
+    for path in [
+        "/old/..%2fold/secret",
+        "/old/%2e%2e%5cold/secret",
+        "/old/..;/old/secret",
+        "/api/..%2fapi/z",
+        "/api//x/admin",
+        "/api/\\x/admin",
+    ] {
+        let response = proxy.send(get(path.as_bytes())).read_response();
+        assert_eq!(response.status(), 400, "{path}: {}", response.text());
+    }
+    for (path, sent) in [
+        ("/old/a%2f..%2fb", "/public/files/a%2f..%2fb"),
+        ("/old//x;y/", "/public/files//x;y/"),
+        ("/api//x/users", "//x/users"),
+        ("/api/https://e.com/a%5cb", "/https://e.com/a%5cb"),
+    ] {
+        let response = proxy.send(get(path.as_bytes())).read_response();
+        assert_eq!(response.text(), sent, "{path}");
+    }
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What software after us may make of a path before it routes. Each reader is one thing that
 //! servers, frameworks and file systems do; they are combined in any order and number, until
-//! nothing new comes of it. All texts are in canonical escapes, and so ASCII.
+//! nothing new comes of it. All texts are in canonical escapes, and so ASCII; a raw `\` stays
+//! one, because some take only it for a slash, and others only `%5C`.
 
-use super::{PathProblem, escape_at, is_plain_byte, is_unreserved};
+use std::borrow::Cow;
+
+use super::{PathProblem, canonical, escape_at, is_plain_byte, is_unreserved};
 
 /// Most readings that are compared.
 const MOST: usize = 128;
@@ -12,19 +15,29 @@ const MOST_TEXT: usize = 256 * 1024;
 /// A different text, or none.
 type Reader = fn(&str) -> Option<String>;
 
-const READERS: [Reader; 7] = [
+/// Merging comes late and the authority last, so that [`simplest`] keeps all segments.
+const READERS: [Reader; 11] = [
     unreserved,
     slashes,
     backslashes,
+    encoded_backslashes,
     all_but_slashes,
-    merged,
     without_parameters,
     before_query,
+    before_fragment,
+    merged,
+    without_authority,
+    without_first_of_many,
 ];
 
 /// All readings of `starts`, these included.
 pub(super) fn all(starts: Vec<String>) -> Result<Vec<String>, PathProblem> {
-    let mut found = starts;
+    let mut found = Vec::with_capacity(starts.len());
+    for start in starts {
+        if !found.contains(&start) {
+            found.push(start);
+        }
+    }
     let (mut at, mut text) = (0, 0);
     while let Some(current) = found.get(at) {
         text += current.len();
@@ -46,13 +59,39 @@ pub(super) fn all(starts: Vec<String>) -> Result<Vec<String>, PathProblem> {
 /// What may be left of a path with dot segments when they are resolved by one who merges
 /// slashes or decodes them first.
 pub(super) fn resolved_elsewhere(path: &str) -> Result<Vec<String>, PathProblem> {
-    let decoded = apply(&[slashes, backslashes], path);
-    let mut found = Vec::new();
-    for text in [apply(&[merged], path), apply(&[merged], &decoded), decoded] {
-        let resolved = without_dots(text.as_bytes())?;
-        found.push(resolved.map_or(text, text_of));
+    let readers: [Reader; 4] = [slashes, backslashes, encoded_backslashes, merged];
+    let mut texts = vec![path.to_owned()];
+    for reader in readers {
+        let more: Vec<String> = texts.iter().filter_map(|text| reader(text)).collect();
+        texts.extend(more);
     }
-    Ok(found)
+    let resolve = |text: String| Ok(without_dots(text.as_bytes())?.map_or(text, text_of));
+    texts.into_iter().skip(1).map(resolve).collect()
+}
+
+/// What is left of a path for one who splits the request line at every blank of Unicode, read
+/// as Latin-1 (as servers in Python do) or as UTF-8: up to the first, and without the last.
+pub(super) fn before_blanks(sent: &[u8]) -> Result<Vec<String>, PathProblem> {
+    if sent.is_ascii() {
+        return Ok(Vec::new());
+    }
+    let is_latin = |byte: &u8| char::from(*byte).is_whitespace();
+    let utf8 = String::from_utf8_lossy(sent);
+    let (first, last) = (
+        sent.iter().position(is_latin).unwrap_or(sent.len()),
+        sent.iter()
+            .rposition(|byte| !is_latin(byte))
+            .map_or(0, |at| at + 1),
+    );
+    let mut ends = vec![first, last];
+    if let Cow::Borrowed(text) = utf8 {
+        ends.push(text.find(char::is_whitespace).unwrap_or(text.len()));
+        ends.push(text.trim_end().len());
+    }
+    ends.retain(|&end| end < sent.len());
+    ends.into_iter()
+        .map(|end| canonical(&sent[..end]))
+        .collect()
 }
 
 /// The reading of which nothing else can be made.
@@ -80,7 +119,8 @@ fn apply(readers: &[Reader], path: &str) -> String {
     readers.iter().fold(path.to_owned(), read)
 }
 
-/// Decodes each escape once to what `wanted` makes of its byte.
+/// Decodes each escape once to what `wanted` makes of its byte. The escapes that show then are
+/// canonical too.
 fn decoded(path: &str, wanted: impl Fn(u8) -> Option<u8>) -> Option<String> {
     let bytes = path.as_bytes();
     let (mut out, mut copied) = (String::new(), 0);
@@ -91,7 +131,17 @@ fn decoded(path: &str, wanted: impl Fn(u8) -> Option<u8>) -> Option<String> {
             copied = at + 3;
         }
     }
-    (copied > 0).then(|| out + &path[copied..])
+    (copied > 0).then(|| in_capitals(out + &path[copied..]))
+}
+
+fn in_capitals(path: String) -> String {
+    let mut bytes = path.into_bytes();
+    for at in 0..bytes.len() {
+        if escape_at(&bytes, at).is_some() {
+            bytes[at + 1..at + 3].make_ascii_uppercase();
+        }
+    }
+    text_of(bytes)
 }
 
 fn unreserved(path: &str) -> Option<String> {
@@ -102,15 +152,20 @@ fn slashes(path: &str) -> Option<String> {
     decoded(path, |byte| (byte == b'/').then_some(byte))
 }
 
-/// As Windows and browsers do.
+/// As browsers do.
 fn backslashes(path: &str) -> Option<String> {
+    path.contains('\\').then(|| path.replace('\\', "/"))
+}
+
+/// As Windows does.
+fn encoded_backslashes(path: &str) -> Option<String> {
     decoded(path, |byte| (byte == b'\\').then_some(b'/'))
 }
 
 /// With [`slashes`] before it, one pass of a decoder that decodes everything.
 fn all_but_slashes(path: &str) -> Option<String> {
     decoded(path, |byte| {
-        let meant = byte != b'/' && (is_plain_byte(byte) || matches!(byte, b'%' | b';'));
+        let meant = byte != b'/' && (is_plain_byte(byte) || matches!(byte, b'%' | b';' | b'\\'));
         meant.then_some(byte)
     })
 }
@@ -133,12 +188,36 @@ fn without_parameters(path: &str) -> Option<String> {
     Some(path.chars().filter(keeps).collect())
 }
 
-/// A decoded `?` or `#` ends the path for those who split after decoding.
+/// A decoded `?` ends the path for those who split after decoding.
 fn before_query(path: &str) -> Option<String> {
-    let ends = |at: &usize| matches!(&path.as_bytes()[*at..][..3], b"%3F" | b"%23");
-    let mut escapes = memchr::memchr_iter(b'%', path.as_bytes());
-    let end = escapes.find(|at| at + 3 <= path.len() && ends(at))?;
+    before(path, b'?')
+}
+
+/// And a decoded `#`.
+fn before_fragment(path: &str) -> Option<String> {
+    before(path, b'#')
+}
+
+fn before(path: &str, byte: u8) -> Option<String> {
+    let bytes = path.as_bytes();
+    let end = memchr::memchr_iter(b'%', bytes).find(|&at| escape_at(bytes, at) == Some(byte))?;
     Some(path[..end].to_owned())
+}
+
+/// `//host/path` is a reference that names a host (RFC 3986 section 4.2) for those who resolve
+/// a target like one.
+fn without_authority(path: &str) -> Option<String> {
+    after_segment(path.strip_prefix("//")?)
+}
+
+/// Browsers pass over any number of slashes in front of the host.
+fn without_first_of_many(path: &str) -> Option<String> {
+    after_segment(path.strip_prefix("///")?.trim_start_matches('/'))
+}
+
+fn after_segment(path: &str) -> Option<String> {
+    let rest = path.find('/').map_or("/", |end| &path[end..]);
+    Some(rest.to_owned())
 }
 
 /// Resolves dot segments, in any spelling, as browsers do (RFC 3986 section 5.2.4): an empty

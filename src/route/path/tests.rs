@@ -127,6 +127,21 @@ fn readings_show_what_a_backend_may_see() {
         ("/x/..;y/admin", vec!["/x/../admin", "/admin"]),
         ("/a;x%2fb", vec!["/a;x/b", "/a", "/a/b"]),
         ("/a%2Fb%3Fx/c", vec!["/a/b%3Fx/c", "/a%2Fb", "/a/b"]),
+        ("//x", vec!["/"]),
+        ("//x@y:1/%61dmin", vec!["/admin"]),
+        ("///x/admin", vec!["/x/admin", "/admin"]),
+        ("/\\x\\admin", vec!["/admin"]),
+        ("/.//x/admin", vec!["/admin"]),
+        ("/%2fx/admin", vec!["/admin"]),
+        ("/y/..%2f/x/admin", vec!["/admin"]),
+        // One takes only `\` for a slash, another only `%5C`.
+        ("/a%5cb\\../admin", vec!["/admin", "/a/b\\../admin"]),
+        ("/a\\b%5c../admin", vec!["/admin", "/a/b%5C../admin"]),
+        ("/admin%253fx", vec!["/admin"]),
+        ("/admin%25253fx", vec!["/admin"]),
+        ("/admin%252523x", vec!["/admin"]),
+        ("/caf%25c3%25a9", vec!["/caf%C3%A9"]),
+        ("/x%23/..%2fadmin%3f%2f..%2fz", vec!["/admin"]),
         // Resolved after slashes are decoded, the same would be `/a/c`.
         ("/a%2Fb/../c", vec!["/a/c"]),
     ] {
@@ -140,6 +155,35 @@ fn readings_show_what_a_backend_may_see() {
             "{raw}: {path:?}"
         );
     }
+}
+
+/// Every blank at which Python splits what it reads as Latin-1, and what is one in UTF-8.
+#[test]
+fn a_request_line_may_be_split_at_any_blank() {
+    for byte in (0..=b' ').chain([0x7f]) {
+        let problem = Err(PathProblem::ForbiddenByte(byte));
+        assert_eq!(read(&[b'/', byte]), problem, "0x{byte:02x}");
+    }
+    for blank in [
+        &b"\x85"[..],
+        b"\xa0",
+        "\u{85}".as_bytes(),
+        "\u{3000}".as_bytes(),
+    ] {
+        let parts: [&[&[u8]]; 4] = [
+            &[b"/admin", blank],
+            &[b"/admin", blank, b"/x"],
+            &[b"/x/../admin", blank, blank],
+            &[b"/a", blank, b"/..%2fadmin", blank],
+        ];
+        for raw in parts.map(<[&[u8]]>::concat) {
+            let path = read(&raw).unwrap();
+            let found = path.readings.iter().any(|found| found == "/admin");
+            assert!(found, "{path:?}");
+        }
+    }
+    let encoded = read(b"/admin%85%A0").unwrap();
+    assert!(encoded.readings.is_empty(), "{encoded:?}");
 }
 
 #[test]
@@ -204,12 +248,45 @@ fn a_prefix_is_replaced_on_a_segment_border() {
     }
 }
 
+#[test]
+fn what_is_sent_for_a_prefix_stays_below_the_new_one() {
+    use PathProblem::*;
+    for (rewritten, prefix, replacement, asked) in [
+        ("/v2/x", "/api", "/v2", Ok(vec![])),
+        ("/%5bx", "/api", "", Ok(vec!["/api/%5Bx"])),
+        (
+            "//x/z",
+            "/api",
+            "",
+            Ok(vec!["/api/x/z", "/api/z", "/api//x/z"]),
+        ),
+        ("/v2//x", "/api", "/v2", Ok(vec!["/api/x", "/api//x"])),
+        (
+            "/v2/a%2f..%2fx",
+            "/api",
+            "/v2",
+            Ok(vec!["/api/a/../x", "/api/x", "/api/a%2F..%2Fx"]),
+        ),
+        ("/..%2fapi/z", "/api", "", Err(AboveRoot)),
+        ("/v2/..%2fapi/z", "/api", "/v2", Err(AbovePrefix)),
+        ("/a/b/..%5cc", "/old", "/a/b", Err(AbovePrefix)),
+        ("/a/b/..%2fbc", "/old", "/a/b", Err(AbovePrefix)),
+        ("/a/b/..;/c", "/old", "/a/b", Err(AbovePrefix)),
+    ] {
+        let found = before_rewrite(rewritten.as_bytes(), prefix, replacement);
+        let found = found
+            .as_ref()
+            .map(|all| all.iter().map(String::as_str).collect());
+        assert_eq!(found.map_err(|problem| *problem), asked, "{rewritten}");
+    }
+}
+
 /// Texts out of the pieces that matter.
 pub(in crate::route) fn tricky_path() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
-        "/", "/", "/", "//", ".", "..", "%2e", "%2E%2e", "%252e", "%2f", "%2F", "%252f", "%5c",
-        "\\", ";", ";x=1", "%3b", "%00", "%", "%4", "a", "b", "%61", "%2561", "é", "[", "%5b", "@",
-        "%40", "%c0%ae", "?", " ", "%20", "%3f", "<", "{", "\"",
+        "/", "/", "/", "//", "///", ".", "..", "%2e", "%2E%2e", "%252e", "%2f", "%2F", "%252f",
+        "%5c", "\\", ";", ";x=1", "%3b", "%00", "%", "%4", "a", "b", "%61", "%2561", "é", "[",
+        "%5b", "@", "%40", "%c0%ae", "?", " ", "%20", "%3f", "<", "{", "\"",
     ]);
     prop::collection::vec(piece, 0..9).prop_map(|pieces| format!("/{}", pieces.concat()))
 }
@@ -248,5 +325,10 @@ proptest! {
         let result = rewrite(&path.sent, &path.normal, &path.normal[..first], replacement);
         prop_assert!(result.starts_with(b"/"));
         prop_assert!(readings::without_dots(&result).unwrap().is_none());
+        if before_rewrite(&result, &path.normal[..first], replacement).is_ok() {
+            for text in read(&result).unwrap().readings {
+                prop_assert!(below(text.as_bytes(), replacement.as_bytes()).is_some(), "{}", text);
+            }
+        }
     }
 }

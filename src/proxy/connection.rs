@@ -422,7 +422,8 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
                 if context.watch.in_exchange() && !context.answer_begun() => {}
             verdict => return Poll::Ready(End::Verdict(verdict)),
         }
-        if !closing && live::is_draining() {
+        // hyper has seen nothing of a head that is not complete, and would close without an answer.
+        if !closing && live::is_draining() && !context.watch.is_in_head() {
             closing = true;
             Pin::new(&mut *connection).graceful_shutdown();
         }

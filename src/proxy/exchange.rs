@@ -131,10 +131,11 @@ enum Plan {
     Answer(Response<Bytes>),
 }
 
-/// What the client sent behind a handshake that became no tunnel must not become its next
-/// request, whoever answers: the scanner has not looked at it.
-pub fn close_behind_handshake(context: &Context, fields: &mut HeaderMap) {
-    if context.is_last_exchange() {
+/// Says that the connection ends with this answer: while the worker drains, and after a
+/// handshake that became no tunnel, since the scanner has not looked at what the client sent
+/// with it.
+pub fn close_after_last(context: &Context, fields: &mut HeaderMap) {
+    if context.is_last_exchange() || live::is_draining() {
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
 }
@@ -150,7 +151,7 @@ fn own_answer(
     if let Some((name, value)) = record.request_id_field() {
         parts.headers.insert(name, value);
     }
-    close_behind_handshake(context, &mut parts.headers);
+    close_after_last(context, &mut parts.headers);
     context.spell(Bytes::new());
     if parts.status.canonical_reason().is_none() {
         parts.extensions.insert(ReasonPhrase::from_static(b""));

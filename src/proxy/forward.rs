@@ -17,7 +17,7 @@ use hyper::ext::ReasonPhrase;
 use super::body::{ExchangeBody, RequestBody, RequestBodyError};
 use super::connection::Context;
 use super::error::{Kind, ProxyError};
-use super::exchange::{Admitted, Answer, close_behind_handshake, refuse};
+use super::exchange::{Admitted, Answer, close_after_last, refuse};
 use super::record::Record;
 use super::switch::Offer;
 use super::watch::{UpstreamWait, Verdict};
@@ -553,7 +553,7 @@ pub fn answer(
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
     context.spell(head.lines);
-    close_behind_handshake(context, fields);
+    close_after_last(context, fields);
     if unasked {
         // The client may send the body or not: nothing behind it is a request for sure.
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -118,6 +118,11 @@ impl Watch {
         self.read_pending.load(Relaxed) && self.phase.load(Relaxed) == Phase::Idle as u8
     }
 
+    /// Whether the next request has begun and waits for the rest of its head.
+    pub fn is_in_head(&self) -> bool {
+        self.phase.load(Relaxed) == Phase::Head as u8 && !self.in_exchange()
+    }
+
     /// Heads that the scanner has seen the end of.
     pub fn heads(&self) -> u64 {
         self.heads.load(Relaxed)

@@ -187,7 +187,11 @@ fn every_refusal_of_our_own_says_why_and_what_helps() {
     ));
     let own = proxy.address();
     let plain = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    let foreign = handshake(own, "/refused", "Origin: https://other.example\r\n");
+    let foreign = handshake(
+        "app.example",
+        "/refused",
+        "Origin: https://other.example\r\n",
+    );
     for (request, cause) in [
         (plain("/none"), "no-route"),
         (plain("/refused"), "connection-refused"),

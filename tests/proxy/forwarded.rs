@@ -328,6 +328,8 @@ fn a_proxy_that_did_not_keep_host_is_named_in_the_403() {
         assert_eq!(answer.status(), 403);
         let text = answer.text();
         assert!(text.contains("did not keep Host"), "{host}: {text}");
+        // A browser's page of another site that asks for an address of ours looks the same.
+        assert_eq!(text.contains("probably"), !trust, "{host}: {text}");
         assert!(!text.contains("to allow it"), "{host}: {text}");
         let record = proxy.wait_for_access(host, |json| json["host"] == host);
         assert_eq!(record["cause"], "host-not-kept", "{record}");

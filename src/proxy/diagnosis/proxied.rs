@@ -42,16 +42,19 @@ pub fn host_not_kept(headers: &HeaderMap, host: &str, peer: &PeerFields) -> Opti
         .filter(char::is_ascii_graphic)
         .take(100)
         .collect();
+    // A page of another site that asks for an address of ours looks the same.
+    let probably = if vouched { "" } else { "probably " };
     let trust = match peer.address_text() {
         Some(address) if vouched => format!(
             ", or add \"{address}\" to `http.trusted_proxies`, so that its X-Forwarded-Host counts"
         ),
-        _ => String::new(),
+        _ if vouched => String::new(),
+        _ => "; where there is none, the page is another site's".to_owned(),
     };
     Some(Diagnosis::new(
         "host-not-kept",
         format!(
-            "a proxy in front did not keep Host: it asks for \"{shown}\", the page is of another host"
+            "a proxy in front {probably}did not keep Host: it asks for \"{shown}\", the page is of another host"
         ),
         format!(
             "let the proxy in front pass Host on (nginx: `proxy_set_header Host $http_host;`){trust}"

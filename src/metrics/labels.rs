@@ -158,10 +158,11 @@ pub(crate) fn error(kind: &str) -> usize {
 }
 
 /// Why handshakes are refused, and the groups of it. Sorted by cause.
-pub(crate) const CAUSES: [(&str, &str); 62] = [
+pub(crate) const CAUSES: [(&str, &str); 63] = [
     ("backend-error", UPSTREAM),
     ("client-body", HEADER),
     ("client-connection-removed", HEADER),
+    ("client-gone", "client_gone"),
     ("client-http-version", HEADER),
     ("client-key-invalid", HEADER),
     ("client-key-missing", HEADER),

@@ -8,8 +8,11 @@ use super::error::{Kind, ProxyError, Side};
 /// A cause that nothing more is known of.
 pub const OTHER: &str = "other";
 
+/// A handshake that was not answered, for want of its client.
+pub const CLIENT_GONE: &str = "client-gone";
+
 /// Every cause here, with what to change; the README's table has all of them.
-pub const CAUSES: [(&str, &str); 19] = [
+pub const CAUSES: [(&str, &str); 20] = [
     (
         "origin-not-allowed",
         "add the page's origin to `websocket.origin` of the route, if the page may connect",
@@ -27,6 +30,10 @@ pub const CAUSES: [(&str, &str); 19] = [
         "request-too-slow",
         "see the client's network; `head_timeout`, `body_timeout` and `min_rate` of `[http]` say \
          how slow a client may be",
+    ),
+    (
+        CLIENT_GONE,
+        "see whether the backend is slow to answer handshakes; else nothing: the user left",
     ),
     (
         "draining",

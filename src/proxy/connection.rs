@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 
 use super::client_io::ClientIo;
 use super::error::{ProxyError, encode_response};
-use super::exchange::Exchanges;
+use super::exchange::{Exchanges, Takeover};
 use super::glimpse::Glimpse;
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
@@ -62,7 +62,6 @@ pub struct Context {
     /// Targets that hyper cannot hold, with the number of their heads.
     carried: Mutex<VecDeque<(u64, Box<[u8]>)>>,
     has_carried: AtomicBool,
-    tunnel: Mutex<Option<Box<PendingTunnel>>>,
     interim: Mutex<Vec<u8>>,
     has_interim: AtomicBool,
     /// Somebody is to be woken when nothing is left to be flushed.
@@ -116,7 +115,6 @@ impl Context {
             refusal: Mutex::default(),
             carried: Mutex::default(),
             has_carried: AtomicBool::new(false),
-            tunnel: Mutex::default(),
             interim: Mutex::default(),
             has_interim: AtomicBool::new(false),
             flush_awaited: AtomicBool::new(false),
@@ -200,11 +198,6 @@ impl Context {
             self.has_spelling.store(false, Relaxed);
             std::mem::take(&mut *lock(&self.spelling))
         })
-    }
-
-    /// A validated tunnel waits for hyper to let go of the socket.
-    pub fn set_tunnel(&self, tunnel: Box<PendingTunnel>) {
-        *lock(&self.tunnel) = Some(tunnel);
     }
 
     /// Queues an interim answer (1xx) for the client.
@@ -387,6 +380,8 @@ impl Context {
 enum End {
     /// hyper is done, or the client is gone.
     Done,
+    /// The socket is wanted for a tunnel.
+    Tunnel(Box<PendingTunnel>),
     /// The tick said so.
     Verdict(Verdict),
     /// It is idle, and goes on in another process.
@@ -428,10 +423,16 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
             Pin::new(&mut *connection).graceful_shutdown();
         }
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
-            if let Err(error) = result {
-                note_own_answer(&context, &error);
-            }
-            return Poll::Ready(End::Done);
+            let Err(error) = result else {
+                return Poll::Ready(End::Done);
+            };
+            return Poll::Ready(match Takeover::tunnel(&error) {
+                Some(tunnel) => End::Tunnel(tunnel),
+                None => {
+                    note_own_answer(&context, &error);
+                    End::Done
+                }
+            });
         }
         if context.leaving.swap(false, Relaxed) {
             if context.is_idle() && !closing {
@@ -448,14 +449,13 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
     }
     // Whatever still runs of an exchange ends here.
     let (io, from_client, head) = take_apart(connection);
-    let tunnel = lock(&context.tunnel).take();
-    match (end, tunnel) {
-        (End::Leaves, _) => leave::left(io, &context, live),
-        (End::Done, Some(tunnel)) => {
+    match end {
+        End::Leaves => leave::left(io, &context, live),
+        End::Tunnel(tunnel) => {
             Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
         }
-        (End::Done, None) if context.is_over() => {}
-        (end, _) => Box::pin(finish(io, &context, end, &Glimpse::of(&head))).await,
+        End::Done if context.is_over() => {}
+        end => Box::pin(finish(io, &context, end, &Glimpse::of(&head))).await,
     }
 }
 
@@ -501,7 +501,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse) {
         }
         (End::Verdict(_), _) => return,
         (End::Done, Some(refused)) if !refused.in_body => ProxyError::from(refused.refusal),
-        (End::Done | End::Leaves, _) => return linger(io).await,
+        (End::Done | End::Leaves | End::Tunnel(_), _) => return linger(io).await,
     };
     let id = record::fresh_id();
     let detail = context.http.error_detail;

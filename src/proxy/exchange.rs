@@ -2,10 +2,11 @@
 //! lines here and a module elsewhere. A WebSocket leaves by `upgrade`; HTTP ends there.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::future::{Future, ready};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -25,7 +26,7 @@ use super::record::Record;
 use super::redirect;
 use super::switch::{self, Offer};
 use super::untrusted;
-use super::upgrade;
+use super::upgrade::{self, PendingTunnel};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
 use crate::message::forwarded;
 use crate::message::forwarded::{Forwarding, RequestId};
@@ -40,6 +41,7 @@ use crate::route::origin::{self, OriginRefusal, PublicAuthority, Refused};
 use crate::route::path::{self, PathProblem, RequestPath};
 use crate::route::target::Target;
 use crate::snapshot::{Route, Snapshot};
+use crate::system::lock::lock;
 use crate::upstream::Upstream;
 
 /// Answers the requests of one client connection.
@@ -54,9 +56,22 @@ impl Exchanges {
     }
 }
 
-/// Why hyper gets no answer: the socket is wanted for a tunnel.
+/// Why hyper gets no answer: the socket is wanted for this tunnel.
 #[derive(Debug)]
-pub struct Takeover;
+pub struct Takeover(Mutex<Option<Box<PendingTunnel>>>);
+
+impl Takeover {
+    /// For this tunnel.
+    pub fn of(tunnel: Box<PendingTunnel>) -> Takeover {
+        Takeover(Mutex::new(Some(tunnel)))
+    }
+
+    /// The tunnel for whose sake hyper's service ended, if it did so for one.
+    pub fn tunnel(error: &hyper::Error) -> Option<Box<PendingTunnel>> {
+        let takeover = error.source()?.downcast_ref::<Takeover>()?;
+        lock(&takeover.0).take()
+    }
+}
 
 impl std::fmt::Display for Takeover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,7 +79,7 @@ impl std::fmt::Display for Takeover {
     }
 }
 
-impl std::error::Error for Takeover {}
+impl Error for Takeover {}
 
 /// What hyper is given for a request.
 pub type Answer = Result<Response<ExchangeBody>, Takeover>;

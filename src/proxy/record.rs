@@ -273,15 +273,25 @@ impl Record {
         self.complete = true;
     }
 
-    /// The exchange became a tunnel, which has records of its own.
-    pub fn silence(&mut self) {
+    /// The client has its 101: a tunnel goes on, which has records of its own. Gives what only
+    /// the access log wants, for the record of its opening.
+    pub fn switched(&mut self) -> Option<Box<Asked>> {
         self.status(StatusCode::SWITCHING_PROTOCOLS);
         self.silent = true;
+        self.request.as_mut()?.asked.take()
     }
 
-    /// What only the access log wants, for the record of a tunnel's opening.
-    pub fn take_asked(&mut self) -> Option<Box<Asked>> {
-        self.request.as_mut()?.asked.take()
+    /// A handshake that got no answer at all is an outcome too.
+    fn note_unanswered(&mut self) {
+        if self.handshake && self.status.is_none() && self.error.is_none() {
+            metrics::handshake_refused(self.slot(), cause::CLIENT_GONE);
+            self.error = Some(Failure {
+                kind: self.ended_by(),
+                cause: cause::CLIENT_GONE,
+                detail: "the client was gone before its handshake was answered".into(),
+                diagnosis: None,
+            });
+        }
     }
 
     /// Who asked: behind a trusted proxy the address that it vouches for, else the peer.
@@ -384,6 +394,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        self.note_unanswered();
         self.context.end_exchange();
         self.end_trace();
         let whole = self.started.elapsed();

@@ -87,9 +87,7 @@ pub async fn open(
     match forward::unless_slow(&context, attempt).await {
         Ok(Attempt::Tunnel(tunnel)) => {
             context.wait_flushed().await;
-            context.set_tunnel(tunnel);
-            record.silence();
-            Err(Takeover)
+            Err(Takeover::of(tunnel.recorded_by(record)))
         }
         Ok(Attempt::Answer(answered)) => {
             Ok(forward::answer(&context, &admitted, *answered, record))
@@ -171,7 +169,6 @@ async fn attempt(
         rest,
         encode_101(&fields, &head.lines, &protocol),
         identity,
-        record.take_asked(),
         lease,
     ))))
 }

@@ -18,7 +18,7 @@ use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, Takeover, refuse};
 use super::forward::{self, Answered, Failed, Rest};
 use super::live;
-use super::record::{Asked, Record};
+use super::record::Record;
 use super::tunnel_record;
 use crate::config::WebSocketConfig;
 use crate::message::handshake::{
@@ -47,9 +47,7 @@ pub async fn open(
     match attempt(&context, &admitted, &handshake, &mut record).await {
         Ok(Attempt::Tunnel(tunnel)) => {
             context.wait_flushed().await;
-            context.set_tunnel(tunnel);
-            record.silence();
-            Err(Takeover)
+            Err(Takeover::of(tunnel.recorded_by(record)))
         }
         Ok(Attempt::Refused(answered)) => {
             Ok(forward::answer(&context, &admitted, *answered, record))
@@ -124,7 +122,6 @@ async fn attempt(
         rest,
         switching,
         identity(admitted, &accepted, record, &lease),
-        record.take_asked(),
         lease,
     ))))
 }
@@ -280,8 +277,8 @@ pub struct PendingTunnel {
     /// The 101 for the client.
     switching: Vec<u8>,
     identity: Box<TunnelIdentity>,
-    /// What only the record of its opening says.
-    asked: Option<Box<Asked>>,
+    /// Of the exchange, which is under way until the client has its 101.
+    record: Option<Box<Record>>,
     settings: Arc<WebSocketConfig>,
     /// Of the configuration that it was admitted by.
     generation: u64,
@@ -297,7 +294,6 @@ impl PendingTunnel {
         from_upstream: Bytes,
         switching: Vec<u8>,
         identity: Box<TunnelIdentity>,
-        asked: Option<Box<Asked>>,
         lease: Lease,
     ) -> Self {
         PendingTunnel {
@@ -305,20 +301,36 @@ impl PendingTunnel {
             from_upstream,
             switching,
             identity,
-            asked,
+            record: None,
             settings: admitted.route.config.websocket.clone(),
             generation: admitted.route.generation,
             lease: lease.into_tunnel(),
         }
     }
 
+    /// The exchange that it is the outcome of.
+    pub fn recorded_by(mut self: Box<Self>, record: Box<Record>) -> Box<Self> {
+        self.record = Some(record);
+        self
+    }
+
     /// Answers the client with the 101 and lets the tunnel run as a task of its own.
     /// `from_client` is what came behind the handshake.
-    pub async fn start(self, client: Io, from_client: Bytes, live: live::Guard, shared: &Shared) {
+    pub async fn start(
+        mut self,
+        client: Io,
+        from_client: Bytes,
+        live: live::Guard,
+        shared: &Shared,
+    ) {
         if let Err(error) = write_all(&client, &self.switching).await {
+            // The exchange's record, dropped here, says so.
             tracing::debug!(%error, "the client left before its 101");
             return;
         }
+        let mut record = self.record.take();
+        let asked = record.as_mut().and_then(|record| record.switched());
+        drop(record);
         let handle = tunnel::spawn(TunnelSpec {
             client,
             upstream: self.upstream,
@@ -330,7 +342,7 @@ impl PendingTunnel {
             report: tunnel_record::closed,
         });
         // Its task has not run yet: its end comes after this.
-        tunnel_record::opened(&handle, self.asked.as_deref());
+        tunnel_record::opened(&handle, asked.as_deref());
         // The reload that came during the handshake has not seen this tunnel.
         if shared.snapshot.load().generation != self.generation
             && let Some(reviewer) = shared.state.reviewer()

@@ -3,7 +3,11 @@
 
 use crate::support;
 
+use std::io::Write;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+use std::sync::{Mutex, mpsc};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -156,4 +160,64 @@ fn the_log_goes_on_in_the_process_that_takes_over() {
         (&closed["path"], &closed["closed_by"]),
         (&"/ws/room".into(), &"client".into())
     );
+}
+
+/// Whatever the moment, the handshake has an outcome: a record, an event, and one count.
+#[test]
+fn a_handshake_whose_client_is_gone_is_an_outcome() {
+    let (asked, pondering) = mpsc::channel();
+    let asked = Mutex::new(asked);
+    let mute = RawBackend::start(move |_, mut wire| {
+        wire.read_head();
+        asked.lock().unwrap().send(()).unwrap();
+        wire.read_until_close();
+    });
+    let switching = backend();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("clients");
+    let proxy = Proxy::start(&format!(
+        "{LISTEN}[[listen]]\naddress = \"unix:{}\"\n\
+         [[route]]\nname = \"mute\"\npath_prefix = \"/mute\"\nto = \"{}\"\n\
+         [[route]]\nname = \"switches\"\nto = \"{}\"\n",
+        socket.display(),
+        mute.address(),
+        switching.address()
+    ));
+    let log = Log::follow(proxy.admin(), &["--past"]);
+
+    // Before the upstream's 101.
+    let wire = proxy.send(handshake(proxy.address(), "/mute", ""));
+    pondering.recv_timeout(support::DEADLINE).unwrap();
+    wire.reset();
+    // Between that 101 and ours, which this client cannot be written.
+    let mut deaf = UnixStream::connect(&socket).unwrap();
+    deaf.shutdown(Shutdown::Read).unwrap();
+    let request = handshake(proxy.address(), "/switches", "User-Agent: deaf\r\n");
+    deaf.write_all(request.as_bytes()).unwrap();
+
+    for route in ["mute", "switches"] {
+        let event = log.event("refused", |event| event["route"] == route);
+        assert_eq!(event["cause"], "client-gone", "{event}");
+        assert!(event["status"].is_null(), "{event}");
+        let record = proxy.wait_for_access(route, |record| record["route"] == route);
+        assert_eq!(
+            (&record["kind"], &record["error"], &record["cause"]),
+            (
+                &"exchange".into(),
+                &"client_closed".into(),
+                &"client-gone".into()
+            ),
+            "{record}"
+        );
+        assert!(record["status"].is_null(), "{record}");
+        assert!(record["protocol"].is_string(), "{record}");
+        let counted = |labels: &[(&str, &str)]| {
+            let scrape = proxy.scrape();
+            scrape.sum("sluice_handshakes_refused_total", labels)
+        };
+        assert_eq!(counted(&[("route", route), ("cause", "client-gone")]), 1.0);
+        assert_eq!(counted(&[("route", route)]), 1.0);
+    }
+    let opened = |record: &Value| record["kind"] == "tunnel_open";
+    assert!(!proxy.access().iter().any(opened));
 }

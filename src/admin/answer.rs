@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::places::Place;
 use crate::process::order::Refused;
+use crate::vocabulary::visible;
 
 /// An answer on its way.
 pub(super) type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
@@ -37,8 +38,8 @@ pub(super) fn page(media_type: &'static str, text: String) -> Answer {
 
 /// A value as JSON.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
-    match serde_json::to_vec(value) {
-        Ok(body) => with(status, "application/json", body),
+    match serde_json::to_string(value) {
+        Ok(body) => with(status, "application/json", visible::json(body)),
         Err(problem) => text(StatusCode::INTERNAL_SERVER_ERROR, &problem.to_string()),
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::answer::{Answer, stream};
+use crate::vocabulary::visible;
 
 /// While nothing happens, how often the reader is shown that the connection lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
@@ -51,7 +52,7 @@ pub(super) fn answer(source: impl Source, closing: watch::Receiver<bool>) -> Ans
 
 /// An event's block.
 pub(super) fn block(kind: &str, data: &impl Serialize) -> Bytes {
-    let data = serde_json::to_string(data).unwrap_or_default();
+    let data = visible::json(serde_json::to_string(data).unwrap_or_default());
     format!("event: {kind}\ndata: {data}\n\n").into()
 }
 

@@ -17,6 +17,7 @@ use crate::admin::{Token, default_socket, instance, place};
 use crate::config::{self, AdminListen, ListenAddress};
 use crate::net::listen;
 use crate::process::order::Refused;
+use crate::vocabulary::visible;
 
 /// Time for a connect over TCP.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -364,8 +365,8 @@ impl AdminArguments {
 /// When nobody reads it.
 pub fn refused(why: &Refused, err: &mut impl Write) -> io::Result<ExitCode> {
     match why.details.trim_end() {
-        "" => writeln!(err, "sluice: {}", why.error)?,
-        details => writeln!(err, "{details}")?,
+        "" => writeln!(err, "sluice: {}", visible::lines(&why.error))?,
+        details => writeln!(err, "{}", visible::lines(details))?,
     }
     Ok(ExitCode::FAILURE)
 }

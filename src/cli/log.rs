@@ -13,7 +13,7 @@ use super::client::{AdminArguments, Client, refused};
 use super::sse::{Told, told};
 use super::tunnels::clean;
 use crate::events::Closed;
-use crate::vocabulary::span;
+use crate::vocabulary::{span, visible};
 
 /// How long nobody may answer before that is said and the command ends.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -91,7 +91,7 @@ fn follow(
         };
         if json {
             event["event"] = kind.into();
-            writeln!(out, "{event}")?;
+            writeln!(out, "{}", visible::json(event.to_string()))?;
         } else {
             writeln!(out, "{}", sentence(&kind, &event))?;
         }

@@ -39,6 +39,7 @@ use self::top::TopArguments;
 use self::tunnels::TunnelsArguments;
 use self::upgrade::UpgradeArguments;
 use crate::logging;
+use crate::vocabulary::visible;
 
 pub use crate::logging::plain;
 
@@ -162,7 +163,8 @@ impl Arguments {
             // Whoever read our output has gone; there is nobody left to tell.
             if error.kind() != io::ErrorKind::BrokenPipe {
                 // One write, or lines of another process come in between.
-                logging::last_words(&format!("sluice: {error}\n"));
+                let error = error.to_string();
+                logging::last_words(&format!("sluice: {}\n", visible::lines(&error)));
             }
             ExitCode::FAILURE
         })

@@ -10,6 +10,7 @@ use super::client::{AdminArguments, refused};
 use super::tunnels::clean;
 use crate::admin::{TallyView, TunnelView};
 use crate::config::write_duration;
+use crate::vocabulary::visible;
 
 /// Which tunnel is shown.
 #[derive(Debug, Args)]
@@ -40,8 +41,8 @@ pub fn run(
         // As it came: a newer sluice may say more than this binary knows of.
         return match client.get::<serde_json::Value>(&path)? {
             Ok(tunnel) => {
-                serde_json::to_writer_pretty(&mut *out, &tunnel)?;
-                writeln!(out)?;
+                let text = serde_json::to_string_pretty(&tunnel)?;
+                writeln!(out, "{}", visible::json(text))?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(why) => refused(&why, err),

@@ -10,6 +10,7 @@ use super::client::{AdminArguments, refused};
 use crate::admin::HttpView;
 use crate::admin::status::{ConfigStatus, EndpointStatus, Status};
 use crate::config::write_duration;
+use crate::vocabulary::visible;
 
 /// What is shown of whom.
 #[derive(Debug, Default, Args)]
@@ -36,8 +37,8 @@ pub fn run(
         // As it came: a newer sluice may say more than this binary knows of.
         return match client.get::<serde_json::Value>("/v1/status")? {
             Ok(status) => {
-                serde_json::to_writer_pretty(&mut *out, &status)?;
-                writeln!(out)?;
+                let text = serde_json::to_string_pretty(&status)?;
+                writeln!(out, "{}", visible::json(text))?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(why) => refused(&why, err),

@@ -23,6 +23,7 @@ use super::sse::{Told, told};
 use super::tunnels::{FilterArguments, clean, with_query};
 use crate::admin::{TapBegun, TapEnded};
 use crate::tap::FrameView;
+use crate::vocabulary::visible;
 
 /// What is watched of whom.
 #[derive(Debug, Args)]
@@ -159,7 +160,8 @@ impl Form<'_> {
                 out
             }
             Form::Json(out) => {
-                writeln!(out, "{}", record(kind, data, frame.as_ref()))?;
+                let record = record(kind, data, frame.as_ref()).to_string();
+                writeln!(out, "{}", visible::json(record))?;
                 out
             }
         };

@@ -122,8 +122,8 @@ pub fn run(
         // As it came: a newer sluice may say more than this binary knows of.
         return match client.get::<serde_json::Value>(&path)? {
             Ok(list) => {
-                serde_json::to_writer_pretty(&mut *out, &list)?;
-                writeln!(out)?;
+                let text = serde_json::to_string_pretty(&list)?;
+                writeln!(out, "{}", visible::json(text))?;
                 Ok(ExitCode::SUCCESS)
             }
             Err(why) => refused(&why, err),

@@ -55,6 +55,7 @@ impl Entry {
             .get_or_init(|| {
                 let id = self.id.map(|id| format!("id: {id}\n")).unwrap_or_default();
                 let data = serde_json::to_string(&self.event).unwrap_or_default();
+                let data = crate::vocabulary::visible::json(data);
                 format!("event: {}\n{id}data: {data}\n\n", self.event.kind()).into()
             })
             .clone()

@@ -26,6 +26,16 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8(out).unwrap_or_default())
 }
 
+/// The same for a text of several lines.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(is_plain) || !text.contains(|c| c != '\n' && is_hidden(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len() + 16);
+    push(&mut out, text, laid_out, push_code);
+    Cow::Owned(String::from_utf8(out).unwrap_or_default())
+}
+
 /// Appends what [`escaped`] gives.
 pub fn push_escaped(out: &mut Vec<u8>, text: &str) {
     push(out, text, |_| None, push_code);
@@ -36,6 +46,22 @@ pub fn push_json(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     push(out, text, in_quotes, push_json_code);
     out.push(b'"');
+}
+
+/// A JSON text whose strings hold no hidden character as it is: `\u202e`. Outside of strings
+/// there is nothing but ASCII (RFC 8259 section 2), so that no string has to be found.
+pub fn json(text: String) -> String {
+    if text.bytes().all(|byte| is_plain(byte) || byte == b'\n') {
+        return text;
+    }
+    let mut out = Vec::with_capacity(text.len() + 16);
+    push(&mut out, &text, laid_out, push_json_code);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+/// Line breaks between members, which strings do not have.
+fn laid_out(c: char) -> Option<&'static str> {
+    (c == '\n').then_some("\n")
 }
 
 /// What stands in the place of a character between quotes.
@@ -145,6 +171,20 @@ mod tests {
         for text in ["", "GET /", "say \"so\" \\ é", "日本語", "Ω ≠ ∅ 🙂"] {
             assert!(matches!(escaped(text), Cow::Borrowed(same) if same == text));
         }
+    }
+
+    #[test]
+    fn a_whole_json_text_keeps_its_layout_and_means_the_same() {
+        let hidden: String = HIDDEN.iter().collect();
+        let value = serde_json::json!({ "a": [hidden, "é🙂"] });
+        let text = serde_json::to_string_pretty(&value).unwrap();
+        let out = json(text.clone());
+        assert_eq!(out.lines().count(), text.lines().count());
+        assert!(!out.contains(|c| c != '\n' && is_hidden(c)), "{out}");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&out).unwrap(),
+            value
+        );
     }
 
     #[test]

@@ -78,9 +78,7 @@ impl Places {
         let orders = FOR_ORDERS.min(reserve / 2);
         let followers = ((reserve - orders) / 3).clamp(1, FOLLOWERS);
         Places {
-            short: (reserve - orders)
-                .saturating_sub(followers)
-                .clamp(1, PLACES),
+            short: (reserve - orders).saturating_sub(followers).clamp(1, PLACES),
             followers,
             taken: Mutex::default(),
             left: Notify::new(),
@@ -266,9 +264,13 @@ mod tests {
 
     #[test]
     fn all_places_together_leave_some_of_the_reserve() {
-        for (reserve, short, followers) in
-            [(0, 1, 1), (8, 3, 1), (18, 6, 3), (32, 11, 5), (128, 64, 32)]
-        {
+        for (reserve, short, followers) in [
+            (0, 1, 1),
+            (8, 3, 1),
+            (18, 6, 3),
+            (32, 11, 5),
+            (128, 64, 32),
+        ] {
             let places = Places::new(reserve);
             assert_eq!((places.short, places.followers), (short, followers));
             assert!(reserve == 0 || short + followers < reserve, "{reserve}");

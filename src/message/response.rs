@@ -172,7 +172,7 @@ fn parse_complete(head: &Bytes, rules: HeadRules) -> Result<ResponseHead, HeadEr
     let mut notes = Notes::default();
     let mut count = 0;
     let mut at = line.end;
-    while let Some(field) = field_line(&head[at..])? {
+    while let Some(field) = field_line(&head[at..], count == 0)? {
         count += 1;
         if count > rules.max_lines {
             return Err(HeadError::TooManyFields);

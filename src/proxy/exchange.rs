@@ -468,12 +468,17 @@ fn refused_origin(
         .then(|| diagnosis::proxied::host_not_kept(&parts.headers, public.host, peer))
         .flatten();
     let Some(diagnosis) = diagnosis else {
-        return ProxyError::client(StatusCode::FORBIDDEN, refusal.to_string());
+        let detail = refusal.to_string();
+        // The remedy repeats the configured list.
+        refusal.remedy = None;
+        return ProxyError::client(StatusCode::FORBIDDEN, detail).publicly(refusal.to_string());
     };
     refusal.remedy = None;
     let detail = format!("{refusal}; {}", diagnosis.likely);
     record.diagnosed(diagnosis);
-    ProxyError::client(StatusCode::FORBIDDEN, detail)
+    // This Host is the proxy's, not one that the browser sent.
+    let told = "a proxy in front did not keep Host, with which the Origin is compared";
+    ProxyError::client(StatusCode::FORBIDDEN, detail).publicly(told)
 }
 
 /// `respond` and `redirect`.

@@ -41,7 +41,7 @@ pub struct PublicAuthority<'a> {
     pub port: Option<u16>,
 }
 
-/// A refused handshake; the text of the 403 and of the log line.
+/// A refused handshake; the text of the log line and, without its remedy, of the 403.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OriginRefusal {
     /// The `Origin` field as far as it is printable, at most 200 characters.

@@ -228,12 +228,38 @@ fn same_origin_is_the_default() {
 }
 
 #[test]
-fn a_refused_origin_is_told_what_would_allow_it() {
-    let (_, body) = origin("", "Origin: https://other.example\r\n");
-    assert!(
-        body.contains("origin = [") && body.contains("https://other.example"),
-        "{body}"
-    );
+fn what_would_allow_an_origin_is_for_the_log_and_for_development() {
+    let backend = EchoBackend::start();
+    for (detail, is_told) in [("public", false), ("full", true)] {
+        let proxy = Proxy::with(
+            backend.address(),
+            &format!(
+                "[route.websocket]\norigin = [\"https://partner.example\"]\n\
+                 missing_origin = \"deny\"\n[http]\nerror_detail = \"{detail}\"\n"
+            ),
+        );
+        for (line, remedy) in [
+            ("Origin: https://other.example\r\n", "partner.example"),
+            ("Origin: null\r\n", "partner.example"),
+            ("", "missing_origin"),
+        ] {
+            let mut wire = proxy.send(format!(
+                "GET /{detail} HTTP/1.1\r\nHost: a.test\r\nUpgrade: websocket\r\n\
+                 Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{line}\r\n"
+            ));
+            let response = wire.read_response();
+            assert_eq!(response.status(), 403);
+            let field = response.head.field("proxy-status").expect("Proxy-Status");
+            let text = response.text();
+            assert!(text.contains("may not open a WebSocket"), "{text}");
+            assert_eq!(text.contains(remedy), is_told, "{text}");
+            assert_eq!(field.contains(remedy), is_told, "{field}");
+        }
+        proxy.wait_for_access("the list in the record", |json| {
+            json.to_string().contains("partner.example")
+        });
+    }
 }
 
 #[test]

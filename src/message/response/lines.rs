@@ -117,8 +117,9 @@ pub(super) struct FieldLine {
 }
 
 /// The field line at the front of `bytes`; `None` for the empty line. White space in front of
-/// the colon is passed over (RFC 9112 section 5.1).
-pub(super) fn field_line(bytes: &[u8]) -> Result<Option<FieldLine>, HeadError> {
+/// the colon is passed over (RFC 9112 section 5.1). The first line has none that it could
+/// continue.
+pub(super) fn field_line(bytes: &[u8], is_first: bool) -> Result<Option<FieldLine>, HeadError> {
     let name = octets::token_end(bytes, 0);
     let colon = match bytes.get(name) {
         Some(b':') => name,
@@ -128,6 +129,9 @@ pub(super) fn field_line(bytes: &[u8]) -> Result<Option<FieldLine>, HeadError> {
     if name == 0 || bytes.get(colon) != Some(&b':') {
         return match (name, bytes) {
             (0, [b'\r', b'\n', ..]) => Ok(None),
+            (0, [b' ' | b'\t', ..]) if is_first => {
+                Err(HeadError::Malformed("white space before the first field"))
+            }
             (0, [b' ' | b'\t', ..]) => Err(HeadError::Folded),
             _ => Err(HeadError::Malformed("field name")),
         };

@@ -302,6 +302,19 @@ fn lenient_takes_line_ends_folds_and_blanks_and_nothing_about_the_length() {
 }
 
 #[test]
+fn a_fold_of_no_line_is_not_said_to_be_taken() {
+    for lenient in [false, true] {
+        for blank in [" ", "\t"] {
+            let head = format!("HTTP/1.1 200 OK\r\n{blank}X: a\r\nB: c\r\n\r\n");
+            let error = ResponseHead::parse(head.as_bytes(), HeadRules::new(64, lenient));
+            let text = error.unwrap_err().to_string();
+            assert!(text.contains("before the first field"), "{text}");
+            assert!(!text.contains("lenient"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn heads_are_bounded() {
     let head = |filler: usize| format!("HTTP/1.1 200 OK\r\nA: {}\r\n\r\n", "x".repeat(filler));
     let rules = |max_bytes| HeadRules {

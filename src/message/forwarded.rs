@@ -9,6 +9,7 @@
 
 mod believe;
 mod peer;
+mod policy;
 mod request_id;
 #[cfg(test)]
 mod tests;
@@ -18,64 +19,15 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use ipnet::IpNet;
 
 use self::believe::{believed_host, believed_scheme, first, port_of};
 pub use self::believe::{client_ip, public_authority, public_port};
 use self::peer::decimal;
 pub use self::peer::{PeerFields, push_decimal};
+pub use self::policy::ForwardingPolicy;
+use self::policy::{FOR, HOST, PORT, PROTO};
 pub use self::request_id::RequestId;
 use self::request_id::{choose, fresh};
-use crate::config::HttpConfig;
-
-static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-static PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-
-/// The configuration's part; made once, shared by all connections.
-#[derive(Debug, Clone)]
-pub struct ForwardingPolicy {
-    trusted: Vec<IpNet>,
-    forwarded: bool,
-    /// `Via` for HTTP/1.1 and HTTP/1.0.
-    via: Option<[HeaderValue; 2]>,
-    request_id: Option<HeaderName>,
-}
-
-impl ForwardingPolicy {
-    /// Takes its part of the configuration. A `via` that no header can hold counts as none.
-    pub fn new(http: &HttpConfig) -> Self {
-        let via = http.via.as_ref().and_then(|pseudonym| {
-            let line = |version| HeaderValue::try_from(format!("{version} {pseudonym}")).ok();
-            Some([line("1.1")?, line("1.0")?])
-        });
-        ForwardingPolicy {
-            trusted: http.trusted_proxies.clone(),
-            forwarded: http.forwarded,
-            via,
-            request_id: http.request_id.clone(),
-        }
-    }
-
-    /// Whether an address is one of `trusted_proxies`.
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&address))
-    }
-
-    /// Appends our `Via`, if one is configured, to a message received in `version`.
-    pub fn append_via(&self, headers: &mut HeaderMap, version: Version) {
-        if let Some([http11, http10]) = &self.via {
-            let via = if version == Version::HTTP_10 {
-                http10
-            } else {
-                http11
-            };
-            headers.append(header::VIA, via.clone());
-        }
-    }
-}
 
 /// Everything [`apply`] needs besides the fields themselves.
 #[derive(Debug, Clone, Copy)]

@@ -5,6 +5,7 @@
 
 pub mod proxied;
 mod quote;
+mod said;
 mod status;
 
 use std::borrow::Cow;
@@ -14,48 +15,12 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 pub use quote::first_words;
 use quote::shown;
+use said::tls_expected;
+pub use said::{Diagnosis, Sent};
 
 use crate::vocabulary::span;
 
 use crate::message::handshake::{HandshakeProblem, HeadError, UpstreamProblem};
-
-/// A cause that a counter can carry, and what to tell a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Diagnosis {
-    /// Stable, lower-case, with hyphens: `origin-refused`.
-    pub cause: &'static str,
-    /// One sentence: what probably happened.
-    pub likely: Cow<'static, str>,
-    /// One sentence: what to change, and where.
-    pub mend: Cow<'static, str>,
-}
-
-impl Diagnosis {
-    fn new(
-        cause: &'static str,
-        likely: impl Into<Cow<'static, str>>,
-        mend: impl Into<Cow<'static, str>>,
-    ) -> Diagnosis {
-        Diagnosis {
-            cause,
-            likely: likely.into(),
-            mend: mend.into(),
-        }
-    }
-}
-
-/// What of the handshake sent upstream the diagnosis needs.
-#[derive(Debug, Clone, Copy)]
-pub struct Sent<'a> {
-    /// The Host given to the upstream.
-    pub host: &'a HeaderValue,
-    /// The client's Host, where the route replaced it (`set_host`).
-    pub replaced_host: Option<&'a HeaderValue>,
-    /// The Origin that was passed on.
-    pub origin: Option<&'a HeaderValue>,
-    /// The path given to the upstream, without its query.
-    pub path: &'a [u8],
-}
 
 /// What came back instead of a tunnel.
 #[derive(Debug, Clone, Copy)]
@@ -256,14 +221,6 @@ fn not_an_answer(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
             },
         ),
     }
-}
-
-fn tls_expected(how: &'static str) -> Diagnosis {
-    Diagnosis::new(
-        "tls-expected",
-        format!("{how}: it expects TLS on this port, and sluice spoke plain HTTP"),
-        "point the endpoint at the backend's plain HTTP port",
-    )
 }
 
 #[cfg(test)]

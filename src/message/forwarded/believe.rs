@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{self, HeaderMap, HeaderValue};
 
-use super::{FOR, ForwardingPolicy, HOST, PORT, PROTO, PeerFields};
+use super::peer::PeerFields;
+use super::policy::{FOR, ForwardingPolicy, HOST, PORT, PROTO};
 use crate::config::Scheme;
 
 /// The scheme and the authority (host, and port where one was written) of the URL that the

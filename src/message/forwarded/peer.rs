@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use http::header::HeaderValue;
 
-use super::ForwardingPolicy;
+use super::policy::ForwardingPolicy;
 use crate::config::Scheme;
 
 /// A connection's part; made once when it is accepted. Its values are cheap to clone.

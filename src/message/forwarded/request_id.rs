@@ -2,7 +2,8 @@
 
 use http::header::{HeaderMap, HeaderValue};
 
-use super::{ForwardingPolicy, PeerFields};
+use super::peer::PeerFields;
+use super::policy::ForwardingPolicy;
 
 /// Longest request id taken from a trusted peer, in bytes.
 const MAX_REQUEST_ID: usize = 128;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::peer::Ipv4Text;
 use super::request_id::hexadecimal;
 use super::*;
-use crate::config::Scheme;
+use crate::config::{HttpConfig, Scheme};
 
 fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(&[name, b": ", value, b"\r\n"].concat());

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use http::{StatusCode, Version};
 
-use super::HeadError;
+use super::outcome::HeadError;
 use crate::message::octets;
 
 /// Where the empty line ends. Finding it first keeps a head that drips in byte by byte from

@@ -4,7 +4,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, StatusCode, Version};
 
-use super::{BodyKind, HeadError};
+use super::outcome::{BodyKind, HeadError};
 
 /// What has been read of these fields.
 #[derive(Debug, Default)]

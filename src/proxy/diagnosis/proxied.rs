@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::{self, HeaderName};
 
-use super::Diagnosis;
+use super::said::Diagnosis;
 use crate::message::forwarded::PeerFields;
 use crate::route::host;
 

@@ -5,7 +5,7 @@ use http::header::{LOCATION, RETRY_AFTER, UPGRADE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::quote::{first_words, shown};
-use super::{Diagnosis, Sent, tls_expected};
+use super::said::{Diagnosis, Sent, tls_expected};
 use crate::proxy::cause;
 
 pub(super) fn diagnose_status(

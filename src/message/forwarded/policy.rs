@@ -1,0 +1,58 @@
+//! What the configuration says of forwarded fields: who is believed, and what upstreams are told.
+
+use std::net::IpAddr;
+
+use http::Version;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use ipnet::IpNet;
+
+use crate::config::HttpConfig;
+
+pub(super) static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(super) static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(super) static PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// The configuration's part; made once, shared by all connections.
+#[derive(Debug, Clone)]
+pub struct ForwardingPolicy {
+    trusted: Vec<IpNet>,
+    pub(super) forwarded: bool,
+    /// `Via` for HTTP/1.1 and HTTP/1.0.
+    pub(super) via: Option<[HeaderValue; 2]>,
+    pub(super) request_id: Option<HeaderName>,
+}
+
+impl ForwardingPolicy {
+    /// Takes its part of the configuration. A `via` that no header can hold counts as none.
+    pub fn new(http: &HttpConfig) -> Self {
+        let via = http.via.as_ref().and_then(|pseudonym| {
+            let line = |version| HeaderValue::try_from(format!("{version} {pseudonym}")).ok();
+            Some([line("1.1")?, line("1.0")?])
+        });
+        ForwardingPolicy {
+            trusted: http.trusted_proxies.clone(),
+            forwarded: http.forwarded,
+            via,
+            request_id: http.request_id.clone(),
+        }
+    }
+
+    /// Whether an address is one of `trusted_proxies`.
+    pub fn trusts(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.trusted.iter().any(|net| net.contains(&address))
+    }
+
+    /// Appends our `Via`, if one is configured, to a message received in `version`.
+    pub fn append_via(&self, headers: &mut HeaderMap, version: Version) {
+        if let Some([http11, http10]) = &self.via {
+            let via = if version == Version::HTTP_10 {
+                http10
+            } else {
+                http11
+            };
+            headers.append(header::VIA, via.clone());
+        }
+    }
+}

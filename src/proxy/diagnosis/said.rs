@@ -1,0 +1,52 @@
+//! A diagnosis, and what of the handshake it is made from.
+
+use std::borrow::Cow;
+
+use http::HeaderValue;
+
+/// A cause that a counter can carry, and what to tell a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// Stable, lower-case, with hyphens: `origin-refused`.
+    pub cause: &'static str,
+    /// One sentence: what probably happened.
+    pub likely: Cow<'static, str>,
+    /// One sentence: what to change, and where.
+    pub mend: Cow<'static, str>,
+}
+
+impl Diagnosis {
+    pub(super) fn new(
+        cause: &'static str,
+        likely: impl Into<Cow<'static, str>>,
+        mend: impl Into<Cow<'static, str>>,
+    ) -> Diagnosis {
+        Diagnosis {
+            cause,
+            likely: likely.into(),
+            mend: mend.into(),
+        }
+    }
+}
+
+/// What of the handshake sent upstream the diagnosis needs.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent<'a> {
+    /// The Host given to the upstream.
+    pub host: &'a HeaderValue,
+    /// The client's Host, where the route replaced it (`set_host`).
+    pub replaced_host: Option<&'a HeaderValue>,
+    /// The Origin that was passed on.
+    pub origin: Option<&'a HeaderValue>,
+    /// The path given to the upstream, without its query.
+    pub path: &'a [u8],
+}
+
+/// The port expects TLS; `how` says what tells so.
+pub(super) fn tls_expected(how: &'static str) -> Diagnosis {
+    Diagnosis::new(
+        "tls-expected",
+        format!("{how}: it expects TLS on this port, and sluice spoke plain HTTP"),
+        "point the endpoint at the backend's plain HTTP port",
+    )
+}

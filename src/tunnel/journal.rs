@@ -135,11 +135,16 @@ impl Journal {
         }
     }
 
+    /// A Close of ours was sent. One that only answers the side's own is not noted: the side
+    /// began it.
     pub(super) fn close_sent(&mut self, to: Side, code: u16) {
         let closes = &mut self.outcome.get_or_insert_default().closes;
-        match to {
-            Side::Client => closes.sent_client = Some(code),
-            Side::Upstream => closes.sent_upstream = Some(code),
+        let (own, sent) = match to {
+            Side::Client => (&closes.client, &mut closes.sent_client),
+            Side::Upstream => (&closes.upstream, &mut closes.sent_upstream),
+        };
+        if own.is_none() {
+            *sent = Some(code);
         }
     }
 

@@ -167,16 +167,18 @@ async fn attempt(
         admitted,
         flight.connection.io,
         rest,
-        encode_101(&fields, &head.lines, &protocol),
+        encode_101(&head.reason, &fields, &head.lines, &protocol),
         identity,
         lease,
     ))))
 }
 
 /// The 101 for the client, its names as they came in `lines`.
-fn encode_101(fields: &HeaderMap, lines: &[u8], protocol: &str) -> Vec<u8> {
+fn encode_101(reason: &[u8], fields: &HeaderMap, lines: &[u8], protocol: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + fields.len() * 48);
-    out.extend_from_slice(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n");
+    out.extend_from_slice(b"HTTP/1.1 101 ");
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\nConnection: Upgrade\r\n");
     push_line(&mut out, b"upgrade", protocol.as_bytes());
     let mut speller = Speller::new(lines);
     for (name, value) in fields {

@@ -115,7 +115,7 @@ async fn attempt(
         map: &fields,
         lines: &head.lines,
     };
-    encode_101(&mut switching, fields, &accepted);
+    encode_101(&mut switching, &head.reason, fields, &accepted);
     Ok(Attempt::Tunnel(Box::new(PendingTunnel::new(
         admitted,
         flight.connection.io,

@@ -184,3 +184,21 @@ fn handshakes_keep_names_and_have_those_of_the_rfc() {
         ],
     );
 }
+
+#[test]
+fn a_switch_keeps_the_reason_phrase() {
+    for reason in ["Web Socket Protocol Handshake", "Switching Protocols", ""] {
+        let backend = RawBackend::answering(format!(
+            "HTTP/1.1 101 {reason}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        ));
+        let proxy = proxy(&backend);
+        let mut wire = proxy.send(
+            "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        );
+        let head = wire.read_until(b"\r\n");
+        let line = format!("HTTP/1.1 101 {reason}\r\n");
+        assert_eq!(String::from_utf8_lossy(&head), line);
+    }
+}

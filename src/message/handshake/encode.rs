@@ -81,18 +81,24 @@ pub fn encode_request_with(
 /// Appends the 101 for the client to `out`.
 ///
 /// `headers` are the upstream's, with the route's rules applied. End-to-end fields such as
-/// `Set-Cookie` are kept; hop-by-hop fields, those that `Connection` nominates and framing are
+/// `Set-Cookie` and the reason phrase are kept; hop-by-hop fields, those that `Connection` nominates and framing are
 /// dropped. `Sec-WebSocket-Accept` is computed from the client's key, never copied.
-pub fn encode_101<'a>(out: &mut Vec<u8>, fields: impl Into<Fields<'a>>, accepted: &Accepted) {
+pub fn encode_101<'a>(
+    out: &mut Vec<u8>,
+    reason: &[u8],
+    fields: impl Into<Fields<'a>>,
+    accepted: &Accepted,
+) {
     let Fields {
         map: headers,
         lines,
     } = fields.into();
     let mut speller = Speller::new(lines);
     out.reserve(256 + headers.len() * 48);
+    out.extend_from_slice(b"HTTP/1.1 101 ");
+    out.extend_from_slice(reason);
     out.extend_from_slice(
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-          Sec-WebSocket-Accept: ",
+        b"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
     );
     out.extend_from_slice(accepted.accept.as_bytes());
     out.extend_from_slice(b"\r\n");

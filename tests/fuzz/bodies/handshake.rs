@@ -96,7 +96,7 @@ fn relay(head: &ResponseHead, sent: &Sent<'_>) {
     };
     let strict = validate_101(head, &handshake).is_ok();
     let mut out = Vec::new();
-    encode_101(&mut out, &head.headers, &accepted);
+    encode_101(&mut out, &head.reason, &head.headers, &accepted);
     let (ours, end) = ResponseHead::parse(&out, HeadRules::default())
         .expect("valid")
         .expect("complete");

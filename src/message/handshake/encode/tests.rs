@@ -104,7 +104,7 @@ fn switching_answer_keeps_end_to_end_fields_only() {
         ("server", "x"),
     ]);
     let mut out = Vec::new();
-    encode_101(&mut out, &headers, &accepted());
+    encode_101(&mut out, b"Switching Protocols", &headers, &accepted());
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "HTTP/1.1 101 Switching Protocols\r\n\

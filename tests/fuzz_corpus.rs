@@ -5,8 +5,12 @@
 use std::fs;
 use std::path::Path;
 
+#[path = "fuzz/bodies/chunked.rs"]
+mod chunked;
 #[path = "fuzz/bodies/config.rs"]
 mod config;
+#[path = "fuzz/bodies/fields.rs"]
+mod fields;
 #[path = "fuzz/bodies/frame.rs"]
 mod frame;
 #[path = "fuzz/bodies/framing.rs"]
@@ -19,13 +23,26 @@ mod handshake;
 mod origin;
 #[path = "fuzz/bodies/path.rs"]
 mod path;
+#[path = "fuzz/bodies/query.rs"]
+mod query;
+#[path = "fuzz/bodies/response.rs"]
+mod response;
+#[path = "fuzz/bodies/routes.rs"]
+mod routes;
+#[path = "fuzz/bodies/state.rs"]
+mod state;
 #[path = "fuzz/bodies/tap.rs"]
 mod tap;
+#[path = "fuzz/bodies/target.rs"]
+mod target;
 #[path = "fuzz/bodies/trace.rs"]
 mod trace;
+#[path = "fuzz/bodies/visible.rs"]
+mod visible;
 
-/// Mutations of each seed; bounded so that all targets together stay below a few seconds.
-const MUTATIONS: usize = 500;
+/// Mutations of all seeds of a target; bounded so that all targets together stay below a few
+/// seconds, however large a corpus becomes.
+const MUTATIONS: usize = 5000;
 
 fn replay(target: &str, run: fn(&[u8])) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -45,7 +62,7 @@ fn replay(target: &str, run: fn(&[u8])) {
     let mut random = fastrand::Rng::with_seed(6455);
     for seed in &seeds {
         run(seed);
-        for _ in 0..MUTATIONS {
+        for _ in 0..MUTATIONS / seeds.len() {
             run(&mutation(seed, &seeds, &mut random));
         }
     }
@@ -114,4 +131,44 @@ fn trace_corpus() {
 #[test]
 fn handover_corpus() {
     replay("handover", handover::run);
+}
+
+#[test]
+fn chunked_corpus() {
+    replay("chunked", chunked::run);
+}
+
+#[test]
+fn fields_corpus() {
+    replay("fields", fields::run);
+}
+
+#[test]
+fn query_corpus() {
+    replay("query", query::run);
+}
+
+#[test]
+fn response_corpus() {
+    replay("response", response::run);
+}
+
+#[test]
+fn routes_corpus() {
+    replay("routes", routes::run);
+}
+
+#[test]
+fn state_corpus() {
+    replay("state", state::run);
+}
+
+#[test]
+fn target_corpus() {
+    replay("target", target::run);
+}
+
+#[test]
+fn visible_corpus() {
+    replay("visible", visible::run);
 }

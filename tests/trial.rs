@@ -83,7 +83,7 @@ fn trial(span: Duration, left: Left) {
         floods.let_go();
     }
     stage.proxy.terminate();
-    quiet.is_told_to_go().print();
+    quiet.told_to_go().print();
     let code = stage.proxy.wait_exit().code();
     let expected = match left {
         Left::Everybody => 3,

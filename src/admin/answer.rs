@@ -69,6 +69,11 @@ impl Refusal {
         }
     }
 
+    /// What its body says.
+    pub(super) fn why(self) -> Refused {
+        self.why
+    }
+
     /// A token would be right.
     pub(super) fn challenge(mut self) -> Refusal {
         self.challenge = true;

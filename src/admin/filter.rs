@@ -1,5 +1,6 @@
 //! Which tunnels are meant: the filter of lists and of closes, from a query or from JSON.
 
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use http::StatusCode;
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::answer::Refusal;
 use super::known::Known;
 use crate::config::parse_duration;
+use crate::process::order::Refused;
 use crate::tunnel::TunnelIdentity;
 use crate::tunnel::registry::TunnelSnapshot;
 
@@ -55,11 +57,9 @@ impl FilterRequest {
     pub fn is_empty(&self) -> bool {
         *self == FilterRequest::default()
     }
-}
 
-impl Filter {
-    pub(super) fn from_query(query: &mut Query) -> Result<Filter, Refusal> {
-        Filter::new(FilterRequest {
+    fn take(query: &mut Query) -> FilterRequest {
+        FilterRequest {
             route: query.take("route"),
             upstream: query.take("upstream"),
             endpoint: query.take("endpoint"),
@@ -67,7 +67,29 @@ impl Filter {
             q: query.take("q"),
             min_age: query.take("min_age"),
             min_idle: query.take("min_idle"),
-        })
+        }
+    }
+}
+
+impl FromStr for FilterRequest {
+    type Err = Refused;
+
+    /// Of a query that has no other parameters.
+    fn from_str(query: &str) -> Result<FilterRequest, Refused> {
+        let read = || {
+            let mut query = Query::parse(Some(query))?;
+            let request = FilterRequest::take(&mut query);
+            query.finish()?;
+            Filter::new(request.clone())?;
+            Ok(request)
+        };
+        read().map_err(Refusal::why)
+    }
+}
+
+impl Filter {
+    pub(super) fn from_query(query: &mut Query) -> Result<Filter, Refusal> {
+        Filter::new(FilterRequest::take(query))
     }
 
     pub(super) fn new(request: FilterRequest) -> Result<Filter, Refusal> {

@@ -64,7 +64,7 @@ impl Quiet {
     }
 
     /// The tunnel ends with a Close that says why, and not in any other way.
-    pub fn is_told_to_go(mut self) -> Latencies {
+    pub fn told_to_go(mut self) -> Latencies {
         match self.messages.read() {
             Ok(Message::Close(Some(close))) => assert_eq!(u16::from(close.code), 1012),
             other => panic!("instead of a Close came {other:?}"),

@@ -110,8 +110,12 @@ pub fn client_ip(
         return client;
     }
     for line in headers.get_all(&FOR).iter().rev() {
-        for element in line.to_str().unwrap_or("?").rsplit(',') {
-            let Some(address) = parse_address(element.trim()) else {
+        // Bytes, so that one element that is no text does not hide those after it. Empty ones
+        // say nothing (RFC 9110 section 5.6.1).
+        let elements = line.as_bytes().rsplit(|byte| *byte == b',');
+        for element in elements.map(<[u8]>::trim_ascii).filter(|e| !e.is_empty()) {
+            let text = std::str::from_utf8(element).ok();
+            let Some(address) = text.and_then(parse_address) else {
                 return client;
             };
             client = Some(address);

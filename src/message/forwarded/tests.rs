@@ -168,6 +168,20 @@ fn the_client_is_the_rightmost_untrusted_address() {
     assert_eq!(client("10.4.4.4,10.3.3.3"), "10.4.4.4");
     assert_eq!(client("[2001:db8::1]:99, 10.3.3.3:80"), "2001:db8::1");
     assert_eq!(client(""), "10.0.0.2");
+    assert_eq!(client("6.6.6.6, 192.0.2.7, , 10.3.3.3,"), "192.0.2.7");
+}
+
+#[test]
+fn lines_of_a_chain_are_one_chain() {
+    // What is no text ends the chain, and hides nothing that came after it.
+    for (lines, client) in [
+        (["192.0.2.7", ""], "192.0.2.7"),
+        (["é", "10.3.3.3"], "10.3.3.3"),
+    ] {
+        let fields = lines.map(|line| ("x-forwarded-for", line));
+        let result = run(&config(), Some("10.0.0.2"), &fields);
+        assert_eq!(result.client, client.parse().ok());
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
+use crate::vocabulary::visible::is_hidden;
+
 /// The longest quotation, in characters.
 const LONGEST: usize = 80;
 
@@ -34,8 +36,8 @@ pub(super) fn shown(bytes: &[u8]) -> String {
     printable(String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).chars())
 }
 
-/// Whitespace runs become one space; what is neither a letter, a digit nor ASCII is dropped,
-/// so that no control or direction mark reaches a terminal.
+/// Whitespace runs become one space; what is neither a letter, a digit nor ASCII is dropped, and
+/// letters that take no room are too, so that no control or direction mark reaches a terminal.
 fn printable(text: impl Iterator<Item = char>) -> String {
     let mut out = String::new();
     let mut length = 0;
@@ -45,7 +47,7 @@ fn printable(text: impl Iterator<Item = char>) -> String {
             space = length > 0;
             continue;
         }
-        if !c.is_ascii() && !c.is_alphanumeric() {
+        if !c.is_ascii() && (!c.is_alphanumeric() || is_hidden(c)) {
             continue;
         }
         if length + usize::from(space) >= LONGEST {

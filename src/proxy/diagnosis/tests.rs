@@ -325,6 +325,7 @@ fn first_words_are_printable_and_short() {
         "a [31m level=error b"
     );
     assert_eq!(words("zażółć \u{202e}\u{2028}x".as_bytes()), "zażółć x");
+    assert_eq!(words("a\u{3164}b\u{115f}c\u{ffa0}d".as_bytes()), "abcd");
     assert_eq!(words(b"\xff\xfe caf\xc3"), "caf");
     let long = words("word ".repeat(100).as_bytes());
     assert!(long.chars().count() <= 81 && long.ends_with('…'), "{long}");

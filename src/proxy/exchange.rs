@@ -475,9 +475,10 @@ fn refused_origin(
     };
     refusal.remedy = None;
     let detail = format!("{refusal}; {}", diagnosis.likely);
+    // This Host is the proxy's, not one that the browser sent: it stands after the colon.
+    let (told, _) = diagnosis.likely.split_once(':').unwrap_or_default();
+    let told = format!("{told}, with which the Origin is compared");
     record.diagnosed(diagnosis);
-    // This Host is the proxy's, not one that the browser sent.
-    let told = "a proxy in front did not keep Host, with which the Origin is compared";
     ProxyError::client(StatusCode::FORBIDDEN, detail).publicly(told)
 }
 

@@ -281,7 +281,10 @@ fn other_files_of_the_configuration_are_judged_alike() {
     let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
     let log = said(&format!("[log]\naccess = \"{}\"", socket.display()));
     assert!(log.contains("it is a socket"), "{log}");
-    // A PID file takes the place of whatever was there.
+    let pid_file = said(&format!("pid_file = \"{at}\""));
+    assert!(pid_file.contains("it is a special file"), "{pid_file}");
+    assert!(pipe.exists());
+    std::fs::remove_file(&pipe).unwrap();
     let path = config(folder.path(), &format!("pid_file = \"{at}\""));
     let mut proxy = Proxy::start_file(&path);
     assert_eq!(

@@ -289,6 +289,7 @@ fn say_why_has_every_cause() {
     for source in [
         include_str!("../../src/proxy/diagnosis.rs"),
         include_str!("../../src/proxy/diagnosis/proxied.rs"),
+        include_str!("../../src/proxy/diagnosis/said.rs"),
         include_str!("../../src/proxy/diagnosis/status.rs"),
     ] {
         causes.extend(literals_behind(source, "Diagnosis::new("));

@@ -8,37 +8,17 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use sluice::config::{
-    Action, HeaderEdits, HostPattern, HostPolicy, PathPattern, PathRewrite, RouteConfig,
-    RouteMatch, RouteTimeouts, Scheme, WebSocketConfig,
-};
+use sluice::config::{HostPattern, PathPattern, RouteMatch, Scheme, WebSocketConfig};
 use sluice::metrics;
 use sluice::route::matcher::{RequestView, RouteTable};
 use sluice::route::origin::{PublicAuthority, check, parse_pattern};
 use sluice::route::path;
 
-fn route(matches: RouteMatch) -> Arc<RouteConfig> {
-    Arc::new(RouteConfig {
-        name: String::new(),
-        line: 0,
-        matches,
-        action: Action::Upstream("app".into()),
-        rewrite: PathRewrite::Keep,
-        host: HostPolicy::Preserve,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        timeouts: RouteTimeouts::default(),
-        upgrade: Vec::new(),
-        max_body: None,
-        websocket: Arc::new(WebSocketConfig::default()),
-    })
-}
-
 /// A hundred hosts with ten prefixes each.
 fn thousand_routes() -> RouteTable {
     let routes: Vec<_> = (0..1000)
         .map(|n| {
-            route(RouteMatch {
+            Arc::new(RouteMatch {
                 hosts: vec![HostPattern::Exact(format!("app{}.example.com", n % 100))],
                 path: PathPattern::Prefix(format!("/service{}/v{n}", n / 100)),
                 ..RouteMatch::default()
@@ -82,7 +62,7 @@ fn routing(c: &mut Criterion) {
         headers: &headers,
         websocket: true,
     };
-    let one = RouteTable::new(&[route(RouteMatch::default())]);
+    let one = RouteTable::new(&[Arc::new(RouteMatch::default())]);
     let thousand = thousand_routes();
     assert_eq!((one.find(&view), thousand.find(&view)), (Ok(0), Ok(742)));
 
@@ -117,7 +97,12 @@ fn routing(c: &mut Criterion) {
                 });
                 (
                     found,
-                    check(black_box(&policy), &headers, black_box(public)).is_ok(),
+                    check(
+                        black_box(policy.origin_policy()),
+                        &headers,
+                        black_box(public),
+                    )
+                    .is_ok(),
                 )
             })
         });
@@ -174,14 +159,20 @@ fn origins(c: &mut Criterion) {
         ),
         ("wildcard", list(&["https://*.example.com"])),
     ] {
-        assert_eq!(check(&policy, &headers, public), Ok(()));
+        assert_eq!(check(policy.origin_policy(), &headers, public), Ok(()));
         group.bench_function(name, |b| {
-            b.iter(|| check(black_box(&policy), black_box(&headers), black_box(public)))
+            b.iter(|| {
+                check(
+                    black_box(policy.origin_policy()),
+                    black_box(&headers),
+                    black_box(public),
+                )
+            })
         });
     }
     let refusing = list(&["https://other.example"]);
     group.bench_function("refused", |b| {
-        b.iter(|| check(black_box(&refusing), &headers, public))
+        b.iter(|| check(black_box(refusing.origin_policy()), &headers, public))
     });
     group.finish();
 }

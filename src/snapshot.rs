@@ -116,6 +116,9 @@ impl Snapshot {
         let routes: Vec<Arc<Route>> = config.routes.iter().map(route).collect();
         let names = routes.iter().enumerate();
         let names = names.map(|(index, route)| (route.name.clone(), index));
+        let conditions: Vec<_> = (config.routes.iter())
+            .map(|route| route.matches.clone())
+            .collect();
         let forwarding = ForwardingPolicy::new(&config.http);
         let judges_our_fields = config.routes.iter().any(|route| {
             let mut fields = route.matches.headers.iter();
@@ -124,7 +127,7 @@ impl Snapshot {
         Snapshot {
             generation,
             since: SystemTime::now(),
-            table: RouteTable::new(&config.routes),
+            table: RouteTable::new(&conditions),
             names: names.collect(),
             routes,
             drain: Arc::new(config.drain.clone()),

@@ -6,6 +6,7 @@
 
 mod clients;
 pub mod file;
+mod listen;
 mod operation;
 pub mod problem;
 mod route;
@@ -14,7 +15,6 @@ mod upstream;
 mod websocket;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,19 +24,18 @@ pub use self::file::{
     admin_of, load, load_given, nearest, parse, parse_duration, quoted, review, source_given, text,
     write_duration,
 };
+pub use self::listen::{ListenAddress, Listener};
 pub use self::operation::{
     AccessLog, AdminConfig, AdminListen, DrainConfig, LogConfig, LogFormat, ParentRule,
     ReloadConfig, TapLevel, TraceConfig, UpgradeConfig,
 };
 pub use self::problem::{Problem, Problems};
-pub use self::route::{
-    Action, HeaderEdits, HeaderMatch, HostPattern, HostPolicy, PathPattern, PathRewrite,
-    RouteConfig, RouteMatch, RouteTimeouts,
-};
+pub use self::route::{Action, HeaderEdits, HostPolicy, PathRewrite, RouteConfig, RouteTimeouts};
 pub use self::upstream::{Balance, EndpointAddress, ResolverConfig, UpstreamConfig};
-pub use self::websocket::{
-    MissingOrigin, OnChange, OriginHost, OriginPattern, OriginPort, OriginRule, WebSocketConfig,
-};
+pub use self::websocket::{OnChange, WebSocketConfig};
+pub use crate::route::matches::{HeaderMatch, HostPattern, PathPattern, RouteMatch};
+pub use crate::route::origin::{MissingOrigin, OriginHost, OriginPattern, OriginPort, OriginRule};
+pub use crate::vocabulary::Scheme;
 
 /// Everything a sluice needs to know to run.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,65 +66,4 @@ pub struct Config {
     pub trace: TraceConfig,
     /// The file that holds the process id while sluice runs. Default: none.
     pub pid_file: Option<PathBuf>,
-}
-
-/// One `[[listen]]` block.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    /// The bound address.
-    pub address: ListenAddress,
-    /// The scheme clients use to reach this listener, for `same-origin`,
-    /// `X-Forwarded-Proto` and redirects when no trusted proxy says otherwise.
-    pub scheme: Scheme,
-}
-
-/// Where a listener is bound.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ListenAddress {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A unix socket path with the permission bits it is created with. Default mode: 0660.
-    Unix {
-        /// Path of the socket file.
-        path: PathBuf,
-        /// Permission bits, as in `chmod`.
-        mode: u32,
-    },
-}
-
-impl std::fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ListenAddress::Tcp(address) => address.fmt(f),
-            ListenAddress::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// The scheme of the public URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Scheme {
-    /// `http` and `ws`, default port 80.
-    #[default]
-    Http,
-    /// `https` and `wss`, default port 443: a balancer in front terminates TLS.
-    Https,
-}
-
-impl Scheme {
-    /// The scheme as it stands in a URL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    /// The port that an authority without one means.
-    pub fn default_port(self) -> u16 {
-        match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }
-    }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use super::ListenAddress;
+use super::listen::ListenAddress;
 
 /// `[log]`.
 #[derive(Debug, Clone, PartialEq, Eq)]

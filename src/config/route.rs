@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
-use super::WebSocketConfig;
+use super::websocket::WebSocketConfig;
+use crate::route::matches::RouteMatch;
 
 /// One `[[route]]` block.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,7 +17,7 @@ pub struct RouteConfig {
     /// The 1-based line of the route's `[[route]]` header in the file; 0 without a file.
     pub line: usize,
     /// What a request must look like to take this route.
-    pub matches: RouteMatch,
+    pub matches: Arc<RouteMatch>,
     /// What happens to a request that took it.
     pub action: Action,
     /// What becomes of the matched path prefix. Default: kept.
@@ -47,55 +48,6 @@ impl RouteConfig {
         };
         *self == moved
     }
-}
-
-/// The conditions of a route; all of them must hold.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct RouteMatch {
-    /// Any of these; empty means every host.
-    pub hosts: Vec<HostPattern>,
-    /// Default: the prefix `/`.
-    pub path: PathPattern,
-    /// Any of these; empty means every method.
-    pub methods: Vec<Method>,
-    /// All of these.
-    pub headers: Vec<HeaderMatch>,
-    /// `Some(true)`: only WebSocket handshakes; `Some(false)`: everything else.
-    pub websocket: Option<bool>,
-}
-
-/// A host condition, lower-case, without a port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum HostPattern {
-    /// Exactly this host.
-    Exact(String),
-    /// `*.example.com`: one or more labels in front of this suffix, held without `*.`.
-    Suffix(String),
-}
-
-/// A path condition, compared with every reading of a path: see `route::path`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum PathPattern {
-    /// Exactly this path.
-    Exact(String),
-    /// This path or anything below it on a segment border; held without a trailing slash,
-    /// so `/` is held as the empty string.
-    Prefix(String),
-}
-
-impl Default for PathPattern {
-    fn default() -> Self {
-        PathPattern::Prefix(String::new())
-    }
-}
-
-/// A condition on a request header field.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct HeaderMatch {
-    /// The field's name.
-    pub name: HeaderName,
-    /// The exact value of its only line; `None`: present is enough.
-    pub value: Option<HeaderValue>,
 }
 
 /// What a route does with its requests.

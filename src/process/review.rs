@@ -195,5 +195,7 @@ fn is_stricter(old: &WebSocketConfig, new: &WebSocketConfig, identity: &TunnelId
         host: identity.host(),
         port: None,
     };
-    origin::check(old, &fields, public).is_ok() && origin::check(new, &fields, public).is_err()
+    let passes =
+        |rules: &WebSocketConfig| origin::check(rules.origin_policy(), &fields, public).is_ok();
+    passes(old) && !passes(new)
 }

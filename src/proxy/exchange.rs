@@ -429,7 +429,8 @@ fn admit_handshake(
     record: &mut Record,
 ) -> Result<(), ProxyError> {
     refuse_while_draining(context, route)?;
-    origin::check(&route.config.websocket, &parts.headers, *public)
+    let policy = route.config.websocket.origin_policy();
+    origin::check(policy, &parts.headers, *public)
         .map_err(|refusal| refused_origin(context, parts, public, refusal, record))
 }
 

@@ -23,9 +23,9 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 
 use super::host;
+use super::matches::{HeaderMatch, HostPattern, PathPattern, RouteMatch};
 #[cfg(doc)]
 use super::path;
-use crate::config::{HeaderMatch, HostPattern, PathPattern, RouteConfig};
 
 /// What the matcher looks at.
 #[derive(Debug, Clone, Copy)]
@@ -122,17 +122,17 @@ impl<T: Default> ByLength<T> {
 #[derive(Debug, Clone)]
 struct Entry {
     index: usize,
-    config: Arc<RouteConfig>,
+    wanted: Arc<RouteMatch>,
 }
 
 impl Entry {
     /// What decides between routes of the same host and path pattern; more is better.
     fn rank(&self) -> (bool, bool, usize) {
-        rank(&self.config)
+        rank(&self.wanted)
     }
 
     fn miss(&self, view: &RequestView<'_>) -> Option<Miss> {
-        let wanted = &self.config.matches;
+        let wanted = &self.wanted;
         if let Some(websocket) = wanted.websocket
             && websocket != view.websocket
         {
@@ -149,8 +149,7 @@ impl Entry {
     }
 }
 
-fn rank(config: &RouteConfig) -> (bool, bool, usize) {
-    let wanted = &config.matches;
+fn rank(wanted: &RouteMatch) -> (bool, bool, usize) {
     (
         wanted.websocket.is_some(),
         !wanted.methods.is_empty(),
@@ -168,19 +167,19 @@ fn holds(wanted: &HeaderMatch, headers: &HeaderMap) -> bool {
 }
 
 impl RouteTable {
-    /// Lays out `routes`; the look-ups answer with indices into them. Between routes that
+    /// Lays out the conditions of routes; the look-ups answer with indices into them. Between routes that
     /// tie (see [`ties`]) the earlier one wins.
-    pub fn new(routes: &[Arc<RouteConfig>]) -> RouteTable {
+    pub fn new(routes: &[Arc<RouteMatch>]) -> RouteTable {
         let mut table = RouteTable::default();
-        for (index, config) in routes.iter().enumerate() {
+        for (index, wanted) in routes.iter().enumerate() {
             let entry = Entry {
                 index,
-                config: config.clone(),
+                wanted: wanted.clone(),
             };
-            if config.matches.hosts.is_empty() {
+            if wanted.hosts.is_empty() {
                 table.any.insert(entry.clone());
             }
-            for pattern in &config.matches.hosts {
+            for pattern in &wanted.hosts {
                 let paths = match pattern {
                     HostPattern::Exact(host) => {
                         table.hosts.entry(host::normalise(host).into()).or_default()
@@ -262,7 +261,7 @@ impl RouteTable {
 
 impl Paths {
     fn insert(&mut self, entry: Entry) {
-        let entries = match &entry.config.matches.path {
+        let entries = match &entry.wanted.path {
             PathPattern::Exact(path) => self.exact.entry(path.as_str().into()).or_default(),
             PathPattern::Prefix(prefix) if prefix.is_empty() => &mut self.root,
             PathPattern::Prefix(prefix) => self.prefixes.entry(prefix),
@@ -290,15 +289,15 @@ impl Paths {
 }
 
 /// The pairs of routes that tie, as indices in rising order; each is a configuration error.
-pub fn ties(routes: &[Arc<RouteConfig>]) -> Vec<(usize, usize)> {
+pub fn ties(routes: &[Arc<RouteMatch>]) -> Vec<(usize, usize)> {
     // Routes can only tie inside a bucket of one host pattern, path pattern and rank.
     let mut buckets: HashMap<_, Vec<usize>> = HashMap::new();
-    for (index, config) in routes.iter().enumerate() {
-        let key = |host| (host, &config.matches.path, rank(config));
-        if config.matches.hosts.is_empty() {
+    for (index, wanted) in routes.iter().enumerate() {
+        let key = |host| (host, &wanted.path, rank(wanted));
+        if wanted.hosts.is_empty() {
             buckets.entry(key(None)).or_default().push(index);
         }
-        for pattern in &config.matches.hosts {
+        for pattern in &wanted.hosts {
             let normal = match pattern {
                 HostPattern::Exact(name) => (true, host::normalise(name)),
                 HostPattern::Suffix(suffix) => (false, host::normalise(suffix)),
@@ -323,8 +322,7 @@ pub fn ties(routes: &[Arc<RouteConfig>]) -> Vec<(usize, usize)> {
 }
 
 /// Whether one request can meet the method, header and websocket conditions of both.
-fn compatible(a: &RouteConfig, b: &RouteConfig) -> bool {
-    let (a, b) = (&a.matches, &b.matches);
+fn compatible(a: &RouteMatch, b: &RouteMatch) -> bool {
     let headers = || a.headers.iter().chain(&b.headers);
     let exclude = |one: &HeaderMatch, other: &HeaderMatch| {
         one.name == other.name

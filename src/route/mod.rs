@@ -7,6 +7,7 @@
 pub mod hop;
 pub mod host;
 pub mod matcher;
+pub mod matches;
 pub mod origin;
 pub mod path;
 pub mod target;

@@ -22,13 +22,17 @@ use http::header::ORIGIN;
 use http::{HeaderMap, HeaderValue};
 
 mod pattern;
+mod rule;
+mod site;
 
-pub use pattern::parse_pattern;
-
-use super::host;
-use crate::config::{
-    MissingOrigin, OriginHost, OriginPattern, OriginPort, OriginRule, Scheme, WebSocketConfig,
+pub use self::pattern::parse_pattern;
+pub use self::rule::{
+    MissingOrigin, OriginHost, OriginPattern, OriginPolicy, OriginPort, OriginRule,
 };
+
+use self::site::{Origin, default_port};
+use super::host;
+use crate::vocabulary::Scheme;
 
 /// What the client believes it talks to.
 #[derive(Debug, Clone, Copy)]
@@ -106,88 +110,27 @@ impl fmt::Display for OriginRefusal {
 
 impl std::error::Error for OriginRefusal {}
 
-/// An origin taken apart, in the request's own spelling.
-struct Origin<'a> {
-    scheme: &'a str,
-    /// Empty in `file://` alone and in what is like it.
-    host: &'a str,
-    /// Written, or the scheme's default; `None` for an unknown scheme without one.
-    port: Option<u16>,
-}
-
-impl<'a> Origin<'a> {
-    /// `None` unless `text` is exactly `scheme://host[:port]`.
-    fn parse(text: &'a str) -> Option<Origin<'a>> {
-        // Not `split_once("://")`: its searcher costs more than the rest of the check.
-        let (scheme, rest) = text.split_at(memchr::memchr(b':', text.as_bytes())?);
-        let authority = rest.strip_prefix("://")?;
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-        if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            || !scheme.bytes().all(sound)
-        {
-            return None;
-        }
-        let default = default_port(scheme);
-        if authority.is_empty() && default.is_none() {
-            let (host, port) = (authority, None);
-            return Some(Origin { scheme, host, port });
-        }
-        let (host, written) = host::split_port(authority)?;
-        let bare_colon = authority.ends_with(':');
-        let port_text = authority.get(host.len() + 1..).unwrap_or_default();
-        if bare_colon || port_text.starts_with('0') || !is_host(host) {
-            return None;
-        }
-        let port = written.or(default);
-        Some(Origin { scheme, host, port })
-    }
-
-    fn is_http(&self) -> bool {
-        self.scheme.eq_ignore_ascii_case("http")
-    }
-}
-
-/// A name of letters, digits, `-`, `.` and `_`, or an IPv6 literal.
-fn is_host(host: &str) -> bool {
-    match host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
-    }
-}
-
-fn default_port(scheme: &str) -> Option<u16> {
-    [Scheme::Http, Scheme::Https]
-        .into_iter()
-        .find(|known| scheme.eq_ignore_ascii_case(known.as_str()))
-        .map(Scheme::default_port)
-}
-
 /// Decides whether a handshake's `Origin` may open a tunnel. Allocates only for a refusal.
 ///
 /// # Errors
 /// The refusal, to be answered 403 with its text.
 pub fn check(
-    config: &WebSocketConfig,
+    policy: OriginPolicy<'_>,
     headers: &HeaderMap,
     public: PublicAuthority<'_>,
 ) -> Result<(), OriginRefusal> {
     let mut lines = headers.get_all(ORIGIN).iter();
     let reason = match (lines.next(), lines.next()) {
-        (None, _) if config.missing_origin == MissingOrigin::Allow => return Ok(()),
+        (None, _) if policy.missing == MissingOrigin::Allow => return Ok(()),
         (None, _) => Refused::Missing,
         (Some(_), Some(_)) => Refused::Repeated,
-        (Some(_), None) if config.origin == OriginRule::Any => return Ok(()),
-        (Some(line), None) => match judge(&config.origin, line, public) {
+        (Some(_), None) if *policy.rule == OriginRule::Any => return Ok(()),
+        (Some(line), None) => match judge(policy.rule, line, public) {
             Ok(()) => return Ok(()),
             Err(reason) => reason,
         },
     };
-    Err(refusal(reason, config, headers.get(ORIGIN), public))
+    Err(refusal(reason, policy.rule, headers.get(ORIGIN), public))
 }
 
 fn judge(
@@ -297,7 +240,7 @@ fn is_below(host: &str, suffix: &str) -> bool {
 #[cold]
 fn refusal(
     reason: Refused,
-    config: &WebSocketConfig,
+    rule: &OriginRule,
     line: Option<&HeaderValue>,
     public: PublicAuthority<'_>,
 ) -> OriginRefusal {
@@ -316,9 +259,7 @@ fn refusal(
         (Refused::Missing, _) => Some("missing_origin = \"allow\"".to_owned()),
         (Refused::Repeated | Refused::Malformed, _) | (_, None) => None,
         // A pattern's own spelling, so that the line can be copied into the file.
-        (_, Some(text)) => {
-            pattern::admitting(text).map(|pattern| list_with(&config.origin, pattern))
-        }
+        (_, Some(text)) => pattern::admitting(text).map(|pattern| list_with(rule, pattern)),
     };
     OriginRefusal {
         origin,

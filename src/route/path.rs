@@ -20,62 +20,14 @@
 //! controls, `#`, overlong UTF-8. Letter case is significant; an upstream with case-insensitive
 //! paths needs its own rules.
 
+mod problem;
 mod readings;
+mod text;
 
 use std::borrow::Cow;
-use std::fmt;
 
-/// Why a path is refused with 400.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathProblem {
-    /// It does not begin with `/` (`OPTIONS *` has no path: the caller's business).
-    NotAbsolute,
-    /// `%` without two hexadecimal digits.
-    BadEscape,
-    /// `%00`, under any number of encodings.
-    Nul,
-    /// A control character, space, `?` or `#`.
-    ForbiddenByte(u8),
-    /// `%C0%AE` and its like, which lax decoders take for ASCII.
-    OverlongUtf8,
-    /// `..` leads above the root, in some reading.
-    AboveRoot,
-    /// It is encoded so deeply that its readings are too many to be compared.
-    TooManyReadings,
-    /// An encoded character, an empty segment or a `;` could select another route.
-    AnotherRoute,
-    /// With its prefix replaced, it could be read as one that is not below the new prefix.
-    AbovePrefix,
-}
-
-impl fmt::Display for PathProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            PathProblem::NotAbsolute => "the path does not begin with /",
-            PathProblem::BadEscape => "the path has a % without two hexadecimal digits",
-            PathProblem::Nul => "the path has an encoded NUL",
-            PathProblem::ForbiddenByte(byte) => {
-                return write!(
-                    f,
-                    "the path has the byte 0x{byte:02x}, which must be encoded"
-                );
-            }
-            PathProblem::OverlongUtf8 => "the path has an overlong UTF-8 sequence",
-            PathProblem::AboveRoot => "the path leads above the root",
-            PathProblem::TooManyReadings => "the path can be read in too many ways",
-            PathProblem::AnotherRoute => {
-                "the path takes another route when its encoded characters, empty segments or \
-                 ;parameters are read differently"
-            }
-            PathProblem::AbovePrefix => {
-                "the path leads above its route's new prefix when its encoded characters are read \
-                 differently"
-            }
-        })
-    }
-}
-
-impl std::error::Error for PathProblem {}
+pub use self::problem::PathProblem;
+use self::text::{canonical, escape_at, is_plain_byte};
 
 /// A path, and what can be made of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,25 +74,6 @@ pub fn read(received: &[u8]) -> Result<RequestPath<'_>, PathProblem> {
     })
 }
 
-/// The byte may stand raw in a path and has one reading: a `pchar` (RFC 3986 section 3.3)
-/// other than `;`, or `/`. Ranges and `|` instead of a table or a match: these vectorise.
-const fn is_plain_byte(byte: u8) -> bool {
-    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
-    let from_ampersand_to_colon = byte.wrapping_sub(b'&') <= b':' - b'&';
-    letter
-        | from_ampersand_to_colon
-        | (byte == b'_')
-        | (byte == b'=')
-        | (byte == b'@')
-        | (byte == b'~')
-        | (byte == b'!')
-        | (byte == b'$')
-}
-
-const fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
 /// Normal, and with one reading only: the path of almost every request. No branch a byte,
 /// so that the loops become vector instructions.
 fn is_plain(path: &[u8]) -> bool {
@@ -168,45 +101,6 @@ fn is_dot_segment(segment: &[u8]) -> bool {
     matches!(segment, b"." | b"..")
 }
 
-/// The text in canonical escapes, its segments as they are: `%c3` as `%C3`, and encoded what a
-/// path may not hold raw, but for `\`.
-fn canonical(received: &[u8]) -> Result<String, PathProblem> {
-    if received.first() != Some(&b'/') {
-        return Err(PathProblem::NotAbsolute);
-    }
-    let mut out = String::with_capacity(received.len() + 8);
-    let mut at = 0;
-    while at < received.len() {
-        match received[at] {
-            b'%' => {
-                push_escape(
-                    &mut out,
-                    escape_at(received, at).ok_or(PathProblem::BadEscape)?,
-                );
-                at += 2;
-            }
-            byte @ (0..=b' ' | b'?' | b'#' | 0x7f) => return Err(PathProblem::ForbiddenByte(byte)),
-            byte if is_plain_byte(byte) || matches!(byte, b';' | b'\\') => {
-                out.push(char::from(byte))
-            }
-            byte => push_escape(&mut out, byte),
-        }
-        at += 1;
-    }
-    Ok(out)
-}
-
-/// The byte that `%XX` at `at` stands for.
-fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
-    match bytes.get(at..at + 3)? {
-        [b'%', high, low] => {
-            let digit = |byte: &u8| char::from(*byte).to_digit(16);
-            u8::try_from(digit(high)? * 16 + digit(low)?).ok()
-        }
-        _ => None,
-    }
-}
-
 fn check_escape(byte: u8, next: Option<u8>) -> Result<(), PathProblem> {
     let overlong = matches!(
         (byte, next),
@@ -217,13 +111,6 @@ fn check_escape(byte: u8, next: Option<u8>) -> Result<(), PathProblem> {
         _ if overlong => Err(PathProblem::OverlongUtf8),
         _ => Ok(()),
     }
-}
-
-fn push_escape(out: &mut String, byte: u8) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    out.push('%');
-    out.push(char::from(HEX[usize::from(byte >> 4)]));
-    out.push(char::from(HEX[usize::from(byte & 15)]));
 }
 
 /// Refuses what shows once a path is decoded, however deep: NUL and overlong UTF-8.

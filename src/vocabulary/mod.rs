@@ -2,10 +2,12 @@
 
 mod closed_by;
 pub mod credentials;
+mod scheme;
 mod side;
 pub mod span;
 pub mod stamp;
 pub mod visible;
 
 pub use self::closed_by::ClosedBy;
+pub use self::scheme::Scheme;
 pub use self::side::Side;

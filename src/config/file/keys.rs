@@ -8,17 +8,18 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
 use super::address::{AdminAddress, Bind, FileMode, FilePath, Nameserver};
+use super::close::{CloseCode, CloseReason};
 use super::field::{
     EditField, FieldValue, HostValue, LoggedField, MatchField, Protocol, Pseudonym, RequestIdField,
 };
 use super::list::{Blocks, Entries, List, OneOrMany};
+use super::log::{AccessTarget, LogLevel};
 use super::pattern::{
     ExactPath, HeaderTest, Origins, PrefixPath, RedirectStatus, RedirectTarget, RouteName, Status,
     Text, UpstreamName,
 };
 use super::read::{Node, Read, Sink, nearest, quoted};
 use super::scalar::{Count, Optional, Share, Workers};
-use super::settings::{AccessTarget, CloseCode, CloseReason, LogLevel};
 use super::table::table;
 use super::trace::{Collector, ServiceName};
 use super::units::{Bytes, Time};

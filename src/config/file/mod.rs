@@ -3,11 +3,13 @@
 //! judged here, in `settings` and in `route`. All problems are collected on the way.
 
 mod address;
+mod close;
 mod doubt;
 mod field;
 mod keys;
 mod list;
 mod listen;
+mod log;
 mod pattern;
 mod read;
 mod route;
@@ -34,7 +36,7 @@ use super::problem::Problems;
 use super::{
     Action, AdminConfig, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
     ListenAddress, Listener, LogConfig, PathRewrite, ReloadConfig, ResolverConfig, RouteConfig,
-    RouteMatch, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
+    RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
 use crate::system::files;
 
@@ -105,7 +107,7 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Problems> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Problems> {
-    let mut sink = Sink::default();
+    let mut sink = Sink::new(keys::hint_for);
     let (document, errors) = DeTable::parse_recoverable(source);
     let root = DeValue::Table(document.into_inner());
     let node = Node {
@@ -150,7 +152,7 @@ pub fn admin_of(path: &Path) -> std::io::Result<AdminConfig> {
         span: 0..0,
         key: String::new(),
     };
-    let mut sink = Sink::default();
+    let mut sink = Sink::new(keys::hint_for);
     let file = FileTable::read(&node, &mut sink).unwrap_or_default();
     Ok(settings::admin(&file, &mut sink))
 }
@@ -218,7 +220,7 @@ fn assemble(file: &FileTable, source: &str, sink: &mut Sink) -> Config {
         admin: settings::admin(file, sink),
         reload: settings::reload(file),
         upgrade: settings::upgrade(file),
-        trace: trace::trace(file),
+        trace: settings::trace(file),
         pid_file: pid_file(file),
     }
 }
@@ -285,7 +287,7 @@ impl Config {
         let route = RouteConfig {
             name: name.clone(),
             line: 0,
-            matches: RouteMatch::default(),
+            matches: Arc::default(),
             action: Action::Upstream(name.clone()),
             rewrite: PathRewrite::Keep,
             host: HostPolicy::Preserve,

@@ -11,13 +11,33 @@ use crate::config::problem::Problem;
 /// A place in the source, in bytes.
 pub(super) type Span = Range<usize>;
 
+/// What to say of a key that is unknown in a table with these keys and near to none of them.
+pub(super) type HintFor = fn(&str, &[&str]) -> String;
+
 /// Collects problems.
 #[derive(Default)]
 pub(super) struct Sink {
     pub(super) problems: Vec<Problem>,
+    hint_for: Option<HintFor>,
 }
 
 impl Sink {
+    /// One that knows the tables of the file.
+    pub(super) fn new(hint_for: HintFor) -> Self {
+        Sink {
+            hint_for: Some(hint_for),
+            ..Sink::default()
+        }
+    }
+
+    /// What to say of an unknown key in a table with these keys.
+    pub(super) fn hint_for(&self, unknown: &str, keys: &[&str]) -> String {
+        match self.hint_for {
+            Some(hint_for) => hint_for(unknown, keys),
+            None => format!("the keys here are {}", quoted(keys.iter().copied())),
+        }
+    }
+
     /// Notes a problem; the answer takes a hint and related places.
     pub(super) fn report(
         &mut self,

@@ -76,7 +76,7 @@ fn line_ends(source: &str) -> Vec<usize> {
 fn ties(comparable: &[(Arc<RouteConfig>, Span)], sink: &mut Sink) {
     let routes: Vec<_> = comparable
         .iter()
-        .map(|(route, _)| Arc::clone(route))
+        .map(|(route, _)| Arc::clone(&route.matches))
         .collect();
     for (one, other) in crate::route::matcher::ties(&routes) {
         let (Some((first, first_span)), Some((second, span))) = (
@@ -178,7 +178,7 @@ fn websocket_condition(table: &RouteTable) -> Option<bool> {
 }
 
 /// The route's conditions, and whether all of them were understood.
-fn conditions(table: &RouteTable, sink: &mut Sink) -> (RouteMatch, bool) {
+fn conditions(table: &RouteTable, sink: &mut Sink) -> (Arc<RouteMatch>, bool) {
     if let (Some(path), Some(prefix)) = (table.path.given(), table.path_prefix.given()) {
         sink.at(prefix, "a route has either `path` or `path_prefix`")
             .hint("`path` is this path alone, `path_prefix` all below it too")
@@ -235,7 +235,7 @@ fn conditions(table: &RouteTable, sink: &mut Sink) -> (RouteMatch, bool) {
             .collect(),
         websocket,
     };
-    (matches, known)
+    (Arc::new(matches), known)
 }
 
 /// The one action of a route. Where it is not known its problem was noted, and the answer

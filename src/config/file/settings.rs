@@ -1,152 +1,18 @@
-//! `[log]`, `[http]`, `[drain]` and `[resolver]`: their own value types, and their way
-//! into the typed configuration.
+//! `[log]`, `[http]`, `[drain]`, `[trace]` and `[resolver]`: their way into the typed configuration.
 
 use std::net::SocketAddr;
 
-use schemars::{Schema, SchemaGenerator, json_schema};
-use tracing_subscriber::EnvFilter;
-
 use super::address::{AdminAddress, Bind};
-use super::keys::{AdminTable, DrainTable, FileTable, HttpTable, LogTable, ResolverTable};
+use super::keys::{
+    AdminTable, DrainTable, FileTable, HttpTable, LogTable, ResolverTable, TraceTable,
+};
 use super::listen::bind_address;
-use super::read::{FromText, Key, Node, Plain, Read, Sink, Wrong, nearest};
-use super::scalar::integer;
+use super::read::{Key, Plain, Sink};
 use super::units::write_duration;
 use crate::config::{
-    AccessLog, AdminConfig, AdminListen, DrainConfig, HttpConfig, LogConfig, ReloadConfig,
-    ResolverConfig, UpgradeConfig,
+    AdminConfig, AdminListen, DrainConfig, HttpConfig, LogConfig, ReloadConfig, ResolverConfig,
+    TraceConfig, UpgradeConfig,
 };
-
-/// `log.level`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LogLevel(String);
-
-impl FromText for LogLevel {
-    const EXPECTED: &'static str = "a level such as `\"info\"`";
-
-    fn from_text(text: &str) -> Result<Self, Wrong> {
-        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-        // A filter takes a word without `=` for the name of a module, so a misspelt level
-        // would silence everything.
-        let stray = text.split(',').map(str::trim).find(|part| {
-            !part.contains('=') && !LEVELS.contains(&part.to_ascii_lowercase().as_str())
-        });
-        if let Some(part) = stray {
-            let wrong = Wrong::new(format!("`{part}` is not a log level"));
-            return Err(match nearest(part, LEVELS) {
-                Some(meant) => wrong.hint(format!("did you mean `\"{meant}\"`?")),
-                None => wrong.hint(
-                    "a level is error, warn, info, debug, trace or off; for one module write \
-                     `\"info,sluice::tunnel=debug\"`",
-                ),
-            });
-        }
-        match EnvFilter::builder().parse(text) {
-            Ok(_) => Ok(LogLevel(text.to_owned())),
-            Err(error) => Err(Wrong::new(format!("`{text}` is not a log filter: {error}"))),
-        }
-    }
-}
-
-impl Plain<String> for LogLevel {
-    fn plain(&self) -> String {
-        self.0.clone()
-    }
-}
-
-/// `log.access`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AccessTarget(AccessLog);
-
-impl FromText for AccessTarget {
-    const EXPECTED: &'static str = "`\"stdout\"`, `\"stderr\"`, `\"off\"` or the path of a file";
-
-    fn from_text(text: &str) -> Result<Self, Wrong> {
-        let target = match text {
-            "stdout" => AccessLog::Stdout,
-            "stderr" => AccessLog::Stderr,
-            "off" => AccessLog::Off,
-            path if path.contains('/') && !path.ends_with('/') && !path.contains('\0') => {
-                AccessLog::File(path.into())
-            }
-            _ => {
-                return Err(Wrong::new(format!("`{text}` is not where a log can go")).hint(
-                    "`\"stdout\"`, `\"stderr\"`, `\"off\"`, or the path of a file with a `/` in it",
-                ));
-            }
-        };
-        Ok(AccessTarget(target))
-    }
-}
-
-impl Plain<AccessLog> for AccessTarget {
-    fn plain(&self) -> AccessLog {
-        self.0.clone()
-    }
-}
-
-/// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CloseCode(u16);
-
-impl Read for CloseCode {
-    fn expected() -> String {
-        "a WebSocket close code such as 1012".to_owned()
-    }
-
-    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
-        let Some(code) = integer(node.value) else {
-            sink.wrong_type(node, &Self::expected());
-            return None;
-        };
-        match code {
-            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(CloseCode(code as u16)),
-            _ => {
-                let message = format!("{code} is not a close code that can be sent");
-                sink.report(&node.span, &node.key, message)
-                    .hint("1000 to 1003, 1007 to 1014, or 3000 to 4999 of your own");
-                None
-            }
-        }
-    }
-
-    fn schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            { "type": "integer", "minimum": 1000, "maximum": 1003 },
-            { "type": "integer", "minimum": 1007, "maximum": 1014 },
-            { "type": "integer", "minimum": 3000, "maximum": 4999 },
-        ] })
-    }
-}
-
-impl Plain<u16> for CloseCode {
-    fn plain(&self) -> u16 {
-        self.0
-    }
-}
-
-/// A close reason: what fits behind the code into a control frame (RFC 6455 section 5.5).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CloseReason(String);
-
-impl FromText for CloseReason {
-    const EXPECTED: &'static str = "a string";
-
-    fn from_text(text: &str) -> Result<Self, Wrong> {
-        let length = text.len();
-        if length > 123 {
-            let message = format!("a close reason has at most 123 bytes; this one has {length}");
-            return Err(Wrong::new(message));
-        }
-        Ok(CloseReason(text.to_owned()))
-    }
-}
-
-impl Plain<String> for CloseReason {
-    fn plain(&self) -> String {
-        self.0.clone()
-    }
-}
 
 pub(super) fn log(file: &FileTable) -> LogConfig {
     let mut log = LogConfig::default();
@@ -323,6 +189,25 @@ pub(super) fn upgrade(file: &FileTable) -> UpgradeConfig {
         table.deadline.store(&mut upgrade.deadline);
     }
     upgrade
+}
+
+pub(super) fn trace(file: &FileTable) -> TraceConfig {
+    let mut trace = TraceConfig::default();
+    if let Some(TraceTable {
+        span: _,
+        key: _,
+        endpoint,
+        sample,
+        parent,
+        service_name,
+    }) = file.trace.value()
+    {
+        endpoint.store(&mut trace.endpoint);
+        sample.store(&mut trace.sample);
+        parent.store(&mut trace.parent);
+        service_name.store(&mut trace.service_name);
+    }
+    trace
 }
 
 pub(super) fn resolver(file: &FileTable, sink: &mut Sink) -> ResolverConfig {

@@ -141,7 +141,7 @@ pub(super) fn read_table(
         let meant = nearest(name.get_ref(), keys.iter().copied());
         let hint = match meant {
             Some(meant) => format!("did you mean `{meant}`?"),
-            None => super::keys::hint_for(name.get_ref(), keys),
+            None => sink.hint_for(name.get_ref(), keys),
         };
         let message = format!("unknown key `{}`", name.get_ref());
         sink.report(&name.span(), &child.key, message).hint(hint);

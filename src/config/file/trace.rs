@@ -1,10 +1,8 @@
-//! `[trace]`: its own value types, and its way into the typed configuration.
+//! `[trace]`: its values as they are written.
 
 use http::Uri;
 
-use super::keys::{FileTable, TraceTable};
 use super::read::{FromText, Plain, Wrong};
-use crate::config::TraceConfig;
 
 /// `trace.endpoint`: the base URL of a collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,25 +63,6 @@ impl Plain<String> for ServiceName {
     fn plain(&self) -> String {
         self.0.clone()
     }
-}
-
-pub(super) fn trace(file: &FileTable) -> TraceConfig {
-    let mut trace = TraceConfig::default();
-    if let Some(TraceTable {
-        span: _,
-        key: _,
-        endpoint,
-        sample,
-        parent,
-        service_name,
-    }) = file.trace.value()
-    {
-        endpoint.store(&mut trace.endpoint);
-        sample.store(&mut trace.sample);
-        parent.store(&mut trace.parent);
-        service_name.store(&mut trace.service_name);
-    }
-    trace
 }
 
 #[cfg(test)]

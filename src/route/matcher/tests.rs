@@ -2,29 +2,9 @@
 //! backends that read a path in every way we know of.
 
 use super::*;
-use crate::config::{
-    Action, HeaderEdits, HostPolicy, PathRewrite, RouteMatch, RouteTimeouts, WebSocketConfig,
-};
 use crate::route::path::{read, tests::tricky_path};
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
-
-fn route(matches: RouteMatch) -> Arc<RouteConfig> {
-    Arc::new(RouteConfig {
-        name: String::new(),
-        line: 0,
-        matches,
-        action: Action::Upstream("app".into()),
-        rewrite: PathRewrite::Keep,
-        host: HostPolicy::Preserve,
-        request_headers: HeaderEdits::default(),
-        response_headers: HeaderEdits::default(),
-        timeouts: RouteTimeouts::default(),
-        upgrade: Vec::new(),
-        max_body: None,
-        websocket: Arc::new(WebSocketConfig::default()),
-    })
-}
 
 fn exact(path: &str) -> PathPattern {
     PathPattern::Exact(path.into())
@@ -72,7 +52,7 @@ fn get<'a>(host: &'a str, path: &'a str, headers: &'a HeaderMap) -> RequestView<
 }
 
 fn table(routes: Vec<RouteMatch>) -> RouteTable {
-    let routes: Vec<_> = routes.into_iter().map(route).collect();
+    let routes: Vec<_> = routes.into_iter().map(Arc::new).collect();
     assert_eq!(ties(&routes), []);
     RouteTable::new(&routes)
 }
@@ -254,7 +234,7 @@ fn ties_need_a_request_that_meets_both() {
         websocket: Some(websocket),
         ..at(prefix("/a"))
     };
-    let tie = |a: RouteMatch, b: RouteMatch| !ties(&[route(a), route(b)]).is_empty();
+    let tie = |a: RouteMatch, b: RouteMatch| !ties(&[Arc::new(a), Arc::new(b)]).is_empty();
     assert!(tie(at(prefix("/a")), at(prefix("/a"))));
     assert!(!tie(at(prefix("/a")), at(exact("/a"))));
     assert!(!tie(on("a.b", prefix("")), on("*.b", prefix(""))));
@@ -332,10 +312,10 @@ fn reference_rank(route: &RouteMatch, view: &RequestView<'_>) -> Option<impl Ord
 }
 
 /// The winner, and whether it shares its rank.
-fn reference(routes: &[Arc<RouteConfig>], view: &RequestView<'_>) -> (Option<usize>, bool) {
+fn reference(routes: &[Arc<RouteMatch>], view: &RequestView<'_>) -> (Option<usize>, bool) {
     let ranks: Vec<_> = routes
         .iter()
-        .map(|route| reference_rank(&route.matches, view))
+        .map(|route| reference_rank(route, view))
         .collect();
     let best = ranks.iter().flatten().max();
     let winner = best.and_then(|_| ranks.iter().position(|rank| rank.as_ref() == best));
@@ -385,11 +365,11 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
 }
 
 /// Routes without a tie, as the configuration guarantees.
-fn routes() -> impl Strategy<Value = Vec<Arc<RouteConfig>>> {
+fn routes() -> impl Strategy<Value = Vec<Arc<RouteMatch>>> {
     prop::collection::vec(route_match(), 1..16).prop_map(|matches| {
-        let mut kept: Vec<Arc<RouteConfig>> = Vec::new();
+        let mut kept: Vec<Arc<RouteMatch>> = Vec::new();
         for candidate in matches {
-            kept.push(route(candidate));
+            kept.push(Arc::new(candidate));
             if !ties(&kept).is_empty() {
                 kept.pop();
             }
@@ -501,7 +481,7 @@ proptest! {
     fn order_does_not_change_the_winner(routes in routes().prop_flat_map(|r| (Just(r.clone()), Just(r).prop_shuffle())), request in request()) {
         let (host, path, method, headers, websocket) = &request;
         let view = RequestView { host, path, readings: &[], method, headers, websocket: *websocket };
-        let winner = |routes: &[Arc<RouteConfig>]| {
+        let winner = |routes: &[Arc<RouteMatch>]| {
             RouteTable::new(routes).find(&view).ok().map(|index| Arc::as_ptr(&routes[index]))
         };
         prop_assert_eq!(winner(&routes.0), winner(&routes.1));
@@ -513,7 +493,7 @@ proptest! {
         steps in prop::collection::vec(0..9u8, 0..8),
         patterns in prop::sample::subsequence(vec![exact("/a"), exact("/b"), exact("/a/b"), exact("/a/"), prefix("/a"), prefix("/b"), prefix("/aa"), prefix("/a/a"), prefix("/@"), prefix("/b/b")], 0..=10),
     ) {
-        let routes: Vec<_> = std::iter::once(prefix("")).chain(patterns).map(|pattern| route(at(pattern))).collect();
+        let routes: Vec<_> = std::iter::once(prefix("")).chain(patterns).map(|pattern| Arc::new(at(pattern))).collect();
         let headers = HeaderMap::new();
         let Ok(path) = read(raw.as_bytes()) else { return Ok(()) };
         let view = RequestView { readings: &path.readings, ..get("h", &path.normal, &headers) };

@@ -3,8 +3,9 @@
 
 use std::fmt;
 
-use super::{Origin, default_port};
-use crate::config::{OriginHost, OriginPattern, OriginPort};
+use super::rule::{OriginHost, OriginPattern, OriginPort};
+use super::site::{Origin, default_port};
+use crate::route::host;
 
 /// Schemes whose hosts are random, made anew with each installation or page.
 const RANDOM_HOSTS: [&str; 3] = ["moz-extension", "safari-web-extension", "vscode-webview"];
@@ -118,7 +119,7 @@ fn read(text: &str) -> Result<OriginPattern, &'static str> {
 }
 
 fn has_port(authority: &str) -> bool {
-    super::host::split_port(authority).is_some_and(|(host, _)| host.len() < authority.len())
+    host::split_port(authority).is_some_and(|(host, _)| host.len() < authority.len())
 }
 
 /// What was probably meant, where that can be read.

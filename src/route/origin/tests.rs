@@ -3,7 +3,29 @@
 use super::*;
 use proptest::prelude::*;
 
-fn rule(patterns: &[&str]) -> WebSocketConfig {
+/// A policy that owns its rule.
+#[derive(Clone)]
+struct Policy {
+    rule: OriginRule,
+    missing: MissingOrigin,
+}
+
+impl Policy {
+    fn of(rule: OriginRule) -> Policy {
+        let missing = MissingOrigin::Allow;
+        Policy { rule, missing }
+    }
+
+    fn check(&self, lines: &[&str], public: PublicAuthority<'_>) -> Result<(), OriginRefusal> {
+        let policy = OriginPolicy {
+            rule: &self.rule,
+            missing: self.missing,
+        };
+        check(policy, &headers(lines), public)
+    }
+}
+
+fn rule(patterns: &[&str]) -> Policy {
     let origin = match patterns {
         ["any"] => OriginRule::Any,
         ["same-origin"] => OriginRule::SameOrigin,
@@ -13,10 +35,7 @@ fn rule(patterns: &[&str]) -> WebSocketConfig {
                 .collect(),
         ),
     };
-    WebSocketConfig {
-        origin,
-        ..WebSocketConfig::default()
-    }
+    Policy::of(origin)
 }
 
 fn headers(lines: &[&str]) -> HeaderMap {
@@ -26,19 +45,12 @@ fn headers(lines: &[&str]) -> HeaderMap {
         .collect()
 }
 
-fn verdict(
-    config: &WebSocketConfig,
-    lines: &[&str],
-    scheme: Scheme,
-    host: &str,
-) -> Result<(), Refused> {
+fn verdict(policy: &Policy, lines: &[&str], scheme: Scheme, host: &str) -> Result<(), Refused> {
     let port = None;
-    check(
-        config,
-        &headers(lines),
-        PublicAuthority { scheme, host, port },
-    )
-    .map_err(|refusal| refusal.reason)
+    let public = PublicAuthority { scheme, host, port };
+    policy
+        .check(lines, public)
+        .map_err(|refusal| refusal.reason)
 }
 
 #[test]
@@ -170,11 +182,11 @@ fn a_list_allows_what_it_names() {
 
 #[test]
 fn missing_and_repeated_origins() {
-    let mut config = rule(&["same-origin"]);
-    assert_eq!(verdict(&config, &[], Scheme::Http, "a"), Ok(()));
-    config.missing_origin = MissingOrigin::Deny;
+    let mut policy = rule(&["same-origin"]);
+    assert_eq!(verdict(&policy, &[], Scheme::Http, "a"), Ok(()));
+    policy.missing = MissingOrigin::Deny;
     assert_eq!(
-        verdict(&config, &[], Scheme::Http, "a"),
+        verdict(&policy, &[], Scheme::Http, "a"),
         Err(Refused::Missing)
     );
     for rule in [rule(&["any"]), rule(&["same-origin"]), rule(&["http://a"])] {
@@ -192,15 +204,13 @@ fn missing_and_repeated_origins() {
 
 #[test]
 fn a_refusal_states_both_values_and_the_line_that_would_allow_it() {
-    let text = |config: &WebSocketConfig, lines: &[&str]| {
+    let text = |policy: &Policy, lines: &[&str]| {
         let public = PublicAuthority {
             scheme: Scheme::Http,
             host: "app.example:8080",
             port: None,
         };
-        check(config, &headers(lines), public)
-            .unwrap_err()
-            .to_string()
+        policy.check(lines, public).unwrap_err().to_string()
     };
     let same = rule(&["same-origin"]);
     assert_eq!(
@@ -218,7 +228,7 @@ fn a_refusal_states_both_values_and_the_line_that_would_allow_it() {
             .ends_with("origin = [\"https://*.b.example:8443\", \"null\"]")
     );
     let mut deny = same.clone();
-    deny.missing_origin = MissingOrigin::Deny;
+    deny.missing = MissingOrigin::Deny;
     assert!(
         text(&deny, &[]).ends_with("demands an Origin; to allow it: missing_origin = \"allow\"")
     );
@@ -339,7 +349,7 @@ fn entries_for_what_has_no_one_name() {
             &["tauri://localhost:1", "tauri://x"],
         ),
     ] {
-        let config = rule(&[entry]);
+        let policy = rule(&[entry]);
         assert_eq!(
             parse_pattern(entry).unwrap().to_string(),
             if entry == "app://*:*" {
@@ -350,14 +360,14 @@ fn entries_for_what_has_no_one_name() {
         );
         for origin in admitted {
             assert_eq!(
-                verdict(&config, &[origin], Scheme::Http, "public"),
+                verdict(&policy, &[origin], Scheme::Http, "public"),
                 Ok(()),
                 "{entry} {origin}"
             );
         }
         for origin in refused {
             assert!(
-                verdict(&config, &[origin], Scheme::Http, "public").is_err(),
+                verdict(&policy, &[origin], Scheme::Http, "public").is_err(),
                 "{entry} {origin}"
             );
         }
@@ -370,7 +380,7 @@ fn a_port_that_a_trusted_proxy_names_counts_beside_that_of_host() {
     let with = |origin: &str, host: &str, scheme| {
         let port = Some(8443);
         let public = PublicAuthority { scheme, host, port };
-        check(&same, &headers(&[origin]), public).is_ok()
+        same.check(&[origin], public).is_ok()
     };
     for (origin, host, scheme, allowed) in [
         ("https://a.example:8443", "a.example", Scheme::Https, true),
@@ -427,11 +437,11 @@ proptest! {
     fn a_pattern_is_read_back_and_admits_itself(scheme in "https?", authority in authority(), wild in any::<bool>()) {
         let pattern = parse_pattern(&format!("{scheme}://{}{authority}", if wild { "*." } else { "" })).unwrap();
         prop_assert_eq!(parse_pattern(&pattern.to_string()), Ok(pattern.clone()));
-        let config = WebSocketConfig { origin: OriginRule::List(vec![pattern]), ..WebSocketConfig::default() };
+        let policy = Policy::of(OriginRule::List(vec![pattern]));
         let origin = format!("{scheme}://{}{authority}", if wild { "x.y." } else { "" });
-        prop_assert_eq!(verdict(&config, &[&origin], Scheme::Http, "public"), Ok(()));
+        prop_assert_eq!(verdict(&policy, &[&origin], Scheme::Http, "public"), Ok(()));
         let apex = format!("{scheme}://{authority}");
-        prop_assert_eq!(verdict(&config, &[&apex], Scheme::Http, "public").is_ok(), !wild);
+        prop_assert_eq!(verdict(&policy, &[&apex], Scheme::Http, "public").is_ok(), !wild);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 
-use super::{PathProblem, canonical, escape_at, is_plain_byte, is_unreserved};
+use super::problem::PathProblem;
+use super::text::{canonical, escape_at, is_plain_byte, is_unreserved};
 
 /// Most readings that are compared.
 const MOST: usize = 128;

@@ -1,5 +1,6 @@
 //! The tricks by name, then properties over texts made of the pieces that tricks are made of.
 
+use super::text::is_unreserved;
 use super::*;
 use proptest::prelude::*;
 

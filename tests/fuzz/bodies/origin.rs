@@ -20,7 +20,7 @@ pub fn run(data: &[u8]) {
     };
 
     let same = WebSocketConfig::default();
-    match check(&same, &headers, public) {
+    match check(same.origin_policy(), &headers, public) {
         Ok(()) => {
             let text = String::from_utf8_lossy(origin).to_ascii_lowercase();
             let authority = text
@@ -47,6 +47,6 @@ pub fn run(data: &[u8]) {
             origin: OriginRule::List(vec![pattern]),
             ..same
         };
-        let _ = check(&list, &headers, public);
+        let _ = check(list.origin_policy(), &headers, public);
     }
 }

@@ -1,0 +1,69 @@
+//! What a Close frame carries, as it is written: its code and its reason.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+use super::read::{FromText, Node, Plain, Read, Sink, Wrong};
+use super::scalar::integer;
+
+/// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CloseCode(u16);
+
+impl Read for CloseCode {
+    fn expected() -> String {
+        "a WebSocket close code such as 1012".to_owned()
+    }
+
+    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
+        let Some(code) = integer(node.value) else {
+            sink.wrong_type(node, &Self::expected());
+            return None;
+        };
+        match code {
+            1000..=1003 | 1007..=1014 | 3000..=4999 => Some(CloseCode(code as u16)),
+            _ => {
+                let message = format!("{code} is not a close code that can be sent");
+                sink.report(&node.span, &node.key, message)
+                    .hint("1000 to 1003, 1007 to 1014, or 3000 to 4999 of your own");
+                None
+            }
+        }
+    }
+
+    fn schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": 1000, "maximum": 1003 },
+            { "type": "integer", "minimum": 1007, "maximum": 1014 },
+            { "type": "integer", "minimum": 3000, "maximum": 4999 },
+        ] })
+    }
+}
+
+impl Plain<u16> for CloseCode {
+    fn plain(&self) -> u16 {
+        self.0
+    }
+}
+
+/// A close reason: what fits after the code into a control frame (RFC 6455 section 5.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CloseReason(String);
+
+impl FromText for CloseReason {
+    const EXPECTED: &'static str = "a string";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let length = text.len();
+        if length > 123 {
+            let message = format!("a close reason has at most 123 bytes; this one has {length}");
+            return Err(Wrong::new(message));
+        }
+        Ok(CloseReason(text.to_owned()))
+    }
+}
+
+impl Plain<String> for CloseReason {
+    fn plain(&self) -> String {
+        self.0.clone()
+    }
+}

@@ -5,11 +5,8 @@
 use std::sync::{Arc, LazyLock};
 
 use http::{HeaderMap, Method};
-use sluice::config::{
-    Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite, RouteConfig, RouteMatch,
-    RouteTimeouts, WebSocketConfig,
-};
 use sluice::route::matcher::{RequestView, RouteTable};
+use sluice::route::matches::{PathPattern, RouteMatch};
 use sluice::route::path;
 
 /// The routes: an exact path, or the prefix before `/*`.
@@ -51,22 +48,9 @@ fn table() -> RouteTable {
             Some(prefix) => PathPattern::Prefix(prefix.to_owned()),
             None => PathPattern::Exact((*pattern).to_owned()),
         };
-        Arc::new(RouteConfig {
-            upgrade: Default::default(),
-            name: (*pattern).to_owned(),
-            line: 0,
-            matches: RouteMatch {
-                path,
-                ..RouteMatch::default()
-            },
-            action: Action::Upstream("app".into()),
-            rewrite: PathRewrite::Keep,
-            host: HostPolicy::Preserve,
-            request_headers: HeaderEdits::default(),
-            response_headers: HeaderEdits::default(),
-            timeouts: RouteTimeouts::default(),
-            max_body: None,
-            websocket: Arc::new(WebSocketConfig::default()),
+        Arc::new(RouteMatch {
+            path,
+            ..RouteMatch::default()
         })
     };
     let routes: Vec<_> = ROUTES.iter().map(route).collect();

@@ -24,15 +24,11 @@ pub struct Glimpse {
 impl Glimpse {
     /// Of these first bytes of a head.
     pub fn of(head: &[u8]) -> Glimpse {
-        let head = head.strip_prefix(b"\r\n").unwrap_or(head);
-        let end = octets::token_end(head, 0);
-        let is_method = end > 0 && head.get(end) == Some(&b' ');
-        if !is_method {
+        let mut lines = without_blanks(head).split_inclusive(|&byte| byte == b'\n');
+        let Some((method, target)) = request_line(lines.next().unwrap_or_default()) else {
             return Glimpse::default();
-        }
+        };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let mut lines = head[end + 1..].split_inclusive(|&byte| byte == b'\n');
-        let target = without_version(lines.next().unwrap_or_default().trim_ascii());
         // A line whose end has not come may be part of a name.
         let whole = lines.filter(|line| line.ends_with(b"\n"));
         let (mut host, mut accept) = (None, None);
@@ -51,7 +47,7 @@ impl Glimpse {
         };
         let cut = memchr::memchr(b'?', rest).unwrap_or(rest.len());
         Glimpse {
-            method: Some(text(&head[..end])),
+            method: Some(text(method)),
             host: named.or(host).map(text),
             path: (!rest.is_empty()).then(|| text(&rest[..cut])),
             query: rest.get(cut + 1..).map(text),
@@ -60,11 +56,35 @@ impl Glimpse {
     }
 }
 
+/// Without the empty lines and the white space before a request line.
+fn without_blanks(head: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b'\r' | b'\n' | b' ' | b'\t');
+    let start = head.iter().position(|byte| !is_blank(byte));
+    &head[start.unwrap_or(head.len())..]
+}
+
+/// Method and target, whatever is wrong with them; `None` where the line is none of HTTP: a
+/// word that no method can be, before what is neither a path nor a version.
+fn request_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = line.iter().position(|byte| is_space(*byte))?;
+    let (method, rest) = (&line[..end], line[end..].trim_ascii());
+    let target = without_version(rest);
+    let is_method = octets::token_end(method, 0) == end
+        || method.first()?.is_ascii_graphic()
+            && (target.starts_with(b"/") || target.len() < rest.len());
+    is_method.then_some((method, target))
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
 /// What stands before the version in the rest of a request line.
 fn without_version(rest: &[u8]) -> &[u8] {
-    match memchr::memmem::rfind(rest, b" HTTP/") {
-        Some(at) => rest[..at].trim_ascii(),
-        None => rest,
+    match memchr::memmem::rfind(rest, b"HTTP/") {
+        Some(0) => b"",
+        Some(at) if is_space(rest[at - 1]) => rest[..at].trim_ascii(),
+        _ => rest,
     }
 }
 
@@ -89,6 +109,33 @@ mod tests {
             ("", [None, None, None, None]),
             ("GE", [None, None, None, None]),
             ("\u{16}\u{3}\u{1} x", [None, None, None, None]),
+            ("\u{16}\u{3}\u{1} /x HTTP/1.1\r\n", [None, None, None, None]),
+            ("J\u{0} \u{2}\r\nHost: x\r\n", [None, None, None, None]),
+            ("é /x HTTP/1.1\r\n", [None, None, None, None]),
+            (
+                "G\"T /r30 HTTP/1.1\r\nHost: h\r\n",
+                [Some("G\"T"), Some("h"), Some("/r30"), None],
+            ),
+            (
+                "FOO\u{1} /r23?q HTTP/1.1\r\nHost: h\r\n",
+                [Some("FOO\u{1}"), Some("h"), Some("/r23"), Some("q")],
+            ),
+            (
+                " \tGET /x HTTP/1.1\r\nHost: h\r\n",
+                [Some("GET"), Some("h"), Some("/x"), None],
+            ),
+            (
+                "GET\t/x\tHTTP/1.1\r\nHost: h\r\n",
+                [Some("GET"), Some("h"), Some("/x"), None],
+            ),
+            (
+                "\r\n\r\n\nGET  /x  HTTP/1.1\r\nHost: h\r\n",
+                [Some("GET"), Some("h"), Some("/x"), None],
+            ),
+            (
+                "GET/x HTTP/1.1\r\nHost: h\r\n",
+                [Some("GET/x"), Some("h"), None, None],
+            ),
             ("GET ", [Some("GET"), None, None, None]),
             ("GET /a", [Some("GET"), None, Some("/a"), None]),
             (

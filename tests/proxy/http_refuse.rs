@@ -403,6 +403,17 @@ fn other_protocols_on_a_plain_port_are_named() {
         assert!(record.to_string().contains(what_to_do), "{record}");
         assert!(answer.text().contains(name), "{}", answer.text());
     }
+    // The signature of version 2 begins with empty lines, of which the first may pass.
+    for cut in 1..12 {
+        let mut wire = proxy.connect();
+        wire.send(&v2[..cut]);
+        // Long enough for the proxy to have read it; a slower one makes the test easier.
+        wire.expect_silence(Duration::from_millis(20));
+        wire.send(&v2[cut..]);
+        let answer = wire.read_response();
+        let text = answer.text();
+        assert!(text.contains("PROXY protocol, version 2"), "{cut}: {text}");
+    }
     // A method may be called so.
     let answer = proxy
         .send("PROXY / HTTP/1.1\r\nHost: x\r\n\r\n")

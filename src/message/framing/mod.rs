@@ -308,7 +308,10 @@ impl RequestScanner {
                     self.leading = true;
                     return Ok(Some(2));
                 }
-                [first, ..] if !octets::is_token(*first) => Line::Unclear(not_a_request(bytes)?),
+                [first, ..] if !octets::is_token(*first) => match not_a_request(bytes)? {
+                    Some(refusal) => Line::Unclear(refusal),
+                    None => return Ok(None),
+                },
                 _ => return self.request_line(bytes),
             },
         };
@@ -427,15 +430,20 @@ impl RequestScanner {
     }
 }
 
-/// The first byte begins no method. An error where that byte alone decides, so that a TLS
-/// client is not left waiting for an answer; otherwise what is wrong once the line is whole.
+/// The signature of the PROXY protocol, version 2, behind its first two bytes, which have passed
+/// as an empty line.
+const PROXY_PROTOCOL_2: &[u8] = b"\r\n\0\r\nQUIT\n";
+
+/// The first byte begins no method. An error where the bytes so far decide, so that a TLS
+/// client is not left waiting for an answer; otherwise what is wrong once the line is whole, or
+/// `None` while more may tell what it is.
 #[cold]
-fn not_a_request(bytes: &[u8]) -> Result<Refusal, Refusal> {
+fn not_a_request(bytes: &[u8]) -> Result<Option<Refusal>, Refusal> {
     match bytes {
-        // The first two bytes of the signature have passed as an empty line.
-        _ if bytes.starts_with(b"\r\n\0\r\nQUIT\n") => Err(Refusal::ProxyProtocol2),
-        [b'\r', b'\n', ..] => Ok(Refusal::EmptyLines),
-        [b'\r', ..] => Ok(Refusal::BareCr),
+        _ if bytes.starts_with(PROXY_PROTOCOL_2) => Err(Refusal::ProxyProtocol2),
+        _ if PROXY_PROTOCOL_2.starts_with(bytes) => Ok(None),
+        [b'\r', b'\n', ..] => Ok(Some(Refusal::EmptyLines)),
+        [b'\r', ..] => Ok(Some(Refusal::BareCr)),
         [b'\n', ..] => Err(Refusal::BareLf),
         // A TLS record that carries a handshake (RFC 8446 section 5.1).
         [0x16, ..] => Err(Refusal::Tls),

@@ -262,6 +262,9 @@ fn bad_request_lines_are_refused() {
         ("GET / HTTP/11.1", Version),
         ("PRI * HTTP/2.0", Http2Preface),
         ("\r\n\r\nGET / HTTP/1.1", EmptyLines),
+        ("\r\n\r\n\r\nGET / HTTP/1.1", EmptyLines),
+        ("\r\n\r\n\0\r\nQUIC\n", EmptyLines),
+        ("\r\n\r\n\0\r\nQUIT\n!\x11", ProxyProtocol2),
         ("\rGET / HTTP/1.1", BareCr),
         ("\nGET / HTTP/1.1", BareLf),
     ];

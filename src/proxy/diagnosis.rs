@@ -212,12 +212,12 @@ fn not_an_answer(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
         Some(error) => Diagnosis::new(
             "malformed-answer",
             format!("{error}; what could be read in two ways is refused"),
-            match error {
-                HeadError::BareLineFeed | HeadError::Folded => {
+            match error.is_taken_by_lenient() {
+                true => {
                     "correct what the backend writes into its answer's head, or set lenient = true \
                      in the table of its upstream"
                 }
-                _ => "correct what the backend writes into its answer's head",
+                false => "correct what the backend writes into its answer's head",
             },
         ),
     }

@@ -16,8 +16,9 @@
 //! Patterns have one reading ([`check_pattern`]). They are compared with the normal form of a
 //! reading: escapes in capitals, and percent-encoded what a path may not hold raw.
 //!
-//! Refused whatever the routes are: `..` above the root in any reading, bad escapes, NUL,
-//! controls, `#`, overlong UTF-8. Letter case is significant; an upstream with case-insensitive
+//! Refused whatever the routes are: `..` above the root, bad escapes, NUL, controls, `#`,
+//! overlong UTF-8. Where only another reading leads above the root, that one stays at it, as
+//! browsers and servers do. Letter case is significant; an upstream with case-insensitive
 //! paths needs its own rules.
 
 mod problem;
@@ -56,12 +57,15 @@ pub fn read(received: &[u8]) -> Result<RequestPath<'_>, PathProblem> {
     }
     let whole = canonical(received)?;
     refuse_hidden(&whole)?;
-    let resolved = readings::without_dots(received)?;
+    if readings::leads_above_root(received) {
+        return Err(PathProblem::AboveRoot);
+    }
+    let resolved = readings::without_dots(received);
     let sent = resolved.map_or(Cow::Borrowed(received), Cow::Owned);
     let mut starts = vec![canonical(&sent)?];
     if let Cow::Owned(_) = sent {
         // What the client meant may also be what is left when others resolve the dot segments.
-        starts.extend(readings::resolved_elsewhere(&whole)?);
+        starts.extend(readings::resolved_elsewhere(&whole));
     }
     starts.extend(readings::before_blanks(&sent)?);
     let normal = starts[0].replace('\\', "%5C");
@@ -164,7 +168,7 @@ pub fn check_pattern(pattern: &str) -> Result<(), String> {
     if *path.sent == *path.normal.as_bytes() && path.normal == pattern && path.readings.is_empty() {
         return Ok(());
     }
-    let simplest = readings::simplest(&path.normal).map_err(problem)?;
+    let simplest = readings::simplest(&path.normal);
     Err(if path.normal.contains(';') {
         format!("`{pattern}` has a ;parameter: write `{simplest}`")
     } else if readings::merged_and_unreserved(&path.normal) != simplest {

@@ -160,6 +160,7 @@ fn lenient_takes_what_devices_write_and_the_refusal_names_it() {
         "HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
         "HTTP/1.1 200 OK\r\nContent-Length: 2\n\r\nok",
         "HTTP/1.1 200 OK\r\nX: a\r\n b\r\nContent-Length: 2\r\n\r\nok",
+        "HTTP/1.1  200 OK\r\nContent-Length: 2\r\n\r\nok",
     ] {
         let backend = RawBackend::answering(answer);
         let strict = single(backend.address(), "");
@@ -181,6 +182,14 @@ fn lenient_takes_what_devices_write_and_the_refusal_names_it() {
     let backend = RawBackend::answering(unclear);
     let lenient = single(backend.address(), "lenient = true");
     assert_eq!(lenient.send(GET).read_response().status(), 502);
+    let folded = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n \r\n\r\nok";
+    let backend = RawBackend::answering(folded);
+    for more in ["", "lenient = true"] {
+        let refused = single(backend.address(), more).send(GET).read_response();
+        assert_eq!(refused.status(), 502);
+        assert!(refused.text().contains("no setting takes"), "{more}");
+        assert!(!refused.text().contains("lenient"), "{more}");
+    }
 }
 
 /// Everything that the client is told: the head and the body.

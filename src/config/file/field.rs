@@ -136,7 +136,7 @@ impl FromText for FieldValue {
     const EXPECTED: &'static str = "a string";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        variable::refuse(text)?;
+        let text = &*variable::literal(text)?;
         let edges = text.trim_matches([' ', '\t']) != text;
         let wrong = || {
             Wrong::new("this can't be the value of a header field")
@@ -159,7 +159,7 @@ impl FromText for HostValue {
     const EXPECTED: &'static str = "a host such as `\"app.internal\"` or `\"app.internal:8080\"`";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        variable::refuse(text)?;
+        let text = &*variable::literal(text)?;
         let wrong = || {
             Wrong::new(format!("`{text}` is not a host"))
                 .hint("write a host with or without a port: `\"app.internal:8080\"`")

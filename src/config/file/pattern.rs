@@ -297,7 +297,9 @@ impl FromText for RedirectTarget {
         .iter()
         .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
         let wrong = || Wrong::new(format!("`{text}` is not where a redirect can lead"));
-        if let Some(variable) = variable::find(&sample).filter(|name| !name.starts_with('{')) {
+        if let Err(variable) = variable::unescaped(&sample)
+            && !variable.starts_with('{')
+        {
             let message = format!("`{variable}` would be sent as it stands");
             return Err(Wrong::new(message).hint(format!("in a redirect there are {NAMES}")));
         }
@@ -313,7 +315,7 @@ impl FromText for RedirectTarget {
                 "write a URL (`\"https://{hostname}{path}{query}\"`) or a path (`\"/new\"`)",
             ));
         }
-        Ok(RedirectTarget(text.to_owned()))
+        Ok(RedirectTarget(text.replace("$$", "$")))
     }
 }
 

@@ -1,47 +1,118 @@
 //! Other proxies' variables in values that are sent as they stand: `$remote_addr` (nginx),
 //! `%[src]` and `%ci` (HAProxy), `{remote_host}` (Caddy), `%{HTTP_HOST}` (Apache),
 //! `%DOWNSTREAM_REMOTE_ADDRESS%` (Envoy). sluice has none, so that each is an error that says
-//! what does the same here.
+//! what does the same here. A name that none of them knows is a text like any other, and any
+//! text can be written with an escape.
 
 use super::read::Wrong;
 
-/// The error for a text that holds a variable; none in most.
-pub(super) fn refuse(text: &str) -> Result<(), Wrong> {
-    let Some(variable) = find(text) else {
-        return Ok(());
-    };
-    let message = format!("`{variable}` would be sent as it stands: values have no variables");
-    Err(Wrong::new(message).hint(instead(variable)))
+/// Variables of nginx, with those that its widely copied `map`s make.
+const NGINX: &str = "args binary_remote_addr body_bytes_sent bytes_received bytes_sent connection \
+    connection_requests connection_time connection_upgrade content_length content_type \
+    date_gmt date_local document_root document_uri gzip_ratio host hostname http2 http3 \
+    https invalid_referer is_args limit_rate msec nginx_version pid pipe protocol \
+    query_string real_ip real_scheme realpath_root remote_addr remote_port remote_user \
+    request scheme server_addr server_name server_port server_protocol status the_real_ip \
+    time_iso8601 time_local uri";
+/// What other variables of nginx begin with.
+const NGINX_FAMILIES: &str = "http_ arg_ cookie_ sent_http_ sent_trailer_ upstream_ proxy_ ssl_ request_ realip_ \
+    geoip_ geoip2_ jwt_ session_ tcpinfo_";
+/// Placeholders of Caddy.
+const CADDY: &str = "client_ip dir file host hostport method path port query remote remote_host remote_port \
+    scheme tls_cipher tls_client_certificate_pem tls_client_fingerprint tls_client_issuer \
+    tls_client_serial tls_client_subject tls_version upstream_hostport uri";
+/// What other placeholders of Caddy begin with.
+const CADDY_FAMILIES: &str =
+    "http. env. $ system. time. header. cookie. query. path. re. labels. vars. > rp.";
+
+/// The text without its escapes: `$$` stands for `$`, and where a variable follows `%%` for `%`
+/// and `{{name}}` for `{name}`.
+///
+/// # Errors
+/// For a text that holds a variable.
+pub(super) fn literal(text: &str) -> Result<String, Wrong> {
+    unescaped(text).map_err(|variable| {
+        let message = format!("`{variable}` would be sent as it stands: values have no variables");
+        let instead = instead(variable);
+        let escaped = escaped_form(variable);
+        Wrong::new(message).hint(format!("{instead}; for the text itself write `{escaped}`"))
+    })
 }
 
-/// The first variable in a text, with what marks it as one.
-pub(super) fn find(text: &str) -> Option<&str> {
-    let marks = text.match_indices(['$', '%', '{']);
-    marks
-        .filter_map(|(at, mark)| {
-            let before = text[..at].chars().next_back();
-            let whole = &text[at..];
-            let length = match mark {
-                "$" => dollar(whole, before)?,
-                "%" => percent(whole, before)?,
-                _ => braces(whole)?,
-            };
-            Some(&whole[..length])
-        })
-        .next()
+/// The text without its escapes, or the first variable in it.
+pub(super) fn unescaped(text: &str) -> Result<String, &str> {
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(found) = text[at..].find(['$', '%', '{']) {
+        out.push_str(&text[at..at + found]);
+        at += found;
+        let whole = &text[at..];
+        if let Some((meant, length)) = escape(whole) {
+            out.push_str(meant);
+            at += length;
+        } else if let Some(length) = variable(whole, text[..at].chars().next_back()) {
+            return Err(&whole[..length]);
+        } else {
+            out.push_str(&whole[..1]);
+            at += 1;
+        }
+    }
+    out.push_str(&text[at..]);
+    Ok(out)
 }
 
-/// `$name`, `${name}`; `$5` is a price, unless it is all there is.
+/// What the escape at the front of a text stands for, and its length.
+fn escape(text: &str) -> Option<(&str, usize)> {
+    match text.as_bytes() {
+        [b'$', b'$', rest @ ..] => {
+            let length = dollar(&text[1..], None).filter(|_| rest.starts_with(b"{"));
+            let end = 1 + length.unwrap_or(1);
+            Some((&text[1..end], end))
+        }
+        [b'%', b'%', ..] => percent(&text[1..], None).map(|_| ("%", 2)),
+        [b'{', b'{', ..] => {
+            let length = braces(&text[1..]).filter(|&at| text[1 + at..].starts_with('}'))?;
+            Some((&text[1..1 + length], length + 2))
+        }
+        _ => None,
+    }
+}
+
+fn escaped_form(variable: &str) -> String {
+    match variable.as_bytes() {
+        [b'{', b'{', ..] => format!("{{{}}}", variable.replace(' ', "")),
+        [b'{', ..] => format!("{{{variable}}}"),
+        [mark, ..] => format!("{}{variable}", char::from(*mark)),
+        [] => String::new(),
+    }
+}
+
+/// The length of the variable at the front of a text, with what marks it as one.
+fn variable(text: &str, before: Option<char>) -> Option<usize> {
+    match text.as_bytes().first()? {
+        b'$' => dollar(text, before),
+        b'%' => percent(text, before),
+        _ => braces(text),
+    }
+}
+
+/// `$name`, `${name}` with a name that nginx knows; `$5` is a price, unless it is all there is.
 fn dollar(text: &str, before: Option<char>) -> Option<usize> {
     let rest = &text[1..];
     if rest.starts_with('{') {
-        return enclosed(rest, '}').map(|length| length + 1);
+        let length = enclosed(rest, '}')?;
+        let name = &rest[1..length - 1];
+        return is_nginx(&name.to_ascii_lowercase()).then_some(length + 1);
     }
-    let name = rest.bytes().take_while(|&b| is_word(b)).count();
-    let starts = rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
-    let apart = !before.is_some_and(|c| c.is_ascii_alphanumeric() || c == '$');
+    let length = rest.bytes().take_while(|&b| is_word(b)).count();
+    let apart = !before.is_some_and(|c| c.is_ascii_alphanumeric());
     let capture = before.is_none() && rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit();
-    (starts && apart && name > 1 || capture).then_some(name + 1)
+    (apart && is_nginx(&rest[..length]) || capture).then_some(length + 1)
+}
+
+/// Whether nginx, or a widely copied `map` of it, has a variable of this name.
+fn is_nginx(name: &str) -> bool {
+    is_one_of(name, NGINX, NGINX_FAMILIES)
 }
 
 /// `%[src]`, `%(name)`, `%{NAME}`, `%ENVOY_NAME%`, and HAProxy's `%ci` where it stands alone.
@@ -71,17 +142,29 @@ fn percent(text: &str, before: Option<char>) -> Option<usize> {
     enclosed(rest, close).map(|length| length + 1)
 }
 
-/// `{name}` and `{http.request.host}`, but nothing that JSON could be.
+/// `{host}` and `{http.request.host}` with a name that Caddy knows, `{{ .Host }}` of templates.
 fn braces(text: &str) -> Option<usize> {
     let inside = &text[1..text.find('}')?];
-    let name = inside.trim_start_matches('{').trim();
-    let sound = name.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '.' | '>'))
-        && name
-            .bytes()
-            .all(|b| is_word(b) || matches!(b, b'.' | b'-' | b'>' | b'$' | b'/'));
     let length = inside.len() + 2;
-    let doubled = text[length..].starts_with('}') && inside.starts_with('{');
-    sound.then_some(length + usize::from(doubled))
+    if let Some(inside) = inside.strip_prefix('{') {
+        let is_template = text[length..].starts_with('}') && inside.trim().starts_with('.');
+        return is_template.then_some(length + 1);
+    }
+    is_caddy(&inside.to_ascii_lowercase()).then_some(length)
+}
+
+/// Whether Caddy has a placeholder of this name.
+fn is_caddy(name: &str) -> bool {
+    is_one_of(name, CADDY, CADDY_FAMILIES)
+}
+
+/// Whether it is one of the names, or begins as a family of names does and goes on.
+fn is_one_of(name: &str, names: &str, families: &str) -> bool {
+    let is_family = |family| {
+        name.strip_prefix(family)
+            .is_some_and(|rest| !rest.is_empty())
+    };
+    names.split(' ').any(|one| one == name) || families.split(' ').any(is_family)
 }
 
 /// The length of what stands in brackets, with them.
@@ -134,7 +217,6 @@ mod tests {
             ("for=$remote_addr;proto=$scheme", "$remote_addr"),
             ("$http_x_forwarded_for", "$http_x_forwarded_for"),
             ("${REMOTE_ADDR}", "${REMOTE_ADDR}"),
-            ("max-age=$my_age", "$my_age"),
             ("$1", "$1"),
             ("%[src]", "%[src]"),
             ("a %[req.hdr(host)] b", "%[req.hdr(host)]"),
@@ -149,9 +231,13 @@ mod tests {
             ("{http.request.host}", "{http.request.host}"),
             ("{>X-Id}", "{>X-Id}"),
             ("{host}", "{host}"),
+            ("{client_ip}", "{client_ip}"),
+            ("a{env.TOKEN}", "{env.TOKEN}"),
+            ("?h=$host&u=$request_uri", "$host"),
+            ("$$$host", "$host"),
             ("{{ .Host }}", "{{ .Host }}"),
         ] {
-            assert_eq!(find(text), Some(variable), "{text}");
+            assert_eq!(unescaped(text), Err(variable), "{text}");
         }
     }
 
@@ -162,8 +248,17 @@ mod tests {
             "$",
             "$5.00",
             "US$100",
-            "pa$$word",
             "a$b",
+            "$filter",
+            "?$top=5&$skip=10",
+            "Basic $apr1$x",
+            "$2y$10$abc",
+            "$my_map",
+            "${TENANT}",
+            "$hosting",
+            "{tenant}",
+            "</u/{id}>; rel=item",
+            "{\"a\":{\"b\":{}}}",
             "100%",
             "50% off",
             "%20a%2Fb%C3%BC",
@@ -179,7 +274,36 @@ mod tests {
             "${}",
             "ü$ {é}",
         ] {
-            assert_eq!(find(text), None, "{text}");
+            assert_eq!(unescaped(text).as_deref(), Ok(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_variable_can_be_written_as_a_text() {
+        for (text, meant) in [
+            ("$$", "$"),
+            ("pa$$word", "pa$word"),
+            ("$$remote_addr", "$remote_addr"),
+            ("$${remote_addr}", "${remote_addr}"),
+            ("$$$$host", "$$host"),
+            ("a $$1", "a $1"),
+            ("%%[src]", "%[src]"),
+            ("%%ci", "%ci"),
+            ("100%%", "100%%"),
+            ("{{host}}", "{host}"),
+            ("a{{http.request.host}}b", "a{http.request.host}b"),
+            ("{{tenant}}", "{{tenant}}"),
+            ("{{{ .Host }}}", "{{ .Host }}"),
+        ] {
+            assert_eq!(unescaped(text).as_deref(), Ok(meant), "{text}");
+        }
+        for variable in [
+            "$host", "${host}", "%[src]", "%REQ(x)%", "{host}", "{>X-Id}",
+        ] {
+            let escaped = escaped_form(variable);
+            assert_eq!(unescaped(&escaped).as_deref(), Ok(variable), "{escaped}");
+            let hint = literal(variable).unwrap_err().hint.unwrap();
+            assert!(hint.contains(&escaped), "{hint}");
         }
     }
 
@@ -198,9 +322,9 @@ mod tests {
             ("$request_id", "http.request_id"),
             ("%ID", "http.request_id"),
             ("$http_x_tenant", "pass as they came"),
-            ("$my_map", "write the value itself"),
+            ("$pipe", "write the value itself"),
         ] {
-            let wrong = refuse(variable).unwrap_err();
+            let wrong = literal(variable).unwrap_err();
             assert!(wrong.hint.unwrap().contains(said), "{variable}");
         }
     }

@@ -39,7 +39,7 @@ pub(super) fn unfold(head: &[u8]) -> Result<Vec<u8>, HeadError> {
         if number > 1 && matches!(text, [b' ' | b'\t', ..]) {
             let name = out[line_start..].split(|&byte| byte == b':').next();
             if name.is_some_and(|name| is_framing(name.trim_ascii())) {
-                return Err(HeadError::Framing("a folded line"));
+                return Err(HeadError::FoldedFraming);
             }
             out.truncate(out.len() - 2);
             out.push(b' ');

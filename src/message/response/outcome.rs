@@ -26,10 +26,22 @@ pub enum HeadError {
     BareLineFeed,
     /// A field's value goes on in the next line. `lenient = true` of the upstream takes it.
     Folded,
+    /// A field that says where the message ends goes on in the next line. Nothing takes it.
+    FoldedFraming,
+    /// Blanks repeat in the status line. `lenient = true` of the upstream takes it.
+    StatusBlanks,
     /// Anything else that breaks the grammar.
     Malformed(&'static str),
     /// A length that is repeated, contradictory or not understood: the end is unknown.
     Framing(&'static str),
+}
+
+impl HeadError {
+    /// Whether an upstream with `lenient = true` may answer so.
+    pub fn is_taken_by_lenient(self) -> bool {
+        use HeadError::{BareLineFeed, Folded, StatusBlanks};
+        matches!(self, BareLineFeed | Folded | StatusBlanks)
+    }
 }
 
 impl std::fmt::Display for HeadError {
@@ -46,6 +58,13 @@ impl std::fmt::Display for HeadError {
             HeadError::Folded => {
                 f.write_str("a header line is folded; `lenient = true` of the upstream takes it")
             }
+            HeadError::FoldedFraming => f.write_str(
+                "a Content-Length, Transfer-Encoding or Connection of the answer is folded, which \
+                 no setting takes",
+            ),
+            HeadError::StatusBlanks => f.write_str(
+                "blanks repeat in the answer's status line; `lenient = true` of the upstream takes it",
+            ),
             HeadError::Malformed(what) => write!(f, "the head of the answer is malformed: {what}"),
             HeadError::Framing(what) => write!(f, "the length of the answer is unclear: {what}"),
         }

@@ -194,10 +194,7 @@ fn broken_grammar_is_refused() {
             b"HTTP/1.1 20 OK\r\n\r\n",
             HeadError::Malformed("status line"),
         ),
-        (
-            b"HTTP/1.1  200 OK\r\n\r\n",
-            HeadError::Malformed("status line"),
-        ),
+        (b"HTTP/1.1  200 OK\r\n\r\n", HeadError::StatusBlanks),
         (
             b"HTTP/1.2 200 OK\r\n\r\n",
             HeadError::Malformed("status line"),
@@ -311,6 +308,43 @@ fn a_fold_of_no_line_is_not_said_to_be_taken() {
             assert!(text.contains("before the first field"), "{text}");
             assert!(!text.contains("lenient"), "{text}");
         }
+    }
+}
+
+#[test]
+fn lenient_is_advised_where_it_takes_the_head() {
+    for (head, advised) in [
+        ("HTTP/1.1 200 OK\nA: b\n\n", true),
+        ("HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", true),
+        ("HTTP/1.1  200 OK\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n 2\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length :\r\n\t2\r\n\r\n", false),
+        (
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
+            false,
+        ),
+        ("HTTP/1.1 200 OK\r\nConnection: a,\r\n close\r\n\r\n", false),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nConnection:\r\n close\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\r\nA: b\r\n c\r\nContent-Length: x\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 200 OK\nContent-Length: 1\nContent-Length: 2\n\n",
+            false,
+        ),
+        ("HTTP/1.1 200 OK\nA b\n\n", false),
+        ("HTTP/1.1  OK\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\nA b\r\n\r\n", false),
+    ] {
+        let of = |lenient| ResponseHead::parse(head.as_bytes(), HeadRules::new(64, lenient));
+        let error = of(false).unwrap_err();
+        assert_eq!(error.is_taken_by_lenient(), advised, "{head:?}: {error}");
+        assert_eq!(error.to_string().contains("lenient"), advised, "{error}");
+        assert_eq!(of(true).is_ok(), advised, "{head:?}");
     }
 }
 

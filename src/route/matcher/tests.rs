@@ -190,6 +190,12 @@ fn a_path_with_a_reading_on_another_route_is_refused() {
         ("/r/a;b%2Fc", Ok(0)),
         ("/x/..%2fadmin", Err(Unrouted::Ambiguous)),
         ("/x/..%2fadm", Ok(0)),
+        ("/..%2fadmin", Err(Unrouted::Ambiguous)),
+        ("//x/..%2fadmin", Err(Unrouted::Ambiguous)),
+        ("/x/..%2f..%2f..%2fadmin", Err(Unrouted::Ambiguous)),
+        ("/..;/admin", Err(Unrouted::Ambiguous)),
+        ("//x/..%2fy", Ok(0)),
+        ("/..%2f", Ok(0)),
         ("/admin/..%2fx", Err(Unrouted::Ambiguous)),
         (
             "/%2561dmin/%252525252e%252525252e/x",

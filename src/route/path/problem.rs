@@ -15,7 +15,7 @@ pub enum PathProblem {
     ForbiddenByte(u8),
     /// `%C0%AE` and its like, which lax decoders take for ASCII.
     OverlongUtf8,
-    /// `..` leads above the root, in some reading.
+    /// `..` leads above the root, as it stands.
     AboveRoot,
     /// It is encoded so deeply that its readings are too many to be compared.
     TooManyReadings,

@@ -4,12 +4,13 @@
 //! one, because some take only it for a slash, and others only `%5C`.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::problem::PathProblem;
 use super::text::{canonical, escape_at, is_plain_byte, is_unreserved};
 
 /// Most readings that are compared.
-const MOST: usize = 128;
+const MOST: usize = 512;
 /// Most bytes of readings that are looked at.
 const MOST_TEXT: usize = 256 * 1024;
 
@@ -34,10 +35,14 @@ const READERS: [Reader; 11] = [
 /// All readings of `starts`, these included.
 pub(super) fn all(starts: Vec<String>) -> Result<Vec<String>, PathProblem> {
     let mut found = Vec::with_capacity(starts.len());
-    for start in starts {
-        if !found.contains(&start) {
-            found.push(start);
+    let mut known = HashSet::new();
+    let mut note = |found: &mut Vec<String>, reading: String| {
+        if known.insert(reading.clone()) {
+            found.push(reading);
         }
+    };
+    for start in starts {
+        note(&mut found, start);
     }
     let (mut at, mut text) = (0, 0);
     while let Some(current) = found.get(at) {
@@ -46,11 +51,9 @@ pub(super) fn all(starts: Vec<String>) -> Result<Vec<String>, PathProblem> {
             return Err(PathProblem::TooManyReadings);
         }
         let mut new: Vec<String> = READERS.iter().filter_map(|read| read(current)).collect();
-        new.extend(without_dots(current.as_bytes())?.map(text_of));
+        new.extend(without_dots(current.as_bytes()).map(text_of));
         for reading in new {
-            if !found.contains(&reading) {
-                found.push(reading);
-            }
+            note(&mut found, reading);
         }
         at += 1;
     }
@@ -59,14 +62,14 @@ pub(super) fn all(starts: Vec<String>) -> Result<Vec<String>, PathProblem> {
 
 /// What may be left of a path with dot segments when they are resolved by one who merges
 /// slashes or decodes them first.
-pub(super) fn resolved_elsewhere(path: &str) -> Result<Vec<String>, PathProblem> {
+pub(super) fn resolved_elsewhere(path: &str) -> Vec<String> {
     let readers: [Reader; 4] = [slashes, backslashes, encoded_backslashes, merged];
     let mut texts = vec![path.to_owned()];
     for reader in readers {
         let more: Vec<String> = texts.iter().filter_map(|text| reader(text)).collect();
         texts.extend(more);
     }
-    let resolve = |text: String| Ok(without_dots(text.as_bytes())?.map_or(text, text_of));
+    let resolve = |text: String| without_dots(text.as_bytes()).map_or(text, text_of);
     texts.into_iter().skip(1).map(resolve).collect()
 }
 
@@ -96,15 +99,15 @@ pub(super) fn before_blanks(sent: &[u8]) -> Result<Vec<String>, PathProblem> {
 }
 
 /// The reading of which nothing else can be made.
-pub(super) fn simplest(path: &str) -> Result<String, PathProblem> {
+pub(super) fn simplest(path: &str) -> String {
     let mut text = path.to_owned();
     loop {
         let mut next = apply(&READERS, &text);
-        if let Some(resolved) = without_dots(next.as_bytes())? {
+        if let Some(resolved) = without_dots(next.as_bytes()) {
             next = text_of(resolved);
         }
         if next == text {
-            return Ok(text);
+            return text;
         }
         text = next;
     }
@@ -222,14 +225,12 @@ fn after_segment(path: &str) -> Option<String> {
 }
 
 /// Resolves dot segments, in any spelling, as browsers do (RFC 3986 section 5.2.4): an empty
-/// segment is one that `..` takes away. `None` where there are none.
-///
-/// # Errors
-/// When `..` leads above the root.
-pub(super) fn without_dots(path: &[u8]) -> Result<Option<Vec<u8>>, PathProblem> {
+/// segment is one that `..` takes away, and one that leads above the root is lost. `None` where
+/// there are none.
+pub(super) fn without_dots(path: &[u8]) -> Option<Vec<u8>> {
     let segments = || path.split(|&byte| byte == b'/').skip(1);
     if segments().all(|segment| dots(segment) == 0) {
-        return Ok(None);
+        return None;
     }
     let mut out = Vec::with_capacity(path.len());
     let mut left = segments().peekable();
@@ -242,8 +243,8 @@ pub(super) fn without_dots(path: &[u8]) -> Result<Option<Vec<u8>>, PathProblem> 
             }
             1 => {}
             _ => {
-                let parent = memchr::memrchr(b'/', &out).ok_or(PathProblem::AboveRoot)?;
-                out.truncate(parent);
+                let parent = memchr::memrchr(b'/', &out);
+                out.truncate(parent.unwrap_or(0));
             }
         }
         if left.peek().is_none() {
@@ -253,7 +254,25 @@ pub(super) fn without_dots(path: &[u8]) -> Result<Option<Vec<u8>>, PathProblem> 
     if out.is_empty() {
         out.push(b'/');
     }
-    Ok(Some(out))
+    Some(out)
+}
+
+/// Whether the dot segments that stand in the path, in any spelling, lead above the root.
+pub(super) fn leads_above_root(path: &[u8]) -> bool {
+    let mut depth = 0_usize;
+    let mut segments = path.split(|&byte| byte == b'/').skip(1);
+    segments.any(|segment| match (dots(segment), depth) {
+        (0, _) => {
+            depth += 1;
+            false
+        }
+        (1, _) => false,
+        (_, 0) => true,
+        _ => {
+            depth -= 1;
+            false
+        }
+    })
 }
 
 /// How many dots a dot segment has; 0 for any other.

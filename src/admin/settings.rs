@@ -116,6 +116,7 @@ fn http_table(http: &HttpConfig) -> Value {
         forwarded,
         via,
         request_id,
+        spelling: _,
         max_head,
         max_header_lines,
         max_target,
@@ -403,7 +404,12 @@ pub(super) fn path(path: &PathPattern) -> String {
 }
 
 fn edits(edits: &HeaderEdits) -> Value {
-    let HeaderEdits { remove, set, add } = edits;
+    let HeaderEdits {
+        remove,
+        set,
+        add,
+        spelling: _,
+    } = edits;
     let fields = |all: &[(HeaderName, HeaderValue)]| {
         let all = all.iter();
         all.map(|(name, value)| (name.to_string(), field(name, value)))

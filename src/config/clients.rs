@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::HeaderName;
 use ipnet::IpNet;
 
@@ -16,6 +17,8 @@ pub struct HttpConfig {
     pub via: Option<String>,
     /// Name of the request id field; `None` switches it off. Default: `x-request-id`.
     pub request_id: Option<HeaderName>,
+    /// That name where it is written with capitals, with a colon and an LF: it is sent so.
+    pub spelling: Bytes,
     /// Largest request head in bytes, else 431. Default: 64 KiB.
     pub max_head: usize,
     /// Most header lines in a request, else 431. Default: 256.
@@ -67,6 +70,7 @@ impl Default for HttpConfig {
             forwarded: false,
             via: None,
             request_id: Some(HeaderName::from_static("x-request-id")),
+            spelling: Bytes::new(),
             max_head: 64 * 1024,
             max_header_lines: 256,
             max_target: 8 * 1024,

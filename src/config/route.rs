@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::websocket::WebSocketConfig;
@@ -102,6 +103,15 @@ pub struct HeaderEdits {
     pub set: Vec<(HeaderName, HeaderValue)>,
     /// Lines to append.
     pub add: Vec<(HeaderName, HeaderValue)>,
+    /// The names that are written with capitals, each with its colon and an LF: they are sent so.
+    pub spelling: Bytes,
+}
+
+impl HeaderEdits {
+    /// Whether they change nothing.
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
+    }
 }
 
 /// `[route.timeouts]`.

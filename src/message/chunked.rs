@@ -136,6 +136,15 @@ impl Chunks {
         Ok(Piece::More)
     }
 
+    /// Whether the last chunk is over, and the body is not.
+    pub fn is_in_trailers(&self) -> bool {
+        use State::{EndLf, TrailerLf, TrailerName, TrailerStart, TrailerValue};
+        matches!(
+            self.state,
+            TrailerStart | TrailerName | TrailerValue | TrailerLf | EndLf
+        )
+    }
+
     fn step(&mut self, byte: u8) -> Result<State, Broken> {
         match self.state {
             State::Size => self.size(byte),

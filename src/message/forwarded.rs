@@ -88,7 +88,7 @@ pub fn gives_way(policy: &ForwardingPolicy, name: &HeaderName) -> bool {
 
 /// What [`apply`] would put into the map, written straight behind a request's other lines,
 /// from which [`gives_way`] has taken the client's; `host` is the client's Host, and `field`
-/// writes one line, its name given in lower case. Returns the request id. Only where
+/// writes one line, its name given in lower case or as it is configured. Returns the request id. Only where
 /// [`is_direct`].
 pub fn write_direct(
     out: &mut Vec<u8>,
@@ -110,7 +110,10 @@ pub fn write_direct(
     }
     let name = policy.request_id.as_ref()?;
     let id = fresh();
-    field(out, name.as_str().as_bytes(), &id);
+    match policy.spelling.strip_suffix(b":\n") {
+        Some(spelled) => field(out, spelled, &id),
+        None => field(out, name.as_str().as_bytes(), &id),
+    }
     Some(RequestId::Made(id))
 }
 

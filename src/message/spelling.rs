@@ -1,13 +1,18 @@
 //! The case of field names. Names mean the same in any case (RFC 9110 section 5.1), but devices
 //! and SOAP servers compare them byte by byte, and the HTTP library knows them in lower case
 //! only: so the lines that came are kept beside it, and a name is written as it stands there.
-//! A name that stands nowhere gets the usual capitals.
+//! A name that the configuration spells is written so, and one that stands nowhere gets the usual
+//! capitals.
+
+use std::collections::VecDeque;
 
 use crate::message::octets;
 
 /// Looks names up in the lines that they came in.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Speller<'a> {
+    /// Lines with names that the configuration spells, which go before.
+    configured: [&'a [u8]; 2],
     /// Field lines; their values may be missing.
     lines: &'a [u8],
     /// The line behind the one found last: names are asked for nearly in their order.
@@ -20,15 +25,36 @@ impl<'a> Speller<'a> {
     /// Of these lines, each `name ":"` and whatever follows up to its LF.
     pub fn new(lines: &'a [u8]) -> Self {
         Speller {
+            configured: [b""; 2],
             lines,
             at: 0,
             left: 64 + lines.len() / 2,
         }
     }
 
-    /// The name as it came.
+    /// With lines that go before these.
+    pub fn after(self, configured: [&'a [u8]; 2]) -> Self {
+        Speller { configured, ..self }
+    }
+
+    /// The name as it is configured.
+    #[inline]
+    pub fn configured(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let lines = self.configured.iter().filter(|lines| !lines.is_empty());
+        lines
+            .flat_map(|lines| lines.split(|&byte| byte == b'\n'))
+            .find_map(|line| spells(line, name))
+    }
+
+    /// The name as it is configured, or as it came.
     #[inline]
     pub fn find(&mut self, name: &[u8]) -> Option<&'a [u8]> {
+        if let Some(configured) = self.configured(name) {
+            return Some(configured);
+        }
+        if self.lines.is_empty() {
+            return None;
+        }
         let start = self.at;
         self.find_in(name, self.lines.len()).or_else(|| {
             self.at = 0;
@@ -45,12 +71,7 @@ impl<'a> Speller<'a> {
             self.left = self.left.checked_sub(1)?;
             let line = &self.lines[self.at..];
             self.at += memchr::memchr(b'\n', line).map_or(line.len(), |feed| feed + 1);
-            if let Some(came) = line.get(..name.len())
-                && came.eq_ignore_ascii_case(name)
-                && !line
-                    .get(name.len())
-                    .is_some_and(|&byte| octets::is_token(byte))
-            {
+            if let Some(came) = spells(line, name) {
                 return Some(came);
             }
         }
@@ -65,6 +86,16 @@ impl<'a> Speller<'a> {
             None => push_capitals(out, name),
         }
     }
+}
+
+/// The name as a line that begins with it spells it.
+#[inline]
+fn spells<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let came = line.get(..name.len())?;
+    let goes_on = line
+        .get(name.len())
+        .is_some_and(|&byte| octets::is_token(byte));
+    (came.eq_ignore_ascii_case(name) && !goes_on).then_some(came)
 }
 
 /// Writes a field line with its name as `speller` knows it.
@@ -93,23 +124,56 @@ fn push_capitals(out: &mut Vec<u8>, name: &[u8]) {
     capitals(&mut out[start..]);
 }
 
+/// Names that have other capitals than those after hyphens; W3C Trace Context (section 3.2.1) asks
+/// for none.
+const REGISTERED: [&[u8]; 12] = [
+    b"TE",
+    b"DNT",
+    b"NEL",
+    b"ETag",
+    b"Sec-GPC",
+    b"Content-MD5",
+    b"MIME-Version",
+    b"X-UA-Compatible",
+    b"WWW-Authenticate",
+    b"X-XSS-Protection",
+    b"traceparent",
+    b"tracestate",
+];
+const WEBSOCKET: &[u8] = b"Sec-WebSocket-";
+
+/// What of a name the registry spells.
+#[inline]
+fn registered(name: &[u8]) -> &'static [u8] {
+    if !matches!(name.len(), 2 | 3 | 4 | 7 | 10 | 11 | 12 | 15 | 16) {
+        let start = name.get(..WEBSOCKET.len());
+        let is_websocket = start.is_some_and(|start| start.eq_ignore_ascii_case(WEBSOCKET));
+        return if is_websocket { WEBSOCKET } else { b"" };
+    }
+    let same = |known: &&&[u8]| known.len() == name.len() && known.eq_ignore_ascii_case(name);
+    REGISTERED.iter().find(same).copied().unwrap_or_default()
+}
+
+/// Whether a name is written in the usual spelling.
+#[inline]
+pub fn is_usual(name: &[u8]) -> bool {
+    let known = registered(name);
+    let mut first = true;
+    let others = name[known.len()..].iter().all(|byte| {
+        let usual = match first {
+            true => !byte.is_ascii_lowercase(),
+            false => !byte.is_ascii_uppercase(),
+        };
+        first = *byte == b'-';
+        usual
+    });
+    others && name.starts_with(known)
+}
+
 /// The usual spelling of a lower-case name: capitals after hyphens, and the exceptions of the
 /// registry.
 fn capitals(name: &mut [u8]) {
-    let known: &[u8] = match &*name {
-        b"te" => b"TE",
-        b"dnt" => b"DNT",
-        b"nel" => b"NEL",
-        b"etag" => b"ETag",
-        b"sec-gpc" => b"Sec-GPC",
-        b"content-md5" => b"Content-MD5",
-        b"mime-version" => b"MIME-Version",
-        b"x-ua-compatible" => b"X-UA-Compatible",
-        b"www-authenticate" => b"WWW-Authenticate",
-        b"x-xss-protection" => b"X-XSS-Protection",
-        other if other.starts_with(b"sec-websocket-") => b"Sec-WebSocket-",
-        _ => b"",
-    };
+    let known = registered(name);
     let (head, rest) = name.split_at_mut(known.len());
     head.copy_from_slice(known);
     let mut first = true;
@@ -123,20 +187,12 @@ fn capitals(name: &mut [u8]) {
 
 /// Respells the names of the response head at the front of `bytes`, in place, and says where it
 /// ends. An interim head may stand before it.
-pub fn respell(bytes: &mut [u8], lines: &[u8]) -> usize {
-    let mut speller = Speller::new(lines);
+pub fn respell(bytes: &mut [u8], mut speller: Speller<'_>) -> usize {
     let mut at = 0;
     loop {
         let interim = bytes.get(at + 9) == Some(&b'1');
         at = line_end(bytes, at);
-        while !matches!(bytes.get(at), None | Some(b'\r')) {
-            let name = octets::token_end(bytes, at);
-            match speller.find(&bytes[at..name]) {
-                Some(came) => bytes[at..name].copy_from_slice(came),
-                None => capitals(&mut bytes[at..name]),
-            }
-            at = line_end(bytes, name);
-        }
+        at = respell_fields(bytes, at, &mut speller);
         at = line_end(bytes, at);
         if !interim || at >= bytes.len() {
             return at;
@@ -144,49 +200,61 @@ pub fn respell(bytes: &mut [u8], lines: &[u8]) -> usize {
     }
 }
 
+/// The same for field lines that begin at `at`, up to the empty line.
+pub fn respell_fields(bytes: &mut [u8], mut at: usize, speller: &mut Speller<'_>) -> usize {
+    while !matches!(bytes.get(at), None | Some(b'\r')) {
+        let name = octets::token_end(bytes, at);
+        match speller.find(&bytes[at..name]) {
+            Some(came) => bytes[at..name].copy_from_slice(came),
+            None => capitals(&mut bytes[at..name]),
+        }
+        at = line_end(bytes, name);
+    }
+    at
+}
+
 fn line_end(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     memchr::memchr(b'\n', rest).map_or(bytes.len(), |feed| at + feed + 1)
 }
 
-/// The names of requests whose exchanges have not ended, head after head: each name with its
-/// colon and an LF, and one LF more behind the last of a head.
-#[derive(Debug, Default)]
-pub struct RequestNames {
-    waiting: Vec<u8>,
-    current: Vec<u8>,
+/// Which fields of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// Those of its head.
+    Head,
+    /// Those behind its body.
+    Trailers,
 }
 
+/// The field lines of requests whose exchanges have not ended and whose names are not in the
+/// usual capitals, each with the number of its head.
+#[derive(Debug, Default)]
+pub struct RequestNames(VecDeque<(u64, Section, Vec<u8>)>);
+
 impl RequestNames {
-    /// Complete heads have come.
-    pub fn push(&mut self, heads: Vec<u8>) {
-        match self.waiting.is_empty() {
-            true => self.waiting = heads,
-            false => self.waiting.extend_from_slice(&heads),
-        }
+    /// These lines have come.
+    pub fn push(&mut self, head: u64, section: Section, lines: Vec<u8>) {
+        self.0.push_back((head, section, lines));
     }
 
-    /// The next exchange begins.
-    pub fn next(&mut self) {
-        let end = match self.waiting.first() {
-            Some(b'\n') => 1,
-            _ => memchr::memmem::find(&self.waiting, b"\n\n").map_or(0, |at| at + 2),
-        };
-        let rest = match end == self.waiting.len() {
-            true => Vec::new(),
-            false => self.waiting.split_off(end),
-        };
-        self.current = std::mem::replace(&mut self.waiting, rest);
+    /// The lines of one request, if there are any.
+    pub fn take(&mut self, head: u64, section: Section) -> Option<Vec<u8>> {
+        let at = self
+            .0
+            .iter()
+            .position(|(of, part, _)| (*of, *part) == (head, section))?;
+        self.0.remove(at).map(|(_, _, lines)| lines)
     }
 
-    /// The lines of the request under way.
-    pub fn current(&self) -> &[u8] {
-        self.current.strip_suffix(b"\n").unwrap_or_default()
+    /// The exchange of this head has ended.
+    pub fn end(&mut self, head: u64) {
+        self.0.retain(|(of, _, _)| *of > head);
     }
 
-    /// The exchange has ended.
-    pub fn end(&mut self) {
-        self.current = Vec::new();
+    /// Whether no lines wait.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 
@@ -239,29 +307,76 @@ mod tests {
     #[test]
     fn a_head_is_respelled_in_place_up_to_its_end() {
         let mut bytes = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nx-ab: b\r\ndate: c\r\n\r\nbody: x\r\n".to_vec();
-        let end = respell(&mut bytes, b"X-AB: b\r\n");
+        let end = respell(&mut bytes, Speller::new(b"X-AB: b\r\n"));
         assert!(bytes[..end].ends_with(b"\r\nX-AB: b\r\nDate: c\r\n\r\n"));
         assert_eq!(&bytes[end..], b"body: x\r\n");
         for cut in 0..bytes.len() {
-            assert!(respell(&mut bytes[..cut].to_vec(), b"A: b\r\n") <= cut);
+            assert!(respell(&mut bytes[..cut].to_vec(), Speller::new(b"A: b\r\n")) <= cut);
         }
     }
 
     #[test]
-    fn each_exchange_gets_the_names_of_its_own_head() {
+    fn the_usual_spelling_is_the_one_that_is_written() {
+        for name in [
+            "host",
+            "te",
+            "etag",
+            "nel",
+            "dnt",
+            "x-2-b",
+            "www-authenticate",
+            "sec-websocket-key",
+            "x-ua-compatible",
+            "x-forwarded-for",
+            "sec-websocket-",
+            "a--b",
+            "-a",
+            "x_y",
+            "age",
+            "content-md5",
+            "sec-websocket-protocol-x",
+            "traceparent",
+            "connection",
+        ] {
+            let mut usual = name.as_bytes().to_vec();
+            capitals(&mut usual);
+            assert!(is_usual(&usual), "{name}");
+            for at in 0..usual.len() {
+                let mut other = usual.clone();
+                other[at] ^= 0x20;
+                if other[at].is_ascii_alphabetic() {
+                    assert!(!is_usual(&other), "{}", other.escape_ascii());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_configured_goes_before_what_came() {
+        let mut speller = Speller::new(b"SOAPACTION: x\nx-API: y\nhost: z\n")
+            .after([b"SOAPAction:\nX-Other:\n", b"HOST:\nsoapaction:\n"]);
+        for (name, spelled) in [
+            ("soapaction", &b"SOAPAction"[..]),
+            ("x-api", b"x-API"),
+            ("host", b"HOST"),
+            ("x-other", b"X-Other"),
+        ] {
+            assert_eq!(speller.find(name.as_bytes()), Some(spelled), "{name}");
+        }
+        assert_eq!(speller.find(b"x"), None);
+    }
+
+    #[test]
+    fn each_exchange_gets_the_names_of_its_own_request() {
         let mut names = RequestNames::default();
-        names.push(b"A:\nB:\n\n\nC:\n\n".to_vec());
-        names.next();
-        assert_eq!(names.current(), b"A:\nB:\n");
-        names.next();
-        assert_eq!(names.current(), b"");
-        names.push(b"D:\n\n".to_vec());
-        names.next();
-        assert_eq!(names.current(), b"C:\n");
-        names.next();
-        assert_eq!(names.current(), b"D:\n");
-        names.end();
-        names.next();
-        assert_eq!(names.current(), b"");
+        names.push(1, Section::Head, b"a".to_vec());
+        names.push(3, Section::Head, b"c".to_vec());
+        names.push(3, Section::Trailers, b"t".to_vec());
+        assert_eq!(names.take(2, Section::Head), None);
+        names.end(2);
+        assert_eq!(names.take(1, Section::Head), None);
+        assert_eq!(names.take(3, Section::Trailers), Some(b"t".to_vec()));
+        assert_eq!(names.take(3, Section::Head), Some(b"c".to_vec()));
+        assert!(names.is_empty());
     }
 }

@@ -12,8 +12,10 @@ use hyper::body::Incoming;
 use super::connection::Context;
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
+use crate::message::spelling::Section;
 use crate::net::io::{PIECE_COST, TURN, yield_turn};
 use crate::upstream::body::{AnswerBody, AnswerError};
+use crate::upstream::client::RequestContent;
 
 /// Why the client's body could not be sent on.
 #[derive(Debug)]
@@ -29,12 +31,14 @@ pub enum RequestBodyError {
 pub struct RequestBody {
     incoming: Incoming,
     left: u64,
+    context: Arc<Context>,
 }
 
 impl RequestBody {
     /// Lets at most `max` bytes pass.
-    pub fn new(incoming: Incoming, max: Option<u64>) -> Self {
+    pub fn new(incoming: Incoming, max: Option<u64>, context: Arc<Context>) -> Self {
         RequestBody {
+            context,
             incoming,
             left: max.unwrap_or(u64::MAX),
         }
@@ -61,6 +65,12 @@ impl Body for RequestBody {
             }
         }
         Poll::Ready(Some(Ok(frame)))
+    }
+}
+
+impl RequestContent for RequestBody {
+    fn trailer_lines(&self) -> Vec<u8> {
+        self.context.take_names(Section::Trailers)
     }
 }
 
@@ -234,6 +244,9 @@ impl Body for ExchangeBody {
                 this.turn = this.turn.saturating_sub(cost);
                 this.record.sent(len);
                 this.context.watch.handed(len);
+                if frame.is_trailers() {
+                    this.context.spell_trailers(body.take_trailer_lines());
+                }
                 if body.is_end_stream() {
                     this.complete();
                 }

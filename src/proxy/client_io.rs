@@ -4,6 +4,7 @@
 //! writes. The names in the heads that hyper writes are respelled on their way.
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use tokio::io::ReadBuf;
 
 use super::connection::Context as ConnectionContext;
 use crate::message::framing::{Carried, Phase, RequestScanner};
-use crate::message::spelling::respell;
+use crate::message::spelling::{Section, Speller, respell, respell_fields};
 use crate::net::io::{Io, with_scratch};
 
 /// Up to this many bytes it is cheaper to copy a head and its body together than to have the
@@ -39,6 +40,8 @@ pub struct ClientIo {
     behind: Vec<u8>,
     /// What is left of an answer's head that was respelled.
     respelled: Vec<u8>,
+    /// A trailer section that was respelled: the last that hyper writes of an answer.
+    trailers: Vec<u8>,
 }
 
 /// Bytes from a client that hyper has not seen.
@@ -80,6 +83,7 @@ impl ClientIo {
             ended: false,
             behind: Vec::new(),
             respelled: Vec::new(),
+            trailers: Vec::new(),
         }
     }
 
@@ -176,9 +180,8 @@ impl ClientIo {
                 violation.safe
             }
         };
-        let names = self.scanner.take_names();
-        if !names.is_empty() {
-            self.context.names_came(names);
+        for (head, lines) in self.scanner.take_trailers() {
+            self.context.names_came(head, Section::Trailers, lines);
         }
         let (phase, heads) = (self.scanner.phase(), self.scanner.heads());
         let body = self.scanner.body_bytes();
@@ -186,6 +189,10 @@ impl ClientIo {
         let (bytes, held) = bytes.split_at(bytes.len() - self.scanner.held());
         let (passed, head) = bytes.split_at(whole);
         let carried = self.scanner.take_carried();
+        for Carried { head, place } in self.scanner.take_spelled() {
+            let lines = self.whole(before, passed, place);
+            self.context.names_came(head, Section::Head, lines);
+        }
         if self.head.is_empty() && carried.is_empty() {
             cursor.put_slice(passed);
         } else if !passed.is_empty() {
@@ -201,6 +208,16 @@ impl ClientIo {
             (true, false) if !held.is_empty() => Got::Held,
             (true, false) => Got::Part,
         }
+    }
+
+    /// A copy of what stands at `place` in `head`, which begins at `start` in the connection, and
+    /// in what has passed behind it.
+    fn whole(&self, start: u64, passed: &[u8], place: Range<u64>) -> Vec<u8> {
+        let [from, to] = [place.start, place.end].map(|place| (place - start) as usize);
+        let earlier = self.head.len();
+        let mut lines = self.head[from.min(earlier)..to.min(earlier)].to_vec();
+        lines.extend_from_slice(&passed[from.saturating_sub(earlier)..to.saturating_sub(earlier)]);
+        lines
     }
 
     /// Makes the bytes of `head`, which begin at `start` in the connection, ready for hyper:
@@ -300,13 +317,18 @@ impl ClientIo {
             at += buf.len();
         }
         let head = match self.context.take_spelling() {
-            Some(lines) => respell(&mut gathered[..at], &lines),
+            Some(spelling) => respell(
+                &mut gathered[..at],
+                spelling.speller(&self.context.http.spelling),
+            ),
             None => {
                 let head = self.respelled.len().min(at);
                 gathered[..head].copy_from_slice(&self.respelled[..head]);
                 head
             }
         };
+        let end = self.trailers.len().min(at);
+        gathered[at - end..at].copy_from_slice(&self.trailers[self.trailers.len() - end..]);
         let result = self.io.poll_write(cx, &gathered[..at]);
         let written = match &result {
             Poll::Ready(Ok(n)) => *n,
@@ -325,20 +347,27 @@ impl ClientIo {
         let Some(first) = bufs.first() else {
             return Poll::Ready(Ok(0));
         };
-        if let Some(lines) = self.context.take_spelling() {
+        if let Some(spelling) = self.context.take_spelling() {
             self.respelled = first.to_vec();
-            let end = respell(&mut self.respelled, &lines);
+            let speller = spelling.speller(&self.context.http.spelling);
+            let end = respell(&mut self.respelled, speller);
             self.respelled.truncate(end);
         }
-        if self.respelled.is_empty() {
+        if self.respelled.is_empty() && self.trailers.is_empty() {
             return self.io.poll_write_vectored(cx, bufs);
         }
-        let mut slices = Vec::with_capacity(bufs.len() + 1);
-        slices.push(IoSlice::new(&self.respelled));
-        slices.push(IoSlice::new(
-            &first[self.respelled.len().min(first.len())..],
-        ));
-        slices.extend(bufs[1..].iter().map(|buf| IoSlice::new(buf)));
+        let offered: usize = bufs.iter().map(|buf| buf.len()).sum();
+        let end = self.trailers.len().min(offered);
+        let mut left = offered - end;
+        let mut slices = Vec::with_capacity(bufs.len() + 2);
+        let head = self.respelled.len().min(first.len());
+        let middle = bufs[1..].iter().map(|buf| &**buf);
+        for buf in [&*self.respelled, &first[head..]].into_iter().chain(middle) {
+            let kept = left.min(buf.len());
+            left -= kept;
+            slices.push(IoSlice::new(&buf[..kept]));
+        }
+        slices.push(IoSlice::new(&self.trailers[self.trailers.len() - end..]));
         let result = self.io.poll_write_vectored(cx, &slices);
         if let Poll::Ready(Ok(n)) = &result {
             self.respelled.drain(..self.respelled.len().min(*n));
@@ -347,6 +376,19 @@ impl ClientIo {
             }
         }
         result
+    }
+
+    /// Respells the trailer section that ends what hyper writes, where one is to be written.
+    #[cold]
+    fn respell_trailers(&mut self, bufs: &[IoSlice<'_>], lines: &[u8]) {
+        // The last chunk, the fields and the empty line, as hyper puts them together.
+        if let [.., last, fields, end] = bufs
+            && **last == *b"0\r\n"
+            && **end == *b"\r\n"
+        {
+            self.trailers = [last, fields, end].map(|buf| &**buf).concat();
+            respell_fields(&mut self.trailers, last.len(), &mut Speller::new(lines));
+        }
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
@@ -411,11 +453,17 @@ impl hyper::rt::Write for ClientIo {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx))?;
         let offered = bufs.iter().map(|buf| buf.len()).sum();
+        if let Some(lines) = self.context.take_trailers() {
+            self.respell_trailers(bufs, &lines);
+        }
         let result = if offered <= GATHERED {
             self.write_gathered(cx, bufs)
         } else {
             self.write_large(cx, bufs)
         };
+        if matches!(result, Poll::Ready(Ok(n)) if n == offered) && !self.trailers.is_empty() {
+            self.trailers = Vec::new();
+        }
         self.wrote(result, offered)
     }
 

@@ -25,7 +25,7 @@ use super::{leave, live, record};
 use crate::config::HttpConfig;
 use crate::message::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use crate::message::framing::{HeadLimits, Refusal, RequestScanner};
-use crate::message::spelling::RequestNames;
+use crate::message::spelling::{RequestNames, Section, Speller};
 use crate::net::io::Io;
 use crate::net::listen::Front;
 use crate::net::listen::Peer;
@@ -77,13 +77,31 @@ pub struct Context {
     eof: AtomicBool,
     /// The connection was asked to leave for another process.
     leaving: AtomicBool,
-    /// The field names of requests, as they came.
+    /// The field lines of requests with names in other than the usual capitals.
     names: Mutex<RequestNames>,
-    /// The lines in which the names of the answer came whose head hyper writes next.
-    spelling: Mutex<Bytes>,
+    has_names: AtomicBool,
+    /// How the names are spelled of the answer whose head hyper writes next.
+    spelling: Mutex<Spelling>,
     has_spelling: AtomicBool,
+    /// The lines of the trailer section that hyper writes next.
+    trailers: Mutex<Vec<u8>>,
+    has_trailers: AtomicBool,
     /// The upstream connections that carry this client's logins, once there was one.
     bound: OnceLock<Arc<Bound>>,
+}
+
+/// How the names of an answer are spelled.
+#[derive(Debug, Default)]
+pub struct Spelling {
+    configured: Bytes,
+    came: Bytes,
+}
+
+impl Spelling {
+    /// For looking names up; `more` are lines of the configuration that hold for all routes.
+    pub fn speller<'a>(&'a self, more: &'a [u8]) -> Speller<'a> {
+        Speller::new(&self.came).after([&self.configured, more])
+    }
 }
 
 /// What the scanner refused.
@@ -125,8 +143,11 @@ impl Context {
             eof: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             names: Mutex::default(),
+            has_names: AtomicBool::new(false),
             spelling: Mutex::default(),
             has_spelling: AtomicBool::new(false),
+            trailers: Mutex::default(),
+            has_trailers: AtomicBool::new(false),
             bound: OnceLock::new(),
         }
     }
@@ -171,32 +192,55 @@ impl Context {
         self.bound.get()?.take(upstream)
     }
 
-    /// Heads with these field names have come.
-    pub fn names_came(&self, heads: Vec<u8>) {
-        lock(&self.names).push(heads);
+    /// Field lines have come whose names hyper forgets.
+    pub fn names_came(&self, head: u64, section: Section, lines: Vec<u8>) {
+        lock(&self.names).push(head, section, lines);
+        self.has_names.store(true, Relaxed);
     }
 
-    /// The names of the request under way.
-    pub fn names(&self) -> MutexGuard<'_, RequestNames> {
-        lock(&self.names)
+    /// The lines of the request under way; none where its names are in the usual capitals.
+    pub fn take_names(&self, section: Section) -> Vec<u8> {
+        if !self.has_names.load(Relaxed) {
+            return Vec::new();
+        }
+        let mut names = lock(&self.names);
+        let lines = names.take(self.exchanges.load(Relaxed), section);
+        self.has_names.store(!names.is_empty(), Relaxed);
+        lines.unwrap_or_default()
     }
 
-    /// The next head that hyper writes gets its names from these lines. Not where hyper still
+    /// The next head that hyper writes gets its names from `configured`, the route's, and from
+    /// the lines that came. Not where hyper still
     /// holds bytes of an earlier answer back, which a pipelining client has not read: then the
     /// names are in lower case.
-    pub fn spell(&self, lines: Bytes) {
+    pub fn spell(&self, configured: Bytes, came: Bytes) {
         if !self.watch.is_write_blocked() {
-            *lock(&self.spelling) = lines;
+            *lock(&self.spelling) = Spelling { configured, came };
             self.has_spelling.store(true, Relaxed);
         }
     }
 
-    /// The lines for the head that hyper writes now, if a head begins.
-    pub fn take_spelling(&self) -> Option<Bytes> {
+    /// The spelling for the head that hyper writes now, if a head begins.
+    pub fn take_spelling(&self) -> Option<Spelling> {
         let begins = self.has_spelling.load(Relaxed);
         begins.then(|| {
             self.has_spelling.store(false, Relaxed);
             std::mem::take(&mut *lock(&self.spelling))
+        })
+    }
+
+    /// The trailer section that hyper writes next gets its names from these lines.
+    pub fn spell_trailers(&self, lines: Vec<u8>) {
+        *lock(&self.trailers) = lines;
+        self.has_trailers.store(true, Relaxed);
+    }
+
+    /// The lines for the trailer section that hyper writes now, if one is to be written.
+    pub fn take_trailers(&self) -> Option<Vec<u8>> {
+        let begins = self.has_trailers.load(Relaxed);
+        begins.then(|| {
+            self.has_trailers.store(false, Relaxed);
+            std::mem::take(&mut *lock(&self.trailers))
         })
     }
 
@@ -262,7 +306,6 @@ impl Context {
         let before = self.exchanges.load(Relaxed);
         self.exchanges.store(before + 1, Relaxed);
         self.watch.exchange(true);
-        lock(&self.names).next();
         before == 0
     }
 
@@ -296,7 +339,11 @@ impl Context {
     /// of the client's direction handed on.
     pub fn end_exchange(&self) {
         self.watch.exchange(false);
-        lock(&self.names).end();
+        if self.has_names.load(Relaxed) {
+            let mut names = lock(&self.names);
+            names.end(self.exchanges.load(Relaxed));
+            self.has_names.store(!names.is_empty(), Relaxed);
+        }
         let waits = self.eof.load(Relaxed) || self.watch.is_held();
         if waits || lock(&self.refusal).is_some() {
             self.watch.wake();
@@ -512,7 +559,10 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse) {
         response.headers_mut().insert(name, value);
     }
     record::refused(context, &error, &id, glimpse);
-    if write_all(&io, &encode_response(&response)).await.is_ok() {
+    if write_all(&io, &encode_response(&response, &context.http.spelling))
+        .await
+        .is_ok()
+    {
         linger(io).await;
     }
 }

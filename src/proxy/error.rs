@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::config::ErrorDetail;
 use crate::message::framing::Refusal;
-use crate::message::spelling::push_line;
+use crate::message::spelling::{Speller, push_spelled};
 
 /// Whose fault it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -317,7 +317,9 @@ fn accepts_json(accept: &HeaderValue) -> bool {
 }
 
 /// Writes a response of ours as HTTP/1.1 bytes, for a connection that hyper no longer serves.
-pub fn encode_response(response: &Response<Bytes>) -> Vec<u8> {
+/// Its names are spelled as in the lines of `spelling`.
+pub fn encode_response(response: &Response<Bytes>, spelling: &[u8]) -> Vec<u8> {
+    let mut speller = Speller::new(spelling);
     let mut out = Vec::with_capacity(512 + response.body().len());
     let status = response.status();
     out.extend_from_slice(b"HTTP/1.1 ");
@@ -326,7 +328,12 @@ pub fn encode_response(response: &Response<Bytes>) -> Vec<u8> {
     out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
     out.extend_from_slice(b"\r\n");
     for (name, value) in response.headers() {
-        push_line(&mut out, name.as_str().as_bytes(), value.as_bytes());
+        push_spelled(
+            &mut out,
+            &mut speller,
+            name.as_str().as_bytes(),
+            value.as_bytes(),
+        );
     }
     out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", response.body().len()).as_bytes());
     out.extend_from_slice(response.body());

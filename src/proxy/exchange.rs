@@ -27,7 +27,7 @@ use super::redirect;
 use super::switch::{self, Offer};
 use super::untrusted;
 use super::upgrade::{self, PendingTunnel};
-use crate::config::{Action, HeaderEdits, HostPolicy, PathPattern, PathRewrite};
+use crate::config::{Action, HostPolicy, PathPattern, PathRewrite};
 use crate::message::forwarded;
 use crate::message::forwarded::{Forwarding, RequestId};
 use crate::message::handshake;
@@ -108,7 +108,8 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
             Ok(Plan::Switch(admitted, offer)) => {
                 Box::pin(switch::open(context, admitted, offer, body, record))
             }
-            Ok(Plan::Answer(response)) => {
+            Ok(Plan::Answer(response, spelling)) => {
+                context.spell(spelling, Bytes::new());
                 Box::pin(ready(Ok(own_answer(&context, response, record))))
             }
             Err(error) => Box::pin(ready(Ok(refuse(&context, &error, record)))),
@@ -143,7 +144,8 @@ enum Plan {
     Forward(Box<Admitted>),
     Tunnel(Box<Admitted>, ClientHandshake),
     Switch(Box<Admitted>, Offer),
-    Answer(Response<Bytes>),
+    /// The answer, and the lines in which the route spells names of fields.
+    Answer(Response<Bytes>, Bytes),
 }
 
 /// Says that the connection ends with this answer: while the worker drains, and after a
@@ -167,7 +169,6 @@ fn own_answer(
         parts.headers.insert(name, value);
     }
     close_after_last(context, &mut parts.headers);
-    context.spell(Bytes::new());
     if parts.status.canonical_reason().is_none() {
         parts.extensions.insert(ReasonPhrase::from_static(b""));
     }
@@ -183,6 +184,7 @@ pub fn refuse(
     record.error(error);
     let id = record.request_id().to_owned();
     let response = error.to_response(record.accept(), &id, context.http.error_detail);
+    context.spell(Bytes::new(), Bytes::new());
     own_answer(context, response, record)
 }
 
@@ -197,7 +199,7 @@ fn plan(
     let authority = take_authority(&mut parts)?;
     record.asked_of(&authority);
     if let Some(answer) = answer_by_hop_count(&mut parts) {
-        return Ok(Plan::Answer(answer));
+        return Ok(Plan::Answer(answer, Bytes::new()));
     }
     let upgrade = handshake::classify(
         &parts.method,
@@ -260,7 +262,9 @@ fn plan(
         return Err(ProxyError::client(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     let Some(upstream) = route.upstream.clone() else {
-        return own_action(&route, &path.sent, &target, &public).map(Plan::Answer);
+        let spelling = route.config.response_headers.spelling.clone();
+        let answer = own_action(&route, &path.sent, &target, &public)?;
+        return Ok(Plan::Answer(answer, spelling));
     };
     let hops = Hops::take(&mut parts.headers);
     hops.check(&route.mark).map_err(|circle| {
@@ -271,7 +275,7 @@ fn plan(
         )
     })?;
     let is_handshake = handshake.is_some() || offer.is_some();
-    if direct && route.config.request_headers != HeaderEdits::default() {
+    if direct && !route.config.request_headers.is_empty() {
         tell_of_client(context, &mut parts, record);
         direct = false;
     }
@@ -520,6 +524,9 @@ fn own_action(
 
 /// Removes the hop-by-hop fields, except `Upgrade`, which a route may ask for; its values.
 fn strip_for_routing(fields: &mut HeaderMap) -> (Vec<HeaderValue>, Stripped) {
+    if !fields.contains_key(header::UPGRADE) {
+        return (Vec::new(), headers::strip_hop_by_hop(fields));
+    }
     let asked: Vec<HeaderValue> = fields.get_all(header::UPGRADE).iter().cloned().collect();
     let stripped = headers::strip_hop_by_hop(fields);
     for value in &asked {

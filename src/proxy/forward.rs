@@ -22,7 +22,7 @@ use super::record::Record;
 use super::switch::Offer;
 use super::watch::{UpstreamWait, Verdict};
 use crate::message::response::{BodyKind, ResponseHead};
-use crate::message::spelling::{Speller, push_line, push_spelled};
+use crate::message::spelling::{Section, Speller, push_line, push_spelled};
 use crate::message::{forwarded, headers};
 use crate::metrics::{self, Retry};
 use crate::net::io::Io;
@@ -106,7 +106,7 @@ pub async fn forward(
     incoming: Incoming,
     mut record: Box<Record>,
 ) -> Answer {
-    let body = request_body(&admitted, incoming);
+    let body = request_body(&context, &admitted, incoming);
     let head = encode_head(&context, &admitted, &body, None, &mut record);
     let sending = send(&context, &admitted, head, body, &mut record);
     Ok(match unless_slow(&context, sending).await {
@@ -138,7 +138,11 @@ pub async fn unless_slow<T>(
 }
 
 /// The body with the framing that the upstream will see; none where there is nothing.
-pub fn request_body(admitted: &Admitted, body: Incoming) -> Option<(RequestBody, BodyFraming)> {
+pub fn request_body(
+    context: &Arc<Context>,
+    admitted: &Admitted,
+    body: Incoming,
+) -> Option<(RequestBody, BodyFraming)> {
     if body.is_end_stream() {
         return None;
     }
@@ -147,7 +151,7 @@ pub fn request_body(admitted: &Admitted, body: Incoming) -> Option<(RequestBody,
         None => BodyFraming::Chunked,
     };
     Some((
-        RequestBody::new(body, admitted.route.config.max_body),
+        RequestBody::new(body, admitted.route.config.max_body, context.clone()),
         framing,
     ))
 }
@@ -171,8 +175,12 @@ pub fn encode_head(
     out.extend_from_slice(b" HTTP/1.1\r\n");
     let (policy, direct) = (&*context.forwarding, admitted.direct);
     let mut host = None;
-    let names = context.names();
-    let mut speller = Speller::new(names.current());
+    let names = context.take_names(Section::Head);
+    let configured = [
+        &*admitted.route.config.request_headers.spelling,
+        &*context.http.spelling,
+    ];
+    let mut speller = Speller::new(&names).after(configured);
     for (name, value) in &parts.headers {
         if *name == header::HOST {
             host = Some(value);
@@ -552,7 +560,10 @@ pub fn answer(
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
-    context.spell(head.lines);
+    context.spell(
+        admitted.route.config.response_headers.spelling.clone(),
+        head.lines,
+    );
     close_after_last(context, fields);
     if unasked {
         // The client may send the body or not: nothing behind it is a request for sure.

@@ -102,13 +102,13 @@ enum Attempt {
 }
 
 async fn attempt(
-    context: &Context,
+    context: &Arc<Context>,
     admitted: &Admitted,
     offer: &Offer,
     incoming: Incoming,
     record: &mut Record,
 ) -> Result<Attempt, ProxyError> {
-    let body = forward::request_body(admitted, incoming);
+    let body = forward::request_body(context, admitted, incoming);
     let request = forward::encode_head(context, admitted, &body, Some(offer), record);
     let lease = forward::pick(&admitted.upstream, &[])?;
     let (connection, lease) = forward::open(&admitted.upstream, lease).await?;
@@ -162,25 +162,32 @@ async fn attempt(
     let mut fields = head.headers;
     headers::strip_hop_by_hop(&mut fields);
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
+    let edits = &admitted.route.config.response_headers;
+    let configured = [&*edits.spelling, &*context.http.spelling];
+    let speller = Speller::new(&head.lines).after(configured);
     let identity = super::upgrade::unframed_identity(admitted, &protocol, record, &lease);
     Ok(Attempt::Tunnel(Box::new(PendingTunnel::new(
         admitted,
         flight.connection.io,
         rest,
-        encode_101(&head.reason, &fields, &head.lines, &protocol),
+        encode_101(&head.reason, &fields, speller, &protocol),
         identity,
         lease,
     ))))
 }
 
-/// The 101 for the client, its names as they came in `lines`.
-fn encode_101(reason: &[u8], fields: &HeaderMap, lines: &[u8], protocol: &str) -> Vec<u8> {
+/// The 101 for the client, its names as `speller` knows them.
+fn encode_101(
+    reason: &[u8],
+    fields: &HeaderMap,
+    mut speller: Speller<'_>,
+    protocol: &str,
+) -> Vec<u8> {
     let mut out = Vec::with_capacity(256 + fields.len() * 48);
     out.extend_from_slice(b"HTTP/1.1 101 ");
     out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\nConnection: Upgrade\r\n");
     push_line(&mut out, b"upgrade", protocol.as_bytes());
-    let mut speller = Speller::new(lines);
     for (name, value) in fields {
         if !matches!(name.as_str(), "content-length" | "te" | "trailer") {
             let (name, value) = (name.as_str().as_bytes(), value.as_bytes());

@@ -25,7 +25,7 @@ use crate::message::handshake::{
     Accepted, ClientHandshake, Fields, encode_101, encode_request_with, validate_101,
 };
 use crate::message::response::ResponseHead;
-use crate::message::spelling::push_line;
+use crate::message::spelling::{Section, Speller, push_line};
 use crate::message::{forwarded, headers};
 use crate::net::io::Io;
 use crate::process::Shared;
@@ -111,9 +111,10 @@ async fn attempt(
     let mut fields = head.headers;
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
     let mut switching = Vec::with_capacity(512);
+    let edits = &admitted.route.config.response_headers;
     let fields = Fields {
         map: &fields,
-        lines: &head.lines,
+        names: Speller::new(&head.lines).after([&edits.spelling, &context.http.spelling]),
     };
     encode_101(&mut switching, &head.reason, fields, &accepted);
     Ok(Attempt::Tunnel(Box::new(PendingTunnel::new(
@@ -136,13 +137,15 @@ fn encode_head(
     record.trace_sending(&admitted.target);
     let mut request = Vec::with_capacity(1024);
     let (policy, direct) = (&*context.forwarding, admitted.direct);
+    let names = context.take_names(Section::Head);
+    let edits = &admitted.route.config.request_headers;
     encode_request_with(
         &mut request,
         admitted.target.as_bytes(),
         host(admitted),
         Fields {
             map: &admitted.parts.headers,
-            lines: context.names().current(),
+            names: Speller::new(&names).after([&edits.spelling, &context.http.spelling]),
         },
         &handshake.key,
         |name| direct && forwarded::gives_way(policy, name),

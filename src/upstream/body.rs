@@ -10,7 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::chunked::{Decoder, Malformed, Step};
-use super::client::InFlight;
+use super::client::{InFlight, RequestContent};
 use super::{Lease, pool};
 use crate::message::response::{BodyKind, ResponseHead};
 
@@ -49,6 +49,8 @@ pub struct AnswerBody<B> {
     ready: Bytes,
     /// What came after the chunks that were handed on together: the end, or what is none.
     after: Option<Result<Step, Malformed>>,
+    /// The lines of the trailer section that was handed on last.
+    trailer_lines: Vec<u8>,
     /// Chunks that were handed on since they were last counted.
     chunks: usize,
     keep_alive: bool,
@@ -62,7 +64,7 @@ pub struct AnswerBody<B> {
 
 impl<B> AnswerBody<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: RequestContent,
 {
     /// Continues behind `head`; `ready` is what was read of the body with it. `bodiless`: the
     /// request was a HEAD. `idle`: how many connections the pool may keep, and how long.
@@ -87,6 +89,7 @@ where
             rest,
             ready,
             after: None,
+            trailer_lines: Vec::new(),
             chunks: 0,
             keep_alive,
             lease,
@@ -133,6 +136,11 @@ where
     /// Bytes of the request that have been sent.
     pub fn request_sent(&self) -> u64 {
         self.flight.as_ref().map_or(0, InFlight::sent)
+    }
+
+    /// The lines in which the trailer fields came that were handed on, once.
+    pub fn take_trailer_lines(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.trailer_lines)
     }
 
     /// The answer has ended: the connection serves the next request if nothing is left on
@@ -211,6 +219,9 @@ where
         match after {
             Some(Ok(Step::End { used, trailers })) if data.is_empty() || trailers.is_none() => {
                 self.ready.advance(used);
+                if trailers.is_some() {
+                    self.trailer_lines = decoder.take_trailer_lines();
+                }
                 self.end();
                 let trailers = trailers.map(Frame::trailers);
                 Ok(trailers.or_else(|| (!data.is_empty()).then(|| Frame::data(data))))
@@ -226,7 +237,7 @@ where
 
 impl<B> Body for AnswerBody<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: RequestContent,
 {
     type Data = Bytes;
     type Error = AnswerError<B::Error>;

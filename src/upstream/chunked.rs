@@ -54,6 +54,11 @@ impl Default for Decoder {
 }
 
 impl Decoder {
+    /// The lines of the trailer section, once it has ended.
+    pub fn take_trailer_lines(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.trailers)
+    }
+
     /// Looks at the next bytes; those that the step accounts for must not be fed again, and
     /// none behind the end.
     ///

@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, ReadBuf};
 
 use super::bound::Bound;
 use crate::message::response::{HeadError, HeadRules, ResponseHead};
+use crate::message::spelling::{Speller, push_spelled};
 use crate::net::io::{Io, with_scratch};
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
@@ -36,6 +37,12 @@ pub struct Connection {
     pub owner: Option<Arc<Bound>>,
     /// Its last answer was large: the next one is read where it can stay.
     pub large: bool,
+}
+
+/// The body of a request.
+pub trait RequestContent: Body<Data = Bytes> + Unpin {
+    /// The lines in which its trailer fields came, for the spelling of their names.
+    fn trailer_lines(&self) -> Vec<u8>;
 }
 
 /// How a request's body is framed.
@@ -104,7 +111,7 @@ pub struct InFlight<B> {
 
 impl<B> InFlight<B>
 where
-    B: Body<Data = Bytes> + Unpin,
+    B: RequestContent,
 {
     /// Begins a request; `head` ends with the empty line.
     pub fn new(
@@ -267,7 +274,7 @@ where
             return Poll::Ready(Ok(false));
         };
         let framing = *framing;
-        let Some(frame) = ready!(Pin::new(body).poll_frame(cx)).transpose()? else {
+        let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)).transpose()? else {
             self.body = None;
             if framing == BodyFraming::Chunked {
                 self.suffix = b"0\r\n\r\n";
@@ -284,11 +291,14 @@ where
                 self.data = data;
             }
             Err(frame) => {
+                let lines = body.trailer_lines();
                 self.body = None;
                 if let (Ok(trailers), BodyFraming::Chunked) = (frame.into_trailers(), framing) {
                     self.prefix = b"0\r\n".to_vec();
+                    let mut speller = Speller::new(&lines);
                     for (name, value) in &trailers {
-                        write_field(&mut self.prefix, name.as_str().as_bytes(), value.as_bytes());
+                        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+                        push_spelled(&mut self.prefix, &mut speller, name, value);
                     }
                     self.suffix = b"\r\n";
                 }
@@ -421,12 +431,4 @@ fn poll_read(
     ready!(io.poll_read_ready(cx))?;
     buf.reserve(room);
     pin!(io.read_buf(buf)).poll(cx)
-}
-
-/// One trailer line, as it goes on the wire.
-fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }

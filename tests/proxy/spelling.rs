@@ -202,3 +202,153 @@ fn a_switch_keeps_the_reason_phrase() {
         assert_eq!(String::from_utf8_lossy(&head), line);
     }
 }
+
+/// Everything where sluice writes a configured name: to both sides, in plain exchanges, both kinds
+/// of switches, answers of its own and refusals.
+#[test]
+fn configured_names_keep_their_case() {
+    let (backend, heads) = noting(ANSWER);
+    let websocket = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
+        Connection: Upgrade\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+    let tcp = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n";
+    let (sockets, handshakes) = noting(websocket);
+    let (streams, switches) = noting(tcp);
+    let edits = "[route.request_headers]\nset = { SOAPAction = \"a\", x-plain = \"b\" }\n\
+        add = { \"X-API-Key\" = [\"c\", \"d\"] }\n\
+        [route.response_headers]\nset = { X-XSS-protection = \"0\", ETag = \"e\" }\n";
+    let mut toml = String::from(
+        "[http]\nrequest_id = \"X-Request-ID\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/own\"\nrespond = { status = 200 }\n\
+         [route.response_headers]\nset = { X-OWN = \"a\" }\n",
+    );
+    for (path, to, more) in [
+        ("/plain", &backend, ""),
+        ("/ws", &sockets, ""),
+        ("/tcp", &streams, "upgrade = [\"tcp\"]\n"),
+    ] {
+        let to = to.address();
+        toml += &format!("[[route]]\npath_prefix = \"{path}\"\nto = \"{to}\"\n{more}{edits}");
+    }
+    let proxy = Proxy::start(&toml);
+    let upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for (request, answer) in [
+        // What the client writes in another way is replaced, whatever its way.
+        (
+            "GET /plain HTTP/1.1\r\nhost: x\r\nsoapACTION: y\r\nx-api-key: z\r\n\r\n".to_owned(),
+            "X-XSS-protection",
+        ),
+        (
+            format!("GET /ws HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n"),
+            "X-XSS-protection",
+        ),
+        (
+            "GET /tcp HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n"
+                .to_owned(),
+            "X-XSS-protection",
+        ),
+        ("GET /own HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), "X-OWN"),
+        (
+            "GET /none HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            "X-Request-ID",
+        ),
+        ("GET /none HTTP/1.1\r\n\r\n".to_owned(), "X-Request-ID"),
+    ] {
+        let head = proxy.send(&request).read_until(b"\r\n\r\n");
+        has(&names(&head), &[answer]);
+        if request.starts_with("GET /own") {
+            has(&names(&head), &["X-Request-ID"]);
+        }
+    }
+    for heads in [heads, handshakes, switches] {
+        let head = heads.lock().unwrap()[0].clone();
+        has(
+            &names(&head),
+            &["SOAPAction", "X-Plain", "X-API-Key", "X-Request-ID"],
+        );
+        let spelled = names(&head);
+        let keys = spelled.iter().filter(|name| *name == "X-API-Key");
+        assert!(keys.count() >= 2, "{spelled:?}");
+    }
+}
+
+#[test]
+fn a_request_id_of_the_configured_name_is_written_without_edits_too() {
+    let (backend, heads) = noting(ANSWER);
+    let proxy = Proxy::start(&format!(
+        "[http]\nrequest_id = \"X-Request-ID\"\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\nto = \"{}\"\n",
+        backend.address()
+    ));
+    proxy
+        .send("GET /last HTTP/1.1\r\nHost: x\r\n\r\n")
+        .read_response();
+    has(&names(&heads.lock().unwrap()[0]), &["X-Request-ID"]);
+}
+
+#[test]
+fn trailers_keep_the_names_of_their_fields() {
+    let answered = "HTTP/1.1 200 OK\r\nTrailer: X-SUM, x-lower, X-Usual\r\n\
+        Transfer-Encoding: chunked\r\n\r\n";
+    let section = "0\r\nX-SUM: 7\r\nx-lower: a\r\nX-Usual: b\r\n\r\n";
+    for size in [3, 30_000] {
+        let body = "X-SUM: 1\r\n0\r\n\r\n".repeat(size / 3);
+        let chunk = format!("{:x}\r\n{body}\r\n", body.len());
+        let (seen, answer) = (
+            Arc::new(Mutex::new(Vec::new())),
+            format!("{answered}{chunk}"),
+        );
+        let ours = seen.clone();
+        let backend = RawBackend::start(move |_, mut wire| {
+            loop {
+                let mut request = wire.read_until(b"\r\n\r\n");
+                request.extend(wire.read_until(b"\r\n0\r\n"));
+                request.extend(wire.read_until(b"\r\n\r\n"));
+                let last = request.windows(6).any(|part| part == b" /last");
+                ours.lock().unwrap().push(request);
+                wire.send(&answer);
+                // In the middle of a name.
+                wire.send(&section[..6]);
+                wire.send(&section[6..]);
+                if last {
+                    return;
+                }
+            }
+        });
+        let proxy = proxy(&backend);
+        let mut wire = proxy.connect();
+        let request = |path: &str, fields: &str| {
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nConnection: TE\r\n\
+                 Trailer: any\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{fields}\r\n"
+            )
+        };
+        // Two at once, of which each has names of its own; and one in pieces.
+        wire.send(request("/a", "X-ONE: 1\r\nx-two: 2\r\n") + &request("/b", "x-ONE: 1\r\n"));
+        for _ in 0..2 {
+            let head = wire.read_head();
+            let answer = wire.read_body(head);
+            assert!(answer.text() == body, "the body is changed");
+            let names: Vec<_> = answer
+                .trailers
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect();
+            assert_eq!(names, ["X-SUM", "x-lower", "X-Usual"]);
+        }
+        for piece in request("/last", "X-tHree: 3\r\n").as_bytes().chunks(7) {
+            wire.send(piece);
+        }
+        let head = wire.read_head();
+        assert!(wire.read_body(head).text() == body, "the body is changed");
+        let seen = seen.lock().unwrap();
+        for (request, section) in seen.iter().zip([
+            "\r\n0\r\nX-ONE: 1\r\nx-two: 2\r\n\r\n",
+            "\r\n0\r\nx-ONE: 1\r\n\r\n",
+            "\r\n0\r\nX-tHree: 3\r\n\r\n",
+        ]) {
+            let text = String::from_utf8_lossy(request);
+            assert!(text.ends_with(section), "{text}");
+        }
+    }
+}

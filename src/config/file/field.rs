@@ -6,9 +6,26 @@ use http::{HeaderName, HeaderValue};
 use super::read::{FromText, Plain, Wrong};
 use super::variable;
 
-/// A field that a route adds, replaces or removes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct EditField(pub(super) HeaderName);
+/// A field that a route adds, replaces or removes, and its name as it is written.
+#[derive(Debug, Clone)]
+pub(super) struct EditField(pub(super) HeaderName, String);
+
+impl EditField {
+    /// Appends the name, where it is written with capitals, with a colon and an LF.
+    pub(super) fn spell(&self, lines: &mut Vec<u8>) {
+        if self.1.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            lines.extend_from_slice(self.1.as_bytes());
+            lines.extend_from_slice(b":\n");
+        }
+    }
+}
+
+/// Names are the same in any case.
+impl PartialEq for EditField {
+    fn eq(&self, other: &EditField) -> bool {
+        self.0 == other.0
+    }
+}
 
 /// Fields of one connection or of the message's framing: sluice writes them itself.
 const OWN: [&str; 10] = [
@@ -41,7 +58,7 @@ impl FromText for EditField {
             return Err(Wrong::new(format!("`{name}` can't be changed"))
                 .hint("it belongs to one connection, and sluice writes it as each one needs"));
         }
-        Ok(EditField(name))
+        Ok(EditField(name, text.to_owned()))
     }
 }
 
@@ -104,20 +121,20 @@ impl FromText for LoggedField {
 }
 
 /// `http.request_id`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RequestIdField(pub(super) HeaderName);
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct RequestIdField(pub(super) EditField);
 
 impl FromText for RequestIdField {
     const EXPECTED: &'static str = "the name of a header field";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        EditField::from_text(text).map(|field| RequestIdField(field.0))
+        EditField::from_text(text).map(RequestIdField)
     }
 }
 
 impl Plain<HeaderName> for RequestIdField {
     fn plain(&self) -> HeaderName {
-        self.0.clone()
+        self.0.0.clone()
     }
 }
 

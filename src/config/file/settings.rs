@@ -8,6 +8,7 @@ use super::keys::{
 };
 use super::listen::bind_address;
 use super::read::{Key, Plain, Sink};
+use super::scalar::Optional;
 use super::units::write_duration;
 use crate::config::{
     AdminConfig, AdminListen, DrainConfig, HttpConfig, LogConfig, ReloadConfig, ResolverConfig,
@@ -78,6 +79,11 @@ pub(super) fn http(file: &FileTable, sink: &mut Sink) -> HttpConfig {
     forwarded.store(&mut http.forwarded);
     via.store(&mut http.via);
     request_id.store(&mut http.request_id);
+    if let Some(Optional(Some(field))) = request_id.value() {
+        let mut lines = Vec::new();
+        field.0.spell(&mut lines);
+        http.spelling = lines.into();
+    }
     error_detail.store(&mut http.error_detail);
 
     let both_read = !max_head.is_invalid() && !max_target.is_invalid();

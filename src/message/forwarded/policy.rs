@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
@@ -21,6 +22,8 @@ pub struct ForwardingPolicy {
     /// `Via` for HTTP/1.1 and HTTP/1.0.
     pub(super) via: Option<[HeaderValue; 2]>,
     pub(super) request_id: Option<HeaderName>,
+    /// `HttpConfig::spelling`.
+    pub(super) spelling: Bytes,
 }
 
 impl ForwardingPolicy {
@@ -35,6 +38,7 @@ impl ForwardingPolicy {
             forwarded: http.forwarded,
             via,
             request_id: http.request_id.clone(),
+            spelling: http.spelling.clone(),
         }
     }
 

@@ -9,6 +9,7 @@
 //! than hyper can hold is pointed out, so that it can be carried around it.
 
 mod head;
+mod names;
 #[cfg(test)]
 mod properties;
 mod refusal;
@@ -21,6 +22,7 @@ pub use head::names_websocket;
 pub use refusal::Refusal;
 
 use head::{Follows, Head, Line};
+use names::Names;
 
 use crate::message::chunked::{Chunks, Piece};
 use crate::message::octets;
@@ -98,13 +100,10 @@ pub struct RequestScanner {
     asks: bool,
     /// How many bytes at the end of the last slice stand behind such a request.
     held: usize,
-    /// The names of this head as they came, each with its colon and an LF.
-    names: Vec<u8>,
-    /// Those of complete heads, each head with an LF more.
-    complete_names: Vec<u8>,
+    names: Names,
 }
 
-/// A target that hyper cannot hold as it is.
+/// A part of a head that hyper cannot hold as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Carried {
     /// Which head of the connection it belongs to, counted from 1.
@@ -130,8 +129,7 @@ impl RequestScanner {
             head_start: 0,
             carried: Vec::new(),
             refused: None,
-            names: Vec::new(),
-            complete_names: Vec::new(),
+            names: Names::default(),
             asks: false,
             held: 0,
         }
@@ -228,10 +226,16 @@ impl RequestScanner {
         self.carried.drain(..complete).collect()
     }
 
-    /// The names of the fields of heads that have become complete since the last call, as they
-    /// came: each with its colon and an LF, and one LF more behind each head.
-    pub fn take_names(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.complete_names)
+    /// The field lines of heads that have become complete since the last call and have names in
+    /// other than the usual capitals, which hyper forgets.
+    pub fn take_spelled(&mut self) -> Vec<Carried> {
+        self.names.take_spelled()
+    }
+
+    /// Trailer sections that have become complete since the last call, with the numbers of
+    /// their heads.
+    pub fn take_trailers(&mut self) -> Vec<(u64, Vec<u8>)> {
+        self.names.take_trailers()
     }
 
     /// Heads completed on this connection.
@@ -266,13 +270,19 @@ impl RequestScanner {
                 Ok(take as usize)
             }
             State::Chunks(chunks) => Ok(match chunks.next(bytes)? {
-                Piece::More => bytes.len(),
+                Piece::More => {
+                    if chunks.is_in_trailers() {
+                        self.names.trailers(bytes);
+                    }
+                    bytes.len()
+                }
                 Piece::Trailers(start) => start,
                 Piece::Data(start, end) => {
                     self.body_bytes += (end - start) as u64;
                     end
                 }
                 Piece::End(end) => {
+                    self.names.end_of_trailers(self.heads, &bytes[..end]);
                     self.state = self.next();
                     end
                 }
@@ -320,7 +330,7 @@ impl RequestScanner {
             Line::Good(end) if end <= budget && self.lines < self.limits.max_header_lines => {
                 self.head_bytes += end;
                 self.lines += 1;
-                self.note_name(bytes);
+                self.names.field(&bytes[..end]);
                 Ok(Some(end))
             }
             Line::Empty if budget >= 2 => self.end_of_head(),
@@ -336,8 +346,9 @@ impl RequestScanner {
                 if end > self.limits.max_target || end > self.limits.max_head {
                     self.check_size(&bytes[..end])?;
                 }
+                let line = self.head_start + if self.leading { 2 } else { 0 };
+                self.names.begin(line + end as u64);
                 if let Some(target) = self.head.carried(&bytes[..end]) {
-                    let line = self.head_start + if self.leading { 2 } else { 0 };
                     self.carried.push(Carried {
                         head: self.heads + 1,
                         place: line + target.start as u64..line + target.end as u64,
@@ -395,30 +406,15 @@ impl RequestScanner {
         }
     }
 
-    #[inline]
-    fn note_name(&mut self, line: &[u8]) {
-        if self.names.capacity() == 0 {
-            self.names.reserve(256);
-        }
-        let colon = octets::token_end(line, 0);
-        self.names.extend_from_slice(&line[..colon]);
-        self.names.extend_from_slice(b":\n");
-    }
-
     fn end_of_head(&mut self) -> Result<Option<usize>, Refusal> {
         let follows = self.head.finish()?;
         self.asks = self.head.asks_for_another_protocol();
+        self.heads += 1;
+        self.names.end(self.heads);
         self.head = Head::default();
         self.head_bytes = 0;
         self.lines = 0;
         self.carry = Vec::new();
-        self.names.push(b'\n');
-        let names = std::mem::take(&mut self.names);
-        match self.complete_names.is_empty() {
-            true => self.complete_names = names,
-            false => self.complete_names.extend_from_slice(&names),
-        }
-        self.heads += 1;
         self.body_bytes = 0;
         self.state = match follows {
             Follows::Nothing => self.next(),

@@ -413,6 +413,33 @@ fn phases_and_counters_follow_the_bytes() {
 }
 
 #[test]
+fn lines_with_names_in_other_capitals_are_pointed_out() {
+    let usual = "GET / HTTP/1.1\r\nHost: a\r\nETag: x\r\nX-Api: y\r\n\r\n";
+    let fields = "hOst: a\r\nX-Api: b\r\n";
+    let other = format!("\r\nGET / HTTP/1.1\r\n{fields}\r\n");
+    let chunked = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n";
+    let none = format!("{chunked}\r\n");
+    let trailer = format!("{chunked}x-A: b\r\n\r\n");
+    let bytes = [usual, &other, &none, &trailer, &other].concat();
+    for cut in 1..bytes.len() {
+        let mut scanner = RequestScanner::new(LIMITS);
+        let (mut spelled, mut trailers) = (Vec::new(), Vec::new());
+        for piece in bytes.as_bytes().chunks(cut) {
+            scanner.feed(piece).unwrap();
+            spelled.extend(scanner.take_spelled());
+            trailers.extend(scanner.take_trailers());
+        }
+        let at = |place: Range<u64>| &bytes[place.start as usize..place.end as usize];
+        let seen: Vec<_> = spelled
+            .into_iter()
+            .map(|part| (part.head, at(part.place)))
+            .collect();
+        assert_eq!(seen, [(2, fields), (5, fields)], "{cut}");
+        assert_eq!(trailers, [(4, b"x-A: b\r\n\r\n".to_vec())], "{cut}");
+    }
+}
+
+#[test]
 fn an_idle_scanner_is_small_and_keeps_no_buffer() {
     let mut scanner = RequestScanner::new(LIMITS);
     scanner.feed(b"GET / HTTP/1.1\r\nHo").unwrap();

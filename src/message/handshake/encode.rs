@@ -17,13 +17,16 @@ use crate::message::spelling::{Speller, push_line, push_value};
 pub struct Fields<'a> {
     /// The fields as they are now.
     pub map: &'a HeaderMap,
-    /// The lines as they came; none give the usual capitals.
-    pub lines: &'a [u8],
+    /// How their names are spelled.
+    pub names: Speller<'a>,
 }
 
 impl<'a> From<&'a HeaderMap> for Fields<'a> {
     fn from(map: &'a HeaderMap) -> Self {
-        Fields { map, lines: b"" }
+        Fields {
+            map,
+            names: Speller::new(b""),
+        }
     }
 }
 
@@ -68,7 +71,7 @@ pub fn encode_request_with(
     );
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"\r\n");
-    let mut speller = Speller::new(fields.lines);
+    let mut speller = fields.names;
     for (name, value) in fields.map {
         if !is_connection_field(name) && !is_request_field_of_ours(name) && !gives_way(name) {
             push_field(out, &mut speller, name, value);
@@ -91,9 +94,8 @@ pub fn encode_101<'a>(
 ) {
     let Fields {
         map: headers,
-        lines,
+        names: mut speller,
     } = fields.into();
-    let mut speller = Speller::new(lines);
     out.reserve(256 + headers.len() * 48);
     out.extend_from_slice(b"HTTP/1.1 101 ");
     out.extend_from_slice(reason);

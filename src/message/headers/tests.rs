@@ -110,6 +110,7 @@ fn edits_are_removed_then_set_then_added() {
         remove: vec![HeaderName::from_static("a")],
         set: vec![field("b", "3")],
         add: vec![field("c", "2"), field("a", "4")],
+        ..HeaderEdits::default()
     };
     apply_edits(&mut headers, &edits);
     let all = |name: &str| headers.get_all(name).iter().cloned().collect::<Vec<_>>();

@@ -100,7 +100,10 @@ fn written_again(head: &ResponseHead) {
     }
     let mut respelled = plain.clone();
     respelled.extend_from_slice(b"Content: not a head\r\n");
-    let (end, length) = (respell(&mut respelled, &head.lines), plain.len());
+    let (end, length) = (
+        respell(&mut respelled, Speller::new(&head.lines)),
+        plain.len(),
+    );
     assert_eq!(end, length);
     assert!(respelled[..length].eq_ignore_ascii_case(&plain));
     assert_eq!(&respelled[length..], b"Content: not a head\r\n");

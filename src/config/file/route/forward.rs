@@ -80,14 +80,17 @@ pub(super) fn header_edits(key: &Key<HeaderEditsTable>, sink: &mut Sink) -> Head
     else {
         return edits;
     };
+    let mut spelling = Vec::new();
     let mut set_names = Vec::new();
     for (name, value) in set.value().iter().flat_map(|entries| &entries.0) {
         once(name, &mut set_names, sink);
+        name.value.spell(&mut spelling);
         edits
             .set
             .push((name.value.0.clone(), value.value.0.clone()));
     }
     for (name, values) in add.value().iter().flat_map(|entries| &entries.0) {
+        name.value.spell(&mut spelling);
         for value in &values.value.0 {
             edits
                 .add
@@ -99,6 +102,7 @@ pub(super) fn header_edits(key: &Key<HeaderEditsTable>, sink: &mut Sink) -> Head
         once(name, &mut removed, sink);
         edits.remove.push(name.value.0.clone());
     }
+    edits.spelling = spelling.into();
     edits
 }
 

@@ -235,15 +235,15 @@ fn configured_names_keep_their_case() {
     for (request, answer) in [
         // What the client writes in another way is replaced, whatever its way.
         (
-            "GET /plain HTTP/1.1\r\nhost: x\r\nsoapACTION: y\r\nx-api-key: z\r\n\r\n".to_owned(),
+            "GET /plain/last HTTP/1.1\r\nhost: x\r\nsoapACTION: y\r\nx-api-key: z\r\n\r\n".to_owned(),
             "X-XSS-protection",
         ),
         (
-            format!("GET /ws HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n"),
+            format!("GET /ws/last HTTP/1.1\r\nHost: x\r\n{upgrade}\r\n"),
             "X-XSS-protection",
         ),
         (
-            "GET /tcp HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n"
+            "GET /tcp/last HTTP/1.1\r\nHost: x\r\nUpgrade: tcp\r\nConnection: Upgrade\r\n\r\n"
                 .to_owned(),
             "X-XSS-protection",
         ),

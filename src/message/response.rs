@@ -76,29 +76,6 @@ impl ResponseHead {
     /// # Errors
     /// [`HeadError`], which more bytes do not change.
     pub fn parse(buf: &[u8], rules: HeadRules) -> Result<Option<(ResponseHead, usize)>, HeadError> {
-        Self::parse_by(buf, rules).map_err(|error| match rules.lenient {
-            true => error,
-            false => Self::what_remains(error, buf, rules),
-        })
-    }
-
-    /// What to say of a head that the strict rules refuse: that `lenient` takes it only where it
-    /// does, as far as the head has come.
-    #[cold]
-    fn what_remains(error: HeadError, buf: &[u8], rules: HeadRules) -> HeadError {
-        use HeadError::{BareLineFeed, Folded, Malformed, StatusBlanks};
-        let lenient = HeadRules {
-            lenient: true,
-            ..rules
-        };
-        match (error, Self::parse_by(buf, lenient)) {
-            (BareLineFeed | Folded, Err(remains)) => remains,
-            (Malformed(_), Ok(Some(_))) => StatusBlanks,
-            _ => error,
-        }
-    }
-
-    fn parse_by(buf: &[u8], rules: HeadRules) -> Result<Option<(ResponseHead, usize)>, HeadError> {
         const START: &[u8] = b"HTTP/1.";
         if buf.iter().zip(START).any(|(got, wanted)| got != wanted) {
             return Err(HeadError::NotHttp);
@@ -116,6 +93,23 @@ impl ResponseHead {
             false => Bytes::copy_from_slice(&buf[..end]),
         };
         Ok(Some((parse_complete(&head, rules)?, end)))
+    }
+
+    /// What to say of a head that was refused with `error`: that `lenient` takes it only where it
+    /// does, as far as the head has come.
+    #[cold]
+    pub fn what_remains(error: HeadError, buf: &[u8], rules: HeadRules) -> HeadError {
+        use HeadError::{BareLineFeed, Folded, Malformed, StatusBlanks};
+        let lenient = HeadRules {
+            lenient: true,
+            ..rules
+        };
+        match (error, Self::parse(buf, lenient)) {
+            _ if rules.lenient => error,
+            (BareLineFeed | Folded, Err(remains)) => remains,
+            (Malformed(_), Ok(Some(_))) => StatusBlanks,
+            _ => error,
+        }
     }
 
     /// The reason phrase, where it is not the usual one of the status.

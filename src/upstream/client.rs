@@ -392,6 +392,7 @@ where
                 None
             }
             Err(error) => {
+                let error = ResponseHead::what_remains(error, bytes, self.rules);
                 let bytes = Bytes::copy_from_slice(bytes);
                 Some(Err(FlightError::Head { error, bytes }))
             }

@@ -235,7 +235,8 @@ fn configured_names_keep_their_case() {
     for (request, answer) in [
         // What the client writes in another way is replaced, whatever its way.
         (
-            "GET /plain/last HTTP/1.1\r\nhost: x\r\nsoapACTION: y\r\nx-api-key: z\r\n\r\n".to_owned(),
+            "GET /plain/last HTTP/1.1\r\nhost: x\r\nsoapACTION: y\r\nx-api-key: z\r\n\r\n"
+                .to_owned(),
             "X-XSS-protection",
         ),
         (

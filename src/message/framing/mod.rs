@@ -16,9 +16,8 @@ mod refusal;
 #[cfg(test)]
 mod tests;
 
-use std::ops::Range;
-
 pub use head::names_websocket;
+pub use names::Carried;
 pub use refusal::Refusal;
 
 use head::{Follows, Head, Line};
@@ -101,15 +100,6 @@ pub struct RequestScanner {
     /// How many bytes at the end of the last slice stand behind such a request.
     held: usize,
     names: Names,
-}
-
-/// A part of a head that hyper cannot hold as it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Carried {
-    /// Which head of the connection it belongs to, counted from 1.
-    pub head: u64,
-    /// Where it stands, counted from the connection's first byte.
-    pub place: Range<u64>,
 }
 
 impl RequestScanner {

@@ -1,9 +1,19 @@
 //! The spelling of field names as requests pass by: where the lines stand whose names are not in
 //! the usual capitals, which hyper forgets, and the trailer sections.
 
-use super::Carried;
+use std::ops::Range;
+
 use crate::message::octets;
 use crate::message::spelling::is_usual;
+
+/// A part of a head that hyper cannot hold as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Carried {
+    /// Which head of the connection it belongs to, counted from 1.
+    pub head: u64,
+    /// Where it stands, counted from the connection's first byte.
+    pub place: Range<u64>,
+}
 
 /// What was noted of the requests so far.
 #[derive(Debug, Clone, Default)]

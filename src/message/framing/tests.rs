@@ -1,5 +1,7 @@
 //! The scanner against lists of good and bad requests, each split at every place.
 
+use std::ops::Range;
+
 use super::*;
 
 const LIMITS: HeadLimits = HeadLimits {

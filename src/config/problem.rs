@@ -2,11 +2,14 @@
 //! offending text underlined and what would be right. Does not judge configurations
 //! (`file` does) and does not decide where the text is printed.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use crate::vocabulary::visible;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -131,7 +134,8 @@ impl Problems {
         let count = self.list.len();
         let plural = if count == 1 { "" } else { "s" };
         let what = if self.warnings { "warning" } else { "error" };
-        text.push_str(&format!("{}: {count} {what}{plural}\n", self.name));
+        let name = visible::escaped(&self.name);
+        text.push_str(&format!("{name}: {count} {what}{plural}\n"));
         text
     }
 
@@ -141,28 +145,29 @@ impl Problems {
         } else {
             Level::ERROR
         };
-        let title = level.primary_title(problem.message.as_str());
+        let title = level.primary_title(visible::lines(&problem.message));
         let mut group = Group::with_title(title);
         if problem.line > 0 {
             // Only the lines concerned: rendering stays cheap however large the file is.
             let (first, lines) = self.lines_around(problem);
-            let place = |span: &Range<usize>| span.start - first..span.end - first;
+            let offset = |at: usize| written(&lines[..at - first]).len();
+            let place = |span: &Range<usize>| offset(span.start)..offset(span.end);
             let (line, _) = position(&self.source, first);
-            let mut snippet = Snippet::source(lines)
+            let mut snippet = Snippet::source(written(lines))
                 .line_start(line)
-                .path(self.name.as_str())
+                .path(visible::escaped(&self.name))
                 .annotation(AnnotationKind::Primary.span(place(&problem.span)));
             for (span, label) in &problem.related {
                 snippet = snippet.annotation(
                     AnnotationKind::Context
                         .span(place(span))
-                        .label(label.as_str()),
+                        .label(visible::lines(label)),
                 );
             }
             group = group.element(snippet);
         }
         if let Some(hint) = &problem.hint {
-            group = group.element(Level::HELP.message(hint.as_str()));
+            group = group.element(Level::HELP.message(visible::lines(hint)));
         }
         renderer.render(&[group])
     }
@@ -188,6 +193,24 @@ impl fmt::Display for Problems {
 }
 
 impl Error for Problems {}
+
+/// Source as it can be shown: hidden characters are spelled, and only line breaks and tabs,
+/// which TOML may have, are left to the renderer.
+fn written(source: &str) -> Cow<'_, str> {
+    let laid_out = |c: char| matches!(c, '\n' | '\r' | '\t');
+    if !source.contains(|c| visible::is_hidden(c) && !laid_out(c)) {
+        return Cow::Borrowed(source);
+    }
+    let pieces = source.split_inclusive(laid_out);
+    let pieces = pieces.map(|piece| match piece.chars().next_back() {
+        Some(last) if laid_out(last) => {
+            let (text, end) = piece.split_at(piece.len() - 1);
+            visible::escaped(text).into_owned() + end
+        }
+        _ => visible::escaped(piece).into_owned(),
+    });
+    Cow::Owned(pieces.collect())
+}
 
 /// The span cut to the source and moved out to character borders.
 fn within(source: &str, span: &Range<usize>) -> Range<usize> {
@@ -219,6 +242,30 @@ mod tests {
     fn spans_are_brought_back_into_the_source() {
         assert_eq!(within("ü", &(1..9)), 0..2);
         assert_eq!(within("", &(5..9)), 0..0);
+    }
+
+    #[test]
+    fn what_is_not_seen_is_spelled_and_underlined() {
+        let source = "a = 1\n\tb = \"\u{9b}2J\u{202e}x\" # \u{2028}\r\n";
+        let (start, end) = (source.find('"').unwrap(), source.rfind('"').unwrap() + 1);
+        let problem = Problem {
+            span: start..end,
+            message: "`\u{9b}2J` is wrong".into(),
+            hint: Some("not \u{200b}".into()),
+            ..Problem::default()
+        };
+        let text = Problems::new("x\u{1b}.toml", source, vec![problem]).to_string();
+        assert!(
+            !text.contains(|c| c != '\n' && visible::is_hidden(c)),
+            "{text:?}"
+        );
+        assert!(
+            text.contains(r#"b = "\u{9b}2J\u{202e}x" # \u{2028}"#),
+            "{text}"
+        );
+        let underlined = format!("{}\n", "^".repeat(r#""\u{9b}2J\u{202e}x""#.len()));
+        assert!(text.contains(&underlined), "{text}");
+        assert!(text.contains(r"x\u{1b}.toml:2:6"), "{text}");
     }
 
     #[test]

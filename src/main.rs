@@ -3,12 +3,10 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 /// Thousands of tunnels come and go: freed memory must be used again, not scattered.
 #[global_allocator]
 static ALLOCATOR: sluice::system::allocator::Allocator = sluice::system::allocator::Allocator;
 
 fn main() -> ExitCode {
-    sluice::cli::Arguments::parse().run()
+    sluice::cli::main()
 }

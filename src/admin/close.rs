@@ -48,7 +48,7 @@ pub(super) async fn one(
 ) -> Result<Answer, Refusal> {
     let mut query = Query::parse(query)?;
     let code = query.take("code").map(|text| text.parse::<u16>());
-    let code = code.transpose().map_err(|_| unsendable("it"))?;
+    let code = code.transpose().map_err(|_| bad(&unsendable("it")))?;
     let order = order(code, query.take("reason"))?;
     query.finish()?;
     let live = tunnels::find(context, id).await?;
@@ -101,14 +101,9 @@ fn order(code: Option<u16>, reason: Option<String>) -> Result<Arc<CloseOrder>, R
     let code = code.unwrap_or(GOING_AWAY);
     let reason = reason.unwrap_or_default();
     if !is_sendable(code) {
-        return Err(unsendable(&code.to_string()));
+        return Err(bad(&unsendable(&code.to_string())));
     }
-    if reason.len() > LONGEST_REASON {
-        let length = reason.len();
-        return Err(bad(&format!(
-            "a close reason has at most {LONGEST_REASON} bytes; this one has {length}"
-        )));
-    }
+    check_reason(&reason).map_err(|wrong| bad(&wrong))?;
     Ok(Arc::new(CloseOrder {
         by: ClosedBy::Command,
         detail: None,
@@ -119,15 +114,29 @@ fn order(code: Option<u16>, reason: Option<String>) -> Result<Arc<CloseOrder>, R
 }
 
 /// RFC 6455 section 7.4 and the IANA registry: those that may stand in a frame.
-fn is_sendable(code: u16) -> bool {
+pub fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }
 
-fn unsendable(what: &str) -> Refusal {
-    bad(&format!(
+/// What is said of another.
+pub fn unsendable(what: &str) -> String {
+    format!(
         "{what} is not a close code that can be sent: 1000 to 1003, 1007 to 1014, or 3000 to \
          4999 of your own"
-    ))
+    )
+}
+
+/// Whether a close reason fits.
+///
+/// # Errors
+/// How long it is.
+pub fn check_reason(reason: &str) -> Result<(), String> {
+    match reason.len() {
+        0..=LONGEST_REASON => Ok(()),
+        length => Err(format!(
+            "a close reason has at most {LONGEST_REASON} bytes; this one has {length}"
+        )),
+    }
 }
 
 fn bad(message: &str) -> Refusal {

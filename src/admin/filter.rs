@@ -1,5 +1,6 @@
 //! Which tunnels are meant: the filter of lists and of closes, from a query or from JSON.
 
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,7 @@ pub struct FilterRequest {
     /// The upstream's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub upstream: Option<String>,
-    /// The endpoint's address, alone or behind its upstream: `app/10.0.0.3:9000`.
+    /// The endpoint's address, alone or after its upstream: `app/10.0.0.3:9000`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<String>,
     /// The client's address, with or without its port.
@@ -109,6 +110,27 @@ impl Filter {
             });
             span.transpose().map(Option::unwrap_or_default)
         };
+        for (name, text) in [
+            ("route", &route),
+            ("upstream", &upstream),
+            ("endpoint", &endpoint),
+            ("client", &client),
+            ("q", &q),
+        ] {
+            if text.as_deref() == Some("") {
+                return Err(bad(format!("{name} is empty: leave it out, or say which")));
+            }
+        }
+        let client = client.map(|text| {
+            let wrong = || {
+                bad(format!(
+                    "client is an address such as 192.0.2.7, 192.0.2.7:50000 or \
+                     [2001:db8::1]:50000, not {text:?}"
+                ))
+            };
+            spelled_client(&text).ok_or_else(wrong)
+        });
+        let client = client.transpose()?;
         Ok(Filter {
             route,
             upstream,
@@ -126,12 +148,13 @@ impl Filter {
             name.as_deref().map_or(Ok(()), check)
         };
         named(&self.route, &|name| known.route(name))?;
-        named(&self.upstream, &|name| known.upstream(name))
+        named(&self.upstream, &|name| known.upstream(name))?;
+        named(&self.endpoint, &|name| known.endpoint(name))
     }
 
     /// Whether it names anything that may not exist.
     pub(super) fn names(&self) -> bool {
-        self.route.is_some() || self.upstream.is_some()
+        self.route.is_some() || self.upstream.is_some() || self.endpoint.is_some()
     }
 
     /// Whether the tunnel is meant.
@@ -183,6 +206,23 @@ impl Filter {
         ];
         texts.iter().any(|text| contains(text, words))
     }
+}
+
+/// A client's address, with or without its port, as tunnels have it; `unix` is every client of
+/// a unix socket.
+pub fn spelled_client(text: &str) -> Option<String> {
+    if text == "unix" {
+        return Some(text.to_owned());
+    }
+    if let Ok(mut whole) = text.parse::<SocketAddr>() {
+        whole.set_ip(whole.ip().to_canonical());
+        return Some(whole.to_string());
+    }
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let ip: IpAddr = bare.unwrap_or(text).parse().ok()?;
+    Some(ip.to_canonical().to_string())
 }
 
 /// Whether `words`, in lower case, stands in a text of any case. ASCII, which nearly all of
@@ -296,6 +336,19 @@ mod tests {
             assert!(filter(wanted).takes_client("[2001:db8::1]:80"), "{wanted}");
         }
         assert!(!filter("192.0.2.70").takes_client("192.0.2.7:80"));
+        for (written, spelled) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("[2001:DB8:0::1]:80", "[2001:db8::1]:80"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("[::ffff:192.0.2.7]:80", "192.0.2.7:80"),
+            ("unix", "unix"),
+        ] {
+            assert_eq!(spelled_client(written).as_deref(), Some(spelled));
+        }
+        for wrong in ["", "somewhere", "192.0.2", "192.0.2.7:", "unix:/x"] {
+            assert_eq!(spelled_client(wrong), None, "{wrong}");
+        }
         assert!(filter("192.0.2.7").takes_client("192.0.2.7"));
     }
 }

@@ -69,15 +69,16 @@ use crate::process::order::Handle;
 use crate::worker;
 use crate::worker::site::Workers;
 
-pub use self::close::{CloseOutcome, CloseRequest};
-pub use self::filter::FilterRequest;
+pub use self::close::{CloseOutcome, CloseRequest, check_reason, is_sendable, unsendable};
+pub use self::filter::{FilterRequest, spelled_client};
 pub use self::history::Point;
 pub use self::http::HttpView;
+pub use self::known::unknown;
 pub use self::orders::UndrainRequest;
 pub use self::place::{addresses, bind, default_socket};
-pub use self::tap::{TapBegun, TapEnded};
+pub use self::tap::{LARGEST_PAYLOAD, TapBegun, TapEnded};
 pub use self::token::Token;
-pub use self::tunnels::{TallyView, TunnelList, TunnelView};
+pub use self::tunnels::{LARGEST_PAGE, TallyView, TunnelList, TunnelView};
 pub use self::upstreams::{EndpointState, EndpointView, RouteView, UpstreamView};
 
 /// What answers are made of.

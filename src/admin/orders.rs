@@ -61,7 +61,7 @@ fn check(request: &DrainRequest) -> Result<(), &'static str> {
     }
     match (over_ms, deadline_ms) {
         (Some(over), Some(deadline)) if deadline < over => {
-            Err("deadline_ms is shorter than over_ms")
+            Err("the deadline (deadline_ms) is shorter than the span (over_ms)")
         }
         _ => Ok(()),
     }

@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 
 use super::answer::{Answer, Refusal, json, page};
 use super::connection::Desk;
+use super::filter::Query;
 use super::places::Place;
 use super::{
     Context, close, dashboard, health, instance, numbers, orders, settings, stats, status, stream,
@@ -38,6 +39,18 @@ enum What {
     Drain,
     Undrain,
     Upgrade,
+}
+
+impl What {
+    /// Whether a query is read where the answer is made, or, outside of `/v1`, may say what it
+    /// likes: scrapers and browsers add to it. Elsewhere a filter that is none is a mistake.
+    fn takes_parameters(self, path: &str) -> bool {
+        let reads = matches!(
+            self,
+            What::Tunnels | What::CloseTunnel | What::Events | What::Tap
+        );
+        reads || !path.starts_with("/v1/")
+    }
 }
 
 /// What a request gets.
@@ -112,6 +125,9 @@ async fn granted(
     let state = &context.shared.state;
     let snapshot = || context.shared.snapshot.load();
     let uri = request.uri().clone();
+    if !what.takes_parameters(uri.path()) {
+        Query::parse(uri.query())?.finish()?;
+    }
     // The last segment, where it is a parameter.
     let id = || uri.path().rsplit('/').next().unwrap_or_default();
     let closing = || desk.closing.subscribe();

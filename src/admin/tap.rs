@@ -23,7 +23,7 @@ use crate::tunnel::registry::{self, TunnelSnapshot};
 const PAYLOAD: usize = 4096;
 
 /// The most of them.
-const LARGEST_PAYLOAD: usize = 64 * 1024;
+pub const LARGEST_PAYLOAD: usize = 64 * 1024;
 
 /// How a tap begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -24,7 +24,7 @@ use crate::vocabulary::stamp::rfc3339;
 const PAGE: usize = 100;
 
 /// The most of them.
-const LARGEST_PAGE: usize = 1000;
+pub const LARGEST_PAGE: usize = 1000;
 
 /// A part of the live tunnels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -177,7 +177,7 @@ pub(super) fn check(context: &Context, filter: &Filter, live: &[Live]) -> Result
     if !filter.names() {
         return Ok(());
     }
-    filter.check(&Known::of(&context.shared.snapshot.load(), live))
+    filter.check(&Known::of(&context.shared, live))
 }
 
 /// Answers one tunnel.

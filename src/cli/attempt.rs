@@ -7,8 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::Access;
+use serde_json::Value;
 
-use super::health::{self, Target};
+use super::client::Client;
+use super::health;
+use super::target::Target;
 use crate::admin::Token;
 use crate::config::{AccessLog, AdminListen, Config, ListenAddress};
 use crate::net::listen;
@@ -56,40 +59,90 @@ pub(super) fn everything(config: &Config, source: Option<&Path>) -> Vec<Attempt>
     if let Err(error) = Token::configured(&config.admin) {
         fatal(format!("{error} (`admin.token_file`)"));
     }
-    refused.extend(addresses(config));
+    refused.extend(addresses(config, source));
     refused
 }
 
-fn addresses(config: &Config) -> Vec<Attempt> {
+fn addresses(config: &Config, source: Option<&Path>) -> Vec<Attempt> {
     let listeners = config.listeners.iter().map(|listener| &listener.address);
     let admin = match &config.admin.listen {
         AdminListen::At(address) => Some(address),
         AdminListen::Auto | AdminListen::Off => None,
     };
-    let all: Vec<&ListenAddress> = listeners.chain(admin).collect();
-    let mut taken = Vec::new();
     let mut refused = Vec::new();
-    for address in all {
-        match listen::probe(address) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => taken.push(error),
-            Err(error) => refused.push(error),
+    let mut running = None;
+    for address in listeners.chain(admin) {
+        let Err(error) = listen::probe(address) else {
+            continue;
+        };
+        let mut message = error.to_string();
+        if error.kind() == io::ErrorKind::AddrInUse {
+            let running = running.get_or_insert_with(|| Running::find(config, source));
+            if running.holds(address) {
+                continue;
+            }
+            if health::check(&Target::at(address), ANSWER).is_ok() {
+                message += "; the sluice that listens there is not known to run this file";
+            }
         }
+        refused.push(Attempt {
+            message,
+            fatal: false,
+        });
     }
-    // By the sluice that is to be given this configuration: nothing to say.
-    if !taken.is_empty() && !is_running(config) {
-        refused.append(&mut taken);
-    }
-    let warning = |error: listen::BindError| Attempt {
-        message: error.to_string(),
-        fatal: false,
-    };
-    refused.into_iter().map(warning).collect()
+    refused
 }
 
-fn is_running(config: &Config) -> bool {
-    let target = Target::of(config);
-    target.is_some_and(|target| health::check(&target, ANSWER).is_ok())
+/// The sluice that this configuration is for.
+enum Running {
+    /// It runs, and listens on these addresses.
+    On(Vec<String>),
+    /// None does.
+    Not,
+    /// Which file is meant is not known, or may not be asked for; a sluice that answers at the
+    /// first listener is taken for it.
+    Unknown(bool),
+}
+
+impl Running {
+    fn find(config: &Config, source: Option<&Path>) -> Running {
+        let unknown = || {
+            let target = Target::of(config);
+            Running::Unknown(target.is_some_and(|target| health::check(&target, ANSWER).is_ok()))
+        };
+        let Some(file) = source else {
+            return unknown();
+        };
+        let Ok(client) = Client::find(None, Some(file)) else {
+            return unknown();
+        };
+        match client.get::<Value>("/v1/config") {
+            Ok(Ok(settings)) => Running::On(listened_on(&settings)),
+            // It runs another file, or does not know us.
+            Ok(Err(_)) if client.is_meant() == Some(false) => Running::Not,
+            Ok(Err(_)) => unknown(),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => unknown(),
+            Err(_) => Running::Not,
+        }
+    }
+
+    fn holds(&self, address: &ListenAddress) -> bool {
+        match self {
+            Running::On(addresses) => addresses.contains(&address.to_string()),
+            Running::Not => false,
+            Running::Unknown(answers) => *answers,
+        }
+    }
+}
+
+/// The addresses in `/v1/config`.
+fn listened_on(settings: &Value) -> Vec<String> {
+    let listeners = settings["listen"].as_array().into_iter().flatten();
+    let all = listeners
+        .map(|listener| &listener["address"])
+        .chain([&settings["admin"]["listen"]]);
+    all.filter_map(|address| address.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Whether a file can be appended to, or made. A link that leads nowhere is followed.

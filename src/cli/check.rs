@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::attempt::{self, Attempt};
-use super::run;
+use super::files::file;
 use crate::config::{self, Config, Problems};
 use crate::vocabulary::visible::escaped;
 
@@ -42,7 +42,7 @@ pub fn run(
     let (name, file, read) = match named {
         Some(dash) if dash == Path::new("-") => ("standard input".to_owned(), None, from_stdin()?),
         named => {
-            let file = run::file(named, OTHERWISE)?;
+            let file = file(named, OTHERWISE)?;
             let read = config::source_given(&file);
             (visible(&file), Some(file), read)
         }

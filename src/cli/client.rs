@@ -2,22 +2,19 @@
 //! exchange a connection, over blocking sockets. What is asked stands in the commands.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::DEFAULT_FILES;
-use super::health::Target;
+use super::files::DEFAULT_FILES;
+use super::target::{Target, reachable};
 use crate::admin::{Token, default_socket, instance, place};
 use crate::config::{self, AdminListen, ListenAddress};
 use crate::net::listen;
 use crate::process::order::Refused;
-use crate::vocabulary::visible;
 
 /// Time for a connect over TCP.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -33,28 +30,6 @@ const MAX_HEAD: u64 = 64 * 1024;
 
 /// The largest answer in bytes.
 const MAX_ANSWER: u64 = 64 << 20;
-
-/// Which sluice a command is for.
-#[derive(Debug, Default, Args)]
-pub struct AdminArguments {
-    /// The admin interface to turn to: unix:/path or 127.0.0.1:PORT
-    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "config")]
-    pub admin: Option<Target>,
-    /// Turn to the one that admin.listen of this file names [default: ./sluice.toml, then
-    /// /etc/sluice/sluice.toml, then the usual places]
-    #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Bring the token that is the first line of this file [default: that of
-    /// admin.token_file]
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
-}
-
-/// The address of an admin interface.
-pub(super) fn address(text: &str) -> Result<Target, String> {
-    Target::parse(text)
-        .map_err(|_| "write unix:/path, or an IP address and a port: 127.0.0.1:9180".to_owned())
-}
 
 /// A way to a running sluice.
 #[derive(Debug)]
@@ -115,7 +90,7 @@ impl Client {
     }
 
     /// Whether the sluice there is the one that is meant; `None`: there is none.
-    fn is_meant(&self) -> Option<bool> {
+    pub(super) fn is_meant(&self) -> Option<bool> {
         let (status, _) = self.line("/healthz", PROBE).ok()?;
         Some(status == 200)
     }
@@ -139,7 +114,10 @@ impl Client {
     /// When the file holds none.
     pub fn with_token(mut self, file: Option<&Path>) -> io::Result<Client> {
         if let Some(file) = file {
-            self.token = Some(Token::read(file)?);
+            let read = Token::read(file);
+            self.token = Some(read.map_err(|error| {
+                io::Error::new(error.kind(), format!("{error} (--token-file)"))
+            })?);
         }
         Ok(self)
     }
@@ -331,46 +309,6 @@ impl Client {
     }
 }
 
-impl AdminArguments {
-    /// The options that mean the same sluice to another command, with a space before each.
-    pub fn repeated(&self) -> String {
-        let admin = self
-            .admin
-            .as_ref()
-            .map(|target| format!(" --admin {target}"));
-        let file = self
-            .config
-            .as_deref()
-            .map(|file| format!(" --config {}", file.display()));
-        let token = self
-            .token_file
-            .as_deref()
-            .map(|file| format!(" --token-file {}", file.display()));
-        admin.or(file).unwrap_or_default() + &token.unwrap_or_default()
-    }
-
-    /// The way to the sluice that is meant.
-    ///
-    /// # Errors
-    /// When none is.
-    pub fn client(&self) -> io::Result<Client> {
-        Client::find(self.admin.as_ref(), self.config.as_deref())?
-            .with_token(self.token_file.as_deref())
-    }
-}
-
-/// Says why an order was refused: all of it, or the one line that there is.
-///
-/// # Errors
-/// When nobody reads it.
-pub fn refused(why: &Refused, err: &mut impl Write) -> io::Result<ExitCode> {
-    match why.details.trim_end() {
-        "" => writeln!(err, "sluice: {}", visible::lines(&why.error))?,
-        details => writeln!(err, "{}", visible::lines(details))?,
-    }
-    Ok(ExitCode::FAILURE)
-}
-
 /// The sluice of this configuration.
 fn of_file(file: &Path) -> io::Result<Client> {
     let admin = config::admin_of(file)?;
@@ -429,16 +367,6 @@ fn only_one() -> io::Result<Target> {
 /// Where one would be looked for.
 fn fallback() -> PathBuf {
     default_socket().unwrap_or_else(|| place::SYSTEM_SOCKET.into())
-}
-
-/// Where it listens on every address, loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, address.port())
 }
 
 fn talk(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>> {

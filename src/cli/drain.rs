@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::{AdminArguments, Client, QUICK, refused};
+use super::client::{Client, QUICK};
+use super::options::AdminArguments;
+use super::output::refused;
 use crate::admin::UndrainRequest;
 use crate::config::{parse_duration, write_duration};
 use crate::process::order::{DrainRequest, DrainView, Refused, Target};
@@ -111,6 +113,16 @@ pub fn run(
         route,
         endpoint,
     } = &arguments.target;
+    if let (Some(over), Some(deadline)) = (arguments.over, arguments.deadline)
+        && deadline < over
+    {
+        let (over, deadline) = (write_duration(over), write_duration(deadline));
+        writeln!(
+            err,
+            "error: --deadline {deadline} is shorter than --over {over}"
+        )?;
+        return Ok(ExitCode::from(2));
+    }
     let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
     let order = DrainRequest {
         target: target(*all, route.as_ref(), endpoint.as_ref()).unwrap_or(Target::All),
@@ -269,8 +281,9 @@ fn show(drain: &DrainView, terminal: bool, out: &mut impl Write) -> io::Result<(
     let line = progress(drain);
     if terminal {
         // Back to the start of the line, and what is left of the last one is erased.
-        write!(out, "\r{} {line}\x1b[K", bar(drain))?;
-        out.flush()
+        let mut terminal = io::stdout();
+        write!(terminal, "\r{} {line}\x1b[K", bar(drain))?;
+        terminal.flush()
     } else {
         writeln!(out, "{line}")
     }

@@ -7,13 +7,18 @@
 //! the port does not.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use clap::Args;
+
 use super::client::Client;
-use crate::config::{Config, ListenAddress};
+use super::files::file;
+use super::output::colour;
+use super::target::Target;
+use crate::config;
 use crate::net::listen;
 use crate::proxy::error::{PROXY_NAME, PROXY_STATUS};
 
@@ -23,79 +28,64 @@ pub const TIMEOUT: Duration = Duration::from_secs(2);
 /// The largest head of an answer, in bytes.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// The listener to ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A unix socket.
-    Unix(PathBuf),
+/// Whom `health` asks.
+#[derive(Debug, Default, Args)]
+pub struct HealthArguments {
+    /// The URL to ask
+    #[arg(long, conflicts_with_all = ["config", "ready"])]
+    pub url: Option<String>,
+    /// Ask the admin interface whether new clients are welcome, as /readyz says: fails from the
+    /// first moment of a drain
+    #[arg(long)]
+    pub ready: bool,
+    /// Ask the first listener of this file [default: ./sluice.toml, then
+    /// /etc/sluice/sluice.toml]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
-impl Target {
-    /// The first listener of a configuration; where it listens on every address, loopback.
-    pub fn of(config: &Config) -> Option<Target> {
-        config
-            .listeners
-            .first()
-            .map(|listener| match &listener.address {
-                ListenAddress::Unix { path, .. } => Target::Unix(path.clone()),
-                ListenAddress::Tcp(address) => {
-                    let ip = match address.ip() {
-                        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
-                        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
-                        ip => ip,
-                    };
-                    Target::Tcp(SocketAddr::new(ip, address.port()))
-                }
-            })
-    }
+/// How `health` goes without a file.
+const WITHOUT_HEALTH: &str =
+    "or say where sluice listens: sluice health --url http://127.0.0.1:8080/";
 
-    /// `http://127.0.0.1:8080/`, `127.0.0.1:8080`, `localhost:8080`, `[::1]:8080` or
-    /// `unix:/run/sluice.sock`. The error says what would be right.
-    pub fn parse(text: &str) -> Result<Target, String> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return Ok(Target::Unix(path.into()));
-        }
-        let authority = text.strip_prefix("http://").unwrap_or(text);
-        let authority = authority.strip_suffix('/').unwrap_or(authority);
-        let numeric = match authority.strip_prefix("localhost") {
-            Some(port) if port.is_empty() || port.starts_with(':') => format!("127.0.0.1{port}"),
-            _ => authority.to_owned(),
-        };
-        let bare = numeric.trim_start_matches('[').trim_end_matches(']');
-        numeric
-            .parse()
-            .or_else(|_| bare.parse().map(|ip: IpAddr| SocketAddr::new(ip, 80)))
-            .map(Target::Tcp)
-            .map_err(|_| {
-                format!(
-                    "cannot check `{text}`: it has to be like http://127.0.0.1:8080/ (an IP \
-                     address or localhost, no path) or unix:/run/sluice.sock"
-                )
-            })
+/// Asks a running proxy whether it is well.
+///
+/// # Errors
+/// When the arguments name nobody to ask.
+pub fn run(
+    arguments: &HealthArguments,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<ExitCode> {
+    if arguments.ready {
+        return ready(&Client::find(None, arguments.config.as_deref())?, out);
     }
-}
-
-impl std::fmt::Display for Target {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Target::Tcp(address) => address.fmt(f),
-            Target::Unix(path) => write!(f, "unix:{}", path.display()),
+    let target = match &arguments.url {
+        Some(url) => {
+            Target::parse(url).map_err(|error| io::Error::other(format!("{error} (--url)")))?
         }
-    }
+        None => match config::load_given(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
+            Ok(config) => Target::of(&config)
+                .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
+            Err(problems) => {
+                err.write_all(problems.render(colour()).as_bytes())?;
+                return Ok(ExitCode::FAILURE);
+            }
+        },
+    };
+    tell(&target, TIMEOUT, out)
 }
 
 /// Checks, prints one line, and says the exit code: 0 healthy, 1 not.
-pub fn run(target: &Target, timeout: Duration) -> ExitCode {
+fn tell(target: &Target, timeout: Duration, out: &mut impl Write) -> io::Result<ExitCode> {
     match check(target, timeout) {
         Ok(status) => {
-            println!("healthy: {target} answered {status}");
-            ExitCode::SUCCESS
+            writeln!(out, "healthy: {target} answered {status}")?;
+            Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            println!("unhealthy: {target}: {error}");
-            ExitCode::FAILURE
+            writeln!(out, "unhealthy: {target}: {error}")?;
+            Ok(ExitCode::FAILURE)
         }
     }
 }
@@ -104,9 +94,9 @@ pub fn run(target: &Target, timeout: Duration) -> ExitCode {
 ///
 /// # Errors
 /// When no sluice answers.
-pub fn ready(client: &Client) -> io::Result<ExitCode> {
+fn ready(client: &Client, out: &mut impl Write) -> io::Result<ExitCode> {
     let (status, line) = client.line("/readyz", TIMEOUT)?;
-    println!("{}", line.trim_end());
+    writeln!(out, "{}", line.trim_end())?;
     Ok(match status {
         200 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
@@ -249,7 +239,8 @@ mod tests {
             "\r\n",
         ];
         assert_eq!(check(&answering(pieces), LONG).unwrap(), 503);
-        assert_eq!(run(&answering(own), LONG), ExitCode::SUCCESS);
+        let told = tell(&answering(own), LONG, &mut io::sink());
+        assert_eq!(told.unwrap(), ExitCode::SUCCESS);
         for foreign in [
             &["HTTP/1.1 200 OK\r\nServer: nginx\r\n\r\n"],
             &["HTTP/1.1 204 No Content\r\n\r\n"],
@@ -278,7 +269,8 @@ mod tests {
             check(&target, LONG).unwrap_err().kind(),
             io::ErrorKind::ConnectionRefused
         );
-        assert_eq!(run(&target, LONG), ExitCode::FAILURE);
+        let told = tell(&target, LONG, &mut io::sink());
+        assert_eq!(told.unwrap(), ExitCode::FAILURE);
     }
 
     #[test]
@@ -299,54 +291,5 @@ mod tests {
             let _ = stream.read_to_end(&mut Vec::new());
         });
         assert_eq!(check(&target, LONG).unwrap(), 200);
-    }
-
-    #[test]
-    fn targets_are_read_as_people_write_them() {
-        let tcp = |text: &str| Ok(Target::Tcp(text.parse().unwrap()));
-        assert_eq!(
-            Target::parse("http://127.0.0.1:8080/"),
-            tcp("127.0.0.1:8080")
-        );
-        assert_eq!(
-            Target::parse("http://localhost:8080"),
-            tcp("127.0.0.1:8080")
-        );
-        assert_eq!(Target::parse("localhost"), tcp("127.0.0.1:80"));
-        assert_eq!(Target::parse("[::1]:8080"), tcp("[::1]:8080"));
-        assert_eq!(Target::parse("http://[::1]/"), tcp("[::1]:80"));
-        assert_eq!(
-            Target::parse("unix:/run/s"),
-            Ok(Target::Unix("/run/s".into()))
-        );
-        for wrong in [
-            "https://127.0.0.1/",
-            "http://127.0.0.1/path",
-            "example.com:80",
-            "",
-        ] {
-            assert!(
-                Target::parse(wrong)
-                    .unwrap_err()
-                    .contains("http://127.0.0.1:8080/")
-            );
-        }
-    }
-
-    #[test]
-    fn the_first_listener_is_the_target_and_every_address_means_loopback() {
-        let of = |listen: &str| {
-            let backend = SocketAddr::from(([127, 0, 0, 1], 1));
-            Target::of(&crate::cli::demo::config(listen.parse().unwrap(), backend)).unwrap()
-        };
-        assert_eq!(
-            of("0.0.0.0:81"),
-            Target::Tcp("127.0.0.1:81".parse().unwrap())
-        );
-        assert_eq!(of("[::]:81"), Target::Tcp("[::1]:81".parse().unwrap()));
-        assert_eq!(
-            of("127.0.0.3:81"),
-            Target::Tcp("127.0.0.3:81".parse().unwrap())
-        );
     }
 }

@@ -9,9 +9,10 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{AdminArguments, Client, refused};
+use super::client::{Client, Outcome};
+use super::options::AdminArguments;
+use super::output::{clean, refused};
 use super::sse::{Told, told};
-use super::tunnels::clean;
 use crate::events::Closed;
 use crate::vocabulary::{span, visible};
 
@@ -67,10 +68,7 @@ pub fn run(
     }
 }
 
-fn connect(
-    client: &Client,
-    last: Option<&str>,
-) -> io::Result<super::client::Outcome<impl BufRead + use<>>> {
+fn connect(client: &Client, last: Option<&str>) -> io::Result<Outcome<impl BufRead + use<>>> {
     let field = last.map(|id| format!("Last-Event-ID: {id}\r\n"));
     client.follow("/v1/events", &field.unwrap_or_default())
 }

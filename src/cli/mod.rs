@@ -10,29 +10,37 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod drain;
+mod files;
+pub mod filter;
 pub mod health;
 pub mod log;
+pub mod options;
+mod output;
 pub mod reload;
 pub mod run;
 pub mod show;
 mod sse;
 pub mod status;
 pub mod tap;
+mod target;
 pub mod top;
 pub mod tunnels;
 pub mod upgrade;
 
-use std::io::{self, IsTerminal};
+use std::borrow::Cow;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use self::check::CheckArguments;
-use self::client::AdminArguments;
 use self::drain::{DrainArguments, UndrainArguments};
+use self::health::HealthArguments;
 use self::log::LogArguments;
+use self::options::AdminArguments;
+use self::output::{Visible, colour};
+use self::run::RunArguments;
 use self::status::StatusArguments;
 use self::tap::TapArguments;
 use self::top::TopArguments;
@@ -40,11 +48,6 @@ use self::tunnels::TunnelsArguments;
 use self::upgrade::UpgradeArguments;
 use crate::logging;
 use crate::vocabulary::visible;
-
-pub use crate::logging::plain;
-
-/// Where `run`, `check` and `health` look for a configuration, in this order.
-pub const DEFAULT_FILES: [&str; 2] = ["./sluice.toml", "/etc/sluice/sluice.toml"];
 
 /// A WebSocket-aware HTTP reverse proxy.
 #[derive(Debug, Parser)]
@@ -100,36 +103,6 @@ pub enum Command {
     Tap(Box<TapArguments>),
 }
 
-/// What `run` starts.
-#[derive(Debug, Default, Args)]
-pub struct RunArguments {
-    /// The configuration file [default: ./sluice.toml, then /etc/sluice/sluice.toml]
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["listen", "to"])]
-    pub config: Option<PathBuf>,
-    /// Without a file: where to listen, as 127.0.0.1:8080, :8080 or unix:/path
-    #[arg(long, value_name = "ADDR", requires = "to")]
-    pub listen: Option<String>,
-    /// Without a file: where everything goes, as host:9000 or unix:/path
-    #[arg(long, value_name = "ADDR", requires = "listen")]
-    pub to: Option<String>,
-}
-
-/// Whom `health` asks.
-#[derive(Debug, Default, Args)]
-pub struct HealthArguments {
-    /// The URL to ask
-    #[arg(long, conflicts_with_all = ["config", "ready"])]
-    pub url: Option<String>,
-    /// Ask the admin interface whether new clients are welcome, as /readyz says: fails from the
-    /// first moment of a drain
-    #[arg(long)]
-    pub ready: bool,
-    /// Ask the first listener of this file [default: ./sluice.toml, then
-    /// /etc/sluice/sluice.toml]
-    #[arg(long, short, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
 /// What `config` prints.
 #[derive(Debug, Clone, Copy, Subcommand)]
 pub enum ConfigCommand {
@@ -137,18 +110,38 @@ pub enum ConfigCommand {
     Schema,
 }
 
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    Arguments::try_parse().map_or_else(|error| not_understood(&error), Arguments::run)
+}
+
+/// Help, the version, or what is wrong with the command line, of which it repeats parts.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let plain = error.render().to_string();
+    match visible::lines(&plain) {
+        Cow::Borrowed(_) => {
+            // With colours, which cannot be told from those of an argument.
+            let _ = error.print();
+        }
+        Cow::Owned(harmless) => {
+            let _ = io::Write::write_all(&mut io::stderr(), harmless.as_bytes());
+        }
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
 impl Arguments {
     /// Does what was asked for.
     pub fn run(self) -> ExitCode {
-        let (out, err) = (&mut io::stdout(), &mut io::stderr());
+        let (out, err) = (&mut Visible(io::stdout()), &mut Visible(io::stderr()));
         let code = match self.command {
             Command::Run(arguments) => run::run(&arguments),
             Command::Demo { listen } => demo::run(listen, run::serve),
-            Command::Check(arguments) => check::run(&arguments, out, err, colour()),
+            Command::Check(arguments) => check::run(&arguments, out, &mut io::stderr(), colour()),
             Command::Config {
                 command: ConfigCommand::Schema,
             } => config::schema(out),
-            Command::Health(arguments) => run::health(&arguments),
+            Command::Health(arguments) => health::run(&arguments, out, &mut io::stderr()),
             Command::Reload(arguments) => reload::run(&arguments, out, err),
             Command::Drain(arguments) => drain::run(&arguments, out, err),
             Command::Undrain(arguments) => drain::undo_run(&arguments, out, err),
@@ -169,9 +162,4 @@ impl Arguments {
             ExitCode::FAILURE
         })
     }
-}
-
-/// Whether problems are printed with colours: on a terminal, unless `NO_COLOR` is set.
-pub fn colour() -> bool {
-    io::stderr().is_terminal() && !plain()
 }

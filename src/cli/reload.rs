@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::client::{AdminArguments, refused};
+use super::options::AdminArguments;
+use super::output::refused;
 use crate::process::order::Reloaded;
 
 /// How long it may take: names are waited for, and other orders may come first.

@@ -2,12 +2,14 @@
 //! that is wrong with it and starts nothing.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::client::Client;
-use super::{DEFAULT_FILES, HealthArguments, RunArguments, health};
+use clap::Args;
+
+use super::files::file;
+use super::output::colour;
 use crate::config::{self, Config, Problems};
 use crate::daemon::start as server;
 use crate::handover::launch::Launch;
@@ -18,6 +20,20 @@ use crate::system::allocator;
 
 /// How long the last events may take to be written.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
+
+/// What `run` starts.
+#[derive(Debug, Default, Args)]
+pub struct RunArguments {
+    /// The configuration file [default: ./sluice.toml, then /etc/sluice/sluice.toml]
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["listen", "to"])]
+    pub config: Option<PathBuf>,
+    /// Without a file: where to listen, as 127.0.0.1:8080, :8080 or unix:/path
+    #[arg(long, value_name = "ADDR", requires = "to")]
+    pub listen: Option<String>,
+    /// Without a file: where everything goes, as host:9000 or unix:/path
+    #[arg(long, value_name = "ADDR", requires = "listen")]
+    pub to: Option<String>,
+}
 
 /// Runs the proxy until it is told to stop.
 ///
@@ -30,7 +46,7 @@ pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
     let failed = match configuration(arguments) {
         Ok(Ok((config, source))) => return start(config, source, launch, inherited),
         Ok(Err(problems)) => {
-            io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
+            io::stderr().write_all(problems.render(colour()).as_bytes())?;
             Ok(Failed {
                 reason: problems.summary(),
                 details: problems.render(false),
@@ -79,28 +95,6 @@ fn start(
     ended
 }
 
-/// Asks a running proxy whether it is well.
-///
-/// # Errors
-/// When the arguments name nobody to ask.
-pub fn health(arguments: &HealthArguments) -> io::Result<ExitCode> {
-    if arguments.ready {
-        return health::ready(&Client::find(None, arguments.config.as_deref())?);
-    }
-    let target = match &arguments.url {
-        Some(url) => health::Target::parse(url).map_err(io::Error::other)?,
-        None => match config::load_given(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
-            Ok(config) => health::Target::of(&config)
-                .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
-            Err(problems) => {
-                io::stderr().write_all(problems.render(super::colour()).as_bytes())?;
-                return Ok(ExitCode::FAILURE);
-            }
-        },
-    };
-    Ok(health::run(&target, health::TIMEOUT))
-}
-
 /// The configuration that the arguments mean, and its file.
 fn configuration(
     arguments: &RunArguments,
@@ -115,29 +109,3 @@ fn configuration(
 /// How `run` goes without a file.
 const WITHOUT_RUN: &str =
     "or start without a file: sluice run --listen 127.0.0.1:8080 --to 127.0.0.1:9000";
-
-/// How `health` goes without a file.
-const WITHOUT_HEALTH: &str =
-    "or say where sluice listens: sluice health --url http://127.0.0.1:8080/";
-
-/// The file that was named, or the first default one that exists; `otherwise` says how the
-/// command goes without one.
-///
-/// # Errors
-/// When none was named and none of the default ones exists.
-pub fn file(named: Option<&Path>, otherwise: &str) -> io::Result<PathBuf> {
-    let found = match named {
-        Some(named) => Some(named.to_owned()),
-        None => DEFAULT_FILES
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.exists()),
-    };
-    found.ok_or_else(|| {
-        let message = format!(
-            "no configuration: neither {} nor {} exists; name one with --config FILE, {otherwise}",
-            DEFAULT_FILES[0], DEFAULT_FILES[1]
-        );
-        io::Error::new(io::ErrorKind::NotFound, message)
-    })
-}

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::{AdminArguments, refused};
-use super::tunnels::clean;
+use super::options::AdminArguments;
+use super::output::{clean, refused};
 use crate::admin::{TallyView, TunnelView};
 use crate::config::write_duration;
 use crate::vocabulary::visible;

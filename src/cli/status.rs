@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::{AdminArguments, refused};
+use super::options::AdminArguments;
+use super::output::{milliseconds, refused};
 use crate::admin::HttpView;
 use crate::admin::status::{ConfigStatus, EndpointStatus, Status};
 use crate::config::write_duration;
@@ -159,15 +160,6 @@ fn print_http(http: &[HttpView], out: &mut impl Write) -> io::Result<()> {
     });
     let columns = ["2xx", "3xx", "4xx", "5xx", "none", "p50", "p99"];
     table(out, "requests", &columns, &rows.collect::<Vec<_>>())
-}
-
-/// `0.3ms`, `12ms`, `1.5s`.
-pub(super) fn milliseconds(micros: u64) -> String {
-    match micros {
-        0..10_000 => format!("{:.1}ms", micros as f64 / 1000.0),
-        10_000..1_000_000 => format!("{}ms", micros / 1000),
-        _ => format!("{:.1}s", micros as f64 / 1_000_000.0),
-    }
 }
 
 fn print_config(config: &ConfigStatus, generation: u64, out: &mut impl Write) -> io::Result<()> {

@@ -18,10 +18,11 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use self::messages::{Messages, Said};
-use super::client::{AdminArguments, refused};
+use super::filter::{FilterArguments, with_query};
+use super::options::AdminArguments;
+use super::output::{clean, refused};
 use super::sse::{Told, told};
-use super::tunnels::{FilterArguments, clean, with_query};
-use crate::admin::{TapBegun, TapEnded};
+use crate::admin::{LARGEST_PAYLOAD, TapBegun, TapEnded};
 use crate::tap::FrameView;
 use crate::vocabulary::visible;
 
@@ -38,7 +39,8 @@ pub struct TapArguments {
     #[arg(long)]
     pub payload: bool,
     /// How many bytes of each payload, up to 65536 [default: 4096]
-    #[arg(long, value_name = "NUMBER", requires = "payload")]
+    #[arg(long, value_name = "NUMBER", requires = "payload",
+        value_parser = clap::value_parser!(u32).range(1..=LARGEST_PAYLOAD as i64))]
     pub bytes: Option<u32>,
     /// Print each frame as a line of JSON
     #[arg(long, conflicts_with = "write")]
@@ -106,8 +108,12 @@ impl TapArguments {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let file = options.open(path);
-        file.map(Some)
-            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+        file.map(Some).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!("cannot write {}: {error} (--write)", path.display()),
+            )
+        })
     }
 }
 

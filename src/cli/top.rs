@@ -19,10 +19,12 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::crossterm::event::Event;
 
-use self::figures::Figures;
+use self::figures::{Figures, Look};
 use self::state::{Next, State};
 use self::terminal::Screen;
-use super::client::{AdminArguments, Client};
+use super::client::Client;
+use super::options::AdminArguments;
+use super::output::plain;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);
@@ -44,9 +46,6 @@ pub struct TopArguments {
     pub admin: AdminArguments,
 }
 
-/// What a look came to; the error is a line for the user.
-type Look = Result<Figures, String>;
-
 /// Draws until `q`.
 ///
 /// # Errors
@@ -63,7 +62,7 @@ pub fn run(arguments: &TopArguments, out: &mut impl Write) -> io::Result<ExitCod
         print(first, out)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let mut state = State::new(first, super::plain());
+    let mut state = State::new(first, plain());
     let news = watch(client)?;
     let mut screen = Screen::open()?;
     interact(&mut state, &news, &mut screen)?;

@@ -7,9 +7,15 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::client::{AdminArguments, QUICK, refused};
+use super::client::QUICK;
+use super::filter::{FilterArguments, with_query};
+use super::options::AdminArguments;
+use super::output::{clean, refused};
 use super::show::{self, ShowArguments};
-use crate::admin::{CloseOutcome, CloseRequest, FilterRequest, TunnelList, TunnelView};
+use crate::admin::{
+    CloseOutcome, CloseRequest, LARGEST_PAGE, TunnelList, TunnelView, check_reason, is_sendable,
+    unsendable,
+};
 use crate::vocabulary::{span, visible};
 
 /// What is listed of whom.
@@ -23,10 +29,12 @@ pub struct TunnelsArguments {
     #[command(flatten)]
     pub filter: FilterArguments,
     /// The order: age, idle, bytes or id
-    #[arg(long, value_name = "BY", default_value = "age")]
+    #[arg(long, value_name = "BY", default_value = "age", value_parser = ["age", "idle", "bytes",
+        "id"])]
     pub sort: String,
     /// How many at most, up to 1000
-    #[arg(long, value_name = "NUMBER", default_value = "100")]
+    #[arg(long, value_name = "NUMBER", default_value = "100",
+        value_parser = clap::value_parser!(u16).range(1..=LARGEST_PAGE as i64))]
     pub limit: u16,
     /// Print all of it as JSON
     #[arg(long)]
@@ -62,40 +70,27 @@ pub struct CloseArguments {
     #[command(flatten)]
     pub filter: FilterArguments,
     /// The close code for both sides
-    #[arg(long, value_name = "CODE", default_value = "1001")]
+    #[arg(long, value_name = "CODE", default_value = "1001", value_parser = code)]
     pub code: u16,
     /// The close reason for both sides, at most 123 bytes
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", value_parser = reason)]
     pub reason: String,
     /// Of which sluice
     #[command(flatten)]
     pub admin: AdminArguments,
 }
 
-/// Which tunnels: all of what is given must hold.
-#[derive(Debug, Default, Args)]
-pub struct FilterArguments {
-    /// Those of this route
-    #[arg(long, value_name = "NAME")]
-    pub route: Option<String>,
-    /// Those to this upstream
-    #[arg(long, value_name = "NAME")]
-    pub upstream: Option<String>,
-    /// Those to this endpoint: 10.0.0.3:9000 or app/10.0.0.3:9000
-    #[arg(long, value_name = "ADDR")]
-    pub endpoint: Option<String>,
-    /// Those from this client, with or without its port
-    #[arg(long, value_name = "ADDR")]
-    pub client: Option<String>,
-    /// Those with this in their path, host, origin or any other text
-    #[arg(long, value_name = "TEXT")]
-    pub search: Option<String>,
-    /// Those open for at least so long: 30s, 2h
-    #[arg(long, value_name = "SPAN")]
-    pub min_age: Option<String>,
-    /// Those silent for at least so long
-    #[arg(long, value_name = "SPAN")]
-    pub min_idle: Option<String>,
+/// Checked here already, so that the option is named.
+fn code(text: &str) -> Result<u16, String> {
+    let code: u16 = text.parse().map_err(|_| unsendable("it"))?;
+    match is_sendable(code) {
+        true => Ok(code),
+        false => Err(unsendable(text)),
+    }
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    check_reason(text).map(|()| text.to_owned())
 }
 
 /// Lists, or closes.
@@ -167,36 +162,6 @@ fn close(
     }
 }
 
-impl FilterArguments {
-    fn request(&self) -> FilterRequest {
-        FilterRequest {
-            route: self.route.clone(),
-            upstream: self.upstream.clone(),
-            endpoint: self.endpoint.clone(),
-            client: self.client.clone(),
-            q: self.search.clone(),
-            min_age: self.min_age.clone(),
-            min_idle: self.min_idle.clone(),
-        }
-    }
-
-    pub(super) fn parameters(&self) -> Vec<(&'static str, &str)> {
-        let all = [
-            ("route", &self.route),
-            ("upstream", &self.upstream),
-            ("endpoint", &self.endpoint),
-            ("client", &self.client),
-            ("q", &self.search),
-            ("min_age", &self.min_age),
-            ("min_idle", &self.min_idle),
-        ];
-        let given = all.into_iter();
-        given
-            .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-            .collect()
-    }
-}
-
 const COLUMNS: [&str; 8] = [
     "id", "age", "silent", "messages", "bytes", "route", "endpoint", "client",
 ];
@@ -252,44 +217,4 @@ fn row(tunnel: &TunnelView) -> ([String; COLUMNS.len()], String) {
         clean(&tunnel.client),
     ];
     (cells, clean(&format!("{}{}", tunnel.host, tunnel.path)))
-}
-
-/// Text from outside, for a terminal.
-pub(super) fn clean(text: &str) -> String {
-    visible::escaped(text).into_owned()
-}
-
-/// A path with parameters, percent-encoded.
-pub(super) fn with_query(path: &str, parameters: &[(&str, &str)]) -> String {
-    let mut whole = path.to_owned();
-    for (index, (name, value)) in parameters.iter().enumerate() {
-        whole.push(if index == 0 { '?' } else { '&' });
-        whole.push_str(name);
-        whole.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    whole.push(char::from(byte));
-                }
-                _ => whole.push_str(&format!("%{byte:02X}")),
-            }
-        }
-    }
-    whole
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_stands_in_a_parameter_stays_in_it() {
-        let query = with_query("/x", &[("a", "1&b=2 é%"), ("c", "")]);
-        assert_eq!(query, "/x?a=1%26b%3D2%20%C3%A9%25&c=");
-    }
-
-    #[test]
-    fn a_terminal_is_not_moved() {
-        assert_eq!(clean("a\u{1b}[2J\u{9b}b\n"), "a\\u{1b}[2J\\u{9b}b\\u{a}");
-    }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Control;
+use crate::admin::unknown;
+use crate::config::write_duration;
 use crate::events::{self, DrainState, Event};
 use crate::process::drains::{Gate, Ordered};
 use crate::process::order::{DrainRequest, DrainView, Refused, Target};
@@ -54,7 +56,16 @@ impl Control {
         let slack = config.deadline.saturating_sub(config.over);
         let deadline = deadline_ms.map_or(over.saturating_add(slack), Duration::from_millis);
         if deadline < over {
-            return Err(Refused::new("the deadline is shorter than the span"));
+            return Err(Refused::new(format!(
+                "the deadline of {} is shorter than the span of {}{}",
+                write_duration(deadline),
+                write_duration(over),
+                if over_ms.is_none() {
+                    " (`drain.over`)"
+                } else {
+                    ""
+                }
+            )));
         }
         let select = match &target {
             Target::Route(name) => Selection::Route(name.as_str().into()),
@@ -171,8 +182,8 @@ impl Control {
 
     fn gate(&self, target: &Target) -> Result<Gate, Refused> {
         let snapshot = self.shared.snapshot.load();
-        let unknown = |known: Vec<String>| {
-            Refused::new(format!("there is no {target}; known: {}", known.join(", ")))
+        let unknown = |what, wanted: &str, known: Vec<String>| {
+            Refused::new(unknown(what, wanted, known.iter().map(String::as_str)))
         };
         match target {
             Target::All => Ok(Gate::All),
@@ -180,7 +191,7 @@ impl Control {
                 Some(route) => Ok(Gate::Route(route.draining.clone())),
                 None => {
                     let names = snapshot.routes.iter().map(|route| route.name.to_string());
-                    Err(unknown(names.collect()))
+                    Err(unknown("route", name, names.collect()))
                 }
             },
             Target::Endpoint { upstream, endpoint } => self
@@ -194,7 +205,8 @@ impl Control {
                     };
                     let lists = snapshot.upstreams.values().map(|one| one.endpoints());
                     let known = lists.flat_map(|list| list.iter().map(spell).collect::<Vec<_>>());
-                    unknown(known.collect())
+                    let wanted = format!("{upstream}/{endpoint}");
+                    unknown("endpoint", &wanted, known.collect())
                 }),
             Target::Reload(_) => Err(Refused::new("only a reload begins such a drain")),
         }

@@ -111,12 +111,28 @@ fn commands_that_were_not_understood_end_with_2() {
         &["drain", "--all", "--over", "2"],
         &["drain", "--endpoint", "app"],
         &["undrain", "--all", "--route", "r"],
+        &["drain", "--all", "--over", "10s", "--deadline", "1s"],
+        &["tunnels", "--client", "somewhere"],
+        &["tunnels", "--route", ""],
+        &["tunnels", "--search", ""],
+        &["tunnels", "--sort", "size"],
+        &["tunnels", "--limit", "0"],
+        &["tunnels", "--limit", "1001"],
+        &["tunnels", "--min-age", "soon"],
+        &["tunnels", "--min-idle", "soon"],
+        &["tunnels", "close", "7", "--code", "1005"],
+        &["tunnels", "close", "7", "--reason", &"é".repeat(62)],
+        &["tap", "--payload", "--bytes", "65537"],
         &["status", "--admin", "example.com:80"],
         &["reload", "--admin", "unix:/x", "--config", "y"],
     ] {
         let (code, out, err) = printed(&support::proxy::run(arguments));
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
         assert!(err.contains("error: "), "{arguments:?}: {err}");
+        let named = arguments
+            .iter()
+            .any(|one| one.starts_with("--") && err.contains(one));
+        assert!(named || arguments.len() == 1, "{arguments:?}: {err}");
     }
 }
 

@@ -77,7 +77,6 @@ fn a_list_is_filtered_sorted_and_paged_by_the_server() {
         ("upstream=app".to_owned(), 10),
         (format!("endpoint={endpoint}"), 10),
         (format!("endpoint=app/{endpoint}&route=live"), 3),
-        ("endpoint=app/127.0.0.9:1".to_owned(), 0),
         ("client=127.0.0.1".to_owned(), 10),
         ("client=127.0.0.2".to_owned(), 0),
         ("q=rOOM-3".to_owned(), 1),
@@ -134,6 +133,8 @@ fn a_list_is_filtered_sorted_and_paged_by_the_server() {
         "limit=x",
         "after=1",
         "min_age=soon",
+        "client=somewhere",
+        "endpoint=app/127.0.0.9:1",
         "rout=chat",
         "route=a&route=b",
         "q=%zz",
@@ -314,8 +315,8 @@ fn the_commands_list_and_close() {
     let (_, out, _) = run(&["tunnels", "--route", "live", "--json"]);
     assert_eq!(parsed(&out)["tunnels"][0]["path"], "/live");
     let (code, _, err) = run(&["tunnels", "--min-age", "soon"]);
-    assert_eq!(code, 1);
-    assert!(err.contains("min_age"), "{err}");
+    assert_eq!(code, 2);
+    assert!(err.contains("--min-age"), "{err}");
 
     let (code, _, err) = run(&["tunnels", "close"]);
     assert_eq!(code, 2, "{err}");
@@ -371,6 +372,57 @@ fn a_filter_that_names_nothing_is_refused() {
             assert!(err.contains(said), "{err}");
         }
     }
+    // An address that is nearly one.
+    let address = backend.address().to_string();
+    let nearly = format!("{address}0");
+    for (wanted, said) in [
+        (
+            "NOPE",
+            format!("there is no endpoint `NOPE`; known: `app/{address}`"),
+        ),
+        (
+            &format!("app/{nearly}"),
+            format!("there is no endpoint `app/{nearly}`; did you mean `app/{address}`?"),
+        ),
+    ] {
+        for path in ["/v1/tunnels", "/v1/tap"] {
+            let (code, body) = proxy.get_admin(&format!("{path}?endpoint={wanted}"));
+            assert_eq!(code, 400, "{path}: {body}");
+        }
+        for command in [&["tunnels"][..], &["tunnels", "close"], &["tap"]] {
+            let output = proxy.command(&[command, &["--endpoint", wanted]].concat());
+            let (code, out, err) = printed(&output);
+            assert_eq!((code, out.as_str()), (1, ""), "{command:?} {wanted}");
+            assert!(err.contains(&said), "{said}: {err}");
+        }
+        let whole = format!("app/{wanted}").replace("app/app", "app");
+        let (code, _, err) = printed(&proxy.command(&["drain", "--endpoint", &whole]));
+        assert_eq!(code, 1);
+        assert!(err.contains("there is no endpoint `app/"), "{err}");
+    }
+    // What names nothing at all takes no tunnel by accident.
+    for filter in [
+        json!({ "q": "" }),
+        json!({ "route": "" }),
+        json!({ "client": "x" }),
+    ] {
+        let (code, body) = proxy.post_admin("/v1/tunnels/close", &json!({ "filter": filter }));
+        assert_eq!(code, 400, "{filter}: {body}");
+    }
+    assert_eq!(total(&proxy), 1);
+    // And a question that takes no parameters takes none.
+    for path in [
+        "/v1/status",
+        "/v1/upstreams",
+        "/v1/routes",
+        "/v1/drains",
+        "/v1/tunnels/1",
+    ] {
+        let (code, body) = proxy.get_admin(&format!("{path}?upstream=app"));
+        assert_eq!(code, 400, "{path}: {body}");
+        assert!(body.contains("upstream is not a parameter"), "{body}");
+    }
+    assert_eq!(proxy.get_admin("/healthz?x=1").0, 200);
     // One that has no tunnels is there all the same.
     assert_eq!(get(&proxy, "/v1/tunnels?route=live")["matching"], 0);
     let known = get(

@@ -8,4 +8,5 @@ mod check;
 mod cli;
 mod config;
 mod config_survives;
+mod hidden;
 mod readme;

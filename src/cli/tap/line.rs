@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::messages::Said;
-use crate::cli::tunnels::clean;
+use crate::cli::output::clean;
 use crate::tap::{FrameView, LostView, OfView, Origin, UnframedView};
 use crate::tunnel::Side;
 use crate::vocabulary::stamp::rfc3339;

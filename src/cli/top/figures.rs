@@ -11,7 +11,7 @@ use super::numbers::{bytes, clean, clock, short, span};
 use crate::admin::status::Status;
 use crate::admin::{EndpointState, HttpView, Point, UpstreamView};
 use crate::cli::client::Client;
-use crate::cli::status::milliseconds;
+use crate::cli::output::milliseconds;
 use crate::events;
 use crate::process::order::DrainView;
 
@@ -28,6 +28,9 @@ struct Stats {
 
 /// Seconds whose mean is the rate of now.
 const MEAN: usize = 5;
+
+/// What a look came to; the error is a line for the user.
+pub type Look = Result<Figures, String>;
 
 /// Everything at one moment.
 #[derive(Debug, Default)]

@@ -5,8 +5,7 @@ use std::time::SystemTime;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::Look;
-use super::figures::{Endpoint, Figures};
+use super::figures::{Endpoint, Figures, Look};
 use super::numbers::clock;
 use crate::vocabulary::stamp::rfc3339;
 

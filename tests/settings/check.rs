@@ -223,6 +223,75 @@ fn the_sluice_that_runs_with_this_file_is_no_conflict() {
     assert_eq!((code, err.as_str()), (0, ""));
 }
 
+/// Two configurations of one machine that name the same address.
+#[test]
+fn what_a_sluice_of_another_file_holds_is_warned_of() {
+    let toml = "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\nrespond.status = 204\n";
+    let first = Proxy::start(toml);
+    let folder = tempfile::tempdir().expect("a folder");
+    let address = first.address().to_string();
+    let own = std::fs::read_to_string(first.config()).expect("its file");
+    let own = own.replace("127.0.0.1:0", &address);
+
+    let other = folder.path().join("other.toml");
+    let socket = format!("unix:{}", folder.path().join("admin.sock").display());
+    std::fs::write(
+        &other,
+        RIGHT.replace("127.0.0.1:0", &address) + &format!("[admin]\nlisten = \"{socket}\"\n"),
+    )
+    .expect("written");
+    let (code, _, err) = checked(folder.path(), &["other.toml"], "");
+    assert_eq!(code, 0, "{err}");
+    let said = format!("warning: cannot listen on {address}: address already in use");
+    assert!(err.contains(&said), "{err}");
+    assert!(err.contains("is not known to run this file"), "{err}");
+    // The admin interface of the other one answers, and says that it runs another file.
+    std::fs::write(&other, &own).expect("written");
+    let (code, _, err) = checked(folder.path(), &["other.toml"], "");
+    assert_eq!(code, 0, "{err}");
+    for held in [&address, first.admin()] {
+        let said = format!("cannot listen on {held}: address already in use");
+        assert!(err.contains(&said), "{said}: {err}");
+    }
+}
+
+#[test]
+fn what_the_sluice_of_this_file_holds_is_not_and_nothing_else_is_forgiven() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let held = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = held.local_addr().expect("an address");
+    drop(held);
+    let toml = format!(
+        "[[listen]]\naddress = \"{port}\"\n[[route]]\nrespond.status = 204\n\
+         [admin]\nlisten = \"unix:{}\"\n",
+        folder.path().join("admin.sock").display()
+    );
+    let file = folder.path().join("sluice.toml");
+    std::fs::write(&file, &toml).expect("written");
+    let _proxy = Proxy::start_file(&file);
+    let (code, _, err) = checked(folder.path(), &[], "");
+    assert_eq!((code, err.as_str()), (0, ""));
+
+    // One more address, which is another program's.
+    let other = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let other = other
+        .local_addr()
+        .map(|address| (other, address))
+        .expect("an address");
+    std::fs::write(
+        &file,
+        format!("{toml}[[listen]]\naddress = \"{}\"\n", other.1),
+    )
+    .expect("written");
+    let (code, _, err) = checked(folder.path(), &[], "");
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(err.matches("warning: ").count(), 1, "{err}");
+    assert!(
+        err.contains(&format!("cannot listen on {}", other.1)),
+        "{err}"
+    );
+}
+
 #[test]
 fn what_is_hardly_meant_is_warned_of() {
     let (code, out, err) = of("[[listen]]\naddress = \":0\"\n\

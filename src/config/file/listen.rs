@@ -1,9 +1,11 @@
-//! `[[listen]]`: where clients are accepted, and that no two blocks want the same place.
+//! `[[listen]]`: where clients are accepted, and that no two blocks want the same place, nor
+//! `admin.listen` that of one of them.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
-use super::address::{Bind, FileMode};
+use super::address::{AdminAddress, Bind, FileMode};
 use super::keys::{FileTable, ListenTable};
 use super::read::{Key, Located, Sink};
 use crate::config::{ListenAddress, Listener};
@@ -36,7 +38,23 @@ pub(super) fn listeners(file: &FileTable, sink: &mut Sink) -> Vec<Listener> {
         taken.push(address);
         listeners.push(listener(table, &address.value, sink));
     }
+    admin_apart(file, &taken, sink);
     listeners
+}
+
+/// The admin interface has a listener of its own.
+fn admin_apart(file: &FileTable, taken: &[&Located<Bind>], sink: &mut Sink) {
+    let listen = file.admin.value().and_then(|admin| admin.listen.given());
+    let Some(listen) = listen else { return };
+    let AdminAddress::At(bind) = &listen.value else {
+        return;
+    };
+    if let Some(other) = taken.iter().find(|other| overlap(&other.value, bind)) {
+        let message = clash(&other.value, bind);
+        sink.at(listen, message)
+            .hint("the admin interface needs an address of its own")
+            .related(other.span.clone(), "clients are accepted here");
+    }
 }
 
 fn listener(table: &ListenTable, bind: &Bind, sink: &mut Sink) -> Listener {
@@ -83,7 +101,7 @@ pub(super) fn bind_address(
 /// Whether the second of the two could not be bound.
 fn overlap(one: &Bind, other: &Bind) -> bool {
     match (one, other) {
-        (Bind::Unix(one), Bind::Unix(other)) => one == other,
+        (Bind::Unix(one), Bind::Unix(other)) => spelled(one) == spelled(other),
         (Bind::Tcp(one), Bind::Tcp(other)) => {
             one.port() != 0
                 && one.port() == other.port()
@@ -91,6 +109,11 @@ fn overlap(one: &Bind, other: &Bind) -> bool {
         }
         _ => false,
     }
+}
+
+/// From the root, without `.` and `//`. What links lead to is found out by binding.
+fn spelled(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// `[::]` takes IPv4 too, `0.0.0.0` only that.

@@ -75,7 +75,10 @@ fn between<'a>(page: &'a str, start: &str, end: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::RangeInclusive;
+
     use super::*;
+    use crate::vocabulary::visible::is_hidden;
 
     #[test]
     fn the_page_has_one_script_and_one_style_and_brings_everything_with_it() {
@@ -111,6 +114,38 @@ mod tests {
         let own = page_policy();
         assert!(own.contains("frame-ancestors 'none'"), "{own}");
         assert!(own.contains("script-src 'sha256-"), "{own}");
+    }
+
+    /// The ranges of a class of characters, of which only the escapes are understood.
+    fn ranges(class: &str) -> Vec<RangeInclusive<u32>> {
+        let mut ranges = Vec::new();
+        let mut begun = false;
+        for piece in class.split('\\').skip(1) {
+            let (code, rest) = match piece.as_bytes() {
+                [b'x', ..] => piece[1..].split_at(2),
+                [b'u', b'{', ..] => piece[2..].split_once('}').unwrap(),
+                [b'u', ..] => piece[1..].split_at(4),
+                _ => panic!("{piece}"),
+            };
+            let code = u32::from_str_radix(code, 16).unwrap();
+            match ranges.last_mut() {
+                Some(last) if begun => *last = *RangeInclusive::start(last)..=code,
+                _ => ranges.push(code..=code),
+            }
+            begun = rest == "-";
+            assert!(begun || rest.is_empty(), "{piece}");
+        }
+        ranges
+    }
+
+    #[test]
+    fn the_page_spells_the_characters_that_everything_else_spells() {
+        let ranges = ranges(between(PAGE, "const HIDDEN = /[", "]/gu;").unwrap());
+        assert!(ranges.len() > 10, "{ranges:?}");
+        for c in '\0'..=char::MAX {
+            let spelled = ranges.iter().any(|range| range.contains(&u32::from(c)));
+            assert_eq!(spelled, is_hidden(c), "{c:?}");
+        }
     }
 
     fn page_policy() -> String {

@@ -211,6 +211,36 @@ fn many_tunnels_are_paged_searched_and_updated_in_place() {
     at_home(&board, &proxy);
 }
 
+/// What is missing in the configuration is said there too, and spelled by the same list.
+#[test]
+fn hints_are_shown_and_characters_spelled_as_everywhere() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let (page, sockets) = (RawBackend::answering(html(VISITOR)), EchoBackend::start());
+    let proxy = proxy(&page, sockets.address(), "127.0.0.1:0");
+    let board = dashboard(&browser, &proxy);
+    assert_eq!(board.eval("document.querySelector('#hints').hidden"), true);
+    proxy.ask("GET", "/", "X-Forwarded-Proto: https\r\n");
+    eventually!(
+        board
+            .text("#hints")
+            .contains("\"127.0.0.1\" to http.trusted_proxies")
+    );
+    assert_eq!(board.count("#hints li"), 1);
+
+    let spelled = board.eval(
+        "(() => { const all = []; for (let c = 0; c < 0x110000; c++) {\
+         if (c === 0xd800) c = 0xe000;\
+         if (visible(String.fromCodePoint(c)) !== String.fromCodePoint(c)) all.push(c); }\
+         return all; })()",
+    );
+    let hidden = ('\0'..=char::MAX).filter(|c| sluice::vocabulary::visible::is_hidden(*c));
+    let hidden: Vec<u32> = hidden.map(u32::from).collect();
+    assert_eq!(spelled, json!(hidden));
+    assert_eq!(board.complaints(), Vec::<String>::new());
+}
+
 #[test]
 fn the_page_survives_a_restart_and_says_since_when_it_has_been_alone() {
     let Some(browser) = Browser::start() else {

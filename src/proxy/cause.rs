@@ -19,7 +19,7 @@ pub const CAUSES: [(&str, &str); 20] = [
     ),
     (
         "request-invalid",
-        "correct the client, or the proxy in front of sluice: `detail` says which rule it breaks",
+        "correct the client, or the proxy in front of sluice",
     ),
     (
         "request-too-large",
@@ -81,7 +81,10 @@ pub const CAUSES: [(&str, &str); 20] = [
         "upstream-not-switching",
         "point the route at the WebSocket server itself",
     ),
-    (OTHER, "see `detail`"),
+    (
+        OTHER,
+        "see the backend's log, and that of the proxy in front of sluice",
+    ),
 ];
 
 const UNREACHED: &str =

@@ -10,6 +10,7 @@ mod drain;
 mod drain_command;
 mod drain_spread;
 mod image;
+mod odd_files;
 mod places;
 mod reload;
 mod signals;

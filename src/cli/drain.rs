@@ -251,7 +251,7 @@ fn watch(client: &Client, drain: DrainView, out: &mut impl Write) -> io::Result<
                 }
                 () = tokio::time::sleep(pause) => {}
             }
-            let views: Vec<DrainView> = match client.get("/v1/drains") {
+            let views: Vec<DrainView> = match client.ask("/v1/drains").await {
                 Ok(Ok(views)) => views,
                 Ok(Err(why)) => {
                     end_line(terminal, out)?;

@@ -69,8 +69,7 @@ pub fn run(
 }
 
 fn connect(client: &Client, last: Option<&str>) -> io::Result<Outcome<impl BufRead + use<>>> {
-    let field = last.map(|id| format!("Last-Event-ID: {id}\r\n"));
-    client.follow("/v1/events", &field.unwrap_or_default())
+    client.follow("/v1/events", last.map(|id| ("last-event-id", id)))
 }
 
 /// Prints what comes; ends where the stream does. `last` is the number of the last event.

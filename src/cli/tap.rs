@@ -72,7 +72,7 @@ pub fn run(
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
     let client = arguments.admin.client()?;
-    let stream = match client.follow(&arguments.path(), "")? {
+    let stream = match client.follow(&arguments.path(), None)? {
         Ok(stream) => stream,
         Err(why) => return refused(&why, err),
     };

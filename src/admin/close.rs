@@ -7,10 +7,10 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
 use super::answer::{Answer, Refusal, body, json};
+use super::desk::Context;
 use super::filter::{Filter, FilterRequest, Query};
-use super::tunnels::{self, Moment};
+use super::live::{self, Moment};
 use crate::tunnel::{CloseOrder, ClosedBy};
 
 /// RFC 6455 section 7.4.1: going away.
@@ -51,7 +51,7 @@ pub(super) async fn one(
     let code = code.transpose().map_err(|_| bad(&unsendable("it")))?;
     let order = order(code, query.take("reason"))?;
     query.finish()?;
-    let live = tunnels::find(context, id).await?;
+    let live = live::find(context, id).await?;
     if !live.tunnel.handle.close(order) {
         let message = format!("tunnel {id} is being closed already");
         return Err(Refusal::new(StatusCode::CONFLICT, message));
@@ -80,8 +80,8 @@ pub(super) async fn many(request: Request<Incoming>, context: &Context) -> Resul
     let order = order(code, reason)?;
     let filter = Filter::new(filter)?;
     let moment = Moment::now(context);
-    let mut live = tunnels::all(context).await;
-    tunnels::check(context, &filter, &live)?;
+    let mut live = live::all(context).await;
+    filter.check(&context.shared, &live)?;
     // Each close wakes its tunnel; the control thread has other things to do meanwhile.
     let closing = move || {
         live.retain(|one| filter.takes(&one.tunnel, moment.now));

@@ -16,10 +16,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tracing::field::Empty;
 
+use super::desk::{Context, Desk};
 use super::guard::Door;
-use super::history::History;
 use super::places::{Place, Places};
-use super::{Context, table};
+use super::table;
 use crate::net::io::Io;
 use crate::net::listen::{Accepted, Listener};
 use crate::proxy::connection::linger;
@@ -40,16 +40,6 @@ const UNREAD_MS: u32 = 30_000;
 pub(super) struct Server {
     desk: Desk,
     places: Arc<Places>,
-}
-
-/// What answers are made with.
-#[derive(Debug)]
-pub(super) struct Desk {
-    pub(super) context: Context,
-    pub(super) door: Door,
-    pub(super) history: Arc<History>,
-    /// True from when no more is to be said than what is under way.
-    pub(super) closing: watch::Sender<bool>,
 }
 
 impl Server {

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::answer::Refusal;
 use super::known::Known;
+use super::live::Live;
 use crate::config::parse_duration;
+use crate::process::Shared;
 use crate::process::order::Refused;
 use crate::tunnel::TunnelIdentity;
 use crate::tunnel::registry::TunnelSnapshot;
@@ -143,7 +145,11 @@ impl Filter {
     }
 
     /// Whether what it names exists.
-    pub(super) fn check(&self, known: &Known) -> Result<(), Refusal> {
+    pub(super) fn check(&self, shared: &Shared, live: &[Live]) -> Result<(), Refusal> {
+        if !self.names() {
+            return Ok(());
+        }
+        let known = Known::of(shared, live);
         let named = |name: &Option<String>, check: &dyn Fn(&str) -> Result<(), Refusal>| {
             name.as_deref().map_or(Ok(()), check)
         };

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use super::answer::Refusal;
-use super::tunnels::Live;
+use super::live::Live;
 use crate::config::{nearest, quoted};
 use crate::process::Shared;
 

@@ -33,6 +33,7 @@ mod answer;
 mod close;
 mod connection;
 mod dashboard;
+mod desk;
 mod filter;
 mod guard;
 mod health;
@@ -40,6 +41,7 @@ mod history;
 mod http;
 pub mod instance;
 mod known;
+mod live;
 mod numbers;
 mod orders;
 pub mod place;
@@ -55,7 +57,6 @@ mod token;
 mod tunnels;
 mod upstreams;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,12 +65,10 @@ use tokio::task::JoinHandle;
 use self::connection::Server;
 use crate::events;
 use crate::net::listen::{Listener, Whom};
-use crate::process::Shared;
-use crate::process::order::Handle;
 use crate::worker;
-use crate::worker::site::Workers;
 
 pub use self::close::{CloseOutcome, CloseRequest, check_reason, is_sendable, unsendable};
+pub use self::desk::Context;
 pub use self::filter::{FilterRequest, spelled_client};
 pub use self::history::Point;
 pub use self::http::HttpView;
@@ -80,21 +79,6 @@ pub use self::tap::{LARGEST_PAYLOAD, TapBegun, TapEnded};
 pub use self::token::Token;
 pub use self::tunnels::{LARGEST_PAGE, TallyView, TunnelList, TunnelView};
 pub use self::upstreams::{EndpointState, EndpointView, RouteView, UpstreamView};
-
-/// What answers are made of.
-#[derive(Debug)]
-pub struct Context {
-    /// What everybody sees.
-    pub shared: Arc<Shared>,
-    /// Who knows of tunnels.
-    pub workers: Workers,
-    /// Who carries out orders.
-    pub orders: Handle,
-    /// The configuration file; `None`: started without one.
-    pub source: Option<PathBuf>,
-    /// What requests over TCP have to bring; `None`: nothing.
-    pub token: Option<Token>,
-}
 
 /// The admin interface at work. Dropping it stops accepting; what has been accepted is
 /// answered as long as the runtime runs.

@@ -5,8 +5,8 @@ use http::Request;
 use http::header::{ACCEPT, HeaderValue, VARY};
 use hyper::body::Incoming;
 
-use super::Context;
 use super::answer::{Answer, page};
+use super::desk::Context;
 use crate::exposition;
 
 pub(super) async fn of(request: &Request<Incoming>, context: &Context) -> Answer {

@@ -5,8 +5,8 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
 use super::answer::{Answer, Refusal, body, json};
+use super::desk::Context;
 use crate::process::order::{DrainRequest, Order, Refused, Target, UpgradeRequest};
 use crate::process::state::Phase;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-use super::Context;
+use super::desk::Context;
 use super::history::History;
 use super::http::HttpView;
 use crate::process::order::{DrainView, Remaining};

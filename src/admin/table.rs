@@ -7,12 +7,12 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Refusal, json, page};
-use super::connection::Desk;
+use super::desk::{Context, Desk};
 use super::filter::Query;
 use super::places::Place;
 use super::{
-    Context, close, dashboard, health, instance, numbers, orders, settings, stats, status, stream,
-    tap, tunnels, upstreams,
+    close, dashboard, health, instance, numbers, orders, settings, stats, status, stream, tap,
+    tunnels, upstreams,
 };
 
 /// Who answers.

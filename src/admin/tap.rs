@@ -9,11 +9,11 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
-use super::Context;
 use super::answer::{Answer, Refusal};
+use super::desk::Context;
 use super::filter::{Filter, Query};
+use super::live;
 use super::sse::{self, Source};
-use super::tunnels;
 use crate::config::TapLevel;
 use crate::process::Shared;
 use crate::tap::{self, FrameView, LostView, Told, UnframedView, Wanted};
@@ -73,7 +73,8 @@ pub(super) async fn of(
         ));
     }
     if asked.filter.names() {
-        tunnels::check(context, &asked.filter, &tunnels::all(context).await)?;
+        let live = live::all(context).await;
+        asked.filter.check(&context.shared, &live)?;
     }
     let (tunnel, payload) = (asked.tunnel, asked.payload);
     let (order, told) = tap::open(asked.into_wanted()).map_err(|_| {

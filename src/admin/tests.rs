@@ -10,8 +10,11 @@ use super::*;
 use crate::access_log::AccessLog;
 use crate::config::{AccessLog as AccessTarget, ListenAddress, LogConfig, LogFormat};
 use crate::net::listen;
+use crate::process::Shared;
+use crate::process::order::Handle;
 use crate::process::state::{Phase, State};
 use crate::snapshot::Snapshot;
+use crate::worker::site::Workers;
 
 const LONG: Duration = Duration::from_secs(10);
 

@@ -5,18 +5,17 @@
 
 use std::cmp::Reverse;
 use std::str::FromStr;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Instant, SystemTime};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
-use super::Context;
 use super::answer::Refusal;
+use super::desk::Context;
 use super::filter::{Filter, Query};
-use super::known::Known;
+use super::live::{Live, Moment, all, find};
 use crate::process::order::millis;
-use crate::tunnel::registry::{self, TunnelSnapshot};
+use crate::tunnel::registry::TunnelSnapshot;
 use crate::tunnel::{Phase, Side, Tally};
 use crate::vocabulary::stamp::rfc3339;
 
@@ -129,31 +128,6 @@ struct Key {
     id: u64,
 }
 
-/// A live tunnel and its worker.
-#[derive(Debug, Clone)]
-pub(super) struct Live {
-    pub(super) worker: usize,
-    pub(super) tunnel: TunnelSnapshot,
-}
-
-/// The moments that an answer is about.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Moment {
-    pub(super) now: Instant,
-    wall: SystemTime,
-    started: Instant,
-}
-
-impl Moment {
-    pub(super) fn now(context: &Context) -> Moment {
-        Moment {
-            now: Instant::now(),
-            wall: SystemTime::now(),
-            started: context.shared.state.started,
-        }
-    }
-}
-
 /// Answers a list.
 pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<TunnelList, Refusal> {
     let mut query = Query::parse(query)?;
@@ -162,7 +136,7 @@ pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Tunne
     query.finish()?;
     let moment = Moment::now(context);
     let live = all(context).await;
-    check(context, &filter, &live)?;
+    filter.check(&context.shared, &live)?;
     let listed = move || page.of(live, &filter, moment);
     tokio::task::spawn_blocking(listed).await.map_err(|_| {
         Refusal::new(
@@ -172,51 +146,10 @@ pub(super) async fn list(context: &Context, query: Option<&str>) -> Result<Tunne
     })
 }
 
-/// Whether what the filter names exists.
-pub(super) fn check(context: &Context, filter: &Filter, live: &[Live]) -> Result<(), Refusal> {
-    if !filter.names() {
-        return Ok(());
-    }
-    filter.check(&Known::of(&context.shared, live))
-}
-
 /// Answers one tunnel.
 pub(super) async fn one(context: &Context, id: &str) -> Result<TunnelView, Refusal> {
     let live = find(context, id).await?;
     Ok(TunnelView::new(&live, Moment::now(context)))
-}
-
-/// The live tunnel of this number.
-pub(super) async fn find(context: &Context, id: &str) -> Result<Live, Refusal> {
-    let gone = || Refusal::new(StatusCode::NOT_FOUND, format!("there is no tunnel {id}"));
-    let number: u64 = id.parse().map_err(|_| gone())?;
-    let now = Instant::now();
-    let found = by_worker(context, move || {
-        registry::find(number, now).into_iter().collect()
-    });
-    found.await.pop().ok_or_else(gone)
-}
-
-/// Every live tunnel.
-pub(super) async fn all(context: &Context) -> Vec<Live> {
-    let now = Instant::now();
-    by_worker(context, move || registry::snapshots(now)).await
-}
-
-async fn by_worker(
-    context: &Context,
-    ask: impl Fn() -> Vec<TunnelSnapshot> + Copy + Send + 'static,
-) -> Vec<Live> {
-    let next = AtomicUsize::new(0);
-    let answers = context.workers.ask(|| {
-        let index = next.fetch_add(1, Relaxed);
-        move || (index, ask())
-    });
-    let answers = answers.await.into_iter().flat_map(|(worker, tunnels)| {
-        let live = move |tunnel| Live { worker, tunnel };
-        tunnels.into_iter().map(live)
-    });
-    answers.collect()
 }
 
 impl Page {

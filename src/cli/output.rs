@@ -64,7 +64,7 @@ mod tests {
     fn a_terminal_is_not_moved() {
         assert_eq!(clean("a\u{1b}[2J\u{9b}b\n"), "a\\u{1b}[2J\\u{9b}b\\u{a}");
         let mut out = Visible(Vec::new());
-        writeln!(out, "a{}\u{202e}\nb", "\u{9b}").unwrap();
+        writeln!(out, "a\u{9b}\u{202e}\nb").unwrap();
         assert_eq!(out.0, b"a\\u{9b}\\u{202e}\nb\n");
     }
 }

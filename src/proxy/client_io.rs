@@ -145,11 +145,12 @@ impl ClientIo {
     /// Looks at what was held again, once every request before it is answered without a change
     /// of protocol. `None` where nothing is left of it, and the socket may be read.
     fn poll_held(&mut self, cursor: &mut ReadBufCursor<'_>) -> Option<Poll<io::Result<()>>> {
-        if self.scanner.phase() == Phase::Held {
+        if matches!(self.scanner.phase(), Phase::Upgrade | Phase::Held) {
             if !self.context.is_answered() {
                 return (!self.behind.is_empty()).then_some(Poll::Pending);
             }
             self.scanner.resume();
+            self.context.came_early(false);
             self.scan(&[], 0, cursor);
         }
         while !self.behind.is_empty() {
@@ -201,7 +202,10 @@ impl ClientIo {
             self.hand_on(cursor);
         }
         self.head.extend_from_slice(head);
-        self.behind.extend_from_slice(held);
+        if !held.is_empty() {
+            self.behind.extend_from_slice(held);
+            self.context.came_early(true);
+        }
         match (passed.is_empty(), self.refused) {
             (false, _) => Got::Bytes,
             (true, true) => Got::Refused,
@@ -246,13 +250,12 @@ impl ClientIo {
         }
     }
 
-    /// Hands the end of the client's direction on where it cuts a body short, or a handshake,
-    /// whose tunnel could carry nothing. Otherwise all that was asked for is answered first
-    /// (RFC 9112 section 9.6); meanwhile only a reset, or a write, tells that the client is
-    /// gone.
+    /// Hands the end of the client's direction on where it cuts a body short. Otherwise all that
+    /// was asked for is answered first (RFC 9112 section 9.6), a tunnel included, which sees the
+    /// end by itself; meanwhile only a reset, or a write, tells that the client is gone.
     fn poll_ended(&self) -> Poll<io::Result<()>> {
         let context = &*self.context;
-        if matches!(self.scanner.phase(), Phase::Body | Phase::Upgrade) {
+        if self.scanner.phase() == Phase::Body {
             return Poll::Ready(Ok(()));
         }
         if !context.watch.in_exchange() && !context.awaits_flush() {

@@ -74,6 +74,8 @@ pub struct Context {
     mid_answer: AtomicBool,
     /// That answer ends with the connection, so that only a reset tells a break from its end.
     ends_by_close: AtomicBool,
+    /// Something follows a request for another protocol that has no answer yet.
+    early: AtomicBool,
     eof: AtomicBool,
     /// The connection was asked to leave for another process.
     leaving: AtomicBool,
@@ -140,6 +142,7 @@ impl Context {
             knows_interim: AtomicBool::new(false),
             mid_answer: AtomicBool::new(false),
             ends_by_close: AtomicBool::new(false),
+            early: AtomicBool::new(false),
             eof: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
             names: Mutex::default(),
@@ -309,10 +312,17 @@ impl Context {
         before == 0
     }
 
-    /// Whether the bytes behind this exchange's request were not scanned: its head asks for
-    /// WebSocket. The connection then ends with the exchange, whoever answers it.
+    /// Something follows a request for another protocol, or not any more.
+    pub fn came_early(&self, early: bool) {
+        self.early.store(early, Relaxed);
+    }
+
+    /// Whether the client has sent something after the WebSocket handshake under way: frames
+    /// for a tunnel or a smuggled request, nothing that may follow an answer without a tunnel.
     pub fn is_last_exchange(&self) -> bool {
-        self.watch.is_unscanned() && self.watch.heads() == self.exchanges.load(Relaxed)
+        self.early.load(Relaxed)
+            && self.watch.is_after_handshake()
+            && self.watch.heads() == self.exchanges.load(Relaxed)
     }
 
     /// Whether every request that was read has had its exchange.

@@ -149,8 +149,7 @@ enum Plan {
 }
 
 /// Says that the connection ends with this answer: while the worker drains, and after a
-/// handshake that became no tunnel, since the scanner has not looked at what the client sent
-/// with it.
+/// handshake that became no tunnel although the client counted on one.
 pub fn close_after_last(context: &Context, fields: &mut HeaderMap) {
     if context.is_last_exchange() || live::is_draining() {
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -244,7 +243,7 @@ fn plan(
             record.diagnosed(diagnosis::diagnose_client(problem));
             let mut error = ProxyError::client(problem.status(), problem.reason());
             error.field = problem.version_header().map(Box::new);
-            return Err(error);
+            return Err(error.closing());
         }
         UpgradeRequest::None | UpgradeRequest::Other => None,
     };
@@ -435,7 +434,7 @@ fn admit_handshake(
     refuse_while_draining(context, route)?;
     let policy = route.config.websocket.origin_policy();
     origin::check(policy, &parts.headers, *public)
-        .map_err(|refusal| refused_origin(context, parts, public, refusal, record))
+        .map_err(|refusal| refused_origin(context, parts, public, refusal, record).closing())
 }
 
 fn refuse_while_draining(context: &Context, route: &Route) -> Result<(), ProxyError> {

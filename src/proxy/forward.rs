@@ -51,14 +51,14 @@ pub enum Rest {
 }
 
 impl Answered {
-    /// What `flight` brought.
-    pub fn new(
-        admitted: &Admitted,
-        mut flight: InFlight<RequestBody>,
-        head: ResponseHead,
-        rest: Bytes,
-        lease: Lease,
-    ) -> Self {
+    /// What was heard.
+    pub fn new(admitted: &Admitted, heard: Heard) -> Self {
+        let Heard {
+            mut flight,
+            head,
+            rest,
+            lease,
+        } = heard;
         let unasked = flight.is_held();
         flight.drop_held();
         let bodiless = admitted.parts.method == Method::HEAD;
@@ -108,7 +108,16 @@ pub async fn forward(
 ) -> Answer {
     let body = request_body(&context, &admitted, incoming);
     let head = encode_head(&context, &admitted, &body, None, &mut record);
-    let sending = send(&context, &admitted, head, body, &mut record);
+    let limit = admitted.route.config.timeouts.response_head;
+    let sending = async {
+        match send(&context, &admitted, head, body, limit, &mut record).await {
+            Ok(heard) if heard.head.status == StatusCode::SWITCHING_PROTOCOLS => {
+                Err(Failed::Switching.into_proxy_error(&context, &heard.lease))
+            }
+            Ok(heard) => Ok(Answered::new(&admitted, heard)),
+            Err(unheard) => Err(unheard.into_proxy_error(&context)),
+        }
+    };
     Ok(match unless_slow(&context, sending).await {
         Ok(answered) => answer(&context, &admitted, answered, record),
         // Whether its body follows is the client's choice.
@@ -216,29 +225,61 @@ pub fn encode_head(
     head
 }
 
-/// Sends until an answer comes. A connection that was reused may have been closed by the
-/// upstream in the meantime: then an idempotent request (RFC 9110 section 9.2.2) of whose
-/// body nothing was sent is sent once more, on a connection of its own.
-async fn send(
+/// The head of an answer, what was read with it, and the connection that it came on.
+pub struct Heard {
+    /// The request, of which some may be left to be sent.
+    pub flight: InFlight<RequestBody>,
+    /// The head.
+    pub head: ResponseHead,
+    /// What was read of the rest.
+    pub rest: Bytes,
+    /// The endpoint that answers.
+    pub lease: Lease,
+}
+
+/// Why there is none.
+pub enum Unheard {
+    /// There is no connection to send the request on.
+    Unsent(ProxyError),
+    /// It was sent, at least in part.
+    Failed(Failed, Lease),
+}
+
+impl Unheard {
+    /// The answer that says so.
+    pub fn into_proxy_error(self, context: &Context) -> ProxyError {
+        match self {
+            Unheard::Unsent(error) => error,
+            Unheard::Failed(failed, lease) => failed.into_proxy_error(context, &lease),
+        }
+    }
+}
+
+/// Sends until the head of an answer comes, at most `limit` after the request is out. A
+/// connection that was reused may have been closed by the upstream in the meantime: then an
+/// idempotent request (RFC 9110 section 9.2.2) of whose body nothing was sent is sent once
+/// more, on a connection of its own.
+pub async fn send(
     context: &Context,
     admitted: &Admitted,
     mut head: Vec<u8>,
     mut body: Option<(RequestBody, BodyFraming)>,
+    limit: Duration,
     record: &mut Record,
-) -> Result<Answered, ProxyError> {
+) -> Result<Heard, Unheard> {
     let may_repeat = admitted.parts.method.is_idempotent();
     let bodiless = body.is_none();
     // Where the client sends it unasked there is nothing to wait for.
     let holds = admitted.expects_continue && context.watch.body() == 0;
     let rules = admitted.upstream.head_rules();
     let login = bound::is_login(&admitted.parts.headers);
-    let (mut reused, mut lease) = take(context, &admitted.upstream)?;
+    let (mut reused, mut lease) = take(context, admitted).map_err(Unheard::Unsent)?;
     loop {
         let connection = match reused.take() {
             Some(connection) => connection,
             None => {
                 let opening = Box::pin(open(&admitted.upstream, lease));
-                let (connection, leased) = opening.await?;
+                let (connection, leased) = opening.await.map_err(Unheard::Unsent)?;
                 lease = leased;
                 connection
             }
@@ -249,46 +290,51 @@ async fn send(
         if holds {
             flight = flight.hold();
         }
-        let limit = admitted.route.config.timeouts.response_head;
-        let error = match head_of_answer(context, admitted, &mut flight, limit).await {
-            Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => Failed::Switching,
+        match head_of_answer(context, admitted, &mut flight, limit).await {
             Ok((head, rest)) => {
                 lease.heard();
                 if login || bound::asks_for_login(head.status, &head.headers) {
                     context.bind(&mut flight.connection);
                 }
-                return Ok(Answered::new(admitted, flight, head, rest, lease));
+                return Ok(Heard {
+                    flight,
+                    head,
+                    rest,
+                    lease,
+                });
             }
-            Err(error) => error,
-        };
-        match error {
-            Failed::Slow => {
-                lease.unanswered(limit);
-                return Err(Failed::Slow.into_proxy_error(context, &lease));
-            }
-            Failed::Flight(FlightError::Connection { .. })
+            Err(Failed::Flight(FlightError::Connection { .. }))
                 if again && !flight.has_heard() && (bodiless || flight.is_held()) =>
             {
                 metrics::retried(lease.endpoint().slot(), Retry::StaleConnection);
                 (head, body) = flight.into_request();
             }
-            error => return Err(error.into_proxy_error(context, &lease)),
+            Err(failed) => {
+                if let Failed::Slow = failed {
+                    lease.unanswered(limit);
+                }
+                return Err(Unheard::Failed(failed, lease));
+            }
         }
     }
 }
 
 /// The endpoint whose turn it is, and an idle connection to it: the client's own, where it has
-/// logged in on one.
-fn take(context: &Context, upstream: &Upstream) -> Result<(Option<Connection>, Lease), ProxyError> {
-    if let Some((connection, lease)) = context.bound_to(upstream) {
+/// logged in on one. What may become a tunnel begins on a connection that has carried nothing.
+fn take(context: &Context, admitted: &Admitted) -> Result<(Option<Connection>, Lease), ProxyError> {
+    if let Some((connection, lease)) = context.bound_to(&admitted.upstream) {
         return Ok((Some(connection), lease));
     }
-    let lease = pick(upstream, &[])?;
-    Ok((pool::take(lease.endpoint()), lease))
+    let lease = pick(&admitted.upstream, &[])?;
+    let idle = match admitted.is_handshake {
+        true => None,
+        false => pool::take(lease.endpoint()),
+    };
+    Ok((idle, lease))
 }
 
 /// An endpoint's share, or why there is none.
-pub fn pick(upstream: &Upstream, tried: &[usize]) -> Result<Lease, ProxyError> {
+fn pick(upstream: &Upstream, tried: &[usize]) -> Result<Lease, ProxyError> {
     upstream
         .pick(tried)
         .ok_or_else(|| match upstream.is_unresolved() {
@@ -304,7 +350,7 @@ pub fn pick(upstream: &Upstream, tried: &[usize]) -> Result<Lease, ProxyError> {
 }
 
 /// Opens a connection to the leased endpoint, or to another one while nothing was sent.
-pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Lease), ProxyError> {
+async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Lease), ProxyError> {
     let mut lease = lease;
     let mut tried = Vec::new();
     loop {
@@ -439,7 +485,7 @@ impl Failed {
 
 /// Waits for the final head of the answer, at most `limit` from when the request is out or
 /// the upstream stopped taking it; interim heads go to the client on the way.
-pub async fn head_of_answer(
+async fn head_of_answer(
     context: &Context,
     admitted: &Admitted,
     flight: &mut InFlight<RequestBody>,

@@ -13,14 +13,13 @@ use super::connection::Context;
 use super::diagnosis::Diagnosis;
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, Takeover, refuse};
-use super::forward::{self, Answered, Failed};
+use super::forward::{self, Answered, Heard};
 use super::record::Record;
 use super::upgrade::PendingTunnel;
 use crate::message::handshake::UpstreamProblem;
 use crate::message::headers;
 use crate::message::response::ResponseHead;
 use crate::message::spelling::{Speller, push_line, push_spelled};
-use crate::upstream::client::InFlight;
 
 /// The protocols that a request asks for and its route allows, as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,26 +109,18 @@ async fn attempt(
 ) -> Result<Attempt, ProxyError> {
     let body = forward::request_body(context, admitted, incoming);
     let request = forward::encode_head(context, admitted, &body, Some(offer), record);
-    let lease = forward::pick(&admitted.upstream, &[])?;
-    let (connection, lease) = forward::open(&admitted.upstream, lease).await?;
-    record.endpoint(lease.endpoint().name());
-    let mut flight = InFlight::new(connection, request, body, admitted.upstream.head_rules());
-    if admitted.expects_continue && context.watch.body() == 0 {
-        flight = flight.hold();
-    }
     let limit = admitted.route.config.timeouts.response_head;
-    let answer = forward::head_of_answer(context, admitted, &mut flight, limit).await;
-    let (head, rest) = answer.map_err(|failed| {
-        if let Failed::Slow = failed {
-            lease.unanswered(limit);
-        }
-        failed.into_proxy_error(context, &lease)
-    })?;
-    lease.heard();
-    if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        let answered = Answered::new(admitted, flight, head, rest, lease);
-        return Ok(Attempt::Answer(Box::new(answered)));
+    let heard = forward::send(context, admitted, request, body, limit, record).await;
+    let heard = heard.map_err(|unheard| unheard.into_proxy_error(context))?;
+    if heard.head.status != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Attempt::Answer(Box::new(Answered::new(admitted, heard))));
     }
+    let Heard {
+        mut flight,
+        head,
+        rest,
+        lease,
+    } = heard;
     let protocol = offer.chosen(&head).map_err(|problem| {
         let named = head.headers.get(header::UPGRADE);
         let likely = match named {

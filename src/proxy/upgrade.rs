@@ -1,6 +1,7 @@
 //! A WebSocket handshake that was admitted: sent to the upstream, its answer judged, and on
 //! a valid 101 both sockets taken for a tunnel. Until then nothing that the client sent
-//! behind its handshake goes anywhere; on any other answer it never does.
+//! behind its handshake goes anywhere; on any other answer it never does, and ends the
+//! client's connection.
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -16,7 +17,7 @@ use super::connection::{Context, write_all};
 use super::diagnosis::{self, Diagnosis, Sent};
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, Takeover, refuse};
-use super::forward::{self, Answered, Failed, Rest};
+use super::forward::{self, Answered, Failed, Heard, Rest, Unheard};
 use super::live;
 use super::record::Record;
 use super::tunnel_record;
@@ -32,7 +33,7 @@ use crate::process::Shared;
 use crate::route::hop;
 use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
 use crate::upstream::Lease;
-use crate::upstream::client::{FlightError, InFlight};
+use crate::upstream::client::FlightError;
 
 /// How long the first words of a refusal are waited for, for the log.
 const PEEK: Duration = Duration::from_secs(1);
@@ -52,7 +53,7 @@ pub async fn open(
         Ok(Attempt::Refused(answered)) => {
             Ok(forward::answer(&context, &admitted, *answered, record))
         }
-        Err(error) => Ok(refuse(&context, &error.closing(), record)),
+        Err(error) => Ok(refuse(&context, &error, record)),
     }
 }
 
@@ -68,26 +69,16 @@ async fn attempt(
     record: &mut Record,
 ) -> Result<Attempt, ProxyError> {
     let request = encode_head(context, admitted, handshake, record);
-    let lease = forward::pick(&admitted.upstream, &[])?;
-    let (connection, lease) = forward::open(&admitted.upstream, lease).await?;
-    record.endpoint(lease.endpoint().name());
-    let mut flight = InFlight::new(connection, request, None, admitted.upstream.head_rules());
     let limit = admitted.route.config.websocket.handshake_timeout;
-    let (head, rest) = match forward::head_of_answer(context, admitted, &mut flight, limit).await {
-        Ok(answer) => {
-            lease.heard();
-            answer
+    let heard = forward::send(context, admitted, request, None, limit, record).await;
+    let heard = heard.map_err(|unheard| {
+        if let Unheard::Failed(failed, _) = &unheard {
+            record.diagnosed(diagnose_failure(admitted, failed, limit));
         }
-        Err(failed) => {
-            if let Failed::Slow = failed {
-                lease.unanswered(limit);
-            }
-            record.diagnosed(diagnose_failure(admitted, &failed, limit));
-            return Err(failed.into_proxy_error(context, &lease));
-        }
-    };
-    if head.status != StatusCode::SWITCHING_PROTOCOLS {
-        let mut answered = Answered::new(admitted, flight, head, rest, lease);
+        unheard.into_proxy_error(context)
+    })?;
+    if heard.head.status != StatusCode::SWITCHING_PROTOCOLS {
+        let mut answered = Answered::new(admitted, heard);
         if let Rest::Streams(body) = &mut answered.rest {
             // An upstream that keeps the rest to itself must not hold up the head for long.
             let peek = poll_fn(|cx| body.poll_peek(cx));
@@ -107,6 +98,12 @@ async fn attempt(
         record.quote(diagnosis::first_words(headers, body));
         return Ok(Attempt::Refused(Box::new(answered)));
     }
+    let Heard {
+        flight,
+        head,
+        rest,
+        lease,
+    } = heard;
     let accepted = judge(admitted, handshake, &head, record)?;
     let mut fields = head.headers;
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);

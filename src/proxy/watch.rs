@@ -103,14 +103,15 @@ impl Watch {
         self.read_pending.store(false, Relaxed);
     }
 
-    /// Whether the scanner has stopped looking: the last head asked for WebSocket.
-    pub fn is_unscanned(&self) -> bool {
+    /// Whether the last request asks for WebSocket.
+    pub fn is_after_handshake(&self) -> bool {
         self.phase.load(Relaxed) == Phase::Upgrade as u8
     }
 
     /// Whether the scanner holds back what comes until the request in front is answered.
     pub fn is_held(&self) -> bool {
-        self.phase.load(Relaxed) == Phase::Held as u8
+        let phase = self.phase.load(Relaxed);
+        phase == Phase::Held as u8 || phase == Phase::Upgrade as u8
     }
 
     /// Whether a read found nothing, with all heads and bodies so far complete.

@@ -177,12 +177,90 @@ fn a_client_that_is_gone_mid_answer_is_noticed_by_the_write() {
 }
 
 #[test]
-fn a_handshake_whose_client_ends_its_direction_is_given_up() {
+fn a_handshake_without_a_tunnel_is_answered_too() {
+    let (gate, door) = gate();
+    let backend = RawBackend::start(move |_, mut wire| {
+        if wire.try_read_head().is_some() {
+            door.wait();
+            wire.send("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone");
+        }
+    });
+    let dead = "127.0.0.1:1";
+    let proxy = Proxy::start(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath_prefix = \"/own\"\nrespond = {{ status = 200, body = \"hi\" }}\n\
+         [[route]]\npath_prefix = \"/dead\"\nto = \"{dead}\"\n\
+         [[route]]\npath_prefix = \"/ws\"\nto = \"{}\"\n",
+        backend.address()
+    ));
+    let key = format!("Sec-WebSocket-Key: {}\r\n", support::websocket::KEY);
+    for (path, more, status) in [
+        ("/ws", "Origin: http://evil.example\r\n", 403),
+        ("/ws", key.as_str(), 400),
+        ("/own", "", 200),
+        ("/dead", "", 502),
+        ("/none", "", 404),
+        ("/ws/late", "", 404),
+    ] {
+        let handshake = support::websocket::handshake(proxy.address(), path, more);
+        let mut wire = proxy.send(handshake);
+        if path == "/ws/late" {
+            gate.reached();
+        }
+        wire.shutdown_write();
+        if path == "/ws/late" {
+            gate.open();
+        }
+        let response = wire.read_response();
+        assert_eq!(response.status(), status, "{path}");
+        assert!(response.complete && !response.body.is_empty(), "{path}");
+        wire.expect_close();
+        let mine = |json: &serde_json::Value| json["path"] == path && json["status"] == status;
+        let record = proxy.wait_for_access(path, mine);
+        assert_ne!(record["error"], "client_closed", "{record}");
+        assert_eq!(record["bytes_out"], response.body.len(), "{record}");
+    }
+    assert_eq!(proxy.access().len(), 6, "{:?}", proxy.access());
+}
+
+#[test]
+fn a_tunnel_sees_that_its_client_has_ended_its_direction() {
+    let (gate, door) = gate();
+    let (ended, end) = mpsc::channel();
+    let ended = Mutex::new(ended);
+    let backend = RawBackend::start(move |_, mut wire| {
+        wire.read_head();
+        door.wait();
+        wire.send(support::websocket::switching(""));
+        ended.lock().unwrap().send(wire.read_until_close()).unwrap();
+    });
+    let proxy = Proxy::minimal(backend.address());
+    let mut wire = proxy.send(support::websocket::handshake(proxy.address(), "/ws", ""));
+    gate.reached();
+    wire.shutdown_write();
+    gate.open();
+    assert_eq!(wire.read_head().status(), 101);
+    wire.read_until_close();
+    end.recv_timeout(DEADLINE).expect("the upstream is let go");
+    assert_eq!(proxy.wait_for_tunnel_close()["closed_by"], "client");
+    let kinds: Vec<_> = proxy
+        .access()
+        .iter()
+        .map(|json| json["kind"].clone())
+        .collect();
+    assert_eq!(kinds, ["tunnel_open", "tunnel_close"]);
+}
+
+#[test]
+fn a_handshake_whose_client_is_gone_is_given_up() {
     let (backend, end) = watched(|_| ());
     let proxy = Proxy::minimal(backend.address());
     let mut wire = proxy.send(support::websocket::handshake(proxy.address(), "/ws", ""));
     eventually!(backend.accepted() == 1);
     wire.shutdown_write();
+    drop(wire);
     end.recv_timeout(DEADLINE).expect("the upstream is let go");
-    wire.expect_close();
+    let record = proxy.wait_for_access("the exchange", |json| json["kind"] == "exchange");
+    assert_eq!(record["cause"], "client-gone", "{record}");
+    assert!(record["status"].is_null(), "{record}");
 }

@@ -6,7 +6,7 @@ use crate::support;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
 
-use support::{Proxy, RawBackend, Response, Wire};
+use support::{Proxy, RawBackend, Response, Wire, websocket};
 
 fn proxy(backend: &RawBackend) -> Proxy {
     Proxy::start(&format!(
@@ -146,4 +146,82 @@ fn a_login_that_the_backend_has_closed_is_asked_for_again() {
     let post = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     anna.send(post);
     assert_eq!(anna.read_response().status(), 401);
+}
+
+#[test]
+fn a_handshake_logs_in_and_its_connection_becomes_the_tunnel() {
+    for scheme in ["NTLM", "Negotiate"] {
+        let backend = RawBackend::start(move |n, mut wire| {
+            let mut challenged = false;
+            while let Some(head) = wire.try_read_head() {
+                let said = head.field("authorization").unwrap_or_default();
+                let ask = |token: String| {
+                    let asks = format!("WWW-Authenticate: {scheme}{token}\r\n");
+                    answer("401 Unauthorized", &asks, "log in")
+                };
+                match said.strip_prefix(scheme).map(str::trim) {
+                    Some("hello") => {
+                        challenged = true;
+                        wire.send(ask(format!(" challenge{n}")));
+                    }
+                    Some("proof") if challenged => {
+                        wire.send(websocket::switching(""));
+                        let said = wire.read_exact(5);
+                        wire.send(said);
+                        return;
+                    }
+                    _ => wire.send(ask(String::new())),
+                }
+            }
+        });
+        let proxy = proxy(&backend);
+        let mut wire = proxy.connect();
+        let ask = |wire: &mut Wire, more: &str| {
+            wire.send(websocket::handshake("x", "/ws", more));
+            let head = wire.read_head();
+            assert!(!head.has_token("connection", "close"), "{head:?}");
+            head
+        };
+        for leg in ["", &format!("Authorization: {scheme} hello\r\n")] {
+            let head = ask(&mut wire, leg);
+            assert_eq!(head.status(), 401);
+            assert_eq!(wire.read_body(head).text(), "log in");
+        }
+        let head = ask(&mut wire, &format!("Authorization: {scheme} proof\r\n"));
+        assert_eq!(head.status(), 101, "{scheme}: {head:?}");
+        wire.send(b"\x81\x80\0\0\0\0");
+        assert_eq!(wire.read_exact(5), b"\x81\x80\0\0\0");
+        assert_eq!(backend.accepted(), 1);
+    }
+}
+
+#[test]
+fn a_client_that_has_logged_in_upgrades_on_the_connection_that_knows_it() {
+    let backend = RawBackend::start(|_, mut wire| {
+        let mut user = None;
+        while let Some(head) = wire.try_read_head() {
+            user = head.field("authorization").or(user);
+            match (&user, head.field("upgrade")) {
+                (None, _) => {
+                    wire.send(answer("401 Unauthorized", "WWW-Authenticate: NTLM\r\n", ""))
+                }
+                (Some(_), None) => wire.send(answer("200 OK", "", "in")),
+                (Some(_), Some(_)) => {
+                    wire.send(websocket::switching(""));
+                    wire.read_until_close();
+                    return;
+                }
+            }
+        }
+    });
+    let proxy = proxy(&backend);
+    let mut anna = proxy.connect();
+    assert_eq!(get(&mut anna, "Authorization: NTLM anna\r\n").text(), "in");
+    anna.send(websocket::handshake("x", "/ws", ""));
+    assert_eq!(anna.read_head().status(), 101);
+    // The connection is the tunnel's; another client has none of it.
+    let mut bert = proxy.connect();
+    bert.send(websocket::handshake("x", "/ws", ""));
+    assert_eq!(bert.read_response().status(), 401);
+    assert_eq!(backend.accepted(), 2);
 }

@@ -47,8 +47,7 @@ fn goes_in_a_circle(proxies: &[Proxy]) {
     }
 
     let mut wire = first.send(handshake(first.address(), "/ws", ""));
-    assert_eq!(wire.read_head().status(), 508);
-    wire.read_until_close();
+    assert_eq!(wire.read_response().status(), 508);
     let is_handshake = |json: &Value| json["path"] == "/ws" && json["cause"] == "loop-detected";
     first.wait_for_access("the handshake", is_handshake);
     let (_, metrics) = first.get_admin("/metrics");

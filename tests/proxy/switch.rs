@@ -58,6 +58,31 @@ fn docker_attach_gets_its_stream() {
 }
 
 #[test]
+fn a_client_may_have_said_all_before_the_101() {
+    let (gate, door) = gate();
+    let backend = RawBackend::start(move |_, mut wire| {
+        read_exec(&mut wire);
+        door.wait();
+        wire.send(SWITCHED);
+        assert_eq!(wire.read_until_close(), b"stdin");
+        wire.send("output");
+    });
+    let proxy = Proxy::with(backend.address(), KEY);
+    let mut wire = proxy.send(EXEC);
+    gate.reached();
+    wire.send("stdin");
+    wire.shutdown_write();
+    gate.open();
+    assert_eq!(wire.read_head().status(), 101);
+    assert_eq!(wire.read_until_close(), b"output");
+    let closed = proxy.wait_for_tunnel_close();
+    assert_eq!(
+        (&closed["bytes_in"], &closed["bytes_out"]),
+        (&5.into(), &6.into())
+    );
+}
+
+#[test]
 fn kubectl_exec_names_its_version() {
     let backend = RawBackend::start(|_, mut wire| {
         let head = wire.read_head();

@@ -380,6 +380,45 @@ fn bytes_behind_a_refused_handshake_never_reach_the_upstream() {
 }
 
 #[test]
+fn a_handshake_without_a_tunnel_leaves_the_connection_to_the_next_request() {
+    let backend = RawBackend::start(|n, mut wire| {
+        while let Some(head) = wire.try_read_head() {
+            match (head.field("upgrade"), n) {
+                (Some(_), 3) => wire.send(switching("")),
+                (Some(_), 0) => {
+                    wire.send("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnone")
+                }
+                (Some(_), _) => {
+                    wire.send(
+                        "HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+                    );
+                }
+                (None, _) => wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+            }
+        }
+    });
+    let dead = "127.0.0.1:1";
+    let proxy = Proxy::start(&format!(
+        "workers = 1\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath_prefix = \"/own\"\nredirect = \"https://x/\"\n\
+         [[route]]\npath_prefix = \"/dead\"\nto = \"{dead}\"\n\
+         [[route]]\npath_prefix = \"/ws\"\nto = \"{}\"\n",
+        backend.address()
+    ));
+    let mut wire = proxy.connect();
+    for (path, status) in [("/ws", 404), ("/ws", 403), ("/own", 308), ("/dead", 502)] {
+        wire.send(handshake("x", path, ""));
+        let response = wire.read_response();
+        assert_eq!(response.status(), status, "{path}");
+        assert!(!response.head.has_token("connection", "close"), "{path}");
+        wire.send("GET /ws HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert_eq!(wire.read_response().text(), "ok");
+    }
+    wire.send(handshake("x", "/ws", ""));
+    assert_eq!(wire.read_head().status(), 101);
+}
+
+#[test]
 fn a_refusal_of_the_upstream_is_passed_on_and_explained() {
     for (answer, status, cause) in [
         (

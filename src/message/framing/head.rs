@@ -22,11 +22,11 @@ pub(super) struct Head {
     length: Option<u64>,
     chunked: bool,
     upgrade: bool,
+    upgrades_to_websocket: bool,
     /// The target names the authority: an empty Host is as good as any.
     absolute: bool,
     /// The target is nothing that hyper can hold.
     carried: bool,
-    other_upgrade: bool,
 }
 
 /// What follows a complete head.
@@ -35,7 +35,15 @@ pub(super) enum Follows {
     Nothing,
     Length(u64),
     Chunks,
-    Upgrade,
+}
+
+/// The protocol besides HTTP that a request asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Asked {
+    #[default]
+    None,
+    WebSocket,
+    Other,
 }
 
 /// One line at the front of some bytes.
@@ -169,8 +177,8 @@ impl Head {
                 host => authority(host).map_err(|_| host_refusal(value)),
             }
         } else if name.eq_ignore_ascii_case(b"upgrade") {
-            self.upgrade |= names_websocket(value);
-            self.other_upgrade = true;
+            self.upgrade = true;
+            self.upgrades_to_websocket |= names_websocket(value);
             Ok(())
         } else if name.eq_ignore_ascii_case(b"content-length") {
             if self.length.is_some() {
@@ -198,9 +206,13 @@ impl Head {
         }
     }
 
-    /// Whether it asks for another protocol than WebSocket.
-    pub(super) fn asks_for_another_protocol(&self) -> bool {
-        self.other_upgrade && !self.upgrade
+    /// What it asks for in `Upgrade`.
+    pub(super) fn asked_protocol(&self) -> Asked {
+        match self.upgrade {
+            _ if self.upgrades_to_websocket => Asked::WebSocket,
+            true => Asked::Other,
+            false => Asked::None,
+        }
     }
 
     /// The head is complete: what is missing, and what comes next.
@@ -209,7 +221,6 @@ impl Head {
             return Err(Refusal::HostMissing);
         }
         Ok(match self.length {
-            _ if self.upgrade => Follows::Upgrade,
             _ if self.chunked => Follows::Chunks,
             None | Some(0) => Follows::Nothing,
             Some(length) => Follows::Length(length),

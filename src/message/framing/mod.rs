@@ -20,7 +20,7 @@ pub use head::names_websocket;
 pub use names::Carried;
 pub use refusal::Refusal;
 
-use head::{Follows, Head, Line};
+use head::{Asked, Follows, Head, Line};
 use names::Names;
 
 use crate::message::chunked::{Chunks, Piece};
@@ -46,11 +46,10 @@ pub enum Phase {
     Head,
     /// Inside a request body.
     Body,
-    /// Behind a head that asks for WebSocket: nothing is looked at any more. The caller
-    /// closes the connection unless it becomes a tunnel.
+    /// After a request that asks for WebSocket: whether what comes is frames or the next request
+    /// is not decided, so it is passed to no one.
     Upgrade,
-    /// Behind a request that asks for another protocol: whether what comes is that protocol or
-    /// the next request is not decided, so it is passed to no one.
+    /// The same after a request that asks for another protocol.
     Held,
 }
 
@@ -95,8 +94,8 @@ pub struct RequestScanner {
     head_start: u64,
     carried: Vec<Carried>,
     refused: Option<Refusal>,
-    /// The latest request asks for another protocol.
-    asks: bool,
+    /// What the latest request asks for.
+    asks: Asked,
     /// How many bytes at the end of the last slice stand behind such a request.
     held: usize,
     names: Names,
@@ -120,7 +119,7 @@ impl RequestScanner {
             carried: Vec::new(),
             refused: None,
             names: Names::default(),
-            asks: false,
+            asks: Asked::None,
             held: 0,
         }
     }
@@ -134,7 +133,7 @@ impl RequestScanner {
         let mut safe = 0;
         let mut at = 0;
         self.held = 0;
-        while at < bytes.len() && !matches!(self.state, State::Held) {
+        while at < bytes.len() && !matches!(self.state, State::Upgrade | State::Held) {
             if !matches!(self.state, State::Fields) && !self.leading {
                 safe = at;
                 if self.carry.is_empty() {
@@ -165,7 +164,7 @@ impl RequestScanner {
 
     /// The protocol stays: what comes next is a request.
     pub fn resume(&mut self) {
-        if let State::Held = self.state {
+        if let State::Upgrade | State::Held = self.state {
             self.state = State::Start;
         }
     }
@@ -173,8 +172,9 @@ impl RequestScanner {
     /// What follows a request that is complete.
     fn next(&mut self) -> State {
         match std::mem::take(&mut self.asks) {
-            true => State::Held,
-            false => State::Start,
+            Asked::None => State::Start,
+            Asked::WebSocket => State::Upgrade,
+            Asked::Other => State::Held,
         }
     }
 
@@ -398,7 +398,7 @@ impl RequestScanner {
 
     fn end_of_head(&mut self) -> Result<Option<usize>, Refusal> {
         let follows = self.head.finish()?;
-        self.asks = self.head.asks_for_another_protocol();
+        self.asks = self.head.asked_protocol();
         self.heads += 1;
         self.names.end(self.heads);
         self.head = Head::default();
@@ -410,7 +410,6 @@ impl RequestScanner {
             Follows::Nothing => self.next(),
             Follows::Length(length) => State::Length(length),
             Follows::Chunks => State::Chunks(Chunks::default()),
-            Follows::Upgrade => State::Upgrade,
         };
         Ok(Some(2))
     }

@@ -412,6 +412,10 @@ fn phases_and_counters_follow_the_bytes() {
     let upgrade = b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nUpgrade: x, WebSocket\r\n\r\n";
     assert_eq!(step(upgrade), (Phase::Upgrade, 3, 0));
     assert_eq!(step(b"\x81\x80\0\0\0\0\n"), (Phase::Upgrade, 3, 0));
+    assert_eq!(scanner.held(), 7);
+    scanner.resume();
+    scanner.feed(b"GET").unwrap();
+    assert_eq!(scanner.phase(), Phase::Head);
 }
 
 #[test]

@@ -1,15 +1,19 @@
 //! The two bodies of an exchange: the client's on its way to the upstream, held to the
 //! route's limit, and the answer's on its way back, counted and tied to the access record.
 
+use std::error::Error;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::connection::Context;
+use super::error::{Kind, ProxyError};
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};
 use crate::message::spelling::Section;
@@ -24,6 +28,34 @@ pub enum RequestBodyError {
     TooLarge,
     /// The client ended or broke it.
     Client(hyper::Error),
+}
+
+impl RequestBodyError {
+    /// What is wrong with the request, or its client.
+    pub fn into_proxy_error(self, context: &Context) -> ProxyError {
+        let error = match self {
+            RequestBodyError::TooLarge => {
+                let detail = "the request body is larger than this route allows";
+                return ProxyError::client(StatusCode::PAYLOAD_TOO_LARGE, detail);
+            }
+            RequestBodyError::Client(error) => error,
+        };
+        if let Some(refusal) = context.body_refusal() {
+            return refusal.into();
+        }
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        match cause.map(io::Error::kind) {
+            // The client's direction has an end; it may still read.
+            Some(io::ErrorKind::UnexpectedEof) => {
+                let detail = "the client ended its direction in the middle of its request body";
+                ProxyError::incomplete(detail)
+            }
+            Some(_) => ProxyError::client_gone(
+                "the client's connection broke in the middle of its request body",
+            ),
+            None => ProxyError::client(StatusCode::BAD_REQUEST, "the request body broke off"),
+        }
+    }
 }
 
 /// The client's body.
@@ -89,6 +121,10 @@ impl std::error::Error for BrokenAnswer {}
 /// The upstream is read on while hyper holds no more than this for the client, in bytes: small
 /// pieces are written together, and a client that takes nothing costs one read.
 const HELD: u64 = 8 * 1024;
+
+fn incomplete(detail: &'static str) -> ProxyError {
+    ProxyError::upstream(Kind::ResponseIncomplete, detail)
+}
 
 /// Where an answer's bytes come from.
 #[derive(Debug)]
@@ -165,8 +201,8 @@ impl ExchangeBody {
         self.context.answer_ends();
     }
 
-    fn break_off(&mut self, detail: &'static str) {
-        self.record.fail(detail);
+    fn break_off(&mut self, why: &ProxyError) {
+        self.record.fail(why);
         self.source = Source::Broken;
     }
 
@@ -203,7 +239,7 @@ impl Body for ExchangeBody {
         {
             body.lease()
                 .fell_silent(this.context.watch.upstream_limit());
-            this.break_off("the upstream's answer fell silent");
+            this.break_off(&incomplete("the upstream's answer fell silent"));
         }
         let body = match &mut this.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
@@ -253,13 +289,17 @@ impl Body for ExchangeBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                let detail = match error {
-                    AnswerError::Incomplete => "the upstream's answer ended before its end",
-                    AnswerError::Malformed => "the upstream's answer has malformed chunks",
-                    AnswerError::Io(_) => "the upstream's connection failed mid-answer",
-                    AnswerError::Request(_) => "the request body failed mid-answer",
+                let why = match error {
+                    AnswerError::Incomplete => {
+                        incomplete("the upstream's answer ended before its end")
+                    }
+                    AnswerError::Malformed => {
+                        incomplete("the upstream's answer has malformed chunks")
+                    }
+                    AnswerError::Io(_) => incomplete("the upstream's connection failed mid-answer"),
+                    AnswerError::Request(error) => error.into_proxy_error(&this.context),
                 };
-                this.break_off(detail);
+                this.break_off(&why);
                 // hyper drops what it has buffered with the error: what was good goes first.
                 cx.waker().wake_by_ref();
                 Poll::Pending

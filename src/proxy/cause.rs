@@ -8,7 +8,7 @@ use super::error::{Kind, ProxyError, Side};
 /// A cause that nothing more is known of.
 pub const OTHER: &str = "other";
 
-/// A handshake that was not answered, for want of its client.
+/// A handshake that was not answered, or a request that was not complete, for want of its client.
 pub const CLIENT_GONE: &str = "client-gone";
 
 /// Every cause here, with what to change; the README's table has all of them.
@@ -33,7 +33,7 @@ pub const CAUSES: [(&str, &str); 20] = [
     ),
     (
         CLIENT_GONE,
-        "see whether the backend is slow to answer handshakes; else nothing: the user left",
+        "see whether the backend or the client's network is slow; else nothing: the user left",
     ),
     (
         "draining",
@@ -94,6 +94,7 @@ const BACKEND: &str = "see the backend's own log at this moment";
 /// The cause of an error; `routed`: a route had taken the request.
 pub fn of(error: &ProxyError, routed: bool) -> &'static str {
     match error.kind {
+        Kind::RequestIncomplete | Kind::ClientGone => CLIENT_GONE,
         Kind::RequestDenied => "origin-not-allowed",
         Kind::RequestError => match error.status {
             StatusCode::REQUEST_TIMEOUT => "request-too-slow",

@@ -8,9 +8,11 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use hyper::rt::ReadBufCursor;
-use tokio::io::ReadBuf;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{Interest, ReadBuf};
 
 use super::connection::Context as ConnectionContext;
 use crate::message::framing::{Carried, Phase, RequestScanner};
@@ -28,6 +30,8 @@ pub struct ClientIo {
     context: Arc<ConnectionContext>,
     /// The beginning of a head that is not complete, or the one that was refused.
     head: Vec<u8>,
+    /// Since when that beginning is here.
+    head_since: Option<Instant>,
     /// What hyper may see and has had no room for.
     passed: Vec<u8>,
     /// The scanner refused what came; hyper sees no further byte.
@@ -51,6 +55,8 @@ pub struct Left {
     pub passed: Vec<u8>,
     /// A head that is incomplete or refused.
     pub head: Vec<u8>,
+    /// Since when its beginning is here.
+    pub head_since: Option<Instant>,
     /// What follows a request that asks for another protocol.
     pub behind: Vec<u8>,
 }
@@ -77,6 +83,7 @@ impl ClientIo {
             scanner,
             context,
             head: Vec::new(),
+            head_since: None,
             passed: Vec::new(),
             refused: false,
             in_body: false,
@@ -92,6 +99,7 @@ impl ClientIo {
         let left = Left {
             passed: self.passed,
             head: self.head,
+            head_since: self.head_since,
             behind: self.behind,
         };
         (self.io, left)
@@ -200,6 +208,9 @@ impl ClientIo {
             self.head.extend_from_slice(passed);
             self.pass_around(before, &carried);
             self.hand_on(cursor);
+        }
+        if self.head.is_empty() && !head.is_empty() {
+            self.head_since = Some(Instant::now());
         }
         self.head.extend_from_slice(head);
         if !held.is_empty() {
@@ -394,6 +405,29 @@ impl ClientIo {
         }
     }
 
+    /// Nothing is read for hyper while a body is held back: here is seen that it comes all the
+    /// same, or that the client is gone, and the wait for the upstream's word ends (RFC 9110
+    /// section 10.1.1).
+    fn look_for_body(&self, cx: &mut Context<'_>) {
+        if !self.context.watch.waits_continue() {
+            return;
+        }
+        while let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
+            let peeked = ready.and_then(|()| {
+                self.io.try_io(Interest::READABLE, |fd| {
+                    Ok(recv(
+                        fd,
+                        &mut [0; 1][..],
+                        RecvFlags::PEEK | RecvFlags::DONTWAIT,
+                    )?)
+                })
+            });
+            if !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+                return self.context.watch.end_continue();
+            }
+        }
+    }
+
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
         match &result {
             Poll::Ready(Ok(n)) => self.context.watch.wrote(*n, *n == offered),
@@ -473,6 +507,7 @@ impl hyper::rt::Write for ClientIo {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_interim(cx))?;
         self.context.flushed();
+        self.look_for_body(cx);
         Poll::Ready(Ok(()))
     }
 

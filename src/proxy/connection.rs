@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 
 use super::client_io::ClientIo;
 use super::error::{ProxyError, encode_response};
-use super::exchange::{Exchanges, Takeover};
+use super::exchange::{Exchanges, NoAnswer};
 use super::glimpse::Glimpse;
 use super::upgrade::PendingTunnel;
 use super::watch::{Verdict, Watch};
@@ -483,7 +483,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
             let Err(error) = result else {
                 return Poll::Ready(End::Done);
             };
-            return Poll::Ready(match Takeover::tunnel(&error) {
+            return Poll::Ready(match NoAnswer::tunnel(&error) {
                 Some(tunnel) => End::Tunnel(tunnel),
                 None => {
                     note_own_answer(&context, &error);
@@ -505,14 +505,14 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         leave::stays();
     }
     // Whatever still runs of an exchange ends here.
-    let (io, from_client, head) = take_apart(connection);
+    let (io, from_client, head, since) = take_apart(connection);
     match end {
         End::Leaves => leave::left(io, &context, live),
         End::Tunnel(tunnel) => {
             Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
         }
         End::Done if context.is_over() => {}
-        end => Box::pin(finish(io, &context, end, &Glimpse::of(&head))).await,
+        end => Box::pin(finish(io, &context, end, &Glimpse::of(&head), since)).await,
     }
 }
 
@@ -527,12 +527,15 @@ fn note_own_answer(context: &Context, error: &hyper::Error) {
         false => StatusCode::BAD_REQUEST,
     };
     let error = ProxyError::client(status, format!("the request cannot be parsed: {error}"));
-    record::refused(context, &error, &record::fresh_id(), &Glimpse::default());
+    let (id, glimpse) = (record::fresh_id(), Glimpse::default());
+    record::refused(context, &error, &id, &glimpse, Instant::now(), 0);
 }
 
 /// The socket, what was read from it after the last request, and of that the beginning of a
-/// head, which hyper has not seen.
-fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, Bytes, Vec<u8>) {
+/// head, which hyper has not seen, with when that came.
+fn take_apart(
+    connection: Box<http1::Connection<ClientIo, Exchanges>>,
+) -> (Io, Bytes, Vec<u8>, Instant) {
     let parts = connection.into_parts();
     let (io, left) = parts.io.into_parts();
     let read = match left.passed.is_empty() && left.behind.is_empty() {
@@ -541,11 +544,12 @@ fn take_apart(connection: Box<http1::Connection<ClientIo, Exchanges>>) -> (Io, B
             .concat()
             .into(),
     };
-    (io, read, left.head)
+    let since = left.head_since.unwrap_or_else(Instant::now);
+    (io, read, left.head, since)
 }
 
 /// Answers what hyper could not, and closes.
-async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse) {
+async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: Instant) {
     // Behind the first bytes of an answer a second one would only confuse.
     if context.answer_begun() {
         return abandon(&io, context);
@@ -568,11 +572,11 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse) {
     {
         response.headers_mut().insert(name, value);
     }
-    record::refused(context, &error, &id, glimpse);
-    if write_all(&io, &encode_response(&response, &context.http.spelling))
-        .await
-        .is_ok()
-    {
+    let bytes = encode_response(&response, &context.http.spelling);
+    let written = write_all(&io, &bytes).await;
+    let sent = written.as_ref().map_or(0, |()| response.body().len());
+    record::refused(context, &error, &id, glimpse, since, sent);
+    if written.is_ok() {
         linger(io).await;
     }
 }

@@ -31,6 +31,10 @@ pub enum Side {
 pub enum Kind {
     /// The request breaks HTTP or one of our limits.
     RequestError,
+    /// The request ended before its end.
+    RequestIncomplete,
+    /// The client is gone: it gets no answer, and only records tell.
+    ClientGone,
     /// A policy refused the request.
     RequestDenied,
     /// No route takes the request, or the drain has begun.
@@ -63,7 +67,8 @@ impl Kind {
     /// The token of RFC 9209 section 2.3.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kind::RequestError => "http_request_error",
+            Kind::RequestError | Kind::RequestIncomplete => "http_request_error",
+            Kind::ClientGone => "client_closed",
             Kind::RequestDenied => "http_request_denied",
             Kind::DestinationUnavailable => "destination_unavailable",
             Kind::DnsError => "dns_error",
@@ -84,6 +89,8 @@ impl Kind {
     fn sentence(self) -> &'static str {
         match self {
             Kind::RequestError => "the request is not valid",
+            Kind::RequestIncomplete => "the request is not complete",
+            Kind::ClientGone => "the client is gone",
             Kind::RequestDenied => "the request is not allowed",
             Kind::LoopDetected => "the request came back to where it had been",
             Kind::DestinationUnavailable => "the upstream is not available",
@@ -191,6 +198,20 @@ impl ProxyError {
             retry_after: None,
             field: None,
         }
+    }
+
+    /// The client ended its direction too early.
+    pub fn incomplete(detail: &'static str) -> Self {
+        let mut error = Self::client(StatusCode::BAD_REQUEST, detail);
+        error.kind = Kind::RequestIncomplete;
+        error
+    }
+
+    /// The client is gone; the status is never sent.
+    pub fn client_gone(detail: &'static str) -> Self {
+        let mut error = Self::client(StatusCode::BAD_REQUEST, detail);
+        error.kind = Kind::ClientGone;
+        error
     }
 
     /// Says when to come back.

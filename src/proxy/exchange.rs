@@ -56,37 +56,47 @@ impl Exchanges {
     }
 }
 
-/// Why hyper gets no answer: the socket is wanted for this tunnel.
+/// Why hyper gets no answer.
 #[derive(Debug)]
-pub struct Takeover(Mutex<Option<Box<PendingTunnel>>>);
+pub enum NoAnswer {
+    /// The socket is wanted for this tunnel.
+    Takeover(Mutex<Option<Box<PendingTunnel>>>),
+    /// The client is gone.
+    ClientGone,
+}
 
-impl Takeover {
+impl NoAnswer {
     /// For this tunnel.
-    pub fn of(tunnel: Box<PendingTunnel>) -> Takeover {
-        Takeover(Mutex::new(Some(tunnel)))
+    pub fn takeover(tunnel: Box<PendingTunnel>) -> NoAnswer {
+        NoAnswer::Takeover(Mutex::new(Some(tunnel)))
     }
 
     /// The tunnel for whose sake hyper's service ended, if it did so for one.
     pub fn tunnel(error: &hyper::Error) -> Option<Box<PendingTunnel>> {
-        let takeover = error.source()?.downcast_ref::<Takeover>()?;
-        lock(&takeover.0).take()
+        match error.source()?.downcast_ref()? {
+            NoAnswer::Takeover(tunnel) => lock(tunnel).take(),
+            NoAnswer::ClientGone => None,
+        }
     }
 }
 
-impl std::fmt::Display for Takeover {
+impl std::fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection becomes a tunnel")
+        f.write_str(match self {
+            NoAnswer::Takeover(_) => "the connection becomes a tunnel",
+            NoAnswer::ClientGone => "the client is gone",
+        })
     }
 }
 
-impl Error for Takeover {}
+impl Error for NoAnswer {}
 
 /// What hyper is given for a request.
-pub type Answer = Result<Response<ExchangeBody>, Takeover>;
+pub type Answer = Result<Response<ExchangeBody>, NoAnswer>;
 
 impl hyper::service::Service<Request<Incoming>> for Exchanges {
     type Response = Response<ExchangeBody>;
-    type Error = Takeover;
+    type Error = NoAnswer;
     type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
@@ -112,7 +122,7 @@ impl hyper::service::Service<Request<Incoming>> for Exchanges {
                 context.spell(spelling, Bytes::new());
                 Box::pin(ready(Ok(own_answer(&context, response, record))))
             }
-            Err(error) => Box::pin(ready(Ok(refuse(&context, &error, record)))),
+            Err(error) => Box::pin(ready(refuse(&context, &error, record))),
         }
     }
 }
@@ -174,17 +184,17 @@ fn own_answer(
     Response::from_parts(parts, ExchangeBody::whole(body, record, context.clone()))
 }
 
-/// Answers with an error, and notes it.
-pub fn refuse(
-    context: &Arc<Context>,
-    error: &ProxyError,
-    mut record: Box<Record>,
-) -> Response<ExchangeBody> {
+/// Answers with an error where the client is there to read it, and notes it.
+pub fn refuse(context: &Arc<Context>, error: &ProxyError, mut record: Box<Record>) -> Answer {
+    if error.kind == Kind::ClientGone {
+        record.client_left(error.detail.clone());
+        return Err(NoAnswer::ClientGone);
+    }
     record.error(error);
     let id = record.request_id().to_owned();
     let response = error.to_response(record.accept(), &id, context.http.error_detail);
     context.spell(Bytes::new(), Bytes::new());
-    own_answer(context, response, record)
+    Ok(own_answer(context, response, record))
 }
 
 /// Everything that is decided without waiting.

@@ -118,12 +118,12 @@ pub async fn forward(
             Err(unheard) => Err(unheard.into_proxy_error(&context)),
         }
     };
-    Ok(match unless_slow(&context, sending).await {
-        Ok(answered) => answer(&context, &admitted, answered, record),
+    match unless_slow(&context, sending).await {
+        Ok(answered) => Ok(answer(&context, &admitted, answered, record)),
         // Whether its body follows is the client's choice.
         Err(error) if admitted.expects_continue => refuse(&context, &error.closing(), record),
         Err(error) => refuse(&context, &error, record),
-    })
+    }
 }
 
 /// Goes on with an exchange until the client lets the time for its body pass.
@@ -467,18 +467,7 @@ impl Failed {
                 };
                 ProxyError::upstream(kind, format!("{endpoint} {what}: {error}"))
             }
-            Failed::Flight(FlightError::Body(RequestBodyError::TooLarge)) => ProxyError::client(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the request body is larger than this route allows",
-            ),
-            Failed::Flight(FlightError::Body(RequestBodyError::Client(_))) => {
-                match context.body_refusal() {
-                    Some(refusal) => refusal.into(),
-                    None => {
-                        ProxyError::client(StatusCode::BAD_REQUEST, "the request body broke off")
-                    }
-                }
-            }
+            Failed::Flight(FlightError::Body(error)) => error.into_proxy_error(context),
         }
     }
 }

@@ -245,10 +245,23 @@ impl Record {
     }
 
     /// The answer broke off.
-    pub fn fail(&mut self, detail: &'static str) {
+    pub fn fail(&mut self, why: &ProxyError) {
         self.error = Some(Failure {
-            kind: "http_response_incomplete",
-            cause: "closed-in-answer",
+            kind: why.kind.as_str(),
+            cause: cause::of(why, true),
+            detail: why.detail.clone(),
+            diagnosis: None,
+        });
+    }
+
+    /// The client is gone, and gets no answer.
+    pub fn client_left(&mut self, detail: impl Into<Cow<'static, str>>) {
+        if self.handshake {
+            metrics::handshake_refused(self.slot(), cause::CLIENT_GONE);
+        }
+        self.error = Some(Failure {
+            kind: self.ended_by(),
+            cause: cause::CLIENT_GONE,
             detail: detail.into(),
             diagnosis: None,
         });
@@ -284,13 +297,7 @@ impl Record {
     /// A handshake that got no answer at all is an outcome too.
     fn note_unanswered(&mut self) {
         if self.handshake && self.status.is_none() && self.error.is_none() {
-            metrics::handshake_refused(self.slot(), cause::CLIENT_GONE);
-            self.error = Some(Failure {
-                kind: self.ended_by(),
-                cause: cause::CLIENT_GONE,
-                detail: "the client was gone before its handshake was answered".into(),
-                diagnosis: None,
-            });
+            self.client_left("the client was gone before its handshake was answered");
         }
     }
 
@@ -425,8 +432,15 @@ impl Drop for Record {
 }
 
 /// Records a request that was refused before it could become an exchange, with what was read
-/// of it.
-pub fn refused(context: &Context, error: &ProxyError, id: &str, glimpse: &Glimpse) {
+/// of it: since when that was there, and how much of a body was sent in answer.
+pub fn refused(
+    context: &Context,
+    error: &ProxyError,
+    id: &str,
+    glimpse: &Glimpse,
+    since: Instant,
+    sent: usize,
+) {
     metrics::error(error.kind.as_str());
     metrics::head_refused(error.status);
     access_log::record("exchange", |line| {
@@ -439,6 +453,9 @@ pub fn refused(context: &Context, error: &ProxyError, id: &str, glimpse: &Glimps
             line.optional("query", glimpse.query.as_deref());
         }
         line.number("status", error.status.as_u16().into());
+        line.millis("duration_ms", since.elapsed());
+        line.number("bytes_in", 0);
+        line.number("bytes_out", sent as u64);
         line.text("error", error.kind.as_str());
         line.text("detail", &error.detail);
         let cause = cause::of(error, false);

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use super::connection::Context;
 use super::diagnosis::Diagnosis;
 use super::error::{Kind, ProxyError};
-use super::exchange::{Admitted, Answer, Takeover, refuse};
+use super::exchange::{Admitted, Answer, NoAnswer, refuse};
 use super::forward::{self, Answered, Heard};
 use super::record::Record;
 use super::upgrade::PendingTunnel;
@@ -86,12 +86,12 @@ pub async fn open(
     match forward::unless_slow(&context, attempt).await {
         Ok(Attempt::Tunnel(tunnel)) => {
             context.wait_flushed().await;
-            Err(Takeover::of(tunnel.recorded_by(record)))
+            Err(NoAnswer::takeover(tunnel.recorded_by(record)))
         }
         Ok(Attempt::Answer(answered)) => {
             Ok(forward::answer(&context, &admitted, *answered, record))
         }
-        Err(error) => Ok(refuse(&context, &error.closing(), record)),
+        Err(error) => refuse(&context, &error.closing(), record),
     }
 }
 
@@ -145,7 +145,9 @@ async fn attempt(
             Poll::Pending if flight.is_sent() => Poll::Ready(Ok(())),
             sent => sent,
         });
-        if sent.await.is_err() || flight.has_failed() {
+        sent.await
+            .map_err(|error| error.into_proxy_error(context))?;
+        if flight.has_failed() {
             let detail = "the request did not become complete behind the upstream's 101";
             return Err(ProxyError::upstream(Kind::UpgradeFailed, detail));
         }

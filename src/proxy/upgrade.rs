@@ -16,7 +16,7 @@ use tracing::field::Empty;
 use super::connection::{Context, write_all};
 use super::diagnosis::{self, Diagnosis, Sent};
 use super::error::{Kind, ProxyError};
-use super::exchange::{Admitted, Answer, Takeover, refuse};
+use super::exchange::{Admitted, Answer, NoAnswer, refuse};
 use super::forward::{self, Answered, Failed, Heard, Rest, Unheard};
 use super::live;
 use super::record::Record;
@@ -48,12 +48,12 @@ pub async fn open(
     match attempt(&context, &admitted, &handshake, &mut record).await {
         Ok(Attempt::Tunnel(tunnel)) => {
             context.wait_flushed().await;
-            Err(Takeover::of(tunnel.recorded_by(record)))
+            Err(NoAnswer::takeover(tunnel.recorded_by(record)))
         }
         Ok(Attempt::Refused(answered)) => {
             Ok(forward::answer(&context, &admitted, *answered, record))
         }
-        Err(error) => Ok(refuse(&context, &error, record)),
+        Err(error) => refuse(&context, &error, record),
     }
 }
 

@@ -226,6 +226,14 @@ impl Watch {
         over
     }
 
+    /// The upstream need not ask for the body any more.
+    pub fn end_continue(&self) {
+        if self.verdict() == Verdict::None {
+            self.verdict.store(Verdict::Continue as u8, Relaxed);
+            self.wake();
+        }
+    }
+
     /// The exchange now waits for this, for at most `limit` of silence.
     pub fn wait_upstream(&self, wait: UpstreamWait, limit: Duration) {
         let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);

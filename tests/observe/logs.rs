@@ -73,11 +73,13 @@ fn query_strings_are_logged_where_they_are_asked_for() {
 fn a_refused_request_has_a_record_too() {
     let backend = HttpBackend::start();
     let proxy = Proxy::minimal(backend.address());
-    proxy.send("GET / HTTP/1.1\r\n\r\n").read_response();
+    let refused = proxy.send("GET / HTTP/1.1\r\n\r\n").read_response();
     let record = exchange(&proxy);
     assert_eq!(record["status"], 400);
     assert_eq!(record["error"], "http_request_error");
     assert!(record["detail"].is_string(), "{record}");
+    numbers(&record, &["duration_ms", "bytes_in", "bytes_out"]);
+    assert_eq!(record["bytes_out"], refused.body.len(), "{record}");
 }
 
 #[test]

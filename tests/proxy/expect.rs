@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::mpsc;
 
-use support::{DEADLINE, HttpBackend, Proxy, RawBackend, Tool, Wire};
+use support::{DEADLINE, HttpBackend, Proxy, RawBackend, Tool, Wire, gate};
 
 const UPLOAD: &str =
     "POST /up HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
@@ -95,6 +95,62 @@ fn a_body_that_comes_unasked_is_not_held() {
         head = wire.read_head();
     }
     assert_eq!(head.status(), 200);
+}
+
+#[test]
+fn a_body_that_comes_later_ends_the_wait() {
+    let (gate, door) = gate();
+    let backend = RawBackend::start(move |_, mut wire| {
+        let head = wire.read_head();
+        door.wait();
+        match head.field("content-length") {
+            Some(_) => assert_eq!(wire.read_exact(5), b"hello"),
+            None => assert_eq!(wire.read_until(b"0\r\n\r\n"), b"5\r\nhello\r\n0\r\n\r\n"),
+        }
+        wire.send(OK);
+    });
+    let proxy = Proxy::with(backend.address(), LONG);
+    let chunked = UPLOAD.replace("Content-Length: 5", "Transfer-Encoding: chunked");
+    for (head, body) in [(UPLOAD, "hello"), (&chunked, "5\r\nhello\r\n0\r\n\r\n")] {
+        let mut wire = proxy.send(head);
+        gate.reached();
+        gate.open();
+        wire.send(body);
+        let mut head = wire.read_head();
+        if head.status() == 100 {
+            head = wire.read_head();
+        }
+        assert_eq!(head.status(), 200);
+        assert_eq!(wire.read_body(head).text(), "ok");
+    }
+}
+
+#[test]
+fn a_client_that_is_gone_ends_the_wait() {
+    for reset in [false, true] {
+        let (gate, door) = gate();
+        let (ended, end) = mpsc::channel();
+        let ended = Mutex::new(ended);
+        let backend = RawBackend::start(move |_, mut wire| {
+            wire.read_head();
+            door.wait();
+            ended.lock().unwrap().send(wire.read_until_close()).unwrap();
+        });
+        let proxy = Proxy::with(backend.address(), LONG);
+        let wire = proxy.send(UPLOAD);
+        gate.reached();
+        match reset {
+            true => wire.reset(),
+            false => drop(wire),
+        }
+        gate.open();
+        assert_eq!(
+            end.recv_timeout(DEADLINE).expect("the upstream is let go"),
+            b""
+        );
+        let record = proxy.wait_for_access("the exchange", |json| json["kind"] == "exchange");
+        assert_eq!(record["cause"], "client-gone", "{record}");
+    }
 }
 
 #[test]

@@ -115,7 +115,10 @@ fn an_incomplete_body_is_400_and_ends_the_upstreams_exchange() {
     wire.expect_close();
     end.recv_timeout(DEADLINE).expect("the upstream is let go");
     let record = proxy.wait_for_access("the exchange", |json| json["kind"] == "exchange");
-    assert_eq!(record["status"], 400);
+    assert_eq!(
+        (&record["status"], &record["cause"]),
+        (&400.into(), &"client-gone".into())
+    );
     assert_eq!(proxy.access().len(), 1, "{:?}", proxy.access());
 }
 

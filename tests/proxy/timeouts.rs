@@ -33,6 +33,8 @@ fn the_second_head_has_a_clock_too() {
     wire.send("GET / HTTP/1.1\r\n");
     assert_eq!(wire.read_response().status(), 408);
     wire.expect_close();
+    let record = proxy.wait_for_access("the refusal", |json| json["status"] == 408);
+    assert!(record["duration_ms"].as_f64() >= Some(400.0), "{record}");
 }
 
 #[test]

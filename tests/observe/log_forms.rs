@@ -205,7 +205,7 @@ fn every_refusal_of_our_own_says_why_and_what_helps() {
         ("GET /\r\n\r\n".to_owned(), "request-invalid"),
     ] {
         let before = proxy.access().len();
-        proxy.send(&request).read_until_close();
+        proxy.send(&request).read_response();
         eventually!(proxy.access().len() > before);
         let record = proxy.access().swap_remove(before);
         assert_eq!(record["cause"], cause, "{record}");

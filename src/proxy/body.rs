@@ -12,7 +12,7 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::connection::Context;
+use super::context::Context;
 use super::error::{Kind, ProxyError};
 use super::record::Record;
 use super::watch::{UpstreamWait, Verdict};

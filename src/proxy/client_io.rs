@@ -14,7 +14,7 @@ use hyper::rt::ReadBufCursor;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{Interest, ReadBuf};
 
-use super::connection::Context as ConnectionContext;
+use super::context::Context as ConnectionContext;
 use crate::message::framing::{Carried, Phase, RequestScanner};
 use crate::message::spelling::{Section, Speller, respell, respell_fields};
 use crate::net::io::{Io, with_scratch};

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 
 use super::body::ExchangeBody;
-use super::connection::Context;
+use super::context::Context;
 use super::diagnosis;
 use super::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
 use super::forward;

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 
 use super::body::{ExchangeBody, RequestBody, RequestBodyError};
-use super::connection::Context;
+use super::context::Context;
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, close_after_last, refuse};
 use super::record::Record;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::connection::Context;
+use super::context::Context;
 use super::live::{self, Guard};
 use crate::net::io::Io;
 use crate::net::listen::Front;

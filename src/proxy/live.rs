@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::connection::Context;
+use super::context::Context;
 use super::watch::Past;
 
 thread_local! {

@@ -7,6 +7,7 @@ pub mod body;
 pub mod cause;
 pub mod client_io;
 pub mod connection;
+pub mod context;
 pub mod diagnosis;
 pub mod error;
 pub mod exchange;

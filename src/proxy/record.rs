@@ -14,7 +14,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 
 use super::cause;
-use super::connection::Context;
+use super::context::Context;
 use super::diagnosis::Diagnosis;
 use super::error::ProxyError;
 use super::glimpse::Glimpse;

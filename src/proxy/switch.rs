@@ -9,7 +9,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Version};
 use hyper::body::Incoming;
 
-use super::connection::Context;
+use super::context::Context;
 use super::diagnosis::Diagnosis;
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, NoAnswer, refuse};

@@ -13,7 +13,8 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use tracing::field::Empty;
 
-use super::connection::{Context, write_all};
+use super::connection::write_all;
+use super::context::Context;
 use super::diagnosis::{self, Diagnosis, Sent};
 use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, NoAnswer, refuse};

@@ -18,7 +18,7 @@ use crate::net::listen::Front;
 use crate::net::listen::{Accepted, Listener, Whom};
 use crate::process::Shared;
 use crate::proxy::connection;
-use crate::proxy::connection::Context;
+use crate::proxy::context::Context;
 use crate::proxy::live;
 use crate::system::allocator;
 use crate::system::lock::lock;

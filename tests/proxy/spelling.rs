@@ -38,7 +38,7 @@ fn noting(answer: impl Into<Vec<u8>>) -> (RawBackend, Arc<Mutex<Vec<Vec<u8>>>>) 
     let backend = RawBackend::start(move |_, mut wire| {
         loop {
             let head = wire.read_until(b"\r\n\r\n");
-            let last = head.windows(6).any(|part| part == b" /last");
+            let last = head.windows(6).any(|part| part == b"/last ");
             ours.lock().unwrap().push(head);
             wire.send(&answer);
             if last {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::Control;
+use super::control::Control;
 use crate::admin::unknown;
 use crate::config::write_duration;
 use crate::events::{self, DrainState, Event};

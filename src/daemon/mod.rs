@@ -1,197 +1,20 @@
 //! The control task: everything that changes the running process passes through here, one
-//! thing after the other. Signals, the admin interface and the file watch ask; `reload`,
-//! `drains`, `upgrade` and `stop` do it; `order` has the words, `state` what is so now.
+//! thing after the other. `run` hears what is asked for; `reload`, `drains`, `upgrade` and `stop`
+//! do it with what `control` owns.
 
-pub mod drains;
-pub mod predecessor;
-pub mod reload;
+mod background;
+mod control;
+mod drains;
+mod introduce;
+mod parting;
+mod predecessor;
+mod reload;
+mod run;
 pub mod signals;
 pub mod start;
 mod stop;
+mod take_over;
 mod upgrade;
-pub mod watch;
-
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::Arc;
-
-use rustix::process::{Pid, Signal};
-use tokio::sync::mpsc;
-
-use self::signals::{Signals, Wish};
-use self::upgrade::Outcome;
-use self::watch::Signature;
-use crate::admin::Admin;
-use crate::config::LogFormat;
-use crate::handover::channel::Channel;
-use crate::handover::launch::Launch;
-use crate::handover::protocol::Message;
-use crate::process::Shared;
-use crate::process::order::{Handle, Order};
-use crate::process::state::Phase;
-use crate::supervise::notify;
-use crate::supervise::pid_file::PidFile;
-use crate::upstream::discover::Discovery;
-use crate::worker::site::Site;
+mod watch;
 
 pub use self::stop::EXIT_CUT;
-pub use self::upgrade::review_adopted;
-
-/// Owns what can be changed.
-#[derive(Debug)]
-pub struct Control {
-    /// The workers and the listeners.
-    pub site: Site,
-    /// What everybody sees.
-    pub shared: Arc<Shared>,
-    /// Keeps the names of the configuration in force resolved.
-    pub discovery: Discovery,
-    /// The file that a reload reads; `None`: started without one.
-    pub source: Option<PathBuf>,
-    /// What that file was when the first configuration was read from it.
-    pub read: Option<Signature>,
-    /// The format of logs, which stays until the end.
-    pub format: LogFormat,
-    /// The admin interface; `None`: there is none.
-    pub admin: Option<Admin>,
-    /// How this process was started; `None`: it cannot be upgraded.
-    pub launch: Option<Launch>,
-    /// The file that names this process; not what a reload may have read since.
-    pub pid_file: Option<PathBuf>,
-    /// The hand-over that this process receives, if it was started to take over.
-    pub taking: Option<tokio::task::JoinHandle<Option<PidFile>>>,
-    /// The way to the process that has taken over from this one, where that listens.
-    pub successor: Option<Channel>,
-}
-
-impl Control {
-    /// Serves until the end and says how it went. `orders` is where `handle` leads.
-    pub async fn run(
-        mut self,
-        mut signals: Signals,
-        handle: Handle,
-        mut orders: mpsc::UnboundedReceiver<Order>,
-    ) -> ExitCode {
-        self.shared.state.enter(Phase::Ready);
-        let _watch = self.source.clone().map(|file| {
-            let watch = watch::watch(file, self.read, self.shared.clone(), handle.clone());
-            Background::spawn(watch)
-        });
-        loop {
-            let order = tokio::select! {
-                wish = signals.next() => match wish {
-                    Wish::End(signal) => {
-                        // Who gives an order now learns at once that it comes too late.
-                        drop(orders);
-                        return self.stop(signal, &mut signals).await;
-                    }
-                    Wish::Reload => Order::Reload(nobody()),
-                    Wish::Reopen => tokio::select! {
-                        () = self.reopen_logs() => continue,
-                        signal = signals.last() => {
-                            drop(orders);
-                            return self.stop(signal, &mut signals).await;
-                        }
-                    },
-                    Wish::Upgrade => Order::Upgrade(Default::default(), nobody()),
-                },
-                Some(order) = orders.recv() => order,
-            };
-            match order {
-                Order::Reload(answer) => {
-                    notify::reloading();
-                    // A file system that hangs is not to hold up the end.
-                    let prepared = tokio::select! {
-                        prepared = self.prepare() => prepared,
-                        signal = signals.last() => {
-                            drop(orders);
-                            return self.stop(signal, &mut signals).await;
-                        }
-                    };
-                    let outcome = self.reload(prepared).await;
-                    notify::ready(&reload::status(&outcome));
-                    let _ = answer.send(outcome);
-                }
-                Order::Drain(request, answer) => {
-                    let drained = self.drain(request.clone()).await;
-                    if drained.is_ok() {
-                        let predecessor = self.shared.state.predecessor();
-                        predecessor.tell(Message::Drain(request));
-                    }
-                    let _ = answer.send(drained);
-                }
-                Order::Undrain(target, answer) => {
-                    let _ = answer.send(self.undrain(target).await);
-                }
-                Order::Upgrade(request, answer) => {
-                    let outcome = self.upgrade(&request, &mut signals, &mut orders).await;
-                    match outcome {
-                        Outcome::Refused(refused) => {
-                            let _ = answer.send(Err(refused));
-                            let missed = signals.take_missed();
-                            if missed.reopen {
-                                self.reopen_logs().await;
-                            }
-                            if missed.reload {
-                                handle.give(Order::Reload(nobody()));
-                            }
-                        }
-                        Outcome::Interrupted(signal, refused) => {
-                            let _ = answer.send(Err(refused));
-                            return self.stop(signal, &mut signals).await;
-                        }
-                        Outcome::Replaced(upgraded, signal) => {
-                            let missed = signals.take_missed();
-                            if missed.reopen {
-                                pass_on(Signal::USR1, upgraded.pid);
-                            }
-                            if missed.reload {
-                                pass_on(Signal::HUP, upgraded.pid);
-                            }
-                            if signal.is_some() {
-                                pass_on(Signal::TERM, upgraded.pid);
-                            }
-                            let _ = answer.send(Ok(upgraded));
-                            drop(orders);
-                            return self.leave(signal, &mut signals).await;
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A signal that came during the hand-over is for the new process too: for a reload, it may
-/// have read the file before that was changed; and the end was to be that of the service.
-fn pass_on(signal: Signal, pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    if let Some(pid) = pid
-        && let Err(error) = rustix::process::kill_process(pid, signal)
-    {
-        let signal = signal.as_raw();
-        tracing::warn!(pid = pid.as_raw_pid(), signal, %error, "the new process could not be told");
-    }
-}
-
-/// An answer that nobody waits for: what happened is in the log.
-fn nobody<T>() -> crate::process::order::Answer<T> {
-    tokio::sync::oneshot::channel().0
-}
-
-/// A task that ends with its owner.
-#[derive(Debug)]
-pub struct Background(tokio::task::JoinHandle<()>);
-
-impl Background {
-    /// Begins it.
-    pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Background {
-        Background(tokio::spawn(task))
-    }
-}
-
-impl Drop for Background {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Control;
+use super::control::Control;
 use crate::access_log::AccessLog;
 use crate::config::{
     self, AccessLog as AccessTarget, AdminConfig, Config, ListenAddress, LogConfig,

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::JoinHandle;
 
+use super::background::Background;
+use super::control::Control;
+use super::signals::Signals;
+use super::take_over::{self, Service};
+use super::watch::Signature;
 use crate::access_log::AccessLog;
 use crate::admin::{self, Admin};
 use crate::config::{Config, LogFormat};
-use crate::daemon::signals::Signals;
-use crate::daemon::watch::Signature;
-use crate::daemon::{Background, Control, predecessor};
-use crate::handover::adopt::Adopter;
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
 use crate::handover::take::{Inherited, Taking};
@@ -30,21 +30,15 @@ use crate::process::Shared;
 use crate::process::order::{Handle, Order};
 use crate::process::state::State;
 use crate::snapshot::Snapshot;
-use crate::supervise::notify;
 use crate::supervise::own_files;
 use crate::supervise::pid_file::{PidFile, PidFileError};
 use crate::supervise::sockets::{self, ActivationError};
-use crate::supervise::watchdog;
-use crate::system::allocator;
 use crate::system::descriptors;
 use crate::trace::Tracer;
 use crate::tunnel;
 use crate::upstream::discover::Discovery;
 use crate::upstream::{Registry, Upstream};
 use crate::worker::site::{Site, Workers};
-
-/// How long a take-over needs to come to rest.
-const SETTLED: Duration = Duration::from_secs(2);
 
 /// Why sluice did not start.
 #[derive(Debug)]
@@ -139,7 +133,7 @@ pub fn run(mut start: Start) -> Result<ExitCode, StartError> {
                 control.read = read;
                 let _service = match taking {
                     Some(taking) => {
-                        control.taking = Some(take(taking, &control, service));
+                        control.taking = Some(take_over::take(taking, &control, service));
                         None
                     }
                     None => Some(service),
@@ -213,7 +207,6 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         launch,
         pid_file: config.pid_file.clone(),
         taking: None,
-        successor: None,
     };
     if let Some(taking) = &taking {
         control.continue_drains(&taking.hello().drains).await;
@@ -281,57 +274,6 @@ struct Begun {
     handle: Handle,
     orders: UnboundedReceiver<Order>,
     service: Service,
-}
-
-/// This process as its service manager knows it.
-#[derive(Debug)]
-struct Service {
-    workers: Workers,
-    generation: u64,
-    pid_file: Option<PidFile>,
-}
-
-impl Service {
-    /// Tells whoever reads the PID file that this process is the service.
-    fn publish(&mut self) {
-        if let Some(pid_file) = &mut self.pid_file
-            && let Err(error) = pid_file.publish()
-        {
-            tracing::error!(%error, "the PID file still names the process before");
-        }
-    }
-
-    /// Tells the manager.
-    fn announce(&self) {
-        watchdog::start(self.workers.clone());
-        notify::ready(&format!("Serving configuration {}", self.generation));
-    }
-}
-
-/// Takes what the old process gives, beside everything else. The service is kept: its PID
-/// file is removed with the task that this starts, at the end of the process.
-fn take(
-    mut taking: Taking,
-    control: &Control,
-    mut service: Service,
-) -> JoinHandle<Option<PidFile>> {
-    let adopter = Adopter::new(control.shared.clone(), control.site.workers().clone());
-    tokio::spawn(async move {
-        let complete = taking.take(&adopter).await;
-        crate::daemon::review_adopted(adopter.shared(), adopter.workers()).await;
-        // The old process removes the file at its end only where it names that one.
-        service.publish();
-        if complete && let Some((channel, left)) = taking.done().await {
-            tokio::spawn(predecessor::follow(adopter.shared().clone(), channel, left));
-        }
-        service.announce();
-        tokio::spawn(async {
-            // What was only needed on the way has been freed by the workers by then.
-            tokio::time::sleep(SETTLED).await;
-            allocator::collect();
-        });
-        service.pid_file
-    })
 }
 
 /// A listener that nobody accepts from yet.

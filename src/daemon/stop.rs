@@ -2,16 +2,15 @@
 //! what is left at the deadline is cut.
 
 use std::process::ExitCode;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::Control;
+use super::control::Control;
 use super::signals::Signals;
 use crate::config::DrainConfig;
 use crate::events::{self, DrainState, Event};
-use crate::handover::protocol::Message;
 use crate::logging::structured;
 use crate::metrics;
+use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
 use crate::proxy::live;
 use crate::supervise::notify;
@@ -38,7 +37,7 @@ impl Control {
     pub(super) async fn stop(mut self, signal: &str, signals: &mut Signals) -> ExitCode {
         let drain = self.shared.snapshot.load().drain.clone();
         self.shared.state.enter(Phase::Draining);
-        self.shared.state.predecessor().tell(Message::Stop);
+        self.shared.state.predecessor().tell(PassedOn::Stop);
         let within = drain.delay + drain.deadline + CUT + 2 * FLUSH + MARGIN;
         notify::stopping("Draining", within);
         if !drain.delay.is_zero() {
@@ -102,7 +101,7 @@ impl Control {
             };
             if let Some(reason) = reason {
                 cut = self.connections();
-                self.shared.state.predecessor().tell(Message::Stop);
+                self.shared.state.predecessor().tell(PassedOn::Stop);
                 tracing::warn!(reason, cut, "what has not ended is cut");
                 self.site.workers().each(|| {
                     || {
@@ -126,16 +125,6 @@ impl Control {
         } else {
             ExitCode::from(EXIT_CUT)
         }
-    }
-
-    /// Whether nothing is left, here and in the process that this one took over from: its
-    /// end would be that of the service, and of all that belongs to it.
-    pub(super) fn has_ended(&self) -> bool {
-        self.connections() == 0 && self.shared.state.predecessor().is_gone()
-    }
-
-    pub(super) fn connections(&self) -> usize {
-        self.shared.connections.load(Relaxed)
     }
 
     async fn wait_for_none(&self) {

@@ -3,7 +3,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::protocol::{ConnectionItem, TunnelItem};
 use crate::net::listen::Accepted;
@@ -11,7 +11,7 @@ use crate::net::listen::Front;
 use crate::process::Shared;
 use crate::proxy::{live, tunnel_record};
 use crate::system::descriptors;
-use crate::tunnel::{self, Resume, TunnelState};
+use crate::tunnel::{self, Resume, TunnelState, registry};
 use crate::upstream::{Address, Lease};
 use crate::worker::site::Workers;
 use crate::worker::{Command, Worker};
@@ -138,12 +138,21 @@ impl Adopter {
         let Some(worker) = self.workers.iter().nth(adoptee.worker) else {
             return;
         };
+        let shared = self.shared.clone();
         worker.tell(match adoptee.what {
             What::Connection(guard, accepted, front) => Command::Serve(accepted, front, guard),
             What::Tunnel(resume) => Command::Do(Box::new(move || {
                 let id = resume.state.id;
-                if let Err(error) = tunnel::resume(*resume) {
-                    tracing::warn!(tunnel = id, %error, "a tunnel that was taken over is lost");
+                match tunnel::resume(*resume) {
+                    // One that comes late has missed the review of those before it.
+                    Ok(handle) => {
+                        if let Some(reviewer) = shared.state.reviewer() {
+                            registry::apply(&handle, reviewer.judge(&handle), Instant::now());
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!(tunnel = id, %error, "a tunnel that was taken over is lost");
+                    }
                 }
             })),
         });

@@ -106,7 +106,7 @@ impl Channel {
             });
             let n = read.await?;
             if n == 0 {
-                return match self.decoder.at_border() {
+                return match self.decoder.at_boundary() {
                     true => Ok(None),
                     false => Err(io::ErrorKind::UnexpectedEof.into()),
                 };

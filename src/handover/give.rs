@@ -1,37 +1,30 @@
-//! The old side: offers every tunnel and idle connection that can leave, a window of them at
-//! a time, until only what stays is left. An item belongs to this process until the other
-//! one is told `Go`, and is put back where it was if that cannot be said.
+//! The old side: offers every tunnel and idle connection that can go, a window of them at a
+//! time. An item belongs to this process until the other one is told `Go`, and is put back where
+//! it was if that cannot be said.
+//!
+//! First goes all that can go now; with that the hand-over is over. What an exchange keeps is
+//! offered when that has ended, to a process that [takes it](protocol::Ready::takes_late).
 
 use std::collections::{BTreeMap, HashMap};
-use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use serde_json::value::RawValue;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-
 use super::channel::Channel;
-use super::protocol::{self, About, ConnectionItem, Message, Refusal, TunnelItem};
-use crate::net::listen::Accepted;
-use crate::net::listen::Front;
-use crate::proxy::leave;
-use crate::proxy::leave::Leaving;
-use crate::proxy::live;
+use super::item::Item;
+use super::protocol::{self, About, Message, Refusal};
+use super::source::Sources;
+use super::taken::is_end;
 use crate::system::lock::lock;
-use crate::tunnel::{Export, Parcel, registry};
-use crate::worker::Command;
+use crate::vocabulary::hand_off::HandOff;
 use crate::worker::site::Workers;
 
 /// Items under way at once: twice as many descriptors are in flight, of which the system
 /// allows as many as open files.
 const WINDOW: usize = 64;
-/// How long exchanges may take to leave their connection idle, or make a tunnel of it.
-const EXCHANGES: Duration = Duration::from_secs(5);
-/// How often is looked for what can leave meanwhile.
+/// How often is looked for what can go meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long nothing may come of the other process before it is asked whether it is there.
 const SILENCE: Duration = Duration::from_millis(250);
@@ -51,33 +44,10 @@ pub struct Given {
     pub stay: BTreeMap<String, u64>,
 }
 
-/// An item that is offered.
-#[derive(Debug)]
-enum Item {
-    Tunnel(Box<Parcel>),
-    Connection(live::Guard, Accepted, Front),
-}
-
-/// What a worker let go of.
-enum Left {
-    Tunnel(Export),
-    Connection(Leaving),
-}
-
-/// Where one worker's tunnels and connections arrive.
-#[derive(Debug)]
-struct Source {
-    tunnels: (UnboundedSender<Export>, UnboundedReceiver<Export>),
-    connections: (UnboundedSender<Leaving>, UnboundedReceiver<Leaving>),
-    /// Asked, and not arrived yet: tunnels and connections.
-    asked: usize,
-}
-
 /// A hand-over under way.
 #[derive(Debug)]
 pub struct Giving {
-    workers: Workers,
-    sources: Vec<Source>,
+    sources: Sources,
     /// What the other process has not answered for, with the worker that it came from.
     offered: HashMap<u64, (usize, Item)>,
     /// What was let go, and has not begun to run there: it could go on here still.
@@ -88,8 +58,12 @@ pub struct Giving {
     asked_for_echo: bool,
     next: u64,
     given: Given,
+    /// The numbers of tunnels that stay, and were not told of by [`Giving::take_staying`].
+    staying: Vec<u64>,
     /// Idle connections are offered: none was refused yet.
     connections: bool,
+    /// Everything was said to be handed over; what comes now is late.
+    goes_on: bool,
     progress: Progress,
     /// When something last arrived from a worker, or nothing was asked for.
     arrived: Instant,
@@ -117,21 +91,17 @@ impl Progress {
 impl Giving {
     /// Nothing is asked for yet; `acknowledges`: as the other process said when it was ready.
     pub fn new(workers: Workers, acknowledges: bool) -> Giving {
-        let source = |_| Source {
-            tunnels: mpsc::unbounded_channel(),
-            connections: mpsc::unbounded_channel(),
-            asked: 0,
-        };
         Giving {
-            sources: workers.iter().map(source).collect(),
-            workers,
+            sources: Sources::new(workers),
             offered: HashMap::new(),
             gone: HashMap::new(),
             acknowledges,
             asked_for_echo: false,
             next: 1,
             given: Given::default(),
+            staying: Vec::new(),
             connections: true,
+            goes_on: false,
             progress: Progress::new(),
             arrived: Instant::now(),
         }
@@ -139,8 +109,7 @@ impl Giving {
 
     /// The other process can take nothing; `hurry` is to be set when giving to it.
     pub async fn all_stay(&mut self, why: &str) {
-        let tunnels = self.workers.ask(|| registry::count).await;
-        let tunnels = tunnels.iter().map(|count| *count as u64).sum();
+        let tunnels = self.sources.tunnels().await;
         if tunnels > 0 {
             self.given.stay.insert(why.to_owned(), tunnels);
         }
@@ -156,29 +125,43 @@ impl Giving {
         self.progress.clone()
     }
 
-    /// Gives until only what stays is left, and hears that everything runs. `hurry`: what has
-    /// not been asked to leave stays, too.
+    /// The numbers of the tunnels that stay, each once.
+    pub(super) fn take_staying(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.staying)
+    }
+
+    /// Gives until only what stays or is in an exchange is left, and hears that everything
+    /// runs. `hurry`: what has not been asked to go stays, too.
     ///
     /// # Errors
     /// When the other process broke off; [`Giving::take_back`] has to follow.
     pub async fn give(&mut self, channel: &mut Channel, hurry: &AtomicBool) -> io::Result<()> {
-        let began = Instant::now();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let hurries = hurry.load(Relaxed);
-            let late = hurries || began.elapsed() >= EXCHANGES;
-            // Before anybody is asked: an exchange that ends in between may leave a tunnel.
-            let last = self.under_way() == 0 && (late || self.no_exchange().await);
-            if self.under_way() <= WINDOW / 2 && (hurries || !self.ask().await) && last {
+            let no_more =
+                self.has_room() && (hurry.load(Relaxed) || !self.ask(self.connections).await);
+            if no_more && self.under_way() == 0 {
                 break;
             }
             tokio::select! {
-                message = protocol::receive(channel) => self.answer(channel, message?).await?,
-                (worker, left) = next(&mut self.sources) => self.offer(channel, worker, left).await?,
+                message = protocol::receive(channel) => {
+                    let message = self.heard(message?)?;
+                    if let Some(other) = self.answer(channel, message).await? {
+                        return Err(unexpected(&other));
+                    }
+                }
+                (worker, arrived) = self.sources.next() => {
+                    self.offer(channel, worker, arrived).await?;
+                }
                 _ = look.tick() => self.check_stall(channel).await?,
             }
         }
+        self.end(channel).await
+    }
+
+    /// Says that this was all, and hears that it runs.
+    async fn end(&self, channel: &mut Channel) -> io::Result<()> {
         protocol::send(channel, Message::End, &[]).await?;
         self.progress.note();
         let done = async {
@@ -195,105 +178,97 @@ impl Giving {
         done.unwrap_or_else(|_| Err(stalled()))
     }
 
-    async fn no_exchange(&self) -> bool {
-        let counts = self.workers.ask(|| live::count).await;
-        counts.iter().all(|count| *count == 0)
+    /// Goes on after the end: connections are offered as soon as they are idle, and tunnels
+    /// whose handshakes were under way.
+    pub(super) fn go_on(&mut self) {
+        self.goes_on = true;
+        match self.connections {
+            true => self.sources.export_all_connections(),
+            false => self.sources.close_connections(),
+        }
+    }
+
+    /// Looks for tunnels that were born meanwhile.
+    pub(super) async fn look(&mut self) {
+        if self.has_room() {
+            self.ask(false).await;
+        }
+    }
+
+    /// Whether more may be offered.
+    pub(super) fn has_room(&self) -> bool {
+        self.under_way() <= WINDOW / 2
+    }
+
+    /// What a worker lets go of next. Dropping the future loses nothing.
+    pub(super) async fn arrival(&mut self) -> (usize, HandOff<Item>) {
+        self.sources.next().await
     }
 
     fn under_way(&self) -> usize {
-        let asked: usize = self.sources.iter().map(|source| source.asked).sum();
-        self.offered.len() + self.gone.len() + asked
+        self.offered.len() + self.gone.len() + self.sources.asked()
     }
 
-    /// Asks every worker for its share of the window. Returns whether somebody leaves.
-    async fn ask(&mut self) -> bool {
+    /// Asks every worker for its share of the window. Returns whether anything goes.
+    async fn ask(&mut self, connections: bool) -> bool {
         let room = WINDOW.saturating_sub(self.under_way());
-        let share = room.div_ceil(2 * self.sources.len().max(1)).max(1);
-        let mut answers = Vec::with_capacity(self.sources.len());
-        for (worker, source) in self.workers.iter().zip(&self.sources) {
-            let (answer, answered) = tokio::sync::oneshot::channel();
-            let (tunnels, connections) = (source.tunnels.0.clone(), source.connections.0.clone());
-            let most = if self.connections { share } else { 0 };
-            worker.tell(Command::Do(Box::new(move || {
-                let asked = registry::export(share, &tunnels) + leave::export(most, &connections);
-                let _ = answer.send(asked);
-            })));
-            answers.push(answered);
-        }
-        let mut any = false;
-        for (source, answered) in self.sources.iter_mut().zip(answers) {
-            let asked = answered.await.unwrap_or(0);
-            source.asked += asked;
-            any |= asked > 0;
-        }
-        any
+        self.sources.ask(room, connections).await
     }
 
     /// Offers what a worker let go of.
-    async fn offer(&mut self, channel: &Channel, worker: usize, left: Left) -> io::Result<()> {
+    pub(super) async fn offer(
+        &mut self,
+        channel: &Channel,
+        worker: usize,
+        arrived: HandOff<Item>,
+    ) -> io::Result<()> {
+        self.arrived = Instant::now();
         if self.offered.is_empty() && !self.acknowledges {
             self.progress.note();
         }
-        let Some(item) = self.arrived(worker, left) else {
-            return Ok(());
+        let item = match arrived {
+            HandOff::Exported(item) => item,
+            HandOff::Stays(Some(tunnel), why) => {
+                tracing::debug!(tunnel, why, "a tunnel stays");
+                self.stays(tunnel, why);
+                return Ok(());
+            }
+            HandOff::Stays(None, _) => return Ok(()),
         };
         let id = self.next;
         self.next += 1;
-        let offered = match &item {
-            Item::Tunnel(parcel) => offer_tunnel(channel, id, parcel).await,
-            Item::Connection(_, accepted, front) => {
-                let message = ConnectionItem::new(id, accepted.peer(), *front);
-                let fds = [accepted.as_fd()];
-                protocol::send(channel, Message::Connection(message), &fds).await
-            }
-        };
+        let offered = item.offer(channel, id).await;
         self.offered.insert(id, (worker, item));
         match offered {
-            // This one cannot be told; the stream is whole.
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 self.keep(id, &error.to_string());
                 Ok(())
+            }
+            Err(error) if !is_end(&error) => {
+                // Not all of it was said, so that the other process cannot have it.
+                self.keep(id, "the new process does not read");
+                Err(error)
             }
             offered => offered,
         }
     }
 
-    fn arrived(&mut self, worker: usize, left: Left) -> Option<Item> {
-        self.arrived = Instant::now();
-        if let Some(source) = self.sources.get_mut(worker) {
-            source.asked = source.asked.saturating_sub(1);
-        }
-        match left {
-            Left::Tunnel(Export::Parcel(parcel)) => Some(Item::Tunnel(parcel)),
-            Left::Tunnel(Export::Stays(id, why)) => {
-                tracing::debug!(tunnel = id, why, "a tunnel stays");
-                *self.given.stay.entry(why.to_owned()).or_default() += 1;
-                None
-            }
-            Left::Connection(Leaving::Connection {
-                fd,
-                peer,
-                front,
-                guard,
-            }) => Some(Item::Connection(
-                guard,
-                Accepted::from_parts(fd, peer),
-                front,
-            )),
-            Left::Connection(Leaving::Busy) => None,
-        }
-    }
-
-    /// Does what the other process's message asks for.
-    async fn answer(
-        &mut self,
-        channel: &Channel,
-        message: Option<(Message, Vec<OwnedFd>)>,
-    ) -> io::Result<()> {
+    fn heard(&mut self, message: Option<(Message, Vec<OwnedFd>)>) -> io::Result<Message> {
         self.progress.note();
         self.asked_for_echo = false;
+        let (message, _) = message.ok_or(io::ErrorKind::UnexpectedEof)?;
+        Ok(message)
+    }
+
+    /// Does what the other process's message asks for; gives back one that is not about an
+    /// item.
+    pub(super) async fn answer(
+        &mut self,
+        channel: &Channel,
+        message: Message,
+    ) -> io::Result<Option<Message>> {
         match message {
-            Some((Message::Taken(About { id }), _)) if self.offered.contains_key(&id) => {
+            Message::Taken(About { id }) if self.offered.contains_key(&id) => {
                 protocol::send(channel, Message::Go(About { id }), &[]).await?;
                 if let Some(gone) = self.offered.remove(&id) {
                     self.gone.insert(id, gone);
@@ -301,28 +276,23 @@ impl Giving {
                 if !self.acknowledges {
                     self.has_begun(id);
                 }
-                Ok(())
             }
-            Some((Message::Begun(About { id }), _)) => {
-                self.has_begun(id);
-                Ok(())
-            }
-            Some((Message::Echo, _)) => Ok(()),
-            Some((Message::Refused(Refusal { id, why }), _)) if self.offered.contains_key(&id) => {
+            Message::Begun(About { id }) => self.has_begun(id),
+            Message::Echo => {}
+            Message::Refused(Refusal { id, why }) if self.offered.contains_key(&id) => {
                 self.keep(id, &why);
-                Ok(())
             }
-            Some((Message::Failed(failed), _)) => Err(io::Error::other(failed.reason)),
-            Some((message, _)) => Err(unexpected(&message)),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
+            Message::Failed(failed) => return Err(io::Error::other(failed.reason)),
+            other => return Ok(Some(other)),
         }
+        Ok(None)
     }
 
     /// An item is the other process's alone.
     fn has_begun(&mut self, id: u64) {
         match self.gone.remove(&id) {
             Some((_, Item::Tunnel(_))) => self.given.tunnels += 1,
-            Some((_, Item::Connection(..))) => self.given.connections += 1,
+            Some((_, Item::Connection(_))) => self.given.connections += 1,
             None => {}
         }
     }
@@ -335,51 +305,44 @@ impl Giving {
             self.asked_for_echo = true;
             protocol::send(channel, Message::Echo, &[]).await?;
         }
-        let asks = self.sources.iter().any(|source| source.asked > 0);
         if silent > STALL && (self.acknowledges || !self.offered.is_empty()) {
             return Err(stalled());
         }
-        if !asks {
+        if self.sources.asked() == 0 {
             self.arrived = Instant::now();
         }
-        if self.arrived.elapsed() <= STALL {
-            return Ok(());
-        }
-        tracing::warn!("something that was asked to leave has not answered, and stays");
-        for source in &mut self.sources {
-            source.asked = 0;
+        if self.arrived.elapsed() > STALL {
+            tracing::warn!("something that was asked to go has not answered, and stays");
+            self.sources.give_up();
         }
         Ok(())
     }
 
-    /// An offered item goes on here.
-    fn keep(&mut self, id: u64, why: &str) {
-        if let Some((worker, item)) = self.offered.remove(&id) {
-            match &item {
-                Item::Tunnel(parcel) => {
-                    tracing::warn!(tunnel = parcel.state.id, why, "a tunnel was not taken");
-                    *self.given.stay.entry(why.to_owned()).or_default() += 1;
-                }
-                // It would be idle again at once, and offered again for ever.
-                Item::Connection(..) => self.connections = false,
-            }
-            self.restore(worker, item);
-        }
+    fn stays(&mut self, tunnel: u64, why: &str) {
+        *self.given.stay.entry(why.to_owned()).or_default() += 1;
+        self.staying.push(tunnel);
     }
 
-    fn restore(&self, worker: usize, item: Item) {
-        let Some(worker) = self.workers.iter().nth(worker) else {
+    /// An offered item goes on here.
+    fn keep(&mut self, id: u64, why: &str) {
+        let Some((worker, item)) = self.offered.remove(&id) else {
             return;
         };
-        worker.tell(match item {
-            Item::Connection(guard, accepted, front) => Command::Serve(accepted, front, guard),
-            Item::Tunnel(parcel) => Command::Do(Box::new(move || {
-                let id = parcel.state.id;
-                if let Err(error) = parcel.restore() {
-                    tracing::warn!(tunnel = id, %error, "a tunnel that was not taken is lost");
+        match item.tunnel() {
+            Some(tunnel) => {
+                tracing::warn!(tunnel, why, "a tunnel was not taken");
+                self.stays(tunnel, why);
+            }
+            // It would be idle again at once, and offered again for ever.
+            None if self.connections => {
+                self.connections = false;
+                if self.goes_on {
+                    self.sources.close_connections();
                 }
-            })),
-        });
+            }
+            None => {}
+        }
+        self.sources.restore(worker, item);
     }
 
     /// Lets everything that was not given go on in this process. The other one must have been
@@ -394,70 +357,48 @@ impl Giving {
             }
         };
         let is_dead = tokio::time::timeout(REST, last_words).await.is_ok();
-        for (id, (worker, item)) in std::mem::take(&mut self.gone) {
-            match is_dead {
-                true => self.restore(worker, item),
-                false => {
-                    self.gone.insert(id, (worker, item));
-                    self.has_begun(id);
-                }
-            }
+        if !is_dead {
+            self.count_gone();
         }
-        for (_, (worker, item)) in std::mem::take(&mut self.offered) {
-            self.restore(worker, item);
-        }
-        // What was asked to leave is still on its way.
+        self.restore_all();
+        // What was asked to go is still on its way.
         let rest = async {
-            while self.sources.iter().any(|source| source.asked > 0) {
-                let (worker, left) = next(&mut self.sources).await;
-                if let Some(item) = self.arrived(worker, left) {
-                    self.restore(worker, item);
+            while self.sources.asked() > 0 {
+                if let (worker, HandOff::Exported(item)) = self.sources.next().await {
+                    self.sources.restore(worker, item);
                 }
             }
         };
         if tokio::time::timeout(REST, rest).await.is_err() {
-            tracing::warn!("something that was asked to leave has not answered");
+            tracing::warn!("something that was asked to go has not answered");
         }
-        self.workers.ask(|| registry::end_export).await;
+        self.sources.end().await;
         self.given
     }
-}
 
-async fn offer_tunnel(channel: &Channel, id: u64, parcel: &Parcel) -> io::Result<()> {
-    let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
-    let state = serde_json::to_string(&parcel.state).map_err(invalid)?;
-    let item = TunnelItem {
-        id,
-        from_client: parcel.spill[0].len(),
-        state: RawValue::from_string(state).map_err(invalid)?,
-    };
-    let fds = [parcel.client.as_fd(), parcel.upstream.as_fd()];
-    let message = Message::Tunnel(item, parcel.spill.concat());
-    protocol::send(channel, message, &fds).await
-}
+    /// The end of a hand-over that went on. `ended`: the other process has closed the stream,
+    /// so that it has only what it said it had begun; else it finds the stream closed, and
+    /// goes on with all that was offered.
+    pub(super) async fn part(mut self, ended: bool) -> Given {
+        if ended {
+            self.restore_all();
+        } else {
+            self.gone.extend(self.offered.drain());
+            self.count_gone();
+        }
+        self.sources.end().await;
+        self.given
+    }
 
-/// What arrives next, and from which worker. Dropping the future loses nothing.
-async fn next(sources: &mut [Source]) -> (usize, Left) {
-    poll_fn(|cx| {
-        for (worker, source) in sources.iter_mut().enumerate() {
-            if let Some(left) = source.poll(cx) {
-                return Poll::Ready((worker, left));
-            }
-        }
-        Poll::Pending
-    })
-    .await
-}
+    fn count_gone(&mut self) {
+        let gone: Vec<u64> = self.gone.keys().copied().collect();
+        gone.into_iter().for_each(|id| self.has_begun(id));
+    }
 
-impl Source {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Left> {
-        if let Poll::Ready(Some(export)) = self.tunnels.1.poll_recv(cx) {
-            return Some(Left::Tunnel(export));
+    fn restore_all(&mut self) {
+        for (_, (worker, item)) in self.gone.drain().chain(self.offered.drain()) {
+            self.sources.restore(worker, item);
         }
-        if let Poll::Ready(Some(leaving)) = self.connections.1.poll_recv(cx) {
-            return Some(Left::Connection(leaving));
-        }
-        None
     }
 }
 

@@ -1,9 +1,10 @@
 //! What two processes say to each other. The old one begins with [`Hello`] and its
 //! listeners, the new one answers [`Ready`] or [`Failed`]; then each tunnel and each idle
-//! connection is offered, taken and let go, and `End` is answered by `Done`.
+//! connection is offered, taken and let go, and `End` is answered by `Done`. What is late is
+//! offered after that, while the old process says what is [`Left`](Message::Left) there.
 //!
 //! Fields are added with defaults, never renamed. A change of what is offered that an older
-//! process would get wrong raises [`FORMATS`]; what comes before and behind the offers stays
+//! process would get wrong raises [`FORMATS`]; what comes before and after the offers stays
 //! as it is, so that any two versions can at least pass on the listeners.
 
 use std::io;
@@ -21,6 +22,7 @@ use crate::config::{ListenAddress, Scheme};
 use crate::net::listen::Front;
 use crate::net::listen::{Listener, Peer};
 use crate::process::order::{DrainRequest, Remaining};
+use crate::process::predecessor::PassedOn;
 
 /// The formats that this version speaks.
 pub const FORMATS: Formats = Formats { from: 1, to: 1 };
@@ -143,6 +145,9 @@ pub struct Ready {
     /// It says [`Message::Begun`], echoes, and stays in touch after the hand-over.
     #[serde(default)]
     pub acknowledges: bool,
+    /// It takes items after [`Message::Done`], too.
+    #[serde(default)]
+    pub takes_late: bool,
 }
 
 /// The new process gives up.
@@ -289,6 +294,15 @@ mod kind {
     pub(super) const LEFT: u8 = 16;
     pub(super) const STOP: u8 = 17;
     pub(super) const DRAIN: u8 = 18;
+}
+
+impl From<PassedOn> for Message {
+    fn from(what: PassedOn) -> Message {
+        match what {
+            PassedOn::Stop => Message::Stop,
+            PassedOn::Drain(request) => Message::Drain(request),
+        }
+    }
 }
 
 impl Message {

@@ -1,7 +1,6 @@
 //! The new side: takes the listeners before it binds any, says that it is ready, and then
 //! takes tunnels and idle connections until the old process has no more.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};
@@ -10,11 +9,10 @@ use std::time::Duration;
 use rustix::net::{AddressFamily, SocketType};
 
 use super::ENVIRONMENT;
-use super::adopt::{Adoptee, Adopter};
+use super::adopt::Adopter;
 use super::channel::Channel;
-use super::protocol::{
-    self, About, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready, Refusal,
-};
+use super::protocol::{self, FORMATS, Failed, Hello, LISTENERS_ONLY, Message, Offer, Ready};
+use super::taken::{Finishing, Taken, is_end};
 use crate::config::ListenAddress;
 use crate::logging::structured;
 use crate::net::listen::Listener;
@@ -62,7 +60,7 @@ impl Inherited {
         if let Ok(runtime) = runtime {
             runtime.block_on(async {
                 if let Ok(channel) = Channel::new(self.0) {
-                    // Whoever is not there learns it from the end of the stream.
+                    // A process that is not there learns it from the end of the stream.
                     let _ = protocol::send(&channel, Message::Failed(failed), &[]).await;
                 }
             });
@@ -87,6 +85,7 @@ pub struct Taking {
     unwanted: Vec<Arc<Listener>>,
     /// The service manager's, which no listener of this process has.
     unused: Vec<Arc<Listener>>,
+    taken: Taken,
 }
 
 impl Taking {
@@ -101,6 +100,7 @@ impl Taking {
         match begun {
             Ok((hello, format, listeners, admin)) => Ok(Taking {
                 channel,
+                taken: Taken::new(hello.acknowledges),
                 hello,
                 format,
                 listeners,
@@ -222,7 +222,7 @@ impl Taking {
         let _ = protocol::send(&self.channel, Message::Failed(failed), &[]).await;
     }
 
-    /// Says that this process accepts. Listeners that it did not want are left behind. An old
+    /// Says that this process accepts. Listeners that it did not want stay with the old one. An old
     /// process that is gone is no reason not to: nobody else serves then.
     ///
     /// # Errors
@@ -244,6 +244,7 @@ impl Taking {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             format: self.format,
             acknowledges: self.hello.acknowledges,
+            takes_late: self.hello.acknowledges,
         };
         match protocol::send(&self.channel, Message::Ready(ready), &[]).await {
             Err(error) if is_end(&error) => Ok(()),
@@ -254,10 +255,9 @@ impl Taking {
     /// Takes what the old process gives until it has no more, or is gone. Returns whether it
     /// waits to hear that this one is [`done`](Taking::done).
     pub async fn take(&mut self, adopter: &Adopter) -> bool {
-        let mut taken = Taken::default();
-        let ended = self.serve(adopter, &mut taken).await;
+        let ended = self.serve(adopter).await;
         if ended.as_ref().is_err_and(is_end) {
-            taken.all_go(adopter);
+            self.taken.all_go(adopter);
         }
         for file in self.files.iter().filter_map(Weak::upgrade) {
             file.take_file();
@@ -270,7 +270,7 @@ impl Taking {
             connections,
             refused,
             ..
-        } = taken;
+        } = self.taken;
         match &ended {
             Ok(()) => tracing::info!(from, pid, tunnels, connections, refused, "taken over"),
             Err(error) => tracing::error!(
@@ -282,9 +282,9 @@ impl Taking {
     }
 
     /// Says that everything runs here, and waits until the old process has told its service
-    /// manager who goes on: what this one says before that is not heard. Gives the way to it
+    /// manager who goes on: what this one says before that is not heard. Gives that process
     /// and what is left there, where it stays in touch.
-    pub async fn done(mut self) -> Option<(Channel, Remaining)> {
+    pub async fn done(mut self) -> Option<(Finishing, Remaining)> {
         if let Err(error) = protocol::send(&self.channel, Message::Done, &[]).await {
             tracing::warn!(%error, "the old process does not hear that it is done");
             return None;
@@ -299,101 +299,26 @@ impl Taking {
             }
         };
         let left = tokio::time::timeout(FAREWELL, farewell).await.ok()?;
-        left.map(|left| (self.channel, left))
+        left.map(|left| (Finishing::new(self.channel, self.taken), left))
     }
 
-    async fn serve(&mut self, adopter: &Adopter, taken: &mut Taken) -> io::Result<()> {
+    async fn serve(&mut self, adopter: &Adopter) -> io::Result<()> {
         loop {
             let (message, descriptors) = protocol::receive(&mut self.channel)
                 .await?
                 .ok_or(io::ErrorKind::UnexpectedEof)?;
-            let (id, offered) = match message {
-                Message::Tunnel(item, bytes) => {
-                    (item.id, adopter.tunnel(&item, bytes, descriptors))
-                }
-                Message::Connection(item) => (item.id, adopter.connection(&item, descriptors)),
-                Message::Go(about) => {
-                    if self.hello.acknowledges {
-                        self.tell(Message::Begun(about)).await?;
-                    }
-                    taken.go(adopter, about.id);
-                    continue;
-                }
-                Message::Echo => {
-                    self.tell(Message::Echo).await?;
-                    continue;
-                }
-                Message::End => {
-                    // Behind this answer of every worker everything runs.
+            let handled = self
+                .taken
+                .handle(&self.channel, adopter, message, descriptors);
+            match handled.await? {
+                None => {}
+                Some(Message::End) => {
+                    // After this answer of every worker everything runs.
                     adopter.workers().ask(|| || ()).await;
                     return Ok(());
                 }
-                _ => return Err(io::ErrorKind::InvalidData.into()),
-            };
-            let answer = taken.answer(id, offered);
-            self.tell(answer).await?;
-        }
-    }
-
-    /// Answers. Where the old process is gone, what it gave before is still to be read.
-    async fn tell(&self, answer: Message) -> io::Result<()> {
-        match protocol::send(&self.channel, answer, &[]).await {
-            Err(error) if is_end(&error) => Ok(()),
-            sent => sent,
-        }
-    }
-}
-
-/// What was taken so far.
-#[derive(Debug, Default)]
-struct Taken {
-    tunnels: u64,
-    connections: u64,
-    refused: u64,
-    /// Not let go yet by the old process.
-    waiting: HashMap<u64, Adoptee>,
-}
-
-impl Taken {
-    fn answer(&mut self, id: u64, offered: Result<Adoptee, String>) -> Message {
-        match offered {
-            Ok(adoptee) => {
-                self.waiting.insert(id, adoptee);
-                Message::Taken(About { id })
-            }
-            Err(why) => {
-                self.refused += 1;
-                tracing::warn!(item = id, why, "not taken over");
-                Message::Refused(Refusal { id, why })
+                Some(_) => return Err(io::ErrorKind::InvalidData.into()),
             }
         }
     }
-
-    fn go(&mut self, adopter: &Adopter, id: u64) {
-        if let Some(adoptee) = self.waiting.remove(&id) {
-            self.bring_to_life(adopter, adoptee);
-        }
-    }
-
-    /// Nobody is left who could go on with what was offered.
-    fn all_go(&mut self, adopter: &Adopter) {
-        for (_, adoptee) in std::mem::take(&mut self.waiting) {
-            self.bring_to_life(adopter, adoptee);
-        }
-    }
-
-    fn bring_to_life(&mut self, adopter: &Adopter, adoptee: Adoptee) {
-        match adoptee.is_tunnel() {
-            true => self.tunnels += 1,
-            false => self.connections += 1,
-        }
-        adopter.go(adoptee);
-    }
-}
-
-/// Whether the other end of the stream is closed. An old process that goes on itself has
-/// killed this one before it closes it, so whoever sees this end is the only one left.
-fn is_end(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }

@@ -121,7 +121,7 @@ impl Decoder {
     }
 
     /// Whether no part of a message has come yet.
-    pub fn at_border(&self) -> bool {
+    pub fn at_boundary(&self) -> bool {
         self.have == 0
     }
 

@@ -3,6 +3,7 @@
 
 pub mod drains;
 pub mod order;
+pub mod predecessor;
 pub mod review;
 pub mod state;
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use super::drains::Drains;
 use super::order::DrainView;
+use super::predecessor::Predecessor;
 use super::review::Reviewer;
-use crate::daemon::predecessor::Predecessor;
 use crate::system::lock::lock;
 
 /// How far the process is on its way.

@@ -20,7 +20,7 @@ use super::exchange::{Exchanges, NoAnswer};
 use super::glimpse::Glimpse;
 use super::upgrade::PendingTunnel;
 use super::watch::Verdict;
-use super::{leave, live, record};
+use super::{hand_off, live, record};
 use crate::message::framing::{HeadLimits, RequestScanner};
 use crate::net::io::Io;
 use crate::system::lock::lock;
@@ -39,7 +39,7 @@ enum End {
     /// The tick said so.
     Verdict(Verdict),
     /// It is idle, and goes on in another process.
-    Leaves,
+    HandOff,
 }
 
 /// Serves one client until its connection ends or becomes a tunnel.
@@ -72,7 +72,8 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
             verdict => return Poll::Ready(End::Verdict(verdict)),
         }
         // hyper has seen nothing of a head that is not complete, and would close without an answer.
-        if !closing && live::is_draining() && !context.watch.is_in_head() {
+        let closes = live::is_draining() || (hand_off::takes_all() && context.has_logins());
+        if !closing && closes && !context.watch.is_in_head() {
             closing = true;
             Pin::new(&mut *connection).graceful_shutdown();
         }
@@ -88,23 +89,24 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
                 }
             });
         }
-        if context.leaving.swap(false, Relaxed) {
-            if context.is_idle() && !closing {
-                return Poll::Ready(End::Leaves);
-            }
-            leave::stays();
+        let asked = context.asked_to_go.swap(false, Relaxed);
+        if (asked || hand_off::takes_all()) && !closing && context.is_idle() {
+            return Poll::Ready(End::HandOff);
+        }
+        if asked {
+            hand_off::stays();
         }
         Poll::Pending
     })
     .await;
     drop(entry);
-    if context.leaving.load(Relaxed) {
-        leave::stays();
+    if context.asked_to_go.load(Relaxed) {
+        hand_off::stays();
     }
     // Whatever still runs of an exchange ends here.
     let (io, from_client, head, since) = take_apart(connection);
     match end {
-        End::Leaves => leave::left(io, &context, live),
+        End::HandOff => hand_off::hand_off(io, &context, live),
         End::Tunnel(tunnel) => {
             Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
         }
@@ -159,7 +161,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
         }
         (End::Verdict(_), _) => return,
         (End::Done, Some(refused)) if !refused.in_body => ProxyError::from(refused.refusal),
-        (End::Done | End::Leaves | End::Tunnel(_), _) => return linger(io).await,
+        (End::Done | End::HandOff | End::Tunnel(_), _) => return linger(io).await,
     };
     let id = record::fresh_id();
     let detail = context.http.error_detail;

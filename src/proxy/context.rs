@@ -1,5 +1,5 @@
 //! What the parts of one client connection share: who connected and where, the settings in
-//! force, and marks of how far reading, answering and leaving have come.
+//! force, and marks of how far reading, answering and handing off have come.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -61,8 +61,8 @@ pub struct Context {
     /// Something follows a request for another protocol that has no answer yet.
     early: AtomicBool,
     eof: AtomicBool,
-    /// The connection was asked to leave for another process.
-    pub(super) leaving: AtomicBool,
+    /// The connection was asked to go to another process.
+    pub(super) asked_to_go: AtomicBool,
     /// The field lines of requests with names in other than the usual capitals.
     names: Mutex<RequestNames>,
     has_names: AtomicBool,
@@ -128,7 +128,7 @@ impl Context {
             ends_by_close: AtomicBool::new(false),
             early: AtomicBool::new(false),
             eof: AtomicBool::new(false),
-            leaving: AtomicBool::new(false),
+            asked_to_go: AtomicBool::new(false),
             names: Mutex::default(),
             has_names: AtomicBool::new(false),
             spelling: Mutex::default(),
@@ -363,13 +363,18 @@ impl Context {
             && !self.answer_begun()
             && !self.has_interim()
             && !self.eof.load(Relaxed)
-            && self.bound.get().is_none_or(|bound| bound.is_empty())
+            && !self.has_logins()
             && lock(&self.refusal).is_none()
     }
 
-    /// Asks the connection to leave, unless it was asked already.
-    pub fn ask_to_leave(&self) -> bool {
-        let first = !self.leaving.swap(true, Relaxed);
+    /// Whether upstream connections carry this client's logins: it cannot go elsewhere.
+    pub(super) fn has_logins(&self) -> bool {
+        self.bound.get().is_some_and(|bound| !bound.is_empty())
+    }
+
+    /// Asks the connection to go to another process, unless it was asked already.
+    pub fn ask_to_hand_off(&self) -> bool {
+        let first = !self.asked_to_go.swap(true, Relaxed);
         if first {
             self.watch.wake();
         }

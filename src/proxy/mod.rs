@@ -13,7 +13,7 @@ pub mod error;
 pub mod exchange;
 pub mod forward;
 pub mod glimpse;
-pub mod leave;
+pub mod hand_off;
 pub mod live;
 pub mod record;
 pub mod redirect;

@@ -1,9 +1,8 @@
-//! A live tunnel leaves this process: its task comes to rest, gives up both sockets and
-//! what it knows, and is gone without a word to either peer and without a record. Where the
-//! parcel goes, and how, is decided above; nobody took it: [`Parcel::restore`].
+//! A live tunnel is exported: its task comes to rest, gives up both sockets and what it knows,
+//! and is gone without a word to either peer and without a record. Where it goes, and how, is
+//! decided above; what nothing takes is put back by [`ExportedTunnel::restore`].
 
 use std::any::Any;
-use std::cell::RefCell;
 use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -16,26 +15,21 @@ use super::state::{IdentityState, MOST, SettingsState, SideState, TunnelState, u
 use super::{ClosedBy, Side, Tunnel, TunnelHandle, registry};
 use crate::metrics;
 use crate::tap;
+use crate::vocabulary::hand_off::{HandOff, Outlet};
 
 thread_local! {
-    static SINK: RefCell<Option<UnboundedSender<Export>>> = const { RefCell::new(None) };
+    static OUTLET: Outlet<Box<ExportedTunnel>> = const { Outlet::closed() };
 }
 
 /// What a tunnel holds besides its sockets: leases, permits.
 pub type Guard = Box<dyn Any + Send>;
 
-/// What became of a tunnel that was asked to leave.
-#[derive(Debug)]
-pub enum Export {
-    /// It has left.
-    Parcel(Box<Parcel>),
-    /// The tunnel of this number stays and comes to its end here, for this reason.
-    Stays(u64, &'static str),
-}
+/// What became of a tunnel that was asked to go.
+pub type Export = HandOff<Box<ExportedTunnel>>;
 
 /// A tunnel in pieces. Dropping it closes this process's descriptors, which ends the
 /// connections unless another process holds them, and lets the guard go.
-pub struct Parcel {
+pub struct ExportedTunnel {
     /// The client's connection.
     pub client: OwnedFd,
     /// The upstream's connection.
@@ -49,9 +43,9 @@ pub struct Parcel {
     pub(super) guard: Guard,
 }
 
-impl fmt::Debug for Parcel {
+impl fmt::Debug for ExportedTunnel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parcel")
+        f.debug_struct("ExportedTunnel")
             .field("client", &self.client)
             .field("upstream", &self.upstream)
             .field("state", &self.state)
@@ -60,8 +54,8 @@ impl fmt::Debug for Parcel {
     }
 }
 
-impl Parcel {
-    /// Lets the tunnel go on in this process, on the current thread, as if it had not left.
+impl ExportedTunnel {
+    /// Lets the tunnel go on in this process, on the current thread, as if it had not gone.
     /// It is not asked again before [`registry::end_export`]. When it fails the connections
     /// are closed, and the record says so.
     pub fn restore(self) -> io::Result<Arc<TunnelHandle>> {
@@ -83,33 +77,25 @@ impl Parcel {
     }
 }
 
-/// Where the tunnels of this thread send themselves from now on.
+/// Where the tunnels of this thread go from now on.
 pub(super) fn send_to(sink: Option<UnboundedSender<Export>>) {
-    SINK.set(sink);
+    OUTLET.with(|outlet| match sink {
+        Some(sink) => outlet.open(sink),
+        None => outlet.close(),
+    });
 }
 
 /// Answers that the tunnel stays.
 pub(super) fn stays(id: u64, why: &'static str) {
-    let _ = SINK.try_with(|sink| {
-        if let Some(sink) = &*sink.borrow() {
-            // Nobody who listens: it stays all the same.
-            let _ = sink.send(Export::Stays(id, why));
-        }
-    });
+    // The thread's end may come first.
+    let _ = OUTLET.try_with(|outlet| outlet.stays(Some(id), why));
 }
 
-/// Sends the parcel off; where nobody listens the tunnel goes on.
-fn send(parcel: Box<Parcel>) {
-    let returned = SINK.with_borrow(|sink| match sink {
-        Some(sink) => match sink.send(Export::Parcel(parcel)) {
-            Err(error) => Some(error.0),
-            Ok(()) => None,
-        },
-        None => Some(Export::Parcel(parcel)),
-    });
-    if let Some(Export::Parcel(parcel)) = returned {
-        let id = parcel.state.id;
-        if let Err(error) = parcel.restore() {
+/// Sends the tunnel off; where nothing takes it, it goes on here.
+fn send(exported: Box<ExportedTunnel>) {
+    if let Err(exported) = OUTLET.with(|outlet| outlet.send(exported)) {
+        let id = exported.state.id;
+        if let Err(error) = exported.restore() {
             tracing::warn!(tunnel = id, %error, "a tunnel that was not wanted is lost");
         }
     }
@@ -126,7 +112,7 @@ fn report_loss(handle: Arc<TunnelHandle>) {
 }
 
 impl<G: Send + 'static> Tunnel<G> {
-    /// Why the tunnel cannot leave, if so. Else it is ready to: nothing is in a pipe.
+    /// Why the tunnel cannot go, if so. Else it is ready to: nothing is in a pipe.
     pub(super) fn must_stay(&mut self) -> Option<&'static str> {
         let directions = [&self.up, &self.down];
         let ordered = self.journal.closing || self.journal.handle.order().is_some();
@@ -155,10 +141,10 @@ impl<G: Send + 'static> Tunnel<G> {
     }
 
     /// Takes the tunnel apart and sends it off; [`Tunnel::must_stay`] said nothing.
-    pub(super) fn leave(mut self) {
+    pub(super) fn hand_off(mut self) {
         let handle = self.journal.handle.clone();
         let mut state = self.state();
-        if let Some(ages) = registry::leave(&handle) {
+        if let Some(ages) = registry::export_one(&handle) {
             state.clock = ages.clock;
             [state.client.pulse, state.upstream.pulse] = ages.pulses;
         }
@@ -180,7 +166,7 @@ impl<G: Send + 'static> Tunnel<G> {
             Err(guard) => guard,
         };
         match (client.into_fd(), upstream.into_fd()) {
-            (Ok(client), Ok(upstream)) => send(Box::new(Parcel {
+            (Ok(client), Ok(upstream)) => send(Box::new(ExportedTunnel {
                 client,
                 upstream,
                 state,

@@ -29,7 +29,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 pub use self::drain::{DrainOrder, Selection};
-pub use self::export::{Export, Guard, Parcel};
+pub use self::export::{Export, ExportedTunnel, Guard};
 pub use self::handle::{CloseOrder, Cut, Phase, TunnelHandle, next_id, reserve_ids};
 pub use self::identity::{Deflate, IdentityParts, TunnelIdentity};
 pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
@@ -358,7 +358,7 @@ impl<G: Send + Unpin + 'static> Task<G> {
         };
         match why {
             Some(why) => export::stays(tunnel.journal.handle.id, why),
-            None => self.0.take().into_iter().for_each(Tunnel::leave),
+            None => self.0.take().into_iter().for_each(Tunnel::hand_off),
         }
         ends
     }

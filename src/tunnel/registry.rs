@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use self::claim::Drain;
 use self::entry::Entry;
-pub(super) use self::handover::{adopt, leave};
+pub(super) use self::handover::{adopt, export_one};
 pub use self::handover::{end_export, export};
 use self::observe::Seen;
 pub use self::observe::{TunnelSnapshot, find, observe, snapshots};

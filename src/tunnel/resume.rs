@@ -45,7 +45,7 @@ pub fn resume<G: Send + Unpin + 'static>(parts: Resume<G>) -> io::Result<Arc<Tun
     start(parts, false)
 }
 
-/// The same where it was: the registry does not ask it to leave a second time.
+/// The same where it was: the registry does not ask it to go a second time.
 pub(super) fn restore<G: Send + Unpin + 'static>(
     parts: Resume<G>,
 ) -> io::Result<Arc<TunnelHandle>> {

@@ -2,6 +2,7 @@
 
 mod closed_by;
 pub mod credentials;
+pub mod hand_off;
 mod scheme;
 mod side;
 pub mod span;

@@ -6,6 +6,7 @@ use crate::support;
 mod ended;
 mod impostor;
 mod killed;
+mod late;
 mod managed;
 mod midway;
 mod predecessor;
@@ -174,66 +175,6 @@ fn one_upgrade_follows_another() {
 }
 
 #[test]
-fn an_idle_connection_and_one_in_an_exchange_go_on() {
-    let (gate, door) = gate();
-    let backend = RawBackend::start(move |_, mut wire| {
-        while let Some(head) = wire.try_read_head() {
-            if head.first.contains("/held") {
-                door.wait();
-            }
-            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-        }
-    });
-    let mut succession = start(backend.address());
-    let mut idle = succession.proxy.send(GET);
-    assert_eq!(idle.read_response().status(), 200);
-    let mut busy = succession
-        .proxy
-        .send("GET /held HTTP/1.1\r\nHost: x\r\n\r\n");
-    gate.reached();
-    succession.ask();
-    succession.event("handing over", 0);
-    gate.open();
-    let response = busy.read_response();
-    assert_eq!(response.status(), 200);
-    assert!(!response.head.has_token("connection", "close"));
-    let event = succession.event("handed over", 0);
-    assert_eq!(number(&event, "connections"), 2, "{event}");
-    assert!(succession.proxy.wait_exit().success());
-    for wire in [&mut idle, &mut busy] {
-        wire.send(GET);
-        assert_eq!(wire.read_response().status(), 200);
-    }
-}
-
-#[test]
-fn a_handshake_under_way_becomes_a_tunnel_and_goes_on() {
-    let (gate, door) = gate();
-    let backend = RawBackend::start(move |_, mut wire| {
-        wire.read_head();
-        door.wait();
-        wire.send(switching(""));
-        wire.send(frame(1, b"from the upstream"));
-        assert_eq!(read_frame(&mut wire), (0x81, b"from the client".to_vec()));
-        wire.send(frame(1, b"and back"));
-        wire.read_until_close();
-    });
-    let mut succession = start(backend.address());
-    let mut wire = succession.proxy.send(handshake("x", "/ws", ""));
-    gate.reached();
-    succession.ask();
-    succession.event("handing over", 0);
-    gate.open();
-    assert_eq!(wire.read_head().status(), 101);
-    let event = succession.event("handed over", 0);
-    assert_eq!(number(&event, "tunnels"), 1, "{event}");
-    assert!(succession.proxy.wait_exit().success());
-    assert_eq!(read_frame(&mut wire), (0x81, b"from the upstream".to_vec()));
-    wire.send(masked_frame(1, b"from the client"));
-    assert_eq!(read_frame(&mut wire), (0x81, b"and back".to_vec()));
-}
-
-#[test]
 fn a_unix_listeners_file_stays_until_the_last_process_ends() {
     let backend = HttpBackend::start();
     let mut succession = Succession::start(|folder| {
@@ -343,25 +284,4 @@ fn the_command_says_who_has_taken_over() {
         say(&mut socket, n);
     }
     assert!(succession.proxy.wait_exit().success());
-}
-
-#[test]
-fn sigterm_in_the_middle_ends_both_and_shortens_the_wait_for_exchanges() {
-    let (backend, gate) = held();
-    let mut succession = start(backend.address());
-    let mut wire = succession.proxy.send(GET);
-    gate.reached();
-    succession.ask();
-    succession.event("handing over", 0);
-    succession.proxy.terminate();
-    let event = succession.event("handed over", 0);
-    assert_eq!(number(&event, "connections"), 0, "{event}");
-    gate.open();
-    let response = wire.read_response();
-    assert_eq!((response.status(), response.text()), (200, "ok".into()));
-    wire.expect_close();
-    assert!(succession.proxy.wait_exit().success());
-    let serving = succession.serving();
-    eventually!(!succession.runs(serving), "it was the service's end");
-    assert!(TcpStream::connect(succession.proxy.address()).is_err());
 }

@@ -65,7 +65,7 @@ pub(super) struct Entry {
     phase: Phase,
     /// It came behind the deadline of its drain, which is not for it.
     pub(super) late: bool,
-    /// It was asked to leave for another process.
+    /// It was asked to go to another process.
     pub(super) asked: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Tunnels that leave for another process and that come from one. The registry asks them
+//! Tunnels that go to another process and that come from one. The registry asks them
 //! and carries their clocks over; it never sees their bytes.
 
 use std::sync::Arc;
@@ -19,14 +19,17 @@ pub(in crate::tunnel) struct Ages {
     pub(in crate::tunnel) pulses: [PulseState; 2],
 }
 
-/// Asks up to `most` tunnels of this thread to leave, of those that can and were not asked
+/// Asks up to `most` tunnels of this thread to go, of those that can and were not asked
 /// before; each sends exactly one [`Export`] to the sink from its own task. Returns how many
 /// were asked; 0: none is left that could go.
 pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
     export::send_to(Some(sink.clone()));
     let asked: Vec<_> = REGISTRY.with_borrow_mut(|registry| {
         let entries = registry.entries.iter_mut();
-        entries.filter_map(Entry::ask_to_leave).take(most).collect()
+        entries
+            .filter_map(Entry::ask_to_hand_off)
+            .take(most)
+            .collect()
     });
     for handle in &asked {
         handle.ask(command::EXPORT);
@@ -44,9 +47,9 @@ pub fn end_export() {
     });
 }
 
-/// Takes a tunnel that leaves out of the registry, with its clocks. To its drain that is
+/// Takes a tunnel that goes out of the registry, with its clocks. To its drain that is
 /// neither an end nor a pardon.
-pub(in crate::tunnel) fn leave(handle: &Arc<TunnelHandle>) -> Option<Ages> {
+pub(in crate::tunnel) fn export_one(handle: &Arc<TunnelHandle>) -> Option<Ages> {
     REGISTRY.with_borrow_mut(|registry| {
         let now = registry.moment(Instant::now());
         let mut entry = registry.take(handle)?;
@@ -58,7 +61,7 @@ pub(in crate::tunnel) fn leave(handle: &Arc<TunnelHandle>) -> Option<Ages> {
 }
 
 /// Registers a tunnel that goes on, from now on under `settings`; the handle has those that
-/// it has lived under. `asked`: it was asked to leave, and came back.
+/// it has lived under. `asked`: it was asked to go, and came back.
 pub(in crate::tunnel) fn adopt(
     handle: &Arc<TunnelHandle>,
     state: &TunnelState,

@@ -27,35 +27,35 @@ async fn export() -> Vec<Export> {
 }
 
 /// The thread's only tunnel in pieces, or why it stays.
-async fn try_leave() -> Result<Parcel, &'static str> {
+async fn try_hand_off() -> Result<ExportedTunnel, &'static str> {
     let mut exports = export().await;
     assert!(exports.len() <= 1);
     match exports.pop() {
-        Some(Export::Parcel(parcel)) => {
+        Some(Export::Exported(exported)) => {
             assert_eq!(registry::count(), 0, "it is not registered any more");
-            Ok(*parcel)
+            Ok(*exported)
         }
         Some(Export::Stays(_, why)) => Err(why),
         None => Err("not asked"),
     }
 }
 
-pub(super) async fn leave() -> Parcel {
-    try_leave().await.expect("it leaves")
+pub(super) async fn hand_off() -> ExportedTunnel {
+    try_hand_off().await.expect("it leaves")
 }
 
 /// Lets the tunnel go on as another process would, of the bytes that such a one gets.
-fn go_on(parcel: Parcel) -> Arc<TunnelHandle> {
-    let json = serde_json::to_string(&parcel.state).expect("JSON");
+fn go_on(exported: ExportedTunnel) -> Arc<TunnelHandle> {
+    let json = serde_json::to_string(&exported.state).expect("JSON");
     let state: TunnelState = serde_json::from_str(&json).expect("a state");
-    assert_eq!(state, parcel.state);
+    assert_eq!(state, exported.state);
     resume(Resume {
-        client: parcel.client,
-        upstream: parcel.upstream,
+        client: exported.client,
+        upstream: exported.upstream,
         settings: Arc::new(state.settings.settings()),
         identity: state.identity.identity(),
         state,
-        spill: parcel.spill,
+        spill: exported.spill,
         guard: (),
         report: record,
     })
@@ -63,7 +63,7 @@ fn go_on(parcel: Parcel) -> Arc<TunnelHandle> {
 }
 
 pub(super) async fn move_on() -> Arc<TunnelHandle> {
-    go_on(leave().await)
+    go_on(hand_off().await)
 }
 
 /// Waits for a condition without giving time away, for at most ten seconds.

@@ -336,9 +336,9 @@ async fn a_tunnel_that_leaves_is_let_go_and_tapped_again_when_it_comes_back() {
     // It leaves inside of a frame.
     let text = client_frame(0x81, b"two parts");
     pass(&mut client, &mut upstream, &text[..8]).await;
-    let parcel = handover::leave().await;
+    let exported = handover::hand_off().await;
     assert_eq!(tap::followed(), [0]);
-    parcel.restore().expect("it goes on");
+    exported.restore().expect("it goes on");
     assert_eq!(tap::followed(), [1]);
     pass(&mut client, &mut upstream, &text[8..]).await;
     let (_, rest) = frame(&mut told).await;

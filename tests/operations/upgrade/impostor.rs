@@ -73,6 +73,7 @@ async fn play(manner: &str) {
             _ => 1,
         },
         acknowledges: false,
+        takes_late: false,
     });
     send(&channel, ready, &[]).await.expect("it reads");
     die(manner, "killed when it is ready");

@@ -77,3 +77,41 @@ fn what_has_not_begun_there_is_taken_back() {
     }
     panic!("it was never stopped in time");
 }
+
+#[test]
+fn sigterm_in_the_middle_ends_both_and_shortens_the_wait_for_exchanges() {
+    for _ in 0..5 {
+        let backend = EchoBackend::start();
+        let (slow, gate) = held();
+        let mut succession = Succession::start(|_| {
+            let more = format!(
+                "[[route]]\npath_prefix = \"/slow\"\nto = \"{}\"\n",
+                slow.address()
+            );
+            settings(backend.address(), &more)
+        });
+        let _sockets: Vec<_> = (0..TUNNELS)
+            .map(|_| connect(&succession.proxy, "/ws"))
+            .collect();
+        let request = "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n";
+        let mut wire = succession.proxy.send(request);
+        gate.reached();
+        let pid = stopped(&succession);
+        eventually!(was_too_late(&succession) || !succession.events(STANDS).is_empty());
+        if was_too_late(&succession) {
+            continue;
+        }
+        succession.proxy.terminate();
+        succession.signal(pid, Signal::CONT);
+        succession.event("handed over", 0);
+        gate.open();
+        let response = wire.read_response();
+        assert_eq!((response.status(), response.text()), (200, "ok".into()));
+        wire.expect_close();
+        succession.proxy.wait_exit();
+        eventually!(!succession.runs(pid), "it was the service's end");
+        assert!(TcpStream::connect(succession.proxy.address()).is_err());
+        return;
+    }
+    panic!("it was never stopped in time");
+}

@@ -13,8 +13,8 @@ fn left(moment: Moment, now: Moment) -> Option<u32> {
 }
 
 impl Entry {
-    /// The tunnel, if it is to be asked to leave; then it counts as asked.
-    pub(in super::super) fn ask_to_leave(&mut self) -> Option<Arc<TunnelHandle>> {
+    /// The tunnel, if it is to be asked to go; then it counts as asked.
+    pub(in super::super) fn ask_to_hand_off(&mut self) -> Option<Arc<TunnelHandle>> {
         let can = matches!(self.handle.phase(), Phase::Open | Phase::Half);
         if self.asked || !can || self.handle.order().is_some() {
             return None;

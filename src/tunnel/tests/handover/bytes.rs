@@ -172,9 +172,9 @@ async fn unix_sockets_move_too_and_seeds_are_not_lost() {
     spec.from_client = client_frame(0x81, b"seed").into();
     // The task has not run yet.
     let first = spawn(spec);
-    let parcel = leave().await;
-    assert_eq!(parcel.spill[0], client_frame(0x81, b"seed"));
-    let handle = go_on(parcel);
+    let exported = hand_off().await;
+    assert_eq!(exported.spill[0], client_frame(0x81, b"seed"));
+    let handle = go_on(exported);
     assert_eq!(handle.id, first.id);
     assert!(next_id() > first.id);
     assert_eq!(read(&mut upstream, 10).await, client_frame(0x81, b"seed"));

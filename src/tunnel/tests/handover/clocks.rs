@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn go_on_with(parcel: Parcel, settings: WebSocketConfig) -> Arc<TunnelHandle> {
+fn go_on_with(exported: ExportedTunnel, settings: WebSocketConfig) -> Arc<TunnelHandle> {
     resume(Resume {
-        client: parcel.client,
-        upstream: parcel.upstream,
+        client: exported.client,
+        upstream: exported.upstream,
         settings: Arc::new(settings),
-        identity: parcel.state.identity.identity(),
-        state: parcel.state,
-        spill: parcel.spill,
+        identity: exported.state.identity.identity(),
+        state: exported.state,
+        spill: exported.spill,
         guard: (),
         report: record,
     })
@@ -27,15 +27,15 @@ async fn silence_counts_from_its_beginning() {
         ..WebSocketConfig::default()
     })
     .await;
-    let mut parcel = leave().await;
-    for side in [&mut parcel.state.client, &mut parcel.state.upstream] {
+    let mut exported = hand_off().await;
+    for side in [&mut exported.state.client, &mut exported.state.upstream] {
         (side.pulse.heard, side.pulse.active) = (480, 500);
     }
-    go_on(parcel);
-    let parcel = leave().await;
-    let pulse = &parcel.state.client.pulse;
+    go_on(exported);
+    let exported = hand_off().await;
+    let pulse = &exported.state.client.pulse;
     assert!((480..500).contains(&pulse.heard) && pulse.active >= 500);
-    let handle = go_on(parcel);
+    let handle = go_on(exported);
     tick_at(5 * SECOND);
     assert_eq!(ordered(&handle), None);
     tick_at(11 * SECOND);
@@ -50,15 +50,15 @@ async fn the_end_of_its_life_stays_the_same() {
         ..WebSocketConfig::default()
     };
     let (_client, _upstream, _handle) = open(settings.clone()).await;
-    let mut parcel = leave().await;
-    let left = parcel.state.clock.max_age.expect("it has one");
+    let mut exported = hand_off().await;
+    let left = exported.state.clock.max_age.expect("it has one");
     assert!((4_900..=10_000).contains(&left));
-    parcel.state.clock.max_age = Some(50);
-    let handle = go_on(parcel);
+    exported.state.clock.max_age = Some(50);
+    let handle = go_on(exported);
     tick_at(3 * SECOND);
     assert_eq!(ordered(&handle), None);
-    let parcel = leave().await;
-    let handle = go_on_with(parcel, settings);
+    let exported = hand_off().await;
+    let handle = go_on_with(exported, settings);
     tick_at(6 * SECOND);
     assert_eq!(ordered(&handle), Some(ClosedBy::MaxAge));
 }
@@ -66,14 +66,14 @@ async fn the_end_of_its_life_stays_the_same() {
 #[tokio::test]
 async fn another_greatest_age_counts_from_the_opening() {
     let (_client, _upstream, _handle) = open(WebSocketConfig::default()).await;
-    let mut parcel = leave().await;
-    parcel.state.age += 100_000_000;
+    let mut exported = hand_off().await;
+    exported.state.age += 100_000_000;
     let settings = WebSocketConfig {
         max_age: Some(120 * SECOND),
         max_age_jitter: 0.0,
         ..WebSocketConfig::default()
     };
-    let handle = go_on_with(parcel, settings);
+    let handle = go_on_with(exported, settings);
     tick_at(10 * SECOND);
     assert_eq!(ordered(&handle), None);
     tick_at(21 * SECOND);
@@ -91,14 +91,14 @@ async fn an_unanswered_ping_is_still_one() {
     read(&mut client, 14).await;
     read(&mut upstream, 18).await;
     tick_at(302 * SECOND);
-    let mut parcel = leave().await;
-    let pulse = &mut parcel.state.upstream.pulse;
+    let mut exported = hand_off().await;
+    let pulse = &mut exported.state.upstream.pulse;
     assert_eq!(
         (pulse.pings, pulse.asked, pulse.pinged),
         (1, false, Some(0))
     );
     pulse.pinged = Some(150);
-    let handle = go_on(parcel);
+    let handle = go_on(exported);
     tick_at(2 * SECOND);
     assert_eq!(ordered(&handle), None);
     tick_at(6 * SECOND);
@@ -113,15 +113,15 @@ async fn a_half_closed_tunnel_keeps_its_deadline() {
     drop(client);
     until("the phase", || handle.phase() == Phase::Half).await;
     tick_at(Duration::ZERO);
-    let mut parcel = leave().await;
-    let left = parcel.state.clock.half_close.expect("it has one");
+    let mut exported = hand_off().await;
+    let left = exported.state.clock.half_close.expect("it has one");
     assert!((250..=300).contains(&left), "{left}");
-    parcel.state.clock.half_close = Some(40);
-    go_on(parcel);
-    let parcel = leave().await;
-    let left = parcel.state.clock.half_close.expect("it has one");
+    exported.state.clock.half_close = Some(40);
+    go_on(exported);
+    let exported = hand_off().await;
+    let left = exported.state.clock.half_close.expect("it has one");
     assert!((1..=40).contains(&left), "{left}");
-    go_on(parcel);
+    go_on(exported);
     tick_at(5 * SECOND);
     let ended = ended().await;
     assert_eq!(ended.detail.as_deref(), Some("half-close deadline"));
@@ -134,19 +134,19 @@ async fn tcp_keep_alive_is_switched_on_once() {
     let fd = rustix::io::dup(&near_upstream).expect("dup");
     let kept_alive = || rustix::net::sockopt::socket_keepalive(&fd).expect("getsockopt");
     spawn(spec(near_client, near_upstream));
-    let mut parcel = leave().await;
-    assert!(parcel.state.clock.keep_alive.is_some());
-    parcel.state.clock.keep_alive = Some(20);
-    go_on(parcel);
+    let mut exported = hand_off().await;
+    assert!(exported.state.clock.keep_alive.is_some());
+    exported.state.clock.keep_alive = Some(20);
+    go_on(exported);
     tick_at(SECOND / 2);
     tokio::task::yield_now().await;
     assert!(!kept_alive());
     tick_at(3 * SECOND);
     until("keep-alive", kept_alive).await;
     rustix::net::sockopt::set_socket_keepalive(&fd, false).expect("setsockopt");
-    let parcel = leave().await;
-    assert_eq!(parcel.state.clock.keep_alive, None);
-    go_on(parcel);
+    let exported = hand_off().await;
+    assert_eq!(exported.state.clock.keep_alive, None);
+    go_on(exported);
     tick_at(20 * SECOND);
     for _ in 0..10 {
         tokio::task::yield_now().await;
@@ -157,25 +157,25 @@ async fn tcp_keep_alive_is_switched_on_once() {
 #[tokio::test]
 async fn age_and_the_time_under_way_count() {
     let (_client, _upstream, _handle) = open(WebSocketConfig::default()).await;
-    let mut parcel = leave().await;
+    let mut exported = hand_off().await;
     let hour = 3_600_000_000;
-    parcel.state.age += hour;
-    parcel.state.written -= 20_000_000;
-    let handle = go_on(parcel);
+    exported.state.age += hour;
+    exported.state.written -= 20_000_000;
+    let handle = go_on(exported);
     assert!(handle.opened.elapsed() >= 3620 * SECOND);
-    let mut parcel = leave().await;
-    assert!(parcel.state.age >= hour + 20_000_000);
-    assert!(parcel.state.client.pulse.heard >= 200);
+    let mut exported = hand_off().await;
+    assert!(exported.state.age >= hour + 20_000_000);
+    assert!(exported.state.client.pulse.heard >= 200);
     // Clocks that were set in between are not believed.
-    let age = parcel.state.age;
-    parcel.state.written = 1;
-    let handle = go_on(parcel);
+    let age = exported.state.age;
+    exported.state.written = 1;
+    let handle = go_on(exported);
     let more = handle.opened.elapsed() - Duration::from_micros(age);
     assert!((60 * SECOND..100 * SECOND).contains(&more), "{more:?}");
-    let mut parcel = leave().await;
-    let age = parcel.state.age;
-    parcel.state.written = u64::MAX;
-    let handle = go_on(parcel);
+    let mut exported = hand_off().await;
+    let age = exported.state.age;
+    exported.state.written = u64::MAX;
+    let handle = go_on(exported);
     let more = handle.opened.elapsed() - Duration::from_micros(age);
     assert!(more < 30 * SECOND, "{more:?}");
 }

@@ -58,8 +58,8 @@ async fn an_end_behind_unwritten_bytes_is_told_behind_them() {
     while handle.counters(Side::Upstream).bytes() < all.len() as u64 {
         seen.extend(read(&mut client, 4096).await);
     }
-    let parcel = leave().await;
-    go_on(parcel);
+    let exported = hand_off().await;
+    go_on(exported);
     seen.extend(read_to_end(&mut client).await);
     let told = server_frame(0x88, b"\x03\xf3connection lost");
     assert!(seen == [all, told].concat());
@@ -77,9 +77,9 @@ async fn a_pong_that_comes_later_is_swallowed_and_timed() {
     let pong = client_frame(0x8A, &ping[2..]);
     client.write_all(&pong[..7]).await.expect("write");
     received(&handle, Side::Client, 7).await;
-    let mut parcel = leave().await;
-    parcel.state.client.pings.age += 5_000_000;
-    let handle = go_on(parcel);
+    let mut exported = hand_off().await;
+    exported.state.client.pings.age += 5_000_000;
+    let handle = go_on(exported);
     let text = client_frame(0x81, b"text");
     client
         .write_all(&[&pong[7..], &text].concat())
@@ -105,9 +105,9 @@ async fn a_ping_that_is_due_waits_for_the_border_elsewhere() {
     upstream.write_all(&frame[..6]).await.expect("write");
     received(&handle, Side::Upstream, 6).await;
     handle.ask(command::PING_CLIENT);
-    let parcel = leave().await;
-    assert!(parcel.state.upstream.flow.ping_due);
-    go_on(parcel);
+    let exported = hand_off().await;
+    assert!(exported.state.upstream.flow.ping_due);
+    go_on(exported);
     upstream.write_all(&frame[6..]).await.expect("write");
     let seen = read(&mut client, frame.len() + 14).await;
     assert_eq!(seen[..frame.len()], frame);
@@ -127,7 +127,7 @@ async fn those_on_their_way_to_the_end_stay() {
         .await
         .expect("write");
     until("the phase", || handle.phase() == Phase::Closed).await;
-    assert_eq!(try_leave().await.map(drop), Err("not asked"));
+    assert_eq!(try_hand_off().await.map(drop), Err("not asked"));
     drop((client, upstream));
     ended().await;
 
@@ -141,7 +141,7 @@ async fn those_on_their_way_to_the_end_stay() {
     let Export::Stays(id, "it is being closed") = answer else {
         panic!("{answer:?}");
     };
-    assert_eq!(id, handle.id);
+    assert_eq!(id, Some(handle.id));
     handle.cut(Cut::Command);
     ended().await;
 
@@ -203,14 +203,14 @@ async fn the_guard_and_the_record_belong_to_the_last() {
     });
     for _ in 0..3 {
         // Brought back again and again, the guard is boxed once.
-        let parcel = leave().await;
+        let exported = hand_off().await;
         assert_eq!(Arc::strong_count(&lease), 2);
-        assert!(parcel.guard.is::<Arc<()>>());
-        parcel.restore().expect("restored");
+        assert!(exported.guard.is::<Arc<()>>());
+        exported.restore().expect("restored");
     }
-    let parcel = leave().await;
-    let copies = [&parcel.client, &parcel.upstream].map(|fd| fd.try_clone().expect("dup"));
-    drop(parcel);
+    let exported = hand_off().await;
+    let copies = [&exported.client, &exported.upstream].map(|fd| fd.try_clone().expect("dup"));
+    drop(exported);
     assert_eq!(Arc::strong_count(&lease), 1);
     // Another process holds the connections: nothing was sent to anybody.
     client.write_all(b"\x81").await.expect("write");
@@ -251,14 +251,14 @@ async fn a_drain_waits_for_none_that_has_left() {
     let drain = DrainOrder::from_config(&config, Selection::All, Instant::now());
     registry::drain(&drain, Instant::now());
     assert_eq!((drain.progress.total(), drain.progress.left()), (1, 1));
-    let parcel = leave().await;
+    let exported = hand_off().await;
     let progress = &drain.progress;
     assert_eq!(
         (progress.closed(), progress.moved(), progress.left()),
         (0, 1, 0)
     );
     // Back again it is in the drain that is still in force.
-    parcel.restore().expect("restored");
+    exported.restore().expect("restored");
     assert_eq!((drain.progress.total(), drain.progress.left()), (2, 1));
     registry::undrain(drain.id);
 }
@@ -266,14 +266,14 @@ async fn a_drain_waits_for_none_that_has_left() {
 #[tokio::test]
 async fn sockets_of_another_kind_are_refused() {
     let (_client, _upstream, _handle) = open(WebSocketConfig::default()).await;
-    let parcel = leave().await;
+    let exported = hand_off().await;
     let file = std::fs::File::open("Cargo.toml").expect("a file");
     let datagram = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
     for wrong in [file.into(), datagram.into()] {
         let refused = resume(Resume {
             client: wrong,
-            upstream: parcel.upstream.try_clone().expect("dup"),
-            state: parcel.state.clone(),
+            upstream: exported.upstream.try_clone().expect("dup"),
+            state: exported.state.clone(),
             spill: Default::default(),
             settings: Arc::default(),
             identity: identity(),
@@ -283,7 +283,7 @@ async fn sockets_of_another_kind_are_refused() {
         refused.expect_err("not a stream");
         assert_eq!(registry::count(), 0);
     }
-    go_on(parcel);
+    go_on(exported);
 }
 
 #[tokio::test]
@@ -291,9 +291,9 @@ async fn a_loss_has_its_record() {
     let (mut client, _upstream, handle) = open(WebSocketConfig::default()).await;
     client.write_all(b"\x81\x80").await.expect("write");
     received(&handle, Side::Client, 2).await;
-    let mut parcel = leave().await;
-    parcel.client = std::fs::File::open("Cargo.toml").expect("a file").into();
-    parcel.restore().expect_err("not a socket");
+    let mut exported = hand_off().await;
+    exported.client = std::fs::File::open("Cargo.toml").expect("a file").into();
+    exported.restore().expect_err("not a socket");
     let ended = ended().await;
     assert_eq!(ended.closed_by, ClosedBy::Error);
     assert_eq!(ended.detail.as_deref(), Some("hand-over failed"));
@@ -313,9 +313,9 @@ async fn numbers_of_two_processes_do_not_meet() {
     reserve_ids(before);
     let (_client, _upstream, handle) = open(WebSocketConfig::default()).await;
     assert!(handle.id >= before + 1000);
-    let mut parcel = leave().await;
-    parcel.state.id = before + 999;
-    assert_eq!(go_on(parcel).id, before + 999);
+    let mut exported = hand_off().await;
+    exported.state.id = before + 999;
+    assert_eq!(go_on(exported).id, before + 999);
     let (_client, _upstream, next) = open(WebSocketConfig::default()).await;
     assert!(next.id > handle.id);
 }

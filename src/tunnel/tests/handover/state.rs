@@ -39,9 +39,9 @@ async fn valid() -> Vec<(Value, [Vec<u8>; 2])> {
                 client.shutdown().await.expect("shutdown");
                 until("the phase", || handle.phase() == Phase::Half).await;
             }
-            let parcel = leave().await;
-            let value = serde_json::to_value(&parcel.state).expect("JSON");
-            states.push((value, parcel.spill));
+            let exported = hand_off().await;
+            let value = serde_json::to_value(&exported.state).expect("JSON");
+            states.push((value, exported.spill));
         }
     }
     states
@@ -77,13 +77,13 @@ async fn live(state: TunnelState, spill: [Vec<u8>; 2], bytes: &[u8]) -> Result<(
             tokio::task::yield_now().await;
         }
     }
-    if let Ok(parcel) = try_leave().await {
+    if let Ok(exported) = try_hand_off().await {
         assert_eq!(
-            parcel.state.check(&parcel.spill),
+            exported.state.check(&exported.spill),
             Ok(()),
             "what leaves is valid"
         );
-        parcel.restore().expect("restored");
+        exported.restore().expect("restored");
     }
     drop((client, upstream));
     tick_at(Duration::from_secs(5000));
@@ -246,8 +246,8 @@ async fn what_contradicts_itself_is_refused_by_name() {
     let (_client, mut upstream, handle) = open(WebSocketConfig::default()).await;
     upstream.write_all(b"\x82\x05ab").await.expect("write");
     received(&handle, Side::Upstream, 4).await;
-    let parcel = leave().await;
-    let value = serde_json::to_value(&parcel.state).expect("JSON");
+    let exported = hand_off().await;
+    let value = serde_json::to_value(&exported.state).expect("JSON");
     let scanner = |left: u64, pending: &[u8], in_header: bool| {
         json!({
             "left": left, "pending": pending, "in_header": in_header,
@@ -360,13 +360,13 @@ async fn what_contradicts_itself_is_refused_by_name() {
 #[tokio::test]
 async fn fields_of_other_versions_do_no_harm() {
     let (client, upstream, _handle) = open(WebSocketConfig::default()).await;
-    let parcel = leave().await;
-    let mut value = serde_json::to_value(&parcel.state).expect("JSON");
+    let exported = hand_off().await;
+    let mut value = serde_json::to_value(&exported.state).expect("JSON");
     value["later"] = json!({"a": 1});
     value["client"]["flow"]["later"] = json!("b");
     value["client"]["scanner"]["later"] = json!([]);
     let state: TunnelState = serde_json::from_value(value.clone()).expect("a state");
-    assert_eq!(state, parcel.state);
+    assert_eq!(state, exported.state);
     // What may be lacking is not needed.
     for path in ["ended_by", "secret", "written"] {
         value.as_object_mut().expect("an object").remove(path);
@@ -377,7 +377,7 @@ async fn fields_of_other_versions_do_no_harm() {
         .remove("close");
     value["clock"] = json!({});
     let state: TunnelState = serde_json::from_value(value.clone()).expect("a state");
-    assert_eq!(state.check(&parcel.spill), Ok(()));
+    assert_eq!(state.check(&exported.spill), Ok(()));
     // Where the frames stand is.
     value["client"]
         .as_object_mut()

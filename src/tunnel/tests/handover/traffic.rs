@@ -33,10 +33,10 @@ async fn a_spliced_frame_is_moved_out_of_its_pipe() {
     let (mut seen, mut piped) = (Vec::new(), 0);
     while seen.len() < frame.len() {
         stalled(&handle, Side::Upstream).await;
-        let parcel = leave().await;
+        let exported = hand_off().await;
         assert_eq!(splice::lent(), 0, "its pipe was given back");
-        piped += usize::from(!parcel.spill[1].is_empty());
-        handle = go_on(parcel);
+        piped += usize::from(!exported.spill[1].is_empty());
+        handle = go_on(exported);
         let n = (frame.len() - seen.len()).min(5 << 20);
         seen.extend(read(&mut client, n).await);
     }
@@ -65,11 +65,11 @@ async fn what_a_slow_reader_has_not_taken_goes_with_the_tunnel() {
         client
     });
     stalled(&handle, Side::Client).await;
-    let parcel = leave().await;
-    assert!(!parcel.spill[0].is_empty(), "the sink was full");
-    assert_eq!(parcel.state.check(&parcel.spill), Ok(()));
+    let exported = hand_off().await;
+    assert!(!exported.spill[0].is_empty(), "the sink was full");
+    assert_eq!(exported.state.check(&exported.spill), Ok(()));
     // Nobody took it: it goes on here, and is moved once more.
-    let handle = parcel.restore().expect("restored");
+    let handle = exported.restore().expect("restored");
     stalled(&handle, Side::Client).await;
     move_on().await;
     assert!(read(&mut upstream, all.len()).await == all);
@@ -149,9 +149,9 @@ async fn two_hundred_moves_under_numbered_messages() {
         if round % 5 == 0 {
             handle.ask(command::PING_CLIENT | command::PING_UPSTREAM);
         }
-        let parcel = leave().await;
-        spilled += usize::from(parcel.spill.iter().any(|bytes| !bytes.is_empty()));
-        go_on(parcel);
+        let exported = hand_off().await;
+        spilled += usize::from(exported.spill.iter().any(|bytes| !bytes.is_empty()));
+        go_on(exported);
     }
     enough.send(true).expect("the sender listens");
     let sent = in_time(sending).await.expect("sender");

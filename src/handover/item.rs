@@ -1,0 +1,67 @@
+//! What is handed over one by one: tunnels and idle connections. Either is offered with its
+//! descriptors and, where the other process does not take it, goes on where it was.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use serde_json::value::RawValue;
+
+use super::channel::Channel;
+use super::protocol::{self, ConnectionItem, Message, TunnelItem};
+use crate::proxy::hand_off::IdleConnection;
+use crate::tunnel::ExportedTunnel;
+
+/// An item that is offered.
+#[derive(Debug)]
+pub(super) enum Item {
+    Tunnel(Box<ExportedTunnel>),
+    Connection(IdleConnection),
+}
+
+impl Item {
+    /// The number of the tunnel, where it is one.
+    pub(super) fn tunnel(&self) -> Option<u64> {
+        match self {
+            Item::Tunnel(tunnel) => Some(tunnel.state.id),
+            Item::Connection(_) => None,
+        }
+    }
+
+    /// Offers it under this number.
+    ///
+    /// # Errors
+    /// `InvalidData` where this one cannot be told, and the stream is whole.
+    pub(super) async fn offer(&self, channel: &Channel, id: u64) -> io::Result<()> {
+        match self {
+            Item::Tunnel(tunnel) => {
+                let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
+                let state = serde_json::to_string(&tunnel.state).map_err(invalid)?;
+                let item = TunnelItem {
+                    id,
+                    from_client: tunnel.spill[0].len(),
+                    state: RawValue::from_string(state).map_err(invalid)?,
+                };
+                let fds = [tunnel.client.as_fd(), tunnel.upstream.as_fd()];
+                let message = Message::Tunnel(item, tunnel.spill.concat());
+                protocol::send(channel, message, &fds).await
+            }
+            Item::Connection(idle) => {
+                let item = ConnectionItem::new(id, idle.peer, idle.front);
+                protocol::send(channel, Message::Connection(item), &[idle.fd.as_fd()]).await
+            }
+        }
+    }
+
+    /// Lets it go on in this process, on the thread of its worker.
+    pub(super) fn restore(self) {
+        match self {
+            Item::Tunnel(tunnel) => {
+                let id = tunnel.state.id;
+                if let Err(error) = tunnel.restore() {
+                    tracing::warn!(tunnel = id, %error, "a tunnel that was not taken is lost");
+                }
+            }
+            Item::Connection(idle) => idle.restore(),
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Idle client connections that go to another process: between two requests there is nothing to
+//! a connection but its socket, so that it can be served elsewhere and its client finds no
+//! connection closed under its next request.
+
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::connection;
+use super::context::Context;
+use super::live::{self, Guard};
+use crate::net::io::Io;
+use crate::net::listen::{Accepted, Front, Peer};
+use crate::process::Shared;
+use crate::vocabulary::hand_off::{HandOff, Outlet};
+
+thread_local! {
+    static OUTLET: Outlet<IdleConnection> = const { Outlet::closed() };
+    static ALL: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What became of a connection that was asked to go.
+pub type Export = HandOff<IdleConnection>;
+
+/// A connection that waits for its next request, of which no byte was read.
+#[derive(Debug)]
+pub struct IdleConnection {
+    /// The client's socket.
+    pub fd: OwnedFd,
+    /// Who connected.
+    pub peer: Peer,
+    /// Where.
+    pub front: Front,
+    /// Its share of the load; kept until another process serves it.
+    guard: Guard,
+    shared: Arc<Shared>,
+}
+
+impl IdleConnection {
+    /// Goes on with it in this process, on the current worker's thread.
+    pub fn restore(self) {
+        match Accepted::from_parts(self.fd, self.peer).into_io() {
+            Ok(io) => {
+                let context = Context::new(self.peer, self.front, self.shared);
+                tokio::spawn(connection::serve(io, Arc::new(context), self.guard));
+            }
+            Err(error) => tracing::warn!(%error, "a connection that was not handed over is lost"),
+        }
+    }
+}
+
+/// Asks up to `most` idle connections of this thread to go; each sends exactly one [`Export`]
+/// to the sink. Returns how many were asked.
+pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
+    OUTLET.with(|outlet| outlet.open(sink.clone()));
+    let mut asked = 0;
+    live::for_each(|context| {
+        if asked < most && context.is_idle() && context.ask_to_hand_off() {
+            asked += 1;
+        }
+    });
+    asked
+}
+
+/// From now on each connection of this thread goes as soon as it is idle, without being asked,
+/// and those that cannot close after their exchange.
+pub fn export_all(sink: &UnboundedSender<Export>) {
+    OUTLET.with(|outlet| outlet.open(sink.clone()));
+    ALL.set(true);
+    live::for_each(|context| context.watch.wake());
+}
+
+/// Whether connections of this thread are to go as soon as they can.
+pub(super) fn takes_all() -> bool {
+    ALL.get()
+}
+
+/// No connection of this thread goes any more.
+pub fn end() {
+    ALL.set(false);
+    OUTLET.with(Outlet::close);
+}
+
+/// The connection leaves this process with its socket.
+pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) {
+    let fd = match io.into_fd() {
+        Ok(fd) => fd,
+        Err(error) => {
+            tracing::warn!(%error, "a connection could not be taken from its runtime");
+            return stays();
+        }
+    };
+    let idle = IdleConnection {
+        fd,
+        peer: context.peer,
+        front: context.front,
+        guard,
+        shared: context.shared.clone(),
+    };
+    if let Err(idle) = OUTLET.with(|outlet| outlet.send(idle)) {
+        // It would be idle again at once, and go again for ever.
+        end();
+        idle.restore();
+    }
+}
+
+/// The connection that was asked stays.
+pub(super) fn stays() {
+    OUTLET.with(|outlet| outlet.stays(None, "it got something to do"));
+}

@@ -18,7 +18,7 @@ use crate::handover::take::Inherited;
 use crate::logging;
 use crate::system::allocator;
 
-/// How long the last events may take to be written.
+/// How long the events of a start that failed may take to be written.
 const LAST_EVENTS: Duration = Duration::from_secs(2);
 
 /// What `run` starts.
@@ -91,7 +91,10 @@ fn start(
         inherited,
     };
     let ended = server::run(start).map_err(io::Error::other);
-    logging::flush(LAST_EVENTS);
+    if ended.is_err() {
+        // At its end it has had its time to do that itself.
+        logging::flush(LAST_EVENTS);
+    }
     ended
 }
 

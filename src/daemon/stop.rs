@@ -8,7 +8,7 @@ use super::control::Control;
 use super::signals::Signals;
 use crate::config::DrainConfig;
 use crate::events::{self, DrainState, Event};
-use crate::logging::structured;
+use crate::logging::{self, structured};
 use crate::metrics;
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
@@ -23,12 +23,15 @@ pub const EXIT_CUT: u8 = 3;
 
 /// How often a drain looks whether it is done.
 pub(super) const POLL: Duration = Duration::from_millis(20);
-/// How long cut connections may take to be gone.
-const CUT: Duration = Duration::from_millis(500);
 /// How long answers of the admin interface may take.
 pub(super) const ANSWERS: Duration = Duration::from_secs(1);
-/// How long the access log may take to be written out, and then the spans to be sent.
-const FLUSH: Duration = Duration::from_secs(2);
+/// How long everything may take together that follows the last connection or its cut: it comes
+/// after `drain.deadline`.
+const LAST: Duration = Duration::from_secs(2);
+/// How much of that cut connections may take to be gone.
+const CUT: Duration = Duration::from_millis(500);
+/// How much of that is kept for the last event.
+const LAST_EVENT: Duration = Duration::from_millis(500);
 /// What the steps in between may take on a busy machine.
 const MARGIN: Duration = Duration::from_secs(2);
 
@@ -38,7 +41,7 @@ impl Control {
         let drain = self.shared.snapshot.load().drain.clone();
         self.shared.state.enter(Phase::Draining);
         self.shared.state.predecessor().tell(PassedOn::Stop);
-        let within = drain.delay + drain.deadline + CUT + 2 * FLUSH + MARGIN;
+        let within = drain.delay + drain.deadline + LAST + MARGIN;
         notify::stopping("Draining", within);
         if !drain.delay.is_zero() {
             tracing::info!(
@@ -91,7 +94,30 @@ impl Control {
 
     /// Waits for the last connection, cuts at the deadline or a signal, and ends the workers.
     pub(super) async fn finish(mut self, deadline: Instant, signals: &mut Signals) -> ExitCode {
-        let mut cut = 0;
+        let cut = self.wait_or_cut(deadline, signals).await;
+        let end = Instant::now() + LAST;
+        if cut.is_some() {
+            self.wait_for_none(Instant::now() + CUT).await;
+        }
+        if let Some(admin) = self.admin.take() {
+            admin.close(ANSWERS.min(left(end - LAST_EVENT))).await;
+        }
+        self.site.workers().stop();
+        self.flush(end - LAST_EVENT);
+        let totals = metrics::totals();
+        let cut = cut.unwrap_or(0);
+        tracing::info!(totals = structured(&totals), cut, "stopped");
+        logging::flush(left(end));
+        if cut == 0 {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(EXIT_CUT)
+        }
+    }
+
+    /// Returns when nothing is left; or how many connections were cut, at the deadline or a
+    /// signal.
+    async fn wait_or_cut(&self, deadline: Instant, signals: &mut Signals) -> Option<usize> {
         while !self.has_ended() {
             let reason = tokio::select! {
                 signal = signals.end() => Some(second(signal)),
@@ -100,7 +126,7 @@ impl Control {
                 }
             };
             if let Some(reason) = reason {
-                cut = self.connections();
+                let cut = self.connections();
                 self.shared.state.predecessor().tell(PassedOn::Stop);
                 tracing::warn!(reason, cut, "what has not ended is cut");
                 self.site.workers().each(|| {
@@ -108,31 +134,36 @@ impl Control {
                         tunnel::registry::cut_all(tunnel::Cut::Drain);
                     }
                 });
-                self.wait_for_none().await;
-                break;
+                return Some(cut);
             }
         }
-        if let Some(admin) = self.admin.take() {
-            admin.close(ANSWERS).await;
-        }
-        self.site.workers().stop();
-        self.shared.access_log.load().flush(FLUSH);
-        self.shared.tracer.load().flush(FLUSH);
-        let totals = metrics::totals();
-        tracing::info!(totals = structured(&totals), cut, "stopped");
-        if cut == 0 {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::from(EXIT_CUT)
-        }
+        None
     }
 
-    async fn wait_for_none(&self) {
-        let until = Instant::now() + CUT;
+    async fn wait_for_none(&self, until: Instant) {
         while !self.has_ended() && Instant::now() < until {
             tokio::time::sleep(POLL).await;
         }
     }
+
+    /// Writes the access log out and sends the spans, side by side: neither takes the other's
+    /// time where it is not taken.
+    fn flush(&self, until: Instant) {
+        let (log, tracer) = (self.shared.access_log.load(), self.shared.tracer.load());
+        std::thread::scope(|scope| {
+            let sending = std::thread::Builder::new();
+            let sent = sending.spawn_scoped(scope, || tracer.flush(left(until)));
+            log.flush(left(until));
+            if let Err(error) = sent {
+                tracing::debug!(%error, "no thread for the last spans");
+            }
+        });
+    }
+}
+
+/// The time until then.
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 /// What a signal is called that comes after the one that began the end.

@@ -11,6 +11,7 @@ mod drain_command;
 mod drain_spread;
 mod image;
 mod odd_files;
+mod last_moments;
 mod places;
 mod reload;
 mod signals;

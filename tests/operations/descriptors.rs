@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
+use rustix::net::RecvFlags;
 use serde_json::Value;
 
 use crate::support::admin::{parsed, printed, status};
@@ -33,14 +34,21 @@ const AGAIN: &str = "there are file descriptors again";
 /// Connects until clients wait to be accepted.
 fn fill(proxy: &Proxy, lines: impl Fn() -> Vec<Line>) -> Vec<Wire> {
     let mut clients: Vec<Wire> = Vec::new();
-    while said(lines(), OUT).is_empty() {
+    let is_full = || !said(lines(), OUT).is_empty();
+    while !is_full() {
         assert!(clients.len() < 2000, "the limit is never reached");
-        for _ in 0..10 {
-            clients.push(proxy.send(GET));
-        }
-        std::thread::sleep(std::time::Duration::from_millis(50));
+        let some: Vec<Wire> = (0..10).map(|_| proxy.send(GET)).collect();
+        eventually!(some.iter().all(is_answered) || is_full());
+        clients.extend(some);
     }
     clients
+}
+
+/// Whether something can be read.
+fn is_answered(wire: &Wire) -> bool {
+    let stream = wire.second().into_stream();
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    rustix::net::recv(&stream, &mut [0; 1], flags).is_ok_and(|(bytes, _)| bytes > 0)
 }
 
 #[test]

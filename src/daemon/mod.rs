@@ -3,17 +3,22 @@
 //! do it with what `control` owns.
 
 mod background;
+mod build;
+mod changes;
 mod control;
 mod drains;
 mod introduce;
+mod listeners;
 mod parting;
 mod predecessor;
 mod reload;
 mod run;
 pub mod signals;
 pub mod start;
+pub mod start_error;
 mod stop;
 mod take_over;
+mod transition;
 mod upgrade;
 mod watch;
 

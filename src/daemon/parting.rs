@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::control::Control;
-use super::signals::Signals;
+use super::signals::{Signals, Wish, pass_on};
 use super::stop::{ANSWERS, POLL};
 use crate::handover::contact::{Contact, Followed};
 use crate::process::order::{Remaining, millis};
@@ -23,6 +25,8 @@ const TELL: Duration = Duration::from_secs(1);
 /// What this process does until its end.
 struct Parting {
     snapshot: Arc<Snapshot>,
+    /// The id of the new process.
+    successor: u32,
     /// The way to the new process, while that listens.
     contact: Option<Contact>,
     /// When what is left is cut.
@@ -40,11 +44,17 @@ struct Parting {
 }
 
 impl Parting {
-    fn new(snapshot: Arc<Snapshot>, contact: Option<Contact>, told: bool) -> Parting {
+    fn new(
+        snapshot: Arc<Snapshot>,
+        successor: u32,
+        contact: Option<Contact>,
+        told: bool,
+    ) -> Parting {
         let (drain, whole) = (&snapshot.drain, snapshot.config.upgrade.deadline);
         let hurried = drain.deadline.min(whole);
         let now = Instant::now();
         Parting {
+            successor,
             contact,
             deadline: now + if told { hurried } else { whole },
             hurried,
@@ -62,9 +72,11 @@ impl Parting {
 }
 
 impl Control {
-    /// Finishes what is left here, and says how that went. `signal`: it was told to end.
+    /// Finishes what is left here, and says how that went. `pid`: of the process that has taken
+    /// over; `signal`: this one was told to end.
     pub(super) async fn part(
         mut self,
+        pid: u32,
         signal: Option<&'static str>,
         contact: Option<Contact>,
         signals: &mut Signals,
@@ -78,7 +90,7 @@ impl Control {
         }
         self.site.close().await;
         let snapshot = self.shared.snapshot.load_full();
-        let mut parting = Parting::new(snapshot, contact, signal.is_some());
+        let mut parting = Parting::new(snapshot, pid, contact, signal.is_some());
         self.tell_left(&mut parting).await;
         let goes_on = parting.contact.as_mut().is_some_and(Contact::go_on);
         if goes_on && !parting.is_hurried() {
@@ -104,9 +116,8 @@ impl Control {
         let mut tell = tokio::time::interval(TELL);
         while !self.has_ended() && Instant::now() < parting.deadline {
             let event = tokio::select! {
-                _ = signals.end() => {
-                    parting.signals += 1;
-                    self.hurry(parting).await;
+                wish = signals.next() => {
+                    self.heed(wish, parting).await;
                     continue;
                 }
                 event = next(&mut parting.contact) => event,
@@ -135,6 +146,21 @@ impl Control {
                     parting.contact = None;
                     self.drain_all(parting).await;
                 }
+            }
+        }
+    }
+
+    /// A signal may be meant for the process that serves.
+    async fn heed(&mut self, wish: Wish, parting: &mut Parting) {
+        match wish {
+            Wish::End(_) => {
+                parting.signals += 1;
+                self.hurry(parting).await;
+            }
+            Wish::Reload => pass_on(Signal::HUP, parting.successor),
+            Wish::Reopen => pass_on(Signal::USR1, parting.successor),
+            Wish::Upgrade => {
+                tracing::warn!(wish = wish.name(), "ignored: this process was replaced");
             }
         }
     }

@@ -3,18 +3,28 @@
 
 use std::process::ExitCode;
 
-use rustix::process::{Pid, Signal};
-use tokio::sync::mpsc;
+use rustix::process::Signal;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::background::Background;
 use super::control::Control;
-use super::signals::{Signals, Wish};
+use super::signals::{Signals, Wish, pass_on};
 use super::upgrade::Outcome;
 use super::{reload, watch};
-use crate::process::order::{Handle, Order};
+use crate::handover::contact::Contact;
+use crate::process::order::{Answer, Handle, Order, Refused, Upgraded};
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
 use crate::supervise::notify;
+
+/// How the loop ends.
+enum Ending {
+    /// By a signal.
+    Stop(&'static str),
+    /// The process of this id has taken over, to which there may be a way; perhaps by a signal,
+    /// too.
+    Replaced(u32, Option<&'static str>, Option<Contact>),
+}
 
 impl Control {
     /// Serves until the end and says how it went. `orders` is where `handle` leads.
@@ -22,111 +32,138 @@ impl Control {
         mut self,
         mut signals: Signals,
         handle: Handle,
-        mut orders: mpsc::UnboundedReceiver<Order>,
+        mut orders: UnboundedReceiver<Order>,
     ) -> ExitCode {
         self.shared.state.enter(Phase::Ready);
         let _watch = self.source.clone().map(|file| {
             let watch = watch::watch(file, self.read, self.shared.clone(), handle.clone());
             Background::spawn(watch)
         });
-        loop {
-            let order = tokio::select! {
-                wish = signals.next() => match wish {
-                    Wish::End(signal) => {
-                        // Who gives an order now learns at once that it comes too late.
-                        drop(orders);
-                        return self.stop(signal, &mut signals).await;
-                    }
-                    Wish::Reload => Order::Reload(nobody()),
-                    Wish::Reopen => tokio::select! {
-                        () = self.reopen_logs() => continue,
-                        signal = signals.last() => {
-                            drop(orders);
-                            return self.stop(signal, &mut signals).await;
-                        }
-                    },
-                    Wish::Upgrade => Order::Upgrade(Default::default(), nobody()),
-                },
-                Some(order) = orders.recv() => order,
+        let ending = loop {
+            let order = match self.next_order(&mut signals, &mut orders).await {
+                Ok(order) => order,
+                Err(ending) => break ending,
             };
-            match order {
-                Order::Reload(answer) => {
-                    notify::reloading();
-                    // A file system that hangs is not to hold up the end.
-                    let prepared = tokio::select! {
-                        prepared = self.prepare() => prepared,
-                        signal = signals.last() => {
-                            drop(orders);
-                            return self.stop(signal, &mut signals).await;
-                        }
-                    };
-                    let outcome = self.reload(prepared).await;
-                    notify::ready(&reload::status(&outcome));
-                    let _ = answer.send(outcome);
+            let obeyed = self.obey(order, &mut signals, &mut orders, &handle).await;
+            if let Err(ending) = obeyed {
+                break ending;
+            }
+        };
+        // An order that is given now is told at once that it comes too late.
+        drop(orders);
+        match ending {
+            Ending::Stop(signal) => self.stop(signal, &mut signals).await,
+            Ending::Replaced(pid, signal, contact) => {
+                self.part(pid, signal, contact, &mut signals).await
+            }
+        }
+    }
+
+    /// Waits for the next order; a signal may give one.
+    async fn next_order(
+        &self,
+        signals: &mut Signals,
+        orders: &mut UnboundedReceiver<Order>,
+    ) -> Result<Order, Ending> {
+        loop {
+            let wish = tokio::select! {
+                wish = signals.next() => wish,
+                Some(order) = orders.recv() => return Ok(order),
+            };
+            match wish {
+                Wish::End(signal) => return Err(Ending::Stop(signal)),
+                Wish::Reload => return Ok(Order::Reload(unheard())),
+                Wish::Upgrade => return Ok(Order::Upgrade(Default::default(), unheard())),
+                Wish::Reopen => tokio::select! {
+                    () = self.reopen_logs() => {}
+                    signal = signals.last() => return Err(Ending::Stop(signal)),
+                },
+            }
+        }
+    }
+
+    async fn obey(
+        &mut self,
+        order: Order,
+        signals: &mut Signals,
+        orders: &mut UnboundedReceiver<Order>,
+        handle: &Handle,
+    ) -> Result<(), Ending> {
+        match order {
+            Order::Reload(answer) => {
+                notify::reloading();
+                // A file system that hangs is not to hold up the end.
+                let prepared = tokio::select! {
+                    prepared = self.prepare() => prepared,
+                    signal = signals.last() => return Err(Ending::Stop(signal)),
+                };
+                let outcome = self.reload(prepared).await;
+                notify::ready(&reload::status(&outcome));
+                let _ = answer.send(outcome);
+            }
+            Order::Drain(request, answer) => {
+                let drained = self.drain(request.clone()).await;
+                if drained.is_ok() {
+                    let predecessor = self.shared.state.predecessor();
+                    predecessor.tell(PassedOn::Drain(request));
                 }
-                Order::Drain(request, answer) => {
-                    let drained = self.drain(request.clone()).await;
-                    if drained.is_ok() {
-                        let predecessor = self.shared.state.predecessor();
-                        predecessor.tell(PassedOn::Drain(request));
-                    }
-                    let _ = answer.send(drained);
+                let _ = answer.send(drained);
+            }
+            Order::Undrain(target, answer) => {
+                let _ = answer.send(self.undrain(target).await);
+            }
+            Order::Upgrade(request, answer) => {
+                let outcome = self.upgrade(&request, signals, orders).await;
+                return self.after_upgrade(outcome, answer, signals, handle).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers, and does what was asked for meanwhile.
+    async fn after_upgrade(
+        &self,
+        outcome: Outcome,
+        answer: Answer<Result<Upgraded, Refused>>,
+        signals: &mut Signals,
+        handle: &Handle,
+    ) -> Result<(), Ending> {
+        match outcome {
+            Outcome::Refused(refused) => {
+                let _ = answer.send(Err(refused));
+                let missed = signals.take_missed();
+                if missed.reopen {
+                    self.reopen_logs().await;
                 }
-                Order::Undrain(target, answer) => {
-                    let _ = answer.send(self.undrain(target).await);
+                if missed.reload {
+                    handle.give(Order::Reload(unheard()));
                 }
-                Order::Upgrade(request, answer) => {
-                    let outcome = self.upgrade(&request, &mut signals, &mut orders).await;
-                    match outcome {
-                        Outcome::Refused(refused) => {
-                            let _ = answer.send(Err(refused));
-                            let missed = signals.take_missed();
-                            if missed.reopen {
-                                self.reopen_logs().await;
-                            }
-                            if missed.reload {
-                                handle.give(Order::Reload(nobody()));
-                            }
-                        }
-                        Outcome::Interrupted(signal, refused) => {
-                            let _ = answer.send(Err(refused));
-                            return self.stop(signal, &mut signals).await;
-                        }
-                        Outcome::Replaced(upgraded, signal, contact) => {
-                            let missed = signals.take_missed();
-                            if missed.reopen {
-                                pass_on(Signal::USR1, upgraded.pid);
-                            }
-                            if missed.reload {
-                                pass_on(Signal::HUP, upgraded.pid);
-                            }
-                            if signal.is_some() {
-                                pass_on(Signal::TERM, upgraded.pid);
-                            }
-                            let _ = answer.send(Ok(upgraded));
-                            drop(orders);
-                            return self.part(signal, contact, &mut signals).await;
-                        }
-                    }
+                Ok(())
+            }
+            Outcome::Interrupted(signal, refused) => {
+                let _ = answer.send(Err(refused));
+                Err(Ending::Stop(signal))
+            }
+            Outcome::Replaced(upgraded, signal, contact) => {
+                let missed = signals.take_missed();
+                if missed.reopen {
+                    pass_on(Signal::USR1, upgraded.pid);
                 }
+                if missed.reload {
+                    pass_on(Signal::HUP, upgraded.pid);
+                }
+                if signal.is_some() {
+                    pass_on(Signal::TERM, upgraded.pid);
+                }
+                let pid = upgraded.pid;
+                let _ = answer.send(Ok(upgraded));
+                Err(Ending::Replaced(pid, signal, contact))
             }
         }
     }
 }
 
-/// A signal that came during the hand-over is for the new process too: for a reload, it may
-/// have read the file before that was changed; and the end was to be that of the service.
-fn pass_on(signal: Signal, pid: u32) {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    if let Some(pid) = pid
-        && let Err(error) = rustix::process::kill_process(pid, signal)
-    {
-        let signal = signal.as_raw();
-        tracing::warn!(pid = pid.as_raw_pid(), signal, %error, "the new process could not be told");
-    }
-}
-
-/// An answer that nobody waits for: what happened is in the log.
-fn nobody<T>() -> crate::process::order::Answer<T> {
+/// An answer that is not waited for: what happened is in the log.
+fn unheard<T>() -> Answer<T> {
     tokio::sync::oneshot::channel().0
 }

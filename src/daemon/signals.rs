@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use rustix::process::Signal as Kind;
+use rustix::process::{Pid, Signal as Kind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Signals that end a process by default and ask sluice for nothing. Real-time signals are
@@ -154,5 +154,17 @@ impl Signals {
     /// What was asked for meanwhile and is still to be done.
     pub fn take_missed(&mut self) -> Missed {
         std::mem::take(&mut self.missed)
+    }
+}
+
+/// A signal that comes during a hand-over or after it is for the new process: for a reload, it
+/// may have read the file before that was changed; and the end was to be that of the service.
+pub(super) fn pass_on(signal: Kind, pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid
+        && let Err(error) = rustix::process::kill_process(pid, signal)
+    {
+        let signal = signal.as_raw();
+        tracing::warn!(pid = pid.as_raw_pid(), signal, %error, "the new process could not be told");
     }
 }

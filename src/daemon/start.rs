@@ -2,20 +2,19 @@
 //! workers, and stays as the control thread that accepts for several workers, resolves names
 //! and obeys orders.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::background::Background;
+use super::build;
 use super::control::Control;
+use super::listeners::{self, Bound};
 use super::signals::Signals;
+use super::start_error::StartError;
 use super::take_over::{self, Service};
 use super::watch::Signature;
 use crate::access_log::AccessLog;
@@ -24,71 +23,20 @@ use crate::config::{Config, LogFormat};
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
 use crate::handover::take::{Inherited, Taking};
-use crate::net::listen;
-use crate::net::listen::{BindError, Front, Listener};
+use crate::net::listen::Listener;
 use crate::process::Shared;
 use crate::process::order::{Handle, Order};
 use crate::process::state::State;
 use crate::snapshot::Snapshot;
 use crate::supervise::own_files;
-use crate::supervise::pid_file::{PidFile, PidFileError};
-use crate::supervise::sockets::{self, ActivationError};
+use crate::supervise::pid_file::PidFile;
+use crate::supervise::sockets;
 use crate::system::descriptors;
 use crate::trace::Tracer;
 use crate::tunnel;
+use crate::upstream::Registry;
 use crate::upstream::discover::Discovery;
-use crate::upstream::{Registry, Upstream};
 use crate::worker::site::{Site, Workers};
-
-/// Why sluice did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// A listener could not be bound.
-    Bind(BindError),
-    /// A socket that the service manager passed cannot be used.
-    Activation(ActivationError),
-    /// The PID file cannot be written.
-    PidFile(PidFileError),
-    /// A thread, a runtime or the access log could not be made.
-    Io(io::Error),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Bind(error) => error.fmt(f),
-            StartError::Activation(error) => error.fmt(f),
-            StartError::PidFile(error) => error.fmt(f),
-            StartError::Io(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<BindError> for StartError {
-    fn from(error: BindError) -> Self {
-        StartError::Bind(error)
-    }
-}
-
-impl From<ActivationError> for StartError {
-    fn from(error: ActivationError) -> Self {
-        StartError::Activation(error)
-    }
-}
-
-impl From<PidFileError> for StartError {
-    fn from(error: PidFileError) -> Self {
-        StartError::PidFile(error)
-    }
-}
-
-impl From<io::Error> for StartError {
-    fn from(error: io::Error) -> Self {
-        StartError::Io(error)
-    }
-}
 
 /// What a process starts with.
 #[derive(Debug)]
@@ -152,6 +100,45 @@ pub fn run(mut start: Start) -> Result<ExitCode, StartError> {
     })
 }
 
+/// What can fail or has to come first, before anything is served.
+struct Prepared {
+    signals: Signals,
+    access_log: AccessLog,
+    tracer: Tracer,
+    token: Option<admin::Token>,
+    listeners: Vec<Bound>,
+    admin: Option<Arc<Listener>>,
+    pid_file: Option<PidFile>,
+}
+
+impl Prepared {
+    fn new(
+        config: &Config,
+        source: Option<&Path>,
+        format: LogFormat,
+        taking: Option<&mut Taking>,
+    ) -> Result<Prepared, StartError> {
+        // Before anything else opens descriptors.
+        let activated = sockets::Inherited::take_all()?;
+        let signals = Signals::listen()?;
+        own_files::check(config, source)?;
+        let access_log = AccessLog::open(&config.log, format)?;
+        let tracer = Tracer::start(&config.trace)?;
+        let token = admin::Token::configured(&config.admin)?;
+        let (listeners, admin) = listeners::bind(config, source, activated, taking)?;
+        let pid_file = config.pid_file.as_deref().map(PidFile::prepare);
+        Ok(Prepared {
+            signals,
+            access_log,
+            tracer,
+            token,
+            listeners,
+            admin,
+            pid_file: pid_file.transpose()?,
+        })
+    }
+}
+
 /// Starts everything; when this returns, clients are served.
 async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, StartError> {
     let Start {
@@ -161,39 +148,22 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         launch,
         inherited: _,
     } = start;
-    // Before anything else opens descriptors.
-    let activated = sockets::Inherited::take_all()?;
-    let signals = Signals::listen()?;
-    own_files::check(&config, source.as_deref())?;
-    let access_log = AccessLog::open(&config.log, format)?;
-    let tracer = Tracer::start(&config.trace)?;
-    let token = admin::Token::configured(&config.admin)?;
+    let prepared = Prepared::new(&config, source.as_deref(), format, taking.as_deref_mut())?;
     let config = Arc::new(config);
-    let (listeners, admin) = bind(&config, source.as_deref(), activated, taking.as_deref_mut())?;
-    let mut pid_file = config
-        .pid_file
-        .as_deref()
-        .map(PidFile::prepare)
-        .transpose()?;
     let registry = Arc::<Registry>::default();
-    let (mut snapshot, discovery) = first_snapshot(config.clone(), &registry).await;
-    if let Some(taking) = &taking {
-        let hello = taking.hello();
-        snapshot.generation = hello.generation.saturating_add(1);
-        tunnel::reserve_ids(hello.next_tunnel_id);
-    }
+    let (snapshot, discovery) = first_snapshot(&config, &registry, taking.as_deref()).await;
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         registry,
         connections: Arc::default(),
-        access_log: ArcSwap::from_pointee(access_log),
-        tracer: ArcSwap::from_pointee(tracer),
+        access_log: ArcSwap::from_pointee(prepared.access_log),
+        tracer: ArcSwap::from_pointee(prepared.tracer),
         state: State::default(),
     });
     let workers = Workers::start(config.workers.get(), &shared)?;
-    if taking.is_none()
-        && let Some(pid_file) = &mut pid_file
-    {
+    let takes_over = taking.is_some();
+    let mut pid_file = prepared.pid_file;
+    if let Some(pid_file) = pid_file.as_mut().filter(|_| !takes_over) {
         pid_file.publish()?;
     }
     let mut control = Control {
@@ -208,48 +178,12 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         pid_file: config.pid_file.clone(),
         taking: None,
     };
-    if let Some(taking) = &taking {
-        control.continue_drains(&taking.hello().drains).await;
-    }
-    for Bound {
-        listener,
-        front,
-        activated,
-    } in listeners
-    {
-        let activated = activated.then_some(true);
-        tracing::info!(address = %listener, activated, "listening");
-        control.site.listen(listener, front);
-    }
-    let takes_over = taking.is_some();
-    if let Some(taking) = taking {
-        taking.ready().await?;
-        for listener in taking.take_unused() {
-            control.site.keep_unused(listener);
-        }
-    }
+    accept(&mut control, prepared.listeners, taking).await?;
     let (handle, orders) = Handle::new();
-    control.admin = admin.map(|listener| {
-        tracing::info!(address = %listener, "admin interface listening");
-        let context = admin::Context {
-            shared: control.shared.clone(),
-            workers: control.site.workers().clone(),
-            orders: handle.clone(),
-            source: control.source.clone(),
-            token,
-        };
-        Admin::start(listener, context)
-    });
-    tracing::info!(
-        version = env!("CARGO_PKG_VERSION"),
-        config = control
-            .source
-            .as_deref()
-            .map(|file| file.display().to_string()),
-        workers = config.workers,
-        routes = config.routes.len(),
-        "ready"
-    );
+    if let Some(listener) = prepared.admin {
+        control.admin = Some(start_admin(&control, listener, prepared.token, &handle));
+    }
+    tell_ready(&control, &config);
     let service = Service {
         workers: control.site.workers().clone(),
         generation: control.shared.snapshot.load().generation,
@@ -260,11 +194,63 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     }
     Ok(Begun {
         control,
-        signals,
+        signals: prepared.signals,
         handle,
         orders,
         service,
     })
+}
+
+/// Begins to accept, with the drains of the process that this one takes over from in force, and
+/// tells that one.
+async fn accept(
+    control: &mut Control,
+    listeners: Vec<Bound>,
+    taking: Option<&mut Taking>,
+) -> Result<(), StartError> {
+    if let Some(taking) = &taking {
+        control.continue_drains(&taking.hello().drains).await;
+    }
+    for bound in listeners {
+        let activated = bound.activated.then_some(true);
+        tracing::info!(address = %bound.listener, activated, "listening");
+        control.site.listen(bound.listener, bound.front);
+    }
+    if let Some(taking) = taking {
+        taking.ready().await?;
+        for listener in taking.take_unused() {
+            control.site.keep_unused(listener);
+        }
+    }
+    Ok(())
+}
+
+fn start_admin(
+    control: &Control,
+    listener: Arc<Listener>,
+    token: Option<admin::Token>,
+    handle: &Handle,
+) -> Admin {
+    tracing::info!(address = %listener, "admin interface listening");
+    let context = admin::Context {
+        shared: control.shared.clone(),
+        workers: control.site.workers().clone(),
+        orders: handle.clone(),
+        source: control.source.clone(),
+        token,
+    };
+    Admin::start(listener, context)
+}
+
+fn tell_ready(control: &Control, config: &Config) {
+    let file = control.source.as_deref();
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = file.map(|file| file.display().to_string()),
+        workers = config.workers,
+        routes = config.routes.len(),
+        "ready"
+    );
 }
 
 /// Everything at work.
@@ -276,80 +262,20 @@ struct Begun {
     service: Service,
 }
 
-/// A listener that nobody accepts from yet.
-struct Bound {
-    listener: Arc<Listener>,
-    front: Front,
-    /// The service manager opened it.
-    activated: bool,
-}
-
-/// Takes the listeners and that of the admin interface from the old process or from what
-/// the service manager opened, and binds the others.
-fn bind(
-    config: &Config,
-    source: Option<&Path>,
-    mut activated: sockets::Inherited,
-    mut taking: Option<&mut Taking>,
-) -> Result<(Vec<Bound>, Option<Arc<Listener>>), StartError> {
-    let mut all = Vec::with_capacity(config.listeners.len());
-    for wanted in &config.listeners {
-        let address = &wanted.address;
-        let from_manager = activated.take(address)?;
-        let is_activated = from_manager.is_some();
-        let taken = match &mut taking {
-            Some(taking) => taking.listener(address)?,
-            None => from_manager.map(Arc::new),
-        };
-        let listener = match taken {
-            Some(taken) => taken,
-            None => Arc::new(listen::bind(address)?),
-        };
-        let front = Front {
-            scheme: wanted.scheme,
-            port: listener.local_addr().map_or(0, |address| address.port()),
-        };
-        all.push(Bound {
-            listener,
-            front,
-            activated: is_activated,
-        });
+/// Builds upstreams and routes, and asks for every name once. A process that takes over counts
+/// generations and tunnels on.
+async fn first_snapshot(
+    config: &Arc<Config>,
+    registry: &Arc<Registry>,
+    taking: Option<&Taking>,
+) -> (Snapshot, Discovery) {
+    let upstreams = build::upstreams(config, None, registry);
+    let discovery = build::resolve(&upstreams, registry, config, true).await;
+    let mut snapshot = Snapshot::new(config.clone(), upstreams);
+    if let Some(taking) = taking {
+        let hello = taking.hello();
+        snapshot.generation = hello.generation.saturating_add(1);
+        tunnel::reserve_ids(hello.next_tunnel_id);
     }
-    let places = admin::addresses(&config.admin, source);
-    let mut admin = None;
-    for address in &places {
-        if admin.is_none() {
-            admin = match &mut taking {
-                Some(taking) => taking.admin(address)?,
-                None => activated.take(address)?.map(Arc::new),
-            };
-        }
-    }
-    let wanted = config.listeners.iter().map(|one| &one.address);
-    activated.finish(wanted.chain(places.first()))?;
-    let admin = match admin {
-        Some(taken) => Some(taken),
-        None => admin::bind(&config.admin, source)?.map(Arc::new),
-    };
-    Ok((all, admin))
-}
-
-/// Builds upstreams and routes, and asks for every name once.
-async fn first_snapshot(config: Arc<Config>, registry: &Arc<Registry>) -> (Snapshot, Discovery) {
-    let upstreams: BTreeMap<String, Arc<Upstream>> = config
-        .upstreams
-        .iter()
-        .map(|(name, upstream)| {
-            (
-                name.clone(),
-                Arc::new(Upstream::new(upstream.clone(), registry.clone())),
-            )
-        })
-        .collect();
-    let all: Vec<Arc<Upstream>> = upstreams.values().cloned().collect();
-    let discovery = Discovery::start(&all, registry, &config.resolver);
-    discovery
-        .settled(config.resolver.timeout.min(Duration::from_secs(5)))
-        .await;
-    (Snapshot::new(config, upstreams), discovery)
+    (snapshot, discovery)
 }

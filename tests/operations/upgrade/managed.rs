@@ -100,26 +100,28 @@ fn a_new_process_that_fails_behind_the_last_leaves_the_pid_file_as_it_was() {
 }
 
 #[test]
-fn a_reload_that_comes_in_the_middle_is_done_by_the_new_process() {
-    // A request under way keeps the hand-over from its end.
+fn a_reload_that_comes_in_the_middle_or_later_is_done_by_the_new_process() {
+    // A request under way keeps the old process for a while.
     let (backend, gate) = held();
     let mut succession = start(backend.address());
     let mut wire = succession.proxy.send(GET);
     gate.reached();
     succession.ask();
-    succession.event("handing over", 0);
-    let more = "[[route]]\npath = \"/new\"\nrespond.status = 299\n";
-    succession.configure(&settings(backend.address(), more));
-    succession.signal(succession.proxy.id(), rustix::process::Signal::HUP);
+    let hang_up = rustix::process::Signal::HUP;
+    for (n, (seen, path)) in [("handing over", "/old"), ("taken over", "/new")]
+        .into_iter()
+        .enumerate()
+    {
+        succession.event(seen, 0);
+        let more = format!("[[route]]\npath = \"{path}\"\nrespond.status = 299\n");
+        succession.configure(&settings(backend.address(), &more));
+        succession.signal(succession.proxy.id(), hang_up);
+        let event = succession.event("reloaded", n);
+        let behind = n as u64 + 3;
+        assert_eq!(number(&event, "generation"), behind, "{event}");
+    }
     gate.open();
     assert_eq!(wire.read_response().status(), 200);
-    succession.event("handed over", 0);
-    let event = succession.event("reloaded", 0);
-    assert_eq!(
-        number(&event, "generation"),
-        3,
-        "one behind its first: {event}"
-    );
     assert!(succession.proxy.wait_exit().success());
     let response = succession
         .proxy

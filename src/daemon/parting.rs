@@ -28,7 +28,7 @@ struct Parting {
     /// The id of the new process.
     successor: u32,
     /// The way to the new process, while that listens.
-    contact: Option<Contact>,
+    contact: Option<Box<Contact>>,
     /// When what is left is cut.
     deadline: Instant,
     /// That, from being told to end.
@@ -47,7 +47,7 @@ impl Parting {
     fn new(
         snapshot: Arc<Snapshot>,
         successor: u32,
-        contact: Option<Contact>,
+        contact: Option<Box<Contact>>,
         told: bool,
     ) -> Parting {
         let (drain, whole) = (&snapshot.drain, snapshot.config.upgrade.deadline);
@@ -78,7 +78,7 @@ impl Control {
         mut self,
         pid: u32,
         signal: Option<&'static str>,
-        contact: Option<Contact>,
+        contact: Option<Box<Contact>>,
         signals: &mut Signals,
     ) -> ExitCode {
         self.shared.state.enter(Phase::Draining);
@@ -92,7 +92,10 @@ impl Control {
         let snapshot = self.shared.snapshot.load_full();
         let mut parting = Parting::new(snapshot, pid, contact, signal.is_some());
         self.tell_left(&mut parting).await;
-        let goes_on = parting.contact.as_mut().is_some_and(Contact::go_on);
+        let goes_on = parting
+            .contact
+            .as_mut()
+            .is_some_and(|contact| contact.go_on());
         if goes_on && !parting.is_hurried() {
             self.site.workers().each(|| pool::clear);
         } else {
@@ -188,7 +191,10 @@ impl Control {
 
     /// Drains the tunnels that were found to stay since it was last called.
     fn drain_staying(&self, parting: &mut Parting) {
-        let staying = parting.contact.as_mut().map(Contact::take_staying);
+        let staying = parting
+            .contact
+            .as_mut()
+            .map(|contact| contact.take_staying());
         let Some(staying) = staying.filter(|tunnels| !tunnels.is_empty()) else {
             return;
         };
@@ -230,7 +236,7 @@ impl Control {
 }
 
 /// What happens between this process and the new one; nothing any more without a way to it.
-async fn next(contact: &mut Option<Contact>) -> crate::handover::contact::Event {
+async fn next(contact: &mut Option<Box<Contact>>) -> crate::handover::contact::Event {
     match contact {
         Some(contact) => contact.next().await,
         None => std::future::pending().await,

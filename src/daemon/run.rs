@@ -23,7 +23,7 @@ enum Ending {
     Stop(&'static str),
     /// The process of this id has taken over, to which there may be a way; perhaps by a signal,
     /// too.
-    Replaced(u32, Option<&'static str>, Option<Contact>),
+    Replaced(u32, Option<&'static str>, Option<Box<Contact>>),
 }
 
 impl Control {

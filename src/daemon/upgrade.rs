@@ -39,7 +39,7 @@ pub(super) enum Outcome {
     Interrupted(&'static str, Refused),
     /// The new one has taken over; perhaps this one was told to end besides. Where that listens
     /// there is a way to it.
-    Replaced(Upgraded, Option<&'static str>, Option<Contact>),
+    Replaced(Upgraded, Option<&'static str>, Option<Box<Contact>>),
 }
 
 impl Control {
@@ -208,7 +208,9 @@ impl Control {
         };
         let late = (ready.takes_late && ready.format != LISTENERS_ONLY && told.is_none())
             .then_some(giving);
-        let contact = ready.acknowledges.then(|| Contact::new(channel, late));
+        let contact = ready
+            .acknowledges
+            .then(|| Box::new(Contact::new(channel, late)));
         Outcome::Replaced(upgraded, told, contact)
     }
 

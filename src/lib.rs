@@ -51,10 +51,11 @@
 //! **Time.** Nothing arms a timer for a request, message or tunnel. Connections leave marks
 //! ([`proxy::watch`]), tunnels count bytes; the worker's tick compares them every 250 ms.
 //!
-//! **A reload.** [`daemon`] loads the file, binds what is new and resolves names; only then
-//! the [`snapshot`] is swapped (what live tunnels hold of the old one is shared with the new),
-//! listeners are switched in [`worker::site`], and each worker's [`tunnel::registry`] asks the review
-//! what becomes of each tunnel.
+//! **A reload.** [`daemon`] loads the file, binds what is new, builds the [`snapshot`] and resolves
+//! names; what comes of it is one value, a transition, and only that changes anything: the snapshot
+//! is swapped (what live tunnels hold of the old one is shared with the new), listeners are
+//! switched in [`worker::site`], and each worker's [`tunnel::registry`] asks the review what becomes
+//! of each tunnel.
 //!
 //! **A drain.** Of an endpoint, a route, everything, or at the end: each worker's registry closes
 //! its share at random over the span, and the order's progress is shared by all of them. At the
@@ -62,8 +63,9 @@
 //!
 //! **An upgrade.** The new process is given the listeners and says that it is ready; then
 //! [`handover`] offers every idle connection and tunnel with its state, and lets it go once it is
-//! taken. A tunnel is exported in its own poll, so that nothing is half-done, and resumed by the
-//! other process as it was.
+//! taken. What is not taken goes on where it was. A tunnel is exported in its own poll, so that
+//! nothing is half-done, and resumed by the other process as it was. Exchanges hold none of that
+//! up: what they keep is offered the same way when they end.
 //!
 //! # Where this differs from the first design
 //!

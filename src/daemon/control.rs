@@ -18,7 +18,7 @@ use crate::worker::site::Site;
 pub struct Control {
     /// The workers and the listeners.
     pub site: Site,
-    /// What everybody sees.
+    /// What all workers see.
     pub shared: Arc<Shared>,
     /// Keeps the names of the configuration in force resolved.
     pub discovery: Discovery,

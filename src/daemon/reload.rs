@@ -148,7 +148,7 @@ impl Control {
                     true => "",
                     false => {
                         " (an address of the configuration in force that overlaps is only given \
-                         up behind a reload that succeeds: remove it in one of its own)"
+                         up by a reload that succeeds: remove it in one of its own)"
                     }
                 };
                 Refused::new(format!("{error}{overlap}"))

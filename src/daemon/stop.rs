@@ -68,7 +68,7 @@ impl Control {
         self.finish(deadline, signals).await
     }
 
-    /// Connections close behind their exchange, tunnels over the span; new ones are refused.
+    /// Connections close after their exchange, tunnels over the span; new ones are refused.
     pub(super) async fn drain_workers(&self, drain: &DrainConfig) {
         let order = DrainOrder::from_config(drain, Selection::All, Instant::now());
         // Once every worker has answered, no connection can be added any more.

@@ -1,6 +1,6 @@
 //! Messages with their descriptors over a unix stream socket (unix(7), `SCM_RIGHTS`).
 //! Receiving can be abandoned and taken up again; a descriptor that came is closed unless
-//! somebody takes it out of its message.
+//! it is taken out of its message.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;

@@ -1,5 +1,5 @@
 //! Starting the next process: which binary, with which arguments, and one end of a socket
-//! pair as its standard input. Waiting for what it says is in `lifecycle::upgrade`.
+//! pair as its standard input. Waiting for what it says is in `daemon`.
 
 use std::ffi::OsString;
 use std::io;
@@ -92,7 +92,7 @@ fn by_name(name: &Path) -> Option<PathBuf> {
         .find(|file| file.is_absolute() && file.is_file())
 }
 
-/// proc(5): the link of a process whose binary was unlinked says so behind its path.
+/// proc(5): the link of a process whose binary was unlinked says so after its path.
 fn undeleted(exe: PathBuf) -> PathBuf {
     match exe.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
         Some(path) => OsString::from_vec(path.to_vec()).into(),
@@ -145,7 +145,7 @@ impl NextProcess {
     pub fn kill(&mut self) {
         if let Some(mut child) = self.0.take() {
             let _ = child.kill();
-            // Gone in a moment, but nobody shall wait for that moment.
+            // Gone in a moment, which is not waited for here.
             let reap = std::thread::Builder::new().spawn(move || child.wait());
             if let Err(error) = reap {
                 tracing::debug!(%error, "the new process stays a zombie");

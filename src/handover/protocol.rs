@@ -77,7 +77,7 @@ pub struct Hello {
 pub struct Offer {
     /// What it was bound to, as the configuration spells it: with port 0 where it says so.
     pub address: Address,
-    /// Whether the file of a unix socket is to be removed by whoever listens last.
+    /// Whether the file of a unix socket is to be removed by the process that listens last.
     #[serde(default)]
     pub owns_file: bool,
     /// Whether the service manager has opened it, and goes on listening after all of us.
@@ -264,7 +264,7 @@ pub enum Message {
     /// New to old: an item that was let go is about to run. Until that was said, nothing of
     /// it has been touched here.
     Begun(About),
-    /// Old to new while nothing else is to be said, and back: somebody is there.
+    /// Old to new while nothing else is to be said, and back: the process is there.
     Echo,
     /// Old to new, after the hand-over: what is left there.
     Left(Remaining),

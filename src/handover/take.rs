@@ -81,7 +81,7 @@ pub struct Taking {
     admin: Option<Came>,
     /// Unix sockets whose files this process removes once the old one is done.
     files: Vec<Weak<Listener>>,
-    /// Of these, those that nobody listens on any more: removed at once then.
+    /// Of these, those that no process listens on any more: removed at once then.
     unwanted: Vec<Arc<Listener>>,
     /// The service manager's, which no listener of this process has.
     unused: Vec<Arc<Listener>>,
@@ -223,7 +223,7 @@ impl Taking {
     }
 
     /// Says that this process accepts. Listeners that it did not want stay with the old one. An old
-    /// process that is gone is no reason not to: nobody else serves then.
+    /// process that is gone is no reason not to: no other process serves then.
     ///
     /// # Errors
     /// When the old process does not hear it: it may have decided to go on.

@@ -8,7 +8,7 @@
 //! | 5 | 1 | how many descriptors come with the header |
 //! | 6 | 2 | 0 |
 //! | 8 | 4 | length of the JSON, big-endian |
-//! | 12 | 4 | length of the raw bytes behind it, big-endian |
+//! | 12 | 4 | length of the raw bytes after it, big-endian |
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 const MAGIC: [u8; 4] = *b"sluh";
 
 /// How many bytes a [`Decoder`] asks for at once, so that a length that is a lie costs
-/// nobody memory.
+/// no memory.
 const STEP: usize = 64 * 1024;
 
 /// A message without its descriptors.

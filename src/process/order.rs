@@ -36,7 +36,7 @@ impl Handle {
         (Handle(sender), receiver)
     }
 
-    /// Gives an order whose answer nobody waits for.
+    /// Gives an order whose answer is not waited for.
     pub fn give(&self, order: Order) {
         // Who obeys has ended: there is nothing left to obey.
         let _ = self.0.send(order);

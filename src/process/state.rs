@@ -1,4 +1,4 @@
-//! What the process is doing, for everybody who asks: readiness, the last reload, the drains.
+//! What the process is doing, for all who ask: readiness, the last reload, the drains.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -1,6 +1,6 @@
 //! Sockets that the service manager opened before it started us, as in sd_listen_fds(3), so
 //! that no client is refused while sluice is not there. Each belongs to the `[[listen]]` with
-//! its address; one that nobody wants is an error, for clients would wait in it for ever.
+//! its address; one that has no listener is an error, for clients would wait in it for ever.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -24,7 +24,7 @@ const FIRST: usize = 3;
 /// More than anybody passes; what is beyond is no count.
 const MOST: usize = 4096;
 
-/// The inherited sockets that nobody has taken yet.
+/// The inherited sockets that were not taken yet.
 #[derive(Debug, Default)]
 pub struct Inherited(Vec<Socket>);
 
@@ -42,7 +42,7 @@ enum Bound {
     Unix(PathBuf),
 }
 
-/// What identifies a socket to whoever wrote the unit.
+/// What identifies a socket to the author of the unit.
 #[derive(Debug, Clone)]
 struct Label {
     number: usize,

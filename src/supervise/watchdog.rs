@@ -24,7 +24,7 @@ pub fn start(workers: Workers) {
 }
 
 /// How often the process with the id `own` feeds it: twice in the time after which the
-/// manager restarts it. Without a `WATCHDOG_PID` that is about whoever reads it.
+/// manager restarts it. Without a `WATCHDOG_PID` that is about any process that reads it.
 fn period(usec: Option<&str>, pid: Option<&str>, own: u32) -> Option<Duration> {
     let usec: u64 = usec?.parse().ok()?;
     let ours = pid.is_none_or(|pid| pid.parse() == Ok(own));

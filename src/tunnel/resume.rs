@@ -29,7 +29,7 @@ pub struct Resume<G> {
     pub settings: Arc<WebSocketConfig>,
     /// Whose tunnel it is, made of what `state` says.
     pub identity: Box<TunnelIdentity>,
-    /// Dropped behind the report: leases, permits.
+    /// Dropped after the report: leases, permits.
     pub guard: G,
     /// Called once, on the worker's thread, when the tunnel has ended.
     pub report: fn(&TunnelReport<'_>),

@@ -72,8 +72,8 @@ async fn play(manner: &str) {
             "has no format in common" => LISTENERS_ONLY,
             _ => 1,
         },
-        acknowledges: false,
-        takes_late: false,
+        acknowledges: manner == "refuses late, too",
+        takes_late: manner == "refuses late, too",
     });
     send(&channel, ready, &[]).await.expect("it reads");
     die(manner, "killed when it is ready");
@@ -96,8 +96,17 @@ async fn play(manner: &str) {
             }
             Message::End => {
                 die(manner, "killed behind the last");
-                return send(&channel, Message::Done, &[]).await.expect("it reads");
+                send(&channel, Message::Done, &[]).await.expect("it reads");
+                if manner == "refuses late, too" {
+                    continue;
+                }
+                return;
             }
+            Message::Echo => {
+                send(&channel, Message::Echo, &[]).await.expect("it reads");
+                continue;
+            }
+            Message::Left(_) => continue,
             _ => return,
         };
         held.extend(descriptors);
@@ -105,7 +114,7 @@ async fn play(manner: &str) {
         let answer = match manner {
             "killed behind the third" if id > 3 => continue,
             "killed behind the third" | "killed behind the last" => Message::Taken(About { id }),
-            "refuses" => {
+            "refuses" | "refuses late, too" => {
                 let why = "no room".to_owned();
                 Message::Refused(Refusal { id, why })
             }

@@ -156,6 +156,34 @@ fn tunnels_that_are_refused_are_drained_by_the_old_process() {
 }
 
 #[test]
+fn what_comes_late_and_is_refused_ends_well_in_the_old_process() {
+    let tunnels = EchoBackend::start();
+    let (backend, gate) = held();
+    let mut succession = Succession::start(|_| {
+        let address = tunnels.address();
+        let more = format!("[[route]]\npath_prefix = \"/ws\"\nto = \"{address}\"\n");
+        settings(backend.address(), &more)
+    });
+    let mut early = open(&succession.proxy, "/ws");
+    let mut busy = succession.proxy.send(GET);
+    gate.reached();
+    succession.install(&super::impostor::script("refuses late, too"));
+    succession.ask();
+    let event = succession.event("handed over", 0);
+    assert!(event["stay"].to_string().contains("no room"), "{event}");
+    // What stayed is drained at once, whatever the request does.
+    let close = (0x88, close_payload(1012, "service restart"));
+    assert_eq!(read_frame(&mut early), close);
+    early.send(masked_frame(8, &close_payload(1012, "")));
+    early.read_until_close();
+    gate.open();
+    let response = busy.read_response();
+    assert_eq!((response.status(), response.text()), (200, "ok".into()));
+    busy.expect_close();
+    assert!(succession.proxy.wait_exit().success());
+}
+
+#[test]
 fn tunnels_of_another_format_are_drained_by_the_old_process() {
     stays_and_is_drained("has no format in common", "another format");
 }

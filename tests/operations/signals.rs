@@ -46,7 +46,9 @@ fn sigusr1_opens_the_access_log_anew() {
     eventually!(lines(&log).contains("/before"));
     std::fs::rename(&log, &rotated).unwrap();
     proxy.signal(Signal::USR1);
-    eventually!(log.exists(), "it is opened anew");
+    proxy.wait_for_log("it is opened anew", |line| {
+        line.text.contains("the access log was opened anew")
+    });
     assert_eq!(proxy.ask("GET", "/after", ""), 200);
     eventually!(lines(&log).contains("/after"));
     assert!(!lines(&rotated).contains("/after"));

@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::sockopt::{socket_error, socket_type};
@@ -163,15 +163,6 @@ impl Io {
     /// When there are no more descriptors.
     pub fn second(&self) -> io::Result<OwnedFd> {
         self.as_fd().try_clone_to_owned()
-    }
-
-    /// Whether the reactor knows that the peer takes nothing any more: it has reset the
-    /// connection, or closed a unix socket. No system call.
-    pub fn is_gone(&self) -> bool {
-        let interest = Interest::WRITABLE | Interest::ERROR;
-        let mut cx = Context::from_waker(Waker::noop());
-        let ready = each!(self, s => pin!(s.ready(interest)).poll(&mut cx));
-        matches!(ready, Poll::Ready(Ok(ready)) if ready.is_write_closed() || ready.is_error())
     }
 
     /// Why the connection is broken, if it is, whatever waits in its buffers; `ended`: our

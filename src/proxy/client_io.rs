@@ -272,9 +272,6 @@ impl ClientIo {
         if !context.watch.in_exchange() && !context.awaits_flush() {
             return Poll::Ready(Ok(()));
         }
-        if self.io.is_gone() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
-        }
         context.watch.half_closed();
         if context.watch.take_probe() {
             context.probe();
@@ -290,6 +287,17 @@ impl ClientIo {
             return Poll::Pending;
         }
         Poll::Ready(Err(refused()))
+    }
+
+    /// Looks, when the tick asks for it, whether the client is gone: nothing else tells while
+    /// hyper does not read, be it a body that the upstream does not take or what was pipelined.
+    fn look(&self) -> io::Result<()> {
+        let broken = self
+            .context
+            .watch
+            .take_look()
+            .then(|| self.io.broken(false));
+        broken.flatten().map_or(Ok(()), Err)
     }
 
     /// Writes pending interim answers; `Ready` when there are none left. They are queued
@@ -488,6 +496,7 @@ impl hyper::rt::Write for ClientIo {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.look()?;
         ready!(self.poll_interim(cx))?;
         let offered = bufs.iter().map(|buf| buf.len()).sum();
         if let Some(lines) = self.context.take_trailers() {
@@ -505,6 +514,7 @@ impl hyper::rt::Write for ClientIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.look()?;
         ready!(self.poll_interim(cx))?;
         self.context.flushed();
         self.look_for_body(cx);

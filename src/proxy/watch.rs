@@ -73,6 +73,7 @@ pub struct Watch {
     write_pending: AtomicBool,
     in_exchange: AtomicBool,
     half_closed: AtomicBool,
+    look: AtomicBool,
     probe: AtomicBool,
     upstream: AtomicU8,
     upstream_progress: AtomicU32,
@@ -196,10 +197,20 @@ impl Watch {
         self.in_exchange.load(Relaxed)
     }
 
-    /// The client has ended its direction while an exchange goes on. A reset comes without a
-    /// wake-up then, so each tick has the task look.
+    /// The client has ended its direction while an exchange goes on.
     pub fn half_closed(&self) {
         self.half_closed.store(true, Relaxed);
+    }
+
+    /// Whether a reset of the client would come without a wake-up: an exchange goes on, and no
+    /// read waits for the socket.
+    fn is_unread(&self) -> bool {
+        self.half_closed.load(Relaxed) || (self.in_exchange() && !self.read_pending.load(Relaxed))
+    }
+
+    /// Whether the tick asks to look if the client is still there.
+    pub fn take_look(&self) -> bool {
+        self.look.load(Relaxed) && self.look.swap(false, Relaxed)
     }
 
     /// Whether it is time to ask a half-closed client whether it is still there.
@@ -296,6 +307,9 @@ impl Watch {
                 past.probed = Some(now);
                 self.probe.store(true, Relaxed);
             }
+        }
+        if self.is_unread() {
+            self.look.store(true, Relaxed);
             self.wake();
         }
         if self.verdict.load(Relaxed) != 0 {

@@ -3,17 +3,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::{Future, poll_fn};
 use std::hash::{BuildHasherDefault, Hasher};
-use std::os::fd::AsFd;
-use std::pin::pin;
+use std::io;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
 use rustix::net::RecvFlags;
-use tokio::task::unconstrained;
+use tokio::io::Interest;
 
 use super::client::Connection;
 use super::{Endpoint, health};
@@ -137,24 +133,14 @@ pub fn clear() {
     POOL.with_borrow_mut(|pool| pool.kept.clear());
 }
 
-/// Whether an idle connection may carry a request.
+/// Whether an idle connection may carry a request: nothing has come on it and it was not closed,
+/// as far as the reactor knows. Where the reactor holds it for readable, as it does after a full
+/// read, the socket is asked, and its "no" is remembered. What came since the reactor last looked
+/// is not seen.
 pub(super) fn is_usable(connection: &Connection) -> bool {
-    is_quiet(connection) || holds_nothing(connection)
-}
-
-/// The socket itself says that nothing waits on it: what came since the reactor last looked
-/// would be taken for the answer to the next request, which may be another client's.
-fn holds_nothing(connection: &Connection) -> bool {
-    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-    let peeked = rustix::net::recv(connection.io.as_fd(), &mut [0_u8; 1][..], flags);
-    matches!(peeked, Err(Errno::AGAIN))
-}
-
-/// Nothing was read from it and it was not closed, as far as the reactor knows: no system
-/// call is spent on asking.
-fn is_quiet(connection: &Connection) -> bool {
-    let mut cx = Context::from_waker(Waker::noop());
-    // A task that has used up its turn would be told that everything is quiet.
-    let ready = unconstrained(poll_fn(|cx| connection.io.poll_read_ready(cx)));
-    pin!(ready).poll(&mut cx).is_pending()
+    let peeked = connection.io.try_io(Interest::READABLE, |fd| {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        Ok(rustix::net::recv(fd, &mut [0_u8; 1][..], flags)?)
+    });
+    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -24,4 +24,5 @@ mod switch;
 mod targets;
 mod timeouts;
 mod tunnel;
+mod waits;
 mod websocket;

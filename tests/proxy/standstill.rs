@@ -3,6 +3,7 @@
 
 use crate::support;
 
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -13,7 +14,13 @@ use support::{EchoBackend, Proxy, RawBackend};
 const STILL: Duration = Duration::from_millis(3500);
 
 fn stand_still(proxy: &Proxy) {
+    stand_still_while(proxy, || {});
+}
+
+/// `meanwhile` comes when the process stands already.
+fn stand_still_while(proxy: &Proxy, meanwhile: impl FnOnce()) {
     proxy.signal(Signal::STOP);
+    meanwhile();
     // The span is what is tested, not a wait for something.
     std::thread::sleep(STILL);
 }
@@ -85,15 +92,20 @@ fn a_pong_that_waits_is_an_answer() {
 
 #[test]
 fn exchanges_outlive_a_process_that_stood_still() {
-    let backend = RawBackend::start(|_, mut wire| {
-        let head = wire.read_head();
-        if head.first.starts_with("POST") {
-            wire.read_exact(8);
-        } else {
-            // Written while the proxy stands still.
-            std::thread::sleep(STILL / 2);
+    let stands = Arc::new(RwLock::new(()));
+    let running = stands.write().expect("a lock");
+    let backend = RawBackend::start({
+        let stands = stands.clone();
+        move |_, mut wire| {
+            let head = wire.read_head();
+            if head.first.starts_with("POST") {
+                wire.read_exact(8);
+            } else {
+                // Its answer is written while the proxy stands still.
+                let _stands = stands.read();
+            }
+            wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
         }
-        wire.send("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok");
     });
     let proxy = Proxy::with(
         backend.address(),
@@ -108,7 +120,7 @@ fn exchanges_outlive_a_process_that_stood_still() {
         .map(|_| proxy.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
         .collect();
     eventually!(backend.accepted() == 12);
-    stand_still(&proxy);
+    stand_still_while(&proxy, || drop(running));
     for wire in &mut uploads {
         wire.send("5678");
     }

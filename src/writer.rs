@@ -12,28 +12,23 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::metrics;
+use crate::metrics::{self, Lines};
 
 /// Messages that may wait.
 const MESSAGES: usize = 4096;
 /// Bytes that may wait.
 const BYTES: usize = 8 << 20;
+/// What a pipe takes as a whole or not at all (POSIX `write`; Linux: one page). Others may write
+/// to it too: the log of before a reload, another process.
+const PIPE_BUF: usize = 4096;
 /// How often a flush looks for room in the queue.
 const FULL_QUEUE: Duration = Duration::from_millis(5);
 /// How often a thread that waits for a reader looks whether its log is still wanted, and how
 /// often losses are reported.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// What lines tell, for the counts of those that are lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lines {
-    /// Access records.
-    Access,
-    /// Events.
-    Events,
-}
 
 enum Message {
     Lines(Lines, Vec<u8>),
@@ -159,7 +154,9 @@ fn once(
 fn start(name: &'static str, sink: Sink, idle: fn()) -> io::Result<Writer> {
     let (queue, receiver) = sync_channel(MESSAGES);
     let state = Arc::<State>::default();
+    let stat = rustix::fs::fstat(sink.as_fd())?;
     let thread = Thread {
+        is_pipe: FileType::from_raw_mode(stat.st_mode) == FileType::Fifo,
         sink,
         is_wanted: Arc::downgrade(&state),
         fails: None,
@@ -178,9 +175,22 @@ fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
+/// The lines at the beginning of `left` that a pipe takes whole; a longer one alone.
+fn whole_lines(left: &[u8]) -> &[u8] {
+    let room = left.len().min(PIPE_BUF);
+    let end = match memchr::memrchr(b'\n', &left[..room]) {
+        _ if left.len() <= PIPE_BUF => room,
+        Some(at) => at + 1,
+        None => memchr::memchr(b'\n', left).map_or(left.len(), |at| at + 1),
+    };
+    &left[..end]
+}
+
 /// The thread's side.
 struct Thread {
     sink: Sink,
+    /// Lines go to it in pieces that it takes whole.
+    is_pipe: bool,
     /// Gone with the last [`Writer`].
     is_wanted: Weak<State>,
     /// Lines lost since writing began to fail.
@@ -263,7 +273,11 @@ impl Thread {
     /// Writes as much as can be; `left` is what could not.
     fn push(&self, left: &mut &[u8]) -> Result<(), Errno> {
         while !left.is_empty() {
-            match rustix::io::write(self.sink.as_fd(), left) {
+            let piece = match self.is_pipe {
+                true => whole_lines(left),
+                false => left,
+            };
+            match rustix::io::write(self.sink.as_fd(), piece) {
                 Ok(0) => return Err(Errno::IO),
                 Ok(written) => *left = &left[written..],
                 Err(Errno::INTR) => {}
@@ -319,6 +333,62 @@ impl AsFd for Sink {
             Sink::Stdout => rustix::stdio::stdout(),
             Sink::Stderr => rustix::stdio::stderr(),
             Sink::File(file) => file.as_fd(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+
+    use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+    use super::*;
+
+    #[test]
+    fn pieces_of_a_pipe_end_with_a_line() {
+        let lines = [vec![b'a'; 3000], vec![b'b'; 3000], vec![b'c'; 9000]];
+        let text = lines.join(&b'\n');
+        let mut left = &text[..];
+        let mut pieces = Vec::new();
+        while !left.is_empty() {
+            let piece = whole_lines(left);
+            pieces.push(piece.len());
+            left = &left[piece.len()..];
+        }
+        assert_eq!(pieces, [3001, 3001, 9000]);
+    }
+
+    /// A log that is opened again, as at a reload, while its reader is slow.
+    #[test]
+    fn a_writer_given_up_tears_no_line_for_the_next_one() {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
+        fcntl_setpipe_size(&write, 3 * PIPE_BUF).expect("a small one");
+        rustix::io::ioctl_fionbio(&read, false).expect("a reader that waits");
+        let again = || Writer::file(write.try_clone().expect("a descriptor").into());
+        let line = |name: &str| format!("{name}{}.\n", "x".repeat(998)).into_bytes();
+        let first = again().expect("a writer");
+        first.write(Lines::Access, line("first").repeat(64));
+        // The pipe is as full as it gets; the thread waits for the reader, and gives up.
+        let until = Instant::now() + Duration::from_secs(15);
+        while rustix::io::ioctl_fionread(&read).expect("a count") < 2 * PIPE_BUF as u64 {
+            assert!(Instant::now() < until, "it is written to");
+            std::thread::yield_now();
+        }
+        drop(first);
+        let second = again().expect("a writer");
+        second.write(Lines::Access, line("second").repeat(8));
+        let mut seconds = 0;
+        let mut lines = BufReader::new(File::from(read)).lines();
+        while seconds < 8 {
+            let line = lines.next().expect("a line").expect("is read");
+            let name = line.split('x').next().unwrap_or_default();
+            assert!(["first", "second"].contains(&name), "{line}");
+            assert!(
+                line.ends_with('.') && line.len() == name.len() + 999,
+                "{line}"
+            );
+            seconds += usize::from(name == "second");
         }
     }
 }

@@ -19,9 +19,10 @@ use http::HeaderName;
 use self::line::Gathered;
 use crate::config::{AccessLog as Target, LogConfig, LogFormat};
 use crate::logging;
+use crate::metrics::Lines;
 use crate::system::files;
 use crate::vocabulary::stamp::Stamp;
-use crate::writer::{Lines, Writer};
+use crate::writer::Writer;
 
 pub use self::line::Line;
 

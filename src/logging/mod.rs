@@ -18,7 +18,8 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 use self::limit::{LEFT_OUT, Limits, Verdict};
 use self::line::Form;
 use crate::config::{LogConfig, LogFormat};
-use crate::writer::{Lines, Writer};
+use crate::metrics::Lines;
+use crate::writer::Writer;
 
 pub use self::structured::{Structured, structured};
 

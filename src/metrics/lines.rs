@@ -3,7 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::writer::Lines;
+/// What lines tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lines {
+    /// Access records.
+    Access,
+    /// Events.
+    Events,
+}
 
 static ACCESS: AtomicU64 = AtomicU64::new(0);
 static EVENTS: AtomicU64 = AtomicU64::new(0);

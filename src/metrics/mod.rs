@@ -20,7 +20,7 @@ use self::cells::{LIVES, WAITS};
 use self::thread::{RouteCells, TunnelCells, flow, mine};
 use crate::tunnel::{Side, TunnelHandle, TunnelReport};
 
-pub use self::lines::lines_lost;
+pub use self::lines::{Lines, lines_lost};
 pub use self::slots::Slot;
 pub use self::totals::{Totals, totals};
 

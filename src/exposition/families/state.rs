@@ -6,10 +6,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::scrape::Scrape;
 use crate::exposition::page::{BYTES, Page, SECONDS};
+use crate::metrics::Lines;
 use crate::metrics::lines::lost;
 use crate::process::order::{DrainView, Target};
 use crate::process::state::Phase;
-use crate::writer::Lines;
 
 /// How long a drain may be past its deadline before what is left counts as overdue.
 const OVERDUE_MS: u64 = 5000;

@@ -11,8 +11,8 @@ mod tests;
 
 pub(crate) use self::header::Header;
 pub use self::header::{Opcode, Violation};
-use super::counters::Counters;
 pub use crate::vocabulary::Side;
+use crate::vocabulary::counters::Counters;
 
 /// The longest header: two bytes, a 64-bit length and a masking key.
 pub const MAX_HEADER: usize = 14;

@@ -2,7 +2,6 @@
 //! fields, the WebSocket handshake, heads of answers, the chunked coding, WebSocket frames.
 
 pub mod chunked;
-pub mod counters;
 pub mod encode;
 pub mod forwarded;
 pub mod frame;

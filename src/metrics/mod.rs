@@ -18,7 +18,8 @@ use http::{Method, StatusCode};
 
 use self::cells::{LIVES, WAITS};
 use self::thread::{RouteCells, TunnelCells, flow, mine};
-use crate::tunnel::{Side, TunnelHandle, TunnelReport};
+use crate::vocabulary::counters::Tally;
+use crate::vocabulary::{ClosedBy, Side};
 
 pub use self::lines::{Lines, lines_lost};
 pub use self::slots::Slot;
@@ -94,40 +95,45 @@ pub fn tunnel_opened(route: &Slot) {
     with_tunnels(route, |tunnels| tunnels.opened.one());
 }
 
+/// How a tunnel ended.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    /// The route that it took.
+    pub route: &'a Slot,
+    /// Who ended it.
+    pub closed_by: ClosedBy,
+    /// From the 101 to the end.
+    pub duration: Duration,
+    /// The codes of the Closes that the client and the upstream sent: none, an empty one, its
+    /// code.
+    pub closes: [Option<Option<u16>>; 2],
+    /// What came from the client and from the upstream.
+    pub moved: [Tally; 2],
+}
+
 /// A tunnel ended. On the thread that it lived on, so that [`sample`] finds its bytes either
 /// here or there.
-pub fn tunnel_closed(report: &TunnelReport<'_>) {
-    with_tunnels(report.identity.slot(), |tunnels| {
-        tunnels.closed_by.one(report.closed_by as usize);
-        tunnels.lifetime.observe(&LIVES, nanos(report.duration));
-        let closes = [&report.closes.client, &report.closes.upstream];
-        for ((codes, flow), close) in tunnels.codes.iter().zip(&tunnels.flows).zip(closes) {
-            let code = close
-                .as_ref()
-                .map(|sent| sent.as_ref().map(|(code, _)| *code));
+pub fn tunnel_closed(ended: &Ended<'_>) {
+    with_tunnels(ended.route, |tunnels| {
+        tunnels.closed_by.one(ended.closed_by as usize);
+        tunnels.lifetime.observe(&LIVES, nanos(ended.duration));
+        for ((codes, flow), code) in tunnels.codes.iter().zip(&tunnels.flows).zip(ended.closes) {
             codes.one(labels::code(code));
-            flow.add(flow::CLOSE, u64::from(close.is_some()));
+            flow.add(flow::CLOSE, u64::from(code.is_some()));
         }
-        tunnels.add_flows(&report.from_client, &report.from_upstream, 1);
+        tunnels.add_flows(&ended.moved, 1);
     });
 }
 
-/// A tunnel leaves this process without an end: what it has moved here stays counted.
-pub fn tunnel_left(tunnel: &TunnelHandle) {
-    add_moved(tunnel, 1);
+/// A tunnel leaves this process without an end: what it has moved here, from the client and
+/// from the upstream, stays counted.
+pub fn tunnel_left(route: &Slot, moved: &[Tally; 2]) {
+    with_tunnels(route, |tunnels| tunnels.add_flows(moved, 1));
 }
 
 /// A tunnel has come, or come back: what it has moved so far was counted when it left.
-pub fn tunnel_came(tunnel: &TunnelHandle) {
-    add_moved(tunnel, u64::MAX);
-}
-
-fn add_moved(tunnel: &TunnelHandle, times: u64) {
-    let [from_client, from_upstream] =
-        [Side::Client, Side::Upstream].map(|side| tunnel.counters(side).tally());
-    with_tunnels(tunnel.identity.slot(), |tunnels| {
-        tunnels.add_flows(&from_client, &from_upstream, times);
-    });
+pub fn tunnel_came(route: &Slot, moved: &[Tally; 2]) {
+    with_tunnels(route, |tunnels| tunnels.add_flows(moved, u64::MAX));
 }
 
 /// A Pong answered a Ping, `micros` behind it.

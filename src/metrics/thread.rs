@@ -9,7 +9,8 @@ use super::labels::{CAUSES, CODES, ERRORS, METHODS, NO_METHOD, STATUSES};
 use super::slots::UNROUTED;
 use super::totals::Totals;
 use crate::system::lock::lock;
-use crate::tunnel::{ClosedBy, Tally};
+use crate::vocabulary::ClosedBy;
+use crate::vocabulary::counters::Tally;
 
 /// What one thread has counted.
 #[derive(Debug, Default)]
@@ -87,8 +88,8 @@ pub(crate) fn flow_of(tally: &Tally) -> [u64; FLOWS] {
 
 impl TunnelCells {
     /// Adds both directions, `times` modulo 2^64.
-    pub(crate) fn add_flows(&self, from_client: &Tally, from_upstream: &Tally, times: u64) {
-        for (row, tally) in self.flows.iter().zip([from_client, from_upstream]) {
+    pub(crate) fn add_flows(&self, moved: &[Tally; 2], times: u64) {
+        for (row, tally) in self.flows.iter().zip(moved) {
             for (place, n) in flow_of(tally).into_iter().enumerate() {
                 row.add(place, n.wrapping_mul(times));
             }

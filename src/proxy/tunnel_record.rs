@@ -23,7 +23,17 @@ pub fn opened(tunnel: &TunnelHandle, asked: Option<&Asked>) {
 
 /// A tunnel has ended.
 pub fn closed(report: &TunnelReport<'_>) {
-    metrics::tunnel_closed(report);
+    let closes = [&report.closes.client, &report.closes.upstream];
+    metrics::tunnel_closed(&metrics::Ended {
+        route: report.identity.slot(),
+        closed_by: report.closed_by,
+        duration: report.duration,
+        closes: closes.map(|close| {
+            let sent = close.as_ref()?;
+            Some(sent.as_ref().map(|(code, _)| *code))
+        }),
+        moved: [report.from_client, report.from_upstream],
+    });
     trace::tunnel_ended(report);
     events::closed(report);
     access_log::record("tunnel_close", |line| {

@@ -10,10 +10,10 @@ use http::{Method, StatusCode, Version};
 
 use super::context::TraceParent;
 use crate::config::Scheme;
-use crate::message::counters::Tally;
 use crate::route::target::Target;
 use crate::snapshot::Route;
 use crate::tunnel::{ClosedBy, Closes};
+use crate::vocabulary::counters::Tally;
 
 /// Something that has spans to export.
 #[derive(Debug)]

@@ -105,7 +105,7 @@ fn send(exported: Box<ExportedTunnel>) {
 #[cold]
 fn report_loss(handle: Arc<TunnelHandle>) {
     // Its end counts what it moved once more.
-    metrics::tunnel_came(&handle);
+    metrics::tunnel_came(handle.identity.slot(), &handle.moved());
     let mut journal = super::Journal::new(handle);
     journal.ended(ClosedBy::Error, Some("hand-over failed"));
     journal.report(false);
@@ -148,7 +148,7 @@ impl<G: Send + 'static> Tunnel<G> {
             state.clock = ages.clock;
             [state.client.pulse, state.upstream.pulse] = ages.pulses;
         }
-        metrics::tunnel_left(&handle);
+        metrics::tunnel_left(handle.identity.slot(), &handle.moved());
         if handle.is_tapped() {
             tap::ended(&handle);
         }

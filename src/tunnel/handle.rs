@@ -11,9 +11,9 @@ use super::identity::TunnelIdentity;
 use super::report::{ClosedBy, TunnelReport};
 use super::state::TunnelState;
 use crate::config::WebSocketConfig;
-use crate::message::counters::Counters;
 use crate::message::frame::Side;
 use crate::system::lock::lock;
+use crate::vocabulary::counters::{Counters, Tally};
 
 /// Why and with what a tunnel is to be closed by sluice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,6 +225,11 @@ impl TunnelHandle {
     /// What came from `side` so far.
     pub fn counters(&self, side: Side) -> &Counters {
         &self.counters[side as usize]
+    }
+
+    /// What came from the client and from the upstream so far.
+    pub(super) fn moved(&self) -> [Tally; 2] {
+        [Side::Client, Side::Upstream].map(|side| self.counters(side).tally())
     }
 
     /// The settings in force.

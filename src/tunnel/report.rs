@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use super::identity::TunnelIdentity;
-use crate::message::counters::Tally;
 pub use crate::vocabulary::ClosedBy;
+use crate::vocabulary::counters::Tally;
 
 /// A Close frame that a peer sent: its code and reason, `None` for an empty one.
 pub type PeerClose = Option<(u16, Box<str>)>;

@@ -73,7 +73,7 @@ fn start<G: Send + Unpin + 'static>(
     let handle = Arc::new(handle);
     registry::adopt(&handle, state, &parts.settings, asked);
     tap::opened(&handle);
-    metrics::tunnel_came(&handle);
+    metrics::tunnel_came(handle.identity.slot(), &handle.moved());
     tokio::spawn(Task(Some(Tunnel {
         client,
         upstream,

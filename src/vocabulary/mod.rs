@@ -1,6 +1,7 @@
 //! Words that every floor uses, and how text, time and spans are written.
 
 mod closed_by;
+pub mod counters;
 pub mod credentials;
 pub mod hand_off;
 mod scheme;

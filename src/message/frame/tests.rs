@@ -5,7 +5,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpC
 use tokio_tungstenite::tungstenite::protocol::frame::{Frame, FrameHeader};
 
 use super::*;
-use crate::message::counters::Tally;
+use crate::vocabulary::counters::Tally;
 
 /// All that can be seen of a scan.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,10 +3,10 @@
 
 use super::super::journal::Journal;
 use super::Direction;
-use crate::message::counters::Counters;
 use crate::message::encode;
 use crate::message::frame::{Kind, Opcode, Violation};
 use crate::tap;
+use crate::vocabulary::counters::Counters;
 
 /// The bit of a frame's first byte that control frames have (RFC 6455 section 5.5).
 const CONTROL: u8 = 0x08;

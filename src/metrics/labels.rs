@@ -8,6 +8,9 @@ pub(crate) const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "other", "none",
 ];
 
+/// The slot of requests that no route took.
+pub(crate) const UNROUTED: u32 = 0;
+
 /// The class of requests without a method.
 pub(crate) const NO_METHOD: usize = METHODS.len() - 1;
 

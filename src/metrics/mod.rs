@@ -23,7 +23,8 @@ use crate::vocabulary::{ClosedBy, Side};
 
 pub use self::lines::{Lines, lines_lost};
 pub use self::slots::Slot;
-pub use self::totals::{Totals, totals};
+pub use self::thread::totals;
+pub use self::totals::Totals;
 
 /// How an exchange went.
 #[derive(Debug, Clone, Copy)]
@@ -243,7 +244,7 @@ fn nanos(span: Duration) -> u64 {
 
 #[inline]
 fn with_route(route: Option<&Slot>, count: impl FnOnce(&RouteCells)) {
-    let slot = route.map_or(slots::UNROUTED, Slot::index);
+    let slot = route.map_or(labels::UNROUTED, Slot::index);
     if let Some(cells) = mine().routes.made(slot) {
         count(cells);
     }

@@ -8,6 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+use super::labels::UNROUTED;
 use super::thread;
 use crate::system::lock::lock;
 
@@ -59,9 +60,6 @@ struct Slots {
     free: Vec<u32>,
     next: u32,
 }
-
-/// The slot of requests that no route took.
-pub(crate) const UNROUTED: u32 = 0;
 
 static ROUTES: LazyLock<Mutex<Slots>> = LazyLock::new(|| {
     Mutex::new(Slots {

@@ -5,8 +5,7 @@ use std::cell::Cell;
 use std::sync::Mutex;
 
 use super::cells::{Count, Histogram, Lazy, Row, Table};
-use super::labels::{CAUSES, CODES, ERRORS, METHODS, NO_METHOD, STATUSES};
-use super::slots::UNROUTED;
+use super::labels::{CAUSES, CODES, ERRORS, METHODS, NO_METHOD, STATUSES, UNROUTED};
 use super::totals::Totals;
 use crate::system::lock::lock;
 use crate::vocabulary::ClosedBy;
@@ -164,7 +163,7 @@ pub(crate) fn forget_endpoint(slot: u32) {
 }
 
 /// The sum over all threads.
-pub(crate) fn totals() -> Totals {
+pub fn totals() -> Totals {
     let slots = super::slots::routes();
     let mut totals = lock(&FORGOTTEN).clone();
     for thread in all() {

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer};
 
 use super::labels::{self, CAUSES, STATUSES};
-use super::thread;
 
 /// The sum over all workers.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
@@ -61,9 +60,4 @@ fn by_class<S: Serializer>(exchanges: &[u64; 6], to: S) -> Result<S::Ok, S::Erro
             .zip(exchanges)
             .filter(|(_, count)| **count > 0),
     )
-}
-
-/// The sum over all workers.
-pub fn totals() -> Totals {
-    thread::totals()
 }

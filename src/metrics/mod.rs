@@ -23,8 +23,14 @@ use crate::vocabulary::{ClosedBy, Side};
 
 pub use self::lines::{Lines, lines_lost};
 pub use self::slots::Slot;
-pub use self::thread::totals;
 pub use self::totals::Totals;
+
+/// The sum over all workers.
+pub fn totals() -> Totals {
+    let routes = slots::routes();
+    let slots: Vec<u32> = routes.iter().map(|place| place.index()).collect();
+    thread::totals(&slots)
+}
 
 /// How an exchange went.
 #[derive(Debug, Clone, Copy)]

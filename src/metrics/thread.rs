@@ -162,12 +162,11 @@ pub(crate) fn forget_endpoint(slot: u32) {
     }
 }
 
-/// The sum over all threads.
-pub fn totals() -> Totals {
-    let slots = super::slots::routes();
+/// The sum over all threads; `routes`: the slots of those that are counted.
+pub(crate) fn totals(routes: &[u32]) -> Totals {
     let mut totals = lock(&FORGOTTEN).clone();
     for thread in all() {
-        let living = slots.iter().map(|slot| slot.index());
+        let living = routes.iter().copied();
         for route in living
             .chain([UNROUTED])
             .filter_map(|slot| thread.routes.get(slot))

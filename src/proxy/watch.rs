@@ -302,11 +302,9 @@ impl Watch {
 
     /// One tick: compares the marks with the past ones and wakes the task on a verdict.
     pub fn tick(&self, past: &mut Past, now: Instant, http: &HttpConfig) {
-        if self.half_closed.load(Relaxed) {
-            if now - *past.probed.get_or_insert(now) >= PROBE {
-                past.probed = Some(now);
-                self.probe.store(true, Relaxed);
-            }
+        if self.half_closed.load(Relaxed) && now - *past.probed.get_or_insert(now) >= PROBE {
+            past.probed = Some(now);
+            self.probe.store(true, Relaxed);
         }
         if self.is_unread() {
             self.look.store(true, Relaxed);

@@ -107,7 +107,7 @@ fn a_body_that_comes_later_ends_the_wait() {
             Some(_) => assert_eq!(wire.read_exact(5), b"hello"),
             None => assert_eq!(wire.read_until(b"0\r\n\r\n"), b"5\r\nhello\r\n0\r\n\r\n"),
         }
-        wire.send(OK);
+        wire.send(OK.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
     });
     let proxy = Proxy::with(backend.address(), LONG);
     let chunked = UPLOAD.replace("Content-Length: 5", "Transfer-Encoding: chunked");

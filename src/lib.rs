@@ -26,9 +26,11 @@
 //! | 5 | [`access_log`], [`logging`] | records of exchanges and tunnels, and what else is told |
 //! | 5 | [`net`] | sockets: one type over the streams, listeners |
 //! | 4 | [`writer`] | where lines leave the process, without waiting |
+//! | 3 | [`config_file`] | a file to a `Config` that is valid by construction, or every problem at once |
 //! | 3 | [`metrics`] | counting |
 //! | 3 | [`message`] | bytes without I/O: framing, header rules, forwarded fields, handshake, chunked coding, frames |
-//! | 2 | [`config`] | TOML to a `Config` that is valid by construction, or every problem at once |
+//! | 2 | [`config`] | every key of the file, declared once, and the typed `Config` that follows |
+//! | 1 | [`setting`] | how a setting is declared: read from TOML with its place, described to editors; knows no key |
 //! | 1 | [`route`] | host, path and Origin patterns, and the table of routes: no sockets |
 //! | 0 | [`vocabulary`] | words that every floor uses; how text, time and spans are written |
 //! | 0 | [`system`] | small tools over the operating system |
@@ -84,6 +86,7 @@ pub mod access_log;
 pub mod admin;
 pub mod cli;
 pub mod config;
+pub mod config_file;
 pub mod daemon;
 pub mod events;
 pub mod exposition;
@@ -95,6 +98,7 @@ pub mod net;
 pub mod process;
 pub mod proxy;
 pub mod route;
+pub mod setting;
 pub mod snapshot;
 pub mod supervise;
 pub mod system;

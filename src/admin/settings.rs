@@ -454,7 +454,7 @@ mod tests {
             X-Auth-Token = 'hidden-3' }\n\
             request_headers.add = { cookie = 'hidden-4' }\n\
             response_headers.set = { set-cookie = 'hidden-5', x-frame-options = 'shown-3' }\n";
-        let shown = of(&crate::config::parse(toml, "test").unwrap()).to_string();
+        let shown = of(&crate::config_file::parse(toml, "test").unwrap()).to_string();
         assert!(!shown.contains("hidden"), "{shown}");
         for plain in ["shown-1", "shown-2", "shown-3", "authorization", "cookie"] {
             assert!(shown.contains(plain), "{plain}: {shown}");

@@ -19,7 +19,7 @@ use crate::worker::site::Workers;
 const LONG: Duration = Duration::from_secs(10);
 
 fn shared() -> Arc<Shared> {
-    let config = crate::config::parse(
+    let config = crate::config_file::parse(
         "listen = [{ address = '127.0.0.1:1' }]\nroute = [{ respond.status = 204 }]",
         "test",
     );

@@ -10,7 +10,8 @@ use clap::Args;
 
 use super::attempt::{self, Attempt};
 use super::files::file;
-use crate::config::{self, Config, Problems};
+use crate::config::{Config, Problems};
+use crate::config_file;
 use crate::vocabulary::visible::escaped;
 
 /// How `check` goes without a file.
@@ -43,11 +44,11 @@ pub fn run(
         Some(dash) if dash == Path::new("-") => ("standard input".to_owned(), None, from_stdin()?),
         named => {
             let file = file(named, OTHERWISE)?;
-            let read = config::source_given(&file);
+            let read = config_file::source_given(&file);
             (visible(&file), Some(file), read)
         }
     };
-    let reviewed = read.and_then(|source| config::review(&source, &name));
+    let reviewed = read.and_then(|source| config_file::review(&source, &name));
     let (config, warnings) = match reviewed {
         Ok(reviewed) => reviewed,
         Err(problems) => {
@@ -79,7 +80,7 @@ fn visible(file: &Path) -> String {
 fn from_stdin() -> io::Result<Result<String, Problems>> {
     let mut bytes = Vec::new();
     io::stdin().lock().read_to_end(&mut bytes)?;
-    Ok(config::text(bytes, "standard input"))
+    Ok(config_file::text(bytes, "standard input"))
 }
 
 fn contents(config: &Config) -> String {

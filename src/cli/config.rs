@@ -8,7 +8,7 @@ use std::process::ExitCode;
 /// # Errors
 /// When it could not be written.
 pub fn schema(out: &mut impl Write) -> io::Result<ExitCode> {
-    serde_json::to_writer_pretty(&mut *out, &crate::config::schema::schema())?;
+    serde_json::to_writer_pretty(&mut *out, &crate::config_file::schema())?;
     writeln!(out)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,7 +8,8 @@ use super::client::Client;
 use super::files::DEFAULT_FILES;
 use super::target::{Target, reachable};
 use crate::admin::{Token, default_socket, instance, place};
-use crate::config::{self, AdminListen, ListenAddress};
+use crate::config::{AdminListen, ListenAddress};
+use crate::config_file;
 use crate::net::listen;
 
 impl Client {
@@ -37,7 +38,7 @@ impl Client {
     pub fn find_for_upgrade(admin: Option<&Target>, file: Option<&Path>) -> io::Result<Client> {
         let mut client = Client::find(admin, file)?;
         if let Some(file) = file
-            && matches!(config::admin_of(file)?.listen, AdminListen::At(_))
+            && matches!(config_file::admin_of(file)?.listen, AdminListen::At(_))
         {
             client.file = None;
         }
@@ -47,7 +48,7 @@ impl Client {
 
 /// The sluice of this configuration.
 fn of_file(file: &Path) -> io::Result<Client> {
-    let admin = config::admin_of(file)?;
+    let admin = config_file::admin_of(file)?;
     let mut client = match &admin.listen {
         AdminListen::Auto => return usual(file),
         AdminListen::At(ListenAddress::Tcp(address)) => Client {

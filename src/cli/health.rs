@@ -18,7 +18,7 @@ use super::client::Client;
 use super::files::file;
 use super::output::colour;
 use super::target::Target;
-use crate::config;
+use crate::config_file;
 use crate::net::listen;
 use crate::proxy::error::{PROXY_NAME, PROXY_STATUS};
 
@@ -64,14 +64,16 @@ pub fn run(
         Some(url) => {
             Target::parse(url).map_err(|error| io::Error::other(format!("{error} (--url)")))?
         }
-        None => match config::load_given(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
-            Ok(config) => Target::of(&config)
-                .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
-            Err(problems) => {
-                err.write_all(problems.render(colour()).as_bytes())?;
-                return Ok(ExitCode::FAILURE);
+        None => {
+            match config_file::load_given(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
+                Ok(config) => Target::of(&config)
+                    .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
+                Err(problems) => {
+                    err.write_all(problems.render(colour()).as_bytes())?;
+                    return Ok(ExitCode::FAILURE);
+                }
             }
-        },
+        }
     };
     tell(&target, TIMEOUT, out)
 }

@@ -10,7 +10,8 @@ use clap::Args;
 
 use super::files::file;
 use super::output::colour;
-use crate::config::{self, Config, Problems};
+use crate::config::{Config, Problems};
+use crate::config_file;
 use crate::daemon::start as server;
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
@@ -106,7 +107,7 @@ fn configuration(
         return Ok(Config::from_listen_to(listen, to).map(|config| (config, None)));
     }
     let file = file(arguments.config.as_deref(), WITHOUT_RUN)?;
-    Ok(config::load_given(&file).map(|config| (config, Some(file))))
+    Ok(config_file::load_given(&file).map(|config| (config, Some(file))))
 }
 
 /// How `run` goes without a file.

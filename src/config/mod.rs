@@ -1,16 +1,15 @@
 //! The configuration as the rest of the program sees it: valid by construction, every
-//! duration and size typed, every name resolved. Nothing below `config` knows TOML.
+//! duration and size typed, every name resolved.
 //!
-//! One file a group of tables; `file` mirrors the TOML text, `problem` reports what is wrong
-//! with it, `schema` describes it to editors.
+//! `keys` declares every key of the file, `form` its values as they are written; `config_file`
+//! reads a file by them.
 
 mod clients;
-pub mod file;
+pub(crate) mod form;
+pub(crate) mod keys;
 mod listen;
 mod operation;
-pub mod problem;
 mod route;
-pub mod schema;
 mod upstream;
 mod websocket;
 
@@ -20,21 +19,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::clients::{ErrorDetail, HttpConfig};
-pub use self::file::{
-    admin_of, load, load_given, nearest, parse, parse_duration, quoted, review, source_given, text,
-    write_duration,
-};
 pub use self::listen::{ListenAddress, Listener};
 pub use self::operation::{
     AccessLog, AdminConfig, AdminListen, DrainConfig, LogConfig, LogFormat, ParentRule,
     ReloadConfig, TapLevel, TraceConfig, UpgradeConfig,
 };
-pub use self::problem::{Problem, Problems};
 pub use self::route::{Action, HeaderEdits, HostPolicy, PathRewrite, RouteConfig, RouteTimeouts};
 pub use self::upstream::{Balance, EndpointAddress, ResolverConfig, UpstreamConfig};
 pub use self::websocket::{OnChange, WebSocketConfig};
 pub use crate::route::matches::{HeaderMatch, HostPattern, PathPattern, RouteMatch};
 pub use crate::route::origin::{MissingOrigin, OriginHost, OriginPattern, OriginPort, OriginRule};
+pub use crate::setting::{Problem, Problems, nearest, parse_duration, quoted, write_duration};
 pub use crate::vocabulary::Scheme;
 
 /// Everything a sluice needs to know to run.

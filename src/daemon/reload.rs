@@ -11,7 +11,8 @@ use super::changes::{changes, needs_restart};
 use super::control::Control;
 use super::transition::Transition;
 use crate::access_log::AccessLog;
-use crate::config::{self, AccessLog as AccessTarget, Config, ListenAddress, LogConfig, Problems};
+use crate::config::{AccessLog as AccessTarget, Config, ListenAddress, LogConfig, Problems};
+use crate::config_file;
 use crate::events::{self, Event};
 use crate::logging::structured;
 use crate::net::listen;
@@ -187,7 +188,7 @@ impl Control {
 async fn read(file: &Path) -> Result<Config, Refused> {
     let source = file.to_owned();
     let loaded = files::apart(move || {
-        let config = config::load(&source)?;
+        let config = config_file::load(&source)?;
         let own = own_files::check(&config, Some(&source));
         Ok((config, own))
     });

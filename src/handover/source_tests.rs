@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(10);
 
 /// A worker and the client of an idle connection on it.
 fn idle() -> (Workers, BufReader<TcpStream>) {
-    let config = crate::config::parse(
+    let config = crate::config_file::parse(
         "listen = [{ address = '127.0.0.1:1' }]\nroute = [{ respond.status = 204 }]",
         "test",
     );

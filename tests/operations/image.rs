@@ -100,7 +100,7 @@ fn health_asks_for_readiness_too() {
 
 #[test]
 fn a_drain_as_shipped_ends_before_the_pod_is_killed() {
-    let config = sluice::config::parse(&shipped(), "sidecar.toml").expect("it is valid");
+    let config = sluice::config_file::parse(&shipped(), "sidecar.toml").expect("it is valid");
     let drain = &config.drain;
     assert!(!drain.delay.is_zero());
     // What Kubernetes waits by default, less what sluice's own end may take.

@@ -5,7 +5,7 @@ use crate::support;
 use std::process::{Command, Output};
 
 use serde_json::Value as Json;
-use sluice::config;
+use sluice::config_file;
 use support::{HttpBackend, Proxy};
 
 fn sluice(arguments: &[&str]) -> Output {
@@ -72,7 +72,7 @@ fn config_schema_prints_json() {
     let output = sluice(&["config", "schema"]);
     assert!(output.status.success());
     let printed: Json = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(printed, config::schema::schema());
+    assert_eq!(printed, config_file::schema());
 }
 
 #[test]

@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use sluice::config::{
-    self, AdminConfig, Config, DrainConfig, EndpointAddress, HttpConfig, ListenAddress, LogConfig,
+    AdminConfig, Config, DrainConfig, EndpointAddress, HttpConfig, ListenAddress, LogConfig,
     ReloadConfig, ResolverConfig, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig,
     UpstreamConfig, WebSocketConfig,
 };
+use sluice::config_file;
 
 const REFERENCE: &str = include_str!("../../config/reference.toml");
 
@@ -29,7 +30,7 @@ fn toml_files(directory: &str) -> Vec<PathBuf> {
 }
 
 fn parse(source: &str) -> Config {
-    config::parse(source, "test.toml").unwrap_or_else(|problems| panic!("{problems}"))
+    config_file::parse(source, "test.toml").unwrap_or_else(|problems| panic!("{problems}"))
 }
 
 #[test]
@@ -37,7 +38,7 @@ fn every_example_is_right() {
     let files = toml_files("config");
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
-        config::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
+        config_file::load(&file).unwrap_or_else(|problems| panic!("{problems}"));
     }
 }
 
@@ -118,7 +119,7 @@ fn schema_keys() -> BTreeMap<String, Option<Json>> {
             visit(&schema["additionalProperties"], &at, root, keys);
         }
     }
-    let schema = config::schema::schema();
+    let schema = config_file::schema();
     let mut keys = BTreeMap::new();
     visit(&schema, "", &schema, &mut keys);
     keys
@@ -185,7 +186,7 @@ fn document(parts: &[&str], top: bool) -> String {
 #[test]
 fn the_parser_accepts_the_keys_of_the_schema_and_no_others() {
     let unknown = |source: &str| {
-        let problems = config::parse(source, "test.toml").unwrap_err();
+        let problems = config_file::parse(source, "test.toml").unwrap_err();
         let problems = problems.list().iter();
         problems
             .filter(|p| p.message.contains("unknown key"))
@@ -228,7 +229,7 @@ fn the_schema_describes_every_key() {
         nested.for_each(|schema| visit(schema, seen));
     }
     let mut seen = 0;
-    visit(&config::schema::schema(), &mut seen);
+    visit(&config_file::schema(), &mut seen);
     assert!(seen > 60, "{seen}");
 }
 
@@ -242,7 +243,7 @@ fn bad_files_give_the_diagnostics_beside_them() {
     for file in files {
         let name = file.file_name().unwrap().to_str().unwrap();
         let source = fs::read_to_string(&file).unwrap();
-        let Err(problems) = config::parse(&source, name) else {
+        let Err(problems) = config_file::parse(&source, name) else {
             panic!("{name} has nothing wrong");
         };
         let expected = file.with_extension("expected");
@@ -258,7 +259,7 @@ fn bad_files_give_the_diagnostics_beside_them() {
 fn problems_know_their_place_and_key() {
     let source = "[[listen]]\naddress = ':1'\n[[route]]\nto = 'a:1'\n\
                   websocket.max_age = 'ü9'\n";
-    let problems = config::parse(source, "test.toml").unwrap_err();
+    let problems = config_file::parse(source, "test.toml").unwrap_err();
     let [problem] = problems.list() else {
         panic!("{problems}");
     };

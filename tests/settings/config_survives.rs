@@ -2,13 +2,13 @@
 //! never panics.
 
 use proptest::prelude::*;
-use sluice::config;
+use sluice::config_file;
 
 const REFERENCE: &str = include_str!("../../config/reference.toml");
 
 /// Parses and, where it fails, renders: neither may panic.
 fn survives(source: &str) {
-    if let Err(problems) = config::parse(source, "test.toml") {
+    if let Err(problems) = config_file::parse(source, "test.toml") {
         assert!(!problems.list().is_empty());
         problems.render(true);
         assert!(problems.to_string().contains("error"));

@@ -8,15 +8,17 @@ use clap::Parser;
 use serde_json::Value as Json;
 use sluice::cli::Arguments;
 use sluice::config::{
-    self, Config, DrainConfig, HttpConfig, ListenAddress, LogConfig, ReloadConfig, ResolverConfig,
+    Config, DrainConfig, HttpConfig, ListenAddress, LogConfig, ReloadConfig, ResolverConfig,
     RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
+use sluice::config_file;
 use sluice::tunnel::ClosedBy;
 
 const README: &str = include_str!("../../README.md");
 
 fn parse(source: &str) -> Config {
-    config::parse(source, "README.md").unwrap_or_else(|problems| panic!("{source}\n{problems}"))
+    config_file::parse(source, "README.md")
+        .unwrap_or_else(|problems| panic!("{source}\n{problems}"))
 }
 
 /// The contents of the fenced blocks in this language.
@@ -125,7 +127,7 @@ fn schema_keys() -> BTreeMap<String, Option<Json>> {
         "upgrade",
         "upstream",
     ];
-    let schema = config::schema::schema();
+    let schema = config_file::schema();
     let mut keys = BTreeMap::new();
     visit(&schema, "", &schema, &mut keys);
     for table in TABLES {

@@ -5,5 +5,5 @@ pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    let _ = sluice::config::parse(text, "fuzz");
+    let _ = sluice::config_file::parse(text, "fuzz");
 }

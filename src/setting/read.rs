@@ -6,24 +6,24 @@ use std::ops::Range;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
-use crate::config::problem::Problem;
+use super::problem::Problem;
 
 /// A place in the source, in bytes.
-pub(super) type Span = Range<usize>;
+pub(crate) type Span = Range<usize>;
 
 /// What to say of a key that is unknown in a table with these keys and near to none of them.
-pub(super) type HintFor = fn(&str, &[&str]) -> String;
+pub(crate) type HintFor = fn(&str, &[&str]) -> String;
 
 /// Collects problems.
 #[derive(Default)]
-pub(super) struct Sink {
-    pub(super) problems: Vec<Problem>,
+pub(crate) struct Sink {
+    pub(crate) problems: Vec<Problem>,
     hint_for: Option<HintFor>,
 }
 
 impl Sink {
     /// One that knows the tables of the file.
-    pub(super) fn new(hint_for: HintFor) -> Self {
+    pub(crate) fn new(hint_for: HintFor) -> Self {
         Sink {
             hint_for: Some(hint_for),
             ..Sink::default()
@@ -31,7 +31,7 @@ impl Sink {
     }
 
     /// What to say of an unknown key in a table with these keys.
-    pub(super) fn hint_for(&self, unknown: &str, keys: &[&str]) -> String {
+    pub(crate) fn hint_for(&self, unknown: &str, keys: &[&str]) -> String {
         match self.hint_for {
             Some(hint_for) => hint_for(unknown, keys),
             None => format!("the keys here are {}", quoted(keys.iter().copied())),
@@ -39,7 +39,7 @@ impl Sink {
     }
 
     /// Notes a problem; the answer takes a hint and related places.
-    pub(super) fn report(
+    pub(crate) fn report(
         &mut self,
         span: &Span,
         key: &str,
@@ -56,12 +56,12 @@ impl Sink {
     }
 
     /// Notes a problem with a value that was read.
-    pub(super) fn at<T>(&mut self, place: &Located<T>, message: impl Into<String>) -> &mut Problem {
+    pub(crate) fn at<T>(&mut self, place: &Located<T>, message: impl Into<String>) -> &mut Problem {
         self.report(&place.span, &place.key, message)
     }
 
     /// Notes that a value has the wrong type.
-    pub(super) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) -> &mut Problem {
+    pub(crate) fn wrong_type(&mut self, node: &Node<'_>, expected: &str) -> &mut Problem {
         let message = format!(
             "`{}` must be {expected}, not {}",
             node.name(),
@@ -72,16 +72,16 @@ impl Sink {
 }
 
 /// A value of the document on its way to a type.
-pub(super) struct Node<'a> {
-    pub(super) value: &'a DeValue<'a>,
-    pub(super) span: Span,
+pub(crate) struct Node<'a> {
+    pub(crate) value: &'a DeValue<'a>,
+    pub(crate) span: Span,
     /// The path of the key, as `route[2].websocket.origin`.
-    pub(super) key: String,
+    pub(crate) key: String,
 }
 
 impl<'a> Node<'a> {
     /// The last part of the key, without an index.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         let whole = self.key.split('[').next().unwrap_or_default();
         match self.key.rfind('.') {
             Some(dot) => self.key[dot + 1..].split('[').next().unwrap_or_default(),
@@ -89,7 +89,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    pub(super) fn child(&self, name: &str, value: &'a toml::Spanned<DeValue<'a>>) -> Node<'a> {
+    pub(crate) fn child(&self, name: &str, value: &'a toml::Spanned<DeValue<'a>>) -> Node<'a> {
         let key = if self.key.is_empty() {
             name.to_owned()
         } else {
@@ -104,7 +104,7 @@ impl<'a> Node<'a> {
 }
 
 /// A type that a TOML value can be read into.
-pub(super) trait Read: Sized {
+pub(crate) trait Read: Sized {
     /// What the value must be, to follow "must be".
     fn expected() -> String;
     /// The value, or `None` with at least one problem noted.
@@ -119,27 +119,27 @@ pub(super) trait Read: Sized {
 
 /// Why a text was not understood.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
+pub(crate) struct Wrong {
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
 }
 
 impl Wrong {
-    pub(super) fn new(message: impl Into<String>) -> Self {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
         Wrong {
             message: message.into(),
             hint: None,
         }
     }
 
-    pub(super) fn hint(self, hint: impl Into<String>) -> Self {
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         Wrong {
             hint: Some(hint.into()),
             ..self
         }
     }
 
-    pub(super) fn note<'s>(self, node: &Node<'_>, sink: &'s mut Sink) -> &'s mut Problem {
+    pub(crate) fn note<'s>(self, node: &Node<'_>, sink: &'s mut Sink) -> &'s mut Problem {
         let problem = sink.report(&node.span, &node.key, self.message);
         problem.hint = self.hint;
         problem
@@ -147,7 +147,7 @@ impl Wrong {
 }
 
 /// A type written as a TOML string.
-pub(super) trait FromText: Sized {
+pub(crate) trait FromText: Sized {
     /// What the value must be, to follow "must be".
     const EXPECTED: &'static str;
     /// Words that are worth completing; empty for free text.
@@ -186,14 +186,14 @@ impl<T: FromText> Read for T {
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub(super) struct Located<T> {
-    pub(super) value: T,
-    pub(super) span: Span,
-    pub(super) key: String,
+pub(crate) struct Located<T> {
+    pub(crate) value: T,
+    pub(crate) span: Span,
+    pub(crate) key: String,
 }
 
 impl<T: Read> Located<T> {
-    pub(super) fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
+    pub(crate) fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
         Some(Located {
             value: T::read(node, sink)?,
             span: node.span.clone(),
@@ -205,7 +205,7 @@ impl<T: Read> Located<T> {
 /// A key of a table. One that was given but could not be read is not the same as one that
 /// is absent: it has had its problem, and nothing more is to be said about it.
 #[derive(Debug, Default)]
-pub(super) enum Key<T> {
+pub(crate) enum Key<T> {
     #[default]
     Absent,
     Invalid(Span),
@@ -213,18 +213,18 @@ pub(super) enum Key<T> {
 }
 
 impl<T> Key<T> {
-    pub(super) fn given(&self) -> Option<&Located<T>> {
+    pub(crate) fn given(&self) -> Option<&Located<T>> {
         match self {
             Key::Given(located) => Some(located),
             Key::Absent | Key::Invalid(_) => None,
         }
     }
 
-    pub(super) fn value(&self) -> Option<&T> {
+    pub(crate) fn value(&self) -> Option<&T> {
         self.given().map(|located| &located.value)
     }
 
-    pub(super) fn span(&self) -> Option<&Span> {
+    pub(crate) fn span(&self) -> Option<&Span> {
         match self {
             Key::Absent => None,
             Key::Invalid(span) => Some(span),
@@ -232,16 +232,16 @@ impl<T> Key<T> {
         }
     }
 
-    pub(super) fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Key::Absent)
     }
 
-    pub(super) fn is_invalid(&self) -> bool {
+    pub(crate) fn is_invalid(&self) -> bool {
         matches!(self, Key::Invalid(_))
     }
 
     /// Puts the value in the place of the default, if one was given.
-    pub(super) fn store<U>(&self, place: &mut U)
+    pub(crate) fn store<U>(&self, place: &mut U)
     where
         T: Plain<U>,
     {
@@ -252,7 +252,7 @@ impl<T> Key<T> {
 }
 
 impl<T: Read> Key<T> {
-    pub(super) fn accept(&mut self, found: &Found<'_, '_>, sink: &mut Sink) {
+    pub(crate) fn accept(&mut self, found: &Found<'_, '_>, sink: &mut Sink) {
         match found {
             Found::Value(node) => {
                 *self = match Located::read(node, sink) {
@@ -269,7 +269,7 @@ impl<T: Read> Key<T> {
 }
 
 /// What stands in a table for a key.
-pub(super) enum Found<'n, 'a> {
+pub(crate) enum Found<'n, 'a> {
     /// Its value.
     Value(&'n Node<'a>),
     /// Only a misspelt key, which has had its problem.
@@ -277,7 +277,7 @@ pub(super) enum Found<'n, 'a> {
 }
 
 /// How a value of the file stands in the typed configuration.
-pub(super) trait Plain<U> {
+pub(crate) trait Plain<U> {
     fn plain(&self) -> U;
 }
 

@@ -2,12 +2,12 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::read::{FromText, Plain, Wrong, nearest};
 use crate::config::AccessLog;
+use crate::setting::read::{FromText, Plain, Wrong, nearest};
 
 /// `log.level`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LogLevel(String);
+pub(crate) struct LogLevel(String);
 
 impl FromText for LogLevel {
     const EXPECTED: &'static str = "a level such as `\"info\"`";
@@ -44,7 +44,7 @@ impl Plain<String> for LogLevel {
 
 /// `log.access`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct AccessTarget(AccessLog);
+pub(crate) struct AccessTarget(AccessLog);
 
 impl FromText for AccessTarget {
     const EXPECTED: &'static str = "`\"stdout\"`, `\"stderr\"`, `\"off\"` or the path of a file";

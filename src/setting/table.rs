@@ -23,35 +23,35 @@ macro_rules! table {
         $(#[doc = $table_doc])*
         #[derive(Debug, Default)]
         #[allow(dead_code)] // not of every table the place is asked for
-        pub(super) struct $name {
+        pub(crate) struct $name {
             /// Where the table begins.
-            pub(super) span: $crate::config::file::read::Span,
+            pub(crate) span: $crate::setting::read::Span,
             /// The path of its key.
-            pub(super) key: String,
+            pub(crate) key: String,
             $(
                 $(#[doc = $doc])*
-                pub(super) $field: $crate::config::file::read::Key<$type>,
+                pub(crate) $field: $crate::setting::read::Key<$type>,
             )*
         }
 
         impl $name {
             /// Where the table stands in the file, for hints.
-            pub(super) const PLACE: &'static str = $place;
+            pub(crate) const PLACE: &'static str = $place;
             /// The accepted keys.
-            pub(super) const KEYS: &'static [&'static str] =
-                &[$($crate::config::file::table::bare(stringify!($field)),)*];
+            pub(crate) const KEYS: &'static [&'static str] =
+                &[$($crate::setting::table::bare(stringify!($field)),)*];
         }
 
-        impl $crate::config::file::read::Read for $name {
+        impl $crate::setting::read::Read for $name {
             fn expected() -> String {
                 "a table".to_owned()
             }
 
             fn read(
-                node: &$crate::config::file::read::Node<'_>,
-                sink: &mut $crate::config::file::read::Sink,
+                node: &$crate::setting::read::Node<'_>,
+                sink: &mut $crate::setting::read::Sink,
             ) -> Option<Self> {
-                use $crate::config::file::table::{bare, read_table};
+                use $crate::setting::table::{bare, read_table};
                 let mut table = Self {
                     span: node.span.clone(),
                     key: node.key.clone(),
@@ -65,7 +65,7 @@ macro_rules! table {
                 $($(
                     const _: &str = stringify!($required);
                     if table.$field.is_absent() {
-                        let message = <$type as $crate::config::file::read::Read>::missing(bare(stringify!($field)));
+                        let message = <$type as $crate::setting::read::Read>::missing(bare(stringify!($field)));
                         sink.report(&node.span, &node.key, message);
                     }
                 )?)*
@@ -83,8 +83,8 @@ macro_rules! table {
             }
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                use $crate::config::file::read::Read;
-                use $crate::config::file::table::{bare, property};
+                use $crate::setting::read::Read;
+                use $crate::setting::table::{bare, property};
                 let mut properties = serde_json::Map::new();
                 $(
                     let default: Option<serde_json::Value> = None $(.or(Some(serde_json::json!($default))))?;
@@ -110,10 +110,10 @@ macro_rules! table {
         }
     };
 }
-pub(super) use table;
+pub(crate) use table;
 
 /// A field's name as the key is written: `r#match` is `match`.
-pub(super) const fn bare(name: &str) -> &str {
+pub(crate) const fn bare(name: &str) -> &str {
     match name.as_bytes() {
         [b'r', b'#', ..] => name.split_at(2).1,
         _ => name,
@@ -122,7 +122,7 @@ pub(super) const fn bare(name: &str) -> &str {
 
 /// Reads the keys of a table whose keys are declared; `accept` takes those it knows, and
 /// those that were meant by a misspelt one.
-pub(super) fn read_table(
+pub(crate) fn read_table(
     node: &Node<'_>,
     keys: &[&'static str],
     sink: &mut Sink,
@@ -153,7 +153,7 @@ pub(super) fn read_table(
 }
 
 /// What the schema says about one key: its type, what it means, its default.
-pub(super) fn property(
+pub(crate) fn property(
     mut schema: Schema,
     doc: &str,
     default: Option<serde_json::Value>,

@@ -3,16 +3,16 @@
 
 use http::{HeaderName, HeaderValue};
 
-use super::read::{FromText, Plain, Wrong};
 use super::variable;
+use crate::setting::read::{FromText, Plain, Wrong};
 
 /// A field that a route adds, replaces or removes, and its name as it is written.
 #[derive(Debug, Clone)]
-pub(super) struct EditField(pub(super) HeaderName, String);
+pub(crate) struct EditField(pub(crate) HeaderName, String);
 
 impl EditField {
     /// Appends the name, where it is written with capitals, with a colon and an LF.
-    pub(super) fn spell(&self, lines: &mut Vec<u8>) {
+    pub(crate) fn spell(&self, lines: &mut Vec<u8>) {
         if self.1.bytes().any(|byte| byte.is_ascii_uppercase()) {
             lines.extend_from_slice(self.1.as_bytes());
             lines.extend_from_slice(b":\n");
@@ -64,7 +64,7 @@ impl FromText for EditField {
 
 /// A protocol that an `Upgrade` may switch to (RFC 9110 section 7.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Protocol(pub(super) String);
+pub(crate) struct Protocol(pub(crate) String);
 
 impl FromText for Protocol {
     const EXPECTED: &'static str = "a protocol such as `\"tcp\"` or `\"spdy/3.1\"`";
@@ -75,8 +75,8 @@ impl FromText for Protocol {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
-        let is_token =
-            |text: &str| !text.is_empty() && text.bytes().all(crate::message::octets::is_token);
+        // A field's name is a token too.
+        let is_token = |text: &str| HeaderName::from_bytes(text.as_bytes()).is_ok();
         if !is_token(name) || !version.is_none_or(is_token) {
             return Err(wrong().hint("write a token, or two with a slash: `\"spdy/3.1\"`"));
         }
@@ -92,7 +92,7 @@ impl FromText for Protocol {
 
 /// A field that a route asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct MatchField(pub(super) HeaderName);
+pub(crate) struct MatchField(pub(crate) HeaderName);
 
 impl FromText for MatchField {
     const EXPECTED: &'static str = "the name of a header field";
@@ -110,7 +110,7 @@ impl FromText for MatchField {
 
 /// A field that access records have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LoggedField(pub(super) HeaderName);
+pub(crate) struct LoggedField(pub(crate) HeaderName);
 
 impl FromText for LoggedField {
     const EXPECTED: &'static str = "the name of a header field";
@@ -122,7 +122,7 @@ impl FromText for LoggedField {
 
 /// `http.request_id`.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct RequestIdField(pub(super) EditField);
+pub(crate) struct RequestIdField(pub(crate) EditField);
 
 impl FromText for RequestIdField {
     const EXPECTED: &'static str = "the name of a header field";
@@ -147,7 +147,7 @@ fn field_name(text: &str) -> Result<HeaderName, Wrong> {
 
 /// The value of a field: visible ASCII with spaces inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FieldValue(pub(super) HeaderValue);
+pub(crate) struct FieldValue(pub(crate) HeaderValue);
 
 impl FromText for FieldValue {
     const EXPECTED: &'static str = "a string";
@@ -170,7 +170,7 @@ impl FromText for FieldValue {
 
 /// `set_host`: a host with or without a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct HostValue(pub(super) HeaderValue);
+pub(crate) struct HostValue(pub(crate) HeaderValue);
 
 impl FromText for HostValue {
     const EXPECTED: &'static str = "a host such as `\"app.internal\"` or `\"app.internal:8080\"`";
@@ -198,7 +198,7 @@ impl FromText for HostValue {
 
 /// The pseudonym in `Via` (RFC 9110 section 7.6.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pseudonym(pub(super) String);
+pub(crate) struct Pseudonym(pub(crate) String);
 
 impl FromText for Pseudonym {
     const EXPECTED: &'static str = "a name such as `\"sluice\"`";

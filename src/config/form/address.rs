@@ -6,15 +6,15 @@ use std::path::PathBuf;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::read::{FromText, Plain, Wrong};
 use crate::config::EndpointAddress;
+use crate::setting::read::{FromText, Plain, Wrong};
 
 /// The longest path that fits into a `sockaddr_un`.
 const LONGEST_SOCKET_PATH: usize = 107;
 
 /// `address` of a `[[listen]]` block, before its mode is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Bind {
+pub(crate) enum Bind {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
@@ -72,7 +72,7 @@ fn without_zone(text: &str) -> Option<(Ipv6Addr, u16)> {
 
 /// `admin.listen`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum AdminAddress {
+pub(crate) enum AdminAddress {
     Auto,
     Off,
     At(Bind),
@@ -93,7 +93,7 @@ impl FromText for AdminAddress {
 
 /// The path of a file: absolute, or with a `/` in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FilePath(PathBuf);
+pub(crate) struct FilePath(PathBuf);
 
 impl FromText for FilePath {
     const EXPECTED: &'static str = "the path of a file";
@@ -185,7 +185,7 @@ fn complete_name(text: &str) -> Option<String> {
 
 /// The name in lower case, if it is one that DNS or `/etc/hosts` could know, or an IPv4
 /// address.
-pub(super) fn host_name(text: &str) -> Option<String> {
+pub(crate) fn host_name(text: &str) -> Option<String> {
     let label = |label: &str| {
         !label.is_empty()
             && label.len() <= 63
@@ -238,7 +238,7 @@ fn socket_path(text: &str) -> Result<PathBuf, Wrong> {
 
 /// `mode` of a unix socket: octal permission bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct FileMode(pub(super) u32);
+pub(crate) struct FileMode(pub(crate) u32);
 
 impl FromText for FileMode {
     const EXPECTED: &'static str = "permission bits in octal, as a string: `\"0660\"`";
@@ -257,7 +257,7 @@ impl FromText for FileMode {
 
 /// A DNS server; port 53 where none is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Nameserver(pub(super) SocketAddr);
+pub(crate) struct Nameserver(pub(crate) SocketAddr);
 
 impl FromText for Nameserver {
     const EXPECTED: &'static str = "an IP address such as `\"192.0.2.53\"`, with or without a port";

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::keys::{FileTable, UpstreamTable};
-use super::list::OneOrMany;
-use super::read::{Located, Sink};
+use crate::config::keys::{FileTable, UpstreamTable};
 use crate::config::{EndpointAddress, UpstreamConfig};
+use crate::setting::list::OneOrMany;
+use crate::setting::read::{Located, Sink};
 
 pub(super) type Upstreams = BTreeMap<String, Arc<UpstreamConfig>>;
 

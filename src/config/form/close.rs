@@ -2,12 +2,12 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use super::read::{FromText, Node, Plain, Read, Sink, Wrong};
-use super::scalar::integer;
+use crate::setting::read::{FromText, Node, Plain, Read, Sink, Wrong};
+use crate::setting::scalar::integer;
 
 /// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct CloseCode(u16);
+pub(crate) struct CloseCode(u16);
 
 impl Read for CloseCode {
     fn expected() -> String {
@@ -47,7 +47,7 @@ impl Plain<u16> for CloseCode {
 
 /// A close reason: what fits after the code into a control frame (RFC 6455 section 5.5).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct CloseReason(String);
+pub(crate) struct CloseReason(String);
 
 impl FromText for CloseReason {
     const EXPECTED: &'static str = "a string";

@@ -5,10 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::address::{AdminAddress, Bind, FileMode};
-use super::keys::{FileTable, ListenTable};
-use super::read::{Key, Located, Sink};
+use crate::config::form::address::{AdminAddress, Bind, FileMode};
+use crate::config::keys::{FileTable, ListenTable};
 use crate::config::{ListenAddress, Listener};
+use crate::setting::read::{Key, Located, Sink};
 
 /// Permission bits of a unix socket where none are given.
 pub(super) const DEFAULT_MODE: u32 = 0o660;

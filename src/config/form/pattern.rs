@@ -9,15 +9,15 @@ use toml::de::DeValue;
 
 use super::address::host_name;
 use super::field::FieldValue;
-use super::list::List;
-use super::read::{FromText, Node, Read, Sink, Wrong};
-use super::scalar::Count;
 use super::variable;
 use crate::config::{HostPattern, OriginPattern, OriginRule};
+use crate::setting::list::List;
+use crate::setting::read::{FromText, Node, Read, Sink, Wrong};
+use crate::setting::scalar::Count;
 
 /// The name of a route: what logs and counters call it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RouteName(pub(super) String);
+pub(crate) struct RouteName(pub(crate) String);
 
 impl FromText for RouteName {
     const EXPECTED: &'static str = "a name";
@@ -34,7 +34,7 @@ impl FromText for RouteName {
 
 /// The name of an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct UpstreamName(pub(super) String);
+pub(crate) struct UpstreamName(pub(crate) String);
 
 impl FromText for UpstreamName {
     const EXPECTED: &'static str = "the name of an upstream";
@@ -56,7 +56,7 @@ impl FromText for UpstreamName {
 
 /// Free text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Text(pub(super) String);
+pub(crate) struct Text(pub(crate) String);
 
 impl FromText for Text {
     const EXPECTED: &'static str = "a string";
@@ -113,7 +113,7 @@ impl FromText for HostPattern {
 
 /// `path`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ExactPath(pub(super) String);
+pub(crate) struct ExactPath(pub(crate) String);
 
 impl FromText for ExactPath {
     const EXPECTED: &'static str = "a path such as `\"/health\"`";
@@ -126,7 +126,7 @@ impl FromText for ExactPath {
 
 /// `path_prefix` and `replace_prefix`, held without a trailing slash.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct PrefixPath(pub(super) String);
+pub(crate) struct PrefixPath(pub(crate) String);
 
 impl FromText for PrefixPath {
     const EXPECTED: &'static str = "a path such as `\"/api\"`";
@@ -191,7 +191,7 @@ impl FromText for Method {
 
 /// The value of a `headers` entry: a text to equal, or `true` for presence.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum HeaderTest {
+pub(crate) enum HeaderTest {
     Present,
     Equals(FieldValue),
 }
@@ -228,7 +228,7 @@ impl Read for HeaderTest {
 
 /// `respond.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Status(pub(super) StatusCode);
+pub(crate) struct Status(pub(crate) StatusCode);
 
 impl Read for Status {
     fn expected() -> String {
@@ -248,7 +248,7 @@ impl Read for Status {
 
 /// `redirect.status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct RedirectStatus(pub(super) StatusCode);
+pub(crate) struct RedirectStatus(pub(crate) StatusCode);
 
 impl Read for RedirectStatus {
     fn expected() -> String {
@@ -256,7 +256,7 @@ impl Read for RedirectStatus {
     }
 
     fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
-        match super::scalar::integer(node.value) {
+        match crate::setting::scalar::integer(node.value) {
             Some(code @ (301 | 302 | 303 | 307 | 308)) => {
                 StatusCode::from_u16(code as u16).ok().map(RedirectStatus)
             }
@@ -279,7 +279,7 @@ impl Read for RedirectStatus {
 
 /// Where a redirect leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RedirectTarget(pub(super) String);
+pub(crate) struct RedirectTarget(pub(crate) String);
 
 impl FromText for RedirectTarget {
     const EXPECTED: &'static str = "a URL such as `\"https://{hostname}{path}{query}\"`";
@@ -321,7 +321,7 @@ impl FromText for RedirectTarget {
 
 /// `websocket.origin`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origins(pub(super) OriginRule);
+pub(crate) struct Origins(pub(crate) OriginRule);
 
 impl Read for Origins {
     fn expected() -> String {
@@ -346,7 +346,8 @@ impl Read for Origins {
                     None
                 }
                 _ => {
-                    let wrong = super::scalar::word(text, &[("same-origin", ()), ("any", ())]);
+                    let wrong =
+                        crate::setting::scalar::word(text, &[("same-origin", ()), ("any", ())]);
                     if let Err(wrong) = wrong {
                         wrong.note(node, sink);
                     }

@@ -7,33 +7,33 @@ use ipnet::IpNet;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
-use super::address::{AdminAddress, Bind, FileMode, FilePath, Nameserver};
-use super::close::{CloseCode, CloseReason};
-use super::field::{
+use super::form::address::{AdminAddress, Bind, FileMode, FilePath, Nameserver};
+use super::form::close::{CloseCode, CloseReason};
+use super::form::field::{
     EditField, FieldValue, HostValue, LoggedField, MatchField, Protocol, Pseudonym, RequestIdField,
 };
-use super::list::{Blocks, Entries, List, OneOrMany};
-use super::log::{AccessTarget, LogLevel};
-use super::pattern::{
+use super::form::log::{AccessTarget, LogLevel};
+use super::form::pattern::{
     ExactPath, HeaderTest, Origins, PrefixPath, RedirectStatus, RedirectTarget, RouteName, Status,
     Text, UpstreamName,
 };
-use super::read::{Node, Read, Sink, nearest, quoted};
-use super::scalar::{Count, Optional, Share, Workers};
-use super::table::table;
-use super::trace::{Collector, ServiceName};
-use super::units::{Bytes, Time};
+use super::form::trace::{Collector, ServiceName};
 use crate::config::{
     Balance, EndpointAddress, ErrorDetail, HostPattern, LogFormat, MissingOrigin, OnChange,
     ParentRule, Scheme, TapLevel,
 };
+use crate::setting::list::{Blocks, Entries, List, OneOrMany};
+use crate::setting::read::{Node, Read, Sink, nearest, quoted};
+use crate::setting::scalar::{Count, Optional, Share, Workers};
+use crate::setting::table::table;
+use crate::setting::units::{Bytes, Time};
 
 /// Any size.
-pub(super) type AnySize = Bytes<0, { u64::MAX }>;
+pub(crate) type AnySize = Bytes<0, { u64::MAX }>;
 /// A duration that may be zero.
-pub(super) type AnyTime = Time<0>;
+pub(crate) type AnyTime = Time<0>;
 /// A duration longer than zero.
-pub(super) type SomeTime = Time<1>;
+pub(crate) type SomeTime = Time<1>;
 
 table! {
     /// The configuration of sluice.
@@ -404,7 +404,7 @@ table! {
 
 /// `websocket` of a route: a condition, or the table of settings.
 #[derive(Debug)]
-pub(super) enum WebSocketKey {
+pub(crate) enum WebSocketKey {
     Match(bool),
     Settings(Box<WebSocketTable>),
 }
@@ -434,7 +434,7 @@ impl Read for WebSocketKey {
 
 /// `redirect` of a route: a URL, or a table.
 #[derive(Debug)]
-pub(super) enum RedirectKey {
+pub(crate) enum RedirectKey {
     To(RedirectTarget),
     Table(RedirectTable),
 }
@@ -486,7 +486,7 @@ const WEBSOCKET_TWICE: &str =
 
 /// What to say of a key that is there twice and may be written in two ways; `None`: of most
 /// there is nothing to say.
-pub(super) fn hint_for_twice(key: &str) -> Option<&'static str> {
+pub(crate) fn hint_for_twice(key: &str) -> Option<&'static str> {
     match key {
         "websocket" => Some(WEBSOCKET_TWICE),
         "redirect" => {
@@ -497,7 +497,7 @@ pub(super) fn hint_for_twice(key: &str) -> Option<&'static str> {
 }
 
 /// What to say of a key that is unknown in a table with these keys and near to none of them.
-pub(super) fn hint_for(unknown: &str, keys: &[&str]) -> String {
+pub(crate) fn hint_for(unknown: &str, keys: &[&str]) -> String {
     if unknown == "websocket" && keys == WebSocketTable::KEYS {
         return WEBSOCKET_TWICE.to_owned();
     }

@@ -1,47 +1,33 @@
-//! From the text of a configuration file to the typed [`Config`], in two stages: `read`
-//! and `keys` give every value its type and place, then what the values mean together is
-//! judged here, in `settings` and in `route`. All problems are collected on the way.
+//! From the text of a configuration file to the typed [`Config`], in two stages: `config::keys`
+//! gives every value its type and place, then what the values mean together is judged here,
+//! in `settings` and in `route`. All problems are collected on the way.
 
-mod address;
-mod close;
 mod doubt;
-mod field;
-mod keys;
-mod list;
 mod listen;
-mod log;
-mod pattern;
-mod read;
 mod route;
-mod scalar;
+mod schema;
 mod settings;
-mod table;
-mod trace;
-mod units;
 mod upstream;
-mod variable;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::available_parallelism;
 
-use schemars::{Schema, SchemaGenerator};
 use toml::de::{DeTable, DeValue};
 
-use self::address::Bind;
-use self::keys::FileTable;
-use self::read::{FromText, Node, Read, Sink, Span};
-use super::problem::Problems;
-use super::{
+use crate::config::form::address::Bind;
+use crate::config::keys::{self, FileTable};
+use crate::config::{
     Action, AdminConfig, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
     ListenAddress, Listener, LogConfig, PathRewrite, ReloadConfig, ResolverConfig, RouteConfig,
     RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
+use crate::setting::read::{FromText, Node, Read, Sink, Span, Wrong};
+use crate::setting::{Problem, Problems};
 use crate::system::files;
 
-pub use self::read::{nearest, quoted};
-pub use self::units::{duration as parse_duration, write_duration};
+pub use self::schema::schema;
 
 /// The largest file that is read, in bytes: 16 MiB.
 const LARGEST: u64 = 16 << 20;
@@ -159,11 +145,7 @@ pub fn admin_of(path: &Path) -> std::io::Result<AdminConfig> {
 
 /// What is reported of a text that isn't TOML: its syntax errors, and the misspelt keys and
 /// values of other lines. What seems to be missing may only not have been understood.
-fn syntax_problems(
-    source: &str,
-    errors: &[toml::de::Error],
-    others: Vec<super::problem::Problem>,
-) -> Vec<super::problem::Problem> {
+fn syntax_problems(source: &str, errors: &[toml::de::Error], others: Vec<Problem>) -> Vec<Problem> {
     let line_of = |span: &Span| {
         let start = span.start.min(source.len());
         source.as_bytes()[..start]
@@ -199,11 +181,6 @@ fn twice<'s>(source: &'s str, span: &Span) -> &'s str {
     let path = pointed.trim_matches(['[', ']']);
     let key = path.rsplit('.').next().unwrap_or_default().trim();
     if key.chars().all(word) { key } else { "" }
-}
-
-/// The JSON Schema of a file.
-pub(super) fn schema(generator: SchemaGenerator) -> Schema {
-    generator.into_root_schema_for::<FileTable>()
 }
 
 fn assemble(file: &FileTable, source: &str, sink: &mut Sink) -> Config {
@@ -254,7 +231,7 @@ impl Config {
         let listen_span = 9..9 + listen.len();
         let to_span = source.len() - to.len()..source.len();
         let mut sink = Sink::default();
-        let mut note = |span: Span, key: &str, wrong: read::Wrong| {
+        let mut note = |span: Span, key: &str, wrong: Wrong| {
             sink.report(&span, key, wrong.message).hint = wrong.hint;
         };
         let bind = Bind::from_text(listen).map_err(|wrong| note(listen_span, "--listen", wrong));

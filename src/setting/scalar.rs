@@ -4,14 +4,11 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
-use super::read::{FromText, Node, Plain, Read, Sink, Wrong, nearest, quoted};
-use crate::config::{
-    Balance, ErrorDetail, LogFormat, MissingOrigin, OnChange, ParentRule, Scheme, TapLevel,
-};
+use super::read::{Node, Plain, Read, Sink, Wrong, nearest, quoted};
 
 /// A whole number between `MIN` and `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Count<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Count<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<const MIN: u64, const MAX: u64> Read for Count<MIN, MAX> {
     fn expected() -> String {
@@ -47,7 +44,7 @@ impl<const MIN: u64, const MAX: u64> Plain<usize> for Count<MIN, MAX> {
 
 /// A share, 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Share(pub(super) f64);
+pub(crate) struct Share(pub(crate) f64);
 
 impl Read for Share {
     fn expected() -> String {
@@ -85,7 +82,7 @@ impl Plain<f64> for Share {
 }
 
 /// The value of an integer, where it fits.
-pub(super) fn integer(value: &DeValue<'_>) -> Option<i128> {
+pub(crate) fn integer(value: &DeValue<'_>) -> Option<i128> {
     let DeValue::Integer(integer) = value else {
         return None;
     };
@@ -112,7 +109,7 @@ impl Read for bool {
 
 /// Something that can be switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Optional<T>(pub(super) Option<T>);
+pub(crate) struct Optional<T>(pub(crate) Option<T>);
 
 const OFF: [&str; 3] = ["off", "none", "unlimited"];
 
@@ -145,7 +142,7 @@ impl<U, T: Plain<U>> Plain<Option<U>> for Optional<T> {
 
 /// `workers`: a number, or `"auto"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Workers(pub(super) Option<usize>);
+pub(crate) struct Workers(pub(crate) Option<usize>);
 
 impl Read for Workers {
     fn expected() -> String {
@@ -171,7 +168,7 @@ impl Read for Workers {
 }
 
 /// The value that a word stands for, or what the words are.
-pub(super) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Wrong> {
+pub(crate) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T, Wrong> {
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
         return Ok(*value);
     }
@@ -183,52 +180,16 @@ pub(super) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T
     Err(Wrong::new(format!("`{text}` is not a value that this key can have")).hint(hint))
 }
 
+/// Declares the words that stand for the values of a type.
 macro_rules! words {
     ($type:ty, $expected:literal, $($word:literal => $value:expr,)*) => {
-        impl FromText for $type {
+        impl $crate::setting::read::FromText for $type {
             const EXPECTED: &'static str = $expected;
             const WORDS: &'static [&'static str] = &[$($word,)*];
-            fn from_text(text: &str) -> Result<Self, Wrong> {
-                word(text, &[$(($word, $value),)*])
+            fn from_text(text: &str) -> Result<Self, $crate::setting::read::Wrong> {
+                $crate::setting::scalar::word(text, &[$(($word, $value),)*])
             }
         }
     };
 }
-
-words!(Balance, "`\"least\"` or `\"round-robin\"`",
-    "least" => Balance::Least,
-    "round-robin" => Balance::RoundRobin,
-);
-words!(LogFormat, "`\"auto\"`, `\"human\"`, `\"json\"` or `\"combined\"`",
-    "auto" => LogFormat::Auto,
-    "human" => LogFormat::Human,
-    "json" => LogFormat::Json,
-    "combined" => LogFormat::Combined,
-);
-words!(Scheme, "`\"http\"` or `\"https\"`",
-    "http" => Scheme::Http,
-    "https" => Scheme::Https,
-);
-words!(OnChange, "`\"keep\"`, `\"drain\"` or `\"close\"`",
-    "keep" => OnChange::Keep,
-    "drain" => OnChange::Drain,
-    "close" => OnChange::Close,
-);
-words!(ParentRule, "`\"continue\"`, `\"trusted\"` or `\"ignore\"`",
-    "continue" => ParentRule::Continue,
-    "trusted" => ParentRule::Trusted,
-    "ignore" => ParentRule::Ignore,
-);
-words!(TapLevel, "`\"off\"`, `\"headers\"` or `\"payload\"`",
-    "off" => TapLevel::Off,
-    "headers" => TapLevel::Headers,
-    "payload" => TapLevel::Payload,
-);
-words!(MissingOrigin, "`\"allow\"` or `\"deny\"`",
-    "allow" => MissingOrigin::Allow,
-    "deny" => MissingOrigin::Deny,
-);
-words!(ErrorDetail, "`\"public\"` or `\"full\"`",
-    "public" => ErrorDetail::Public,
-    "full" => ErrorDetail::Full,
-);
+pub(crate) use words;

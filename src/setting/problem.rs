@@ -56,7 +56,7 @@ pub struct Problems {
 
 impl Problems {
     /// Puts the problems in the order of the source and fills in lines and columns.
-    pub(super) fn new(name: &str, source: &str, mut list: Vec<Problem>) -> Self {
+    pub(crate) fn new(name: &str, source: &str, mut list: Vec<Problem>) -> Self {
         for problem in &mut list {
             problem.span = within(source, &problem.span);
             (problem.line, problem.column) = position(source, problem.span.start);
@@ -75,7 +75,7 @@ impl Problems {
     }
 
     /// A configuration that could not be read at all.
-    pub(super) fn unreadable(name: &str, message: String, hint: Option<String>) -> Self {
+    pub(crate) fn unreadable(name: &str, message: String, hint: Option<String>) -> Self {
         Problems {
             name: name.to_owned(),
             source: String::new(),
@@ -89,7 +89,7 @@ impl Problems {
     }
 
     /// The same as warnings.
-    pub(super) fn into_warnings(self) -> Self {
+    pub(crate) fn into_warnings(self) -> Self {
         Problems {
             warnings: true,
             ..self

@@ -3,11 +3,11 @@
 
 use std::net::IpAddr;
 
-use super::address::Bind;
-use super::keys::{FileTable, RedirectKey};
-use super::pattern::RedirectTarget;
-use super::read::{Located, Sink};
 use crate::config::EndpointAddress;
+use crate::config::form::address::Bind;
+use crate::config::form::pattern::RedirectTarget;
+use crate::config::keys::{FileTable, RedirectKey};
+use crate::setting::read::{Located, Sink};
 
 pub(super) fn warnings(file: &FileTable, sink: &mut Sink) {
     unused_upstreams(file, sink);
@@ -121,8 +121,8 @@ fn redirects_with_port(file: &FileTable, sink: &mut Sink) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::read::FromText;
     use super::*;
+    use crate::setting::read::FromText;
 
     #[test]
     fn a_connect_to_a_listener_is_seen() {

@@ -4,7 +4,7 @@
 //! what does the same here. A name that none of them knows is a text like any other, and any
 //! text can be written with an escape.
 
-use super::read::Wrong;
+use crate::setting::read::Wrong;
 
 /// Variables of nginx, with those that its widely copied `map`s make.
 const NGINX: &str = "args binary_remote_addr body_bytes_sent bytes_received bytes_sent connection \
@@ -30,7 +30,7 @@ const CADDY_FAMILIES: &str =
 ///
 /// # Errors
 /// For a text that holds a variable.
-pub(super) fn literal(text: &str) -> Result<String, Wrong> {
+pub(crate) fn literal(text: &str) -> Result<String, Wrong> {
     unescaped(text).map_err(|variable| {
         let message = format!("`{variable}` would be sent as it stands: values have no variables");
         let instead = instead(variable);
@@ -40,7 +40,7 @@ pub(super) fn literal(text: &str) -> Result<String, Wrong> {
 }
 
 /// The text without its escapes, or the first variable in it.
-pub(super) fn unescaped(text: &str) -> Result<String, &str> {
+pub(crate) fn unescaped(text: &str) -> Result<String, &str> {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(found) = text[at..].find(['$', '%', '{']) {

@@ -2,11 +2,11 @@
 
 use http::Uri;
 
-use super::read::{FromText, Plain, Wrong};
+use crate::setting::read::{FromText, Plain, Wrong};
 
 /// `trace.endpoint`: the base URL of a collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Collector(String);
+pub(crate) struct Collector(String);
 
 impl FromText for Collector {
     const EXPECTED: &'static str = "a URL such as `\"http://127.0.0.1:4318\"`";
@@ -46,7 +46,7 @@ impl Plain<String> for Collector {
 
 /// `trace.service_name`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ServiceName(String);
+pub(crate) struct ServiceName(String);
 
 impl FromText for ServiceName {
     const EXPECTED: &'static str = "a name such as `\"sluice\"`";

@@ -13,7 +13,7 @@ const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
 
 /// A duration of at least `MIN` milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Time<const MIN: u64>(pub(super) Duration);
+pub(crate) struct Time<const MIN: u64>(pub(crate) Duration);
 
 impl<const MIN: u64> FromText for Time<MIN> {
     const EXPECTED: &'static str = "a duration such as `\"30s\"`";
@@ -121,7 +121,7 @@ fn split_digits(text: &str) -> (&str, &str) {
 
 /// A number of bytes between `MIN` and `MAX`: `"64KiB"`, or a plain integer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bytes<const MIN: u64, const MAX: u64>(pub(super) u64);
+pub(crate) struct Bytes<const MIN: u64, const MAX: u64>(pub(crate) u64);
 
 impl<const MIN: u64, const MAX: u64> Bytes<MIN, MAX> {
     fn checked(bytes: Option<u64>, text: &str) -> Result<Self, Wrong> {

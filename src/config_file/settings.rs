@@ -2,18 +2,18 @@
 
 use std::net::SocketAddr;
 
-use super::address::{AdminAddress, Bind};
-use super::keys::{
+use super::listen::bind_address;
+use crate::config::form::address::{AdminAddress, Bind};
+use crate::config::keys::{
     AdminTable, DrainTable, FileTable, HttpTable, LogTable, ResolverTable, TraceTable,
 };
-use super::listen::bind_address;
-use super::read::{Key, Plain, Sink};
-use super::scalar::Optional;
-use super::units::write_duration;
 use crate::config::{
     AdminConfig, AdminListen, DrainConfig, HttpConfig, LogConfig, ReloadConfig, ResolverConfig,
     TraceConfig, UpgradeConfig,
 };
+use crate::setting::read::{Key, Plain, Sink};
+use crate::setting::scalar::Optional;
+use crate::setting::units::write_duration;
 
 pub(super) fn log(file: &FileTable) -> LogConfig {
     let mut log = LogConfig::default();

@@ -8,7 +8,7 @@ use super::read::{FromText, Located, Node, Read, Sink};
 
 /// An array.
 #[derive(Debug, Default)]
-pub(super) struct List<T>(pub(super) Vec<Located<T>>);
+pub(crate) struct List<T>(pub(crate) Vec<Located<T>>);
 
 impl<T: Read> Read for List<T> {
     fn expected() -> String {
@@ -39,7 +39,7 @@ impl<T: Read> Read for List<T> {
 
 /// One value, or an array of one and more.
 #[derive(Debug, Default)]
-pub(super) struct OneOrMany<T>(pub(super) Vec<Located<T>>);
+pub(crate) struct OneOrMany<T>(pub(crate) Vec<Located<T>>);
 
 impl<T: Read> Read for OneOrMany<T> {
     fn expected() -> String {
@@ -67,7 +67,7 @@ impl<T: Read> Read for OneOrMany<T> {
 
 /// `[[name]]` blocks.
 #[derive(Debug, Default)]
-pub(super) struct Blocks<T>(pub(super) Vec<Located<T>>);
+pub(crate) struct Blocks<T>(pub(crate) Vec<Located<T>>);
 
 impl<T: Read> Read for Blocks<T> {
     fn expected() -> String {
@@ -95,7 +95,7 @@ impl<T: Read> Read for Blocks<T> {
 
 /// A table whose keys are names chosen by the user, in the order of the file.
 #[derive(Debug)]
-pub(super) struct Entries<N, T>(pub(super) Vec<(Located<N>, Located<T>)>);
+pub(crate) struct Entries<N, T>(pub(crate) Vec<(Located<N>, Located<T>)>);
 
 impl<N: FromText, T: Read> Read for Entries<N, T> {
     fn expected() -> String {

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use http::{Method, StatusCode};
 
-use super::keys::{FileTable, RedirectKey, RespondTable, RouteTable, WebSocketKey};
-use super::pattern::{HeaderTest, UpstreamName};
-use super::read::{Key, Located, Sink, Span, nearest, quoted};
 use super::upstream::{Upstreams, endpoints};
+use crate::config::form::pattern::{HeaderTest, UpstreamName};
+use crate::config::keys::{FileTable, RedirectKey, RespondTable, RouteTable, WebSocketKey};
 use crate::config::{
     Action, HeaderMatch, HostPattern, PathPattern, RouteConfig, RouteMatch, UpstreamConfig,
 };
+use crate::setting::read::{Key, Located, Sink, Span, nearest, quoted};
 
 pub(super) fn routes(
     file: &FileTable,

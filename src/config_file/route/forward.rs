@@ -1,12 +1,12 @@
 //! The settings of a route that forwards: path, Host, header fields, deadlines, tunnels;
 //! and that a route which answers by itself has none of them.
 
-use super::super::field::EditField;
-use super::super::keys::{
+use crate::config::form::field::EditField;
+use crate::config::keys::{
     HeaderEditsTable, RouteTable, TimeoutsTable, WebSocketKey, WebSocketTable,
 };
-use super::super::read::{Key, Located, Sink, Span};
 use crate::config::{Action, HeaderEdits, HostPolicy, PathRewrite, RouteTimeouts, WebSocketConfig};
+use crate::setting::read::{Key, Located, Sink, Span};
 
 pub(super) fn rewrite(table: &RouteTable, sink: &mut Sink) -> PathRewrite {
     let strip = table.strip_prefix.given().filter(|strip| strip.value);

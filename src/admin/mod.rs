@@ -46,7 +46,6 @@ mod numbers;
 mod orders;
 pub mod place;
 mod places;
-mod settings;
 mod sse;
 mod stats;
 pub mod status;

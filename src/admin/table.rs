@@ -11,8 +11,8 @@ use super::desk::{Context, Desk};
 use super::filter::Query;
 use super::places::Place;
 use super::{
-    close, dashboard, health, instance, numbers, orders, settings, stats, status, stream, tap,
-    tunnels, upstreams,
+    close, dashboard, health, instance, numbers, orders, stats, status, stream, tap, tunnels,
+    upstreams,
 };
 
 /// Who answers.
@@ -141,7 +141,7 @@ async fn granted(
             StatusCode::OK,
             &status::of(context, &desk.history).await,
         )),
-        What::Config => Ok(json(StatusCode::OK, &settings::of(&snapshot().config))),
+        What::Config => Ok(json(StatusCode::OK, &snapshot().config.to_json())),
         What::Routes => Ok(json(
             StatusCode::OK,
             &upstreams::routes(&snapshot(), &desk.history.figures()),

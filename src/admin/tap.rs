@@ -16,6 +16,7 @@ use super::live;
 use super::sse::{self, Source};
 use crate::config::TapLevel;
 use crate::process::Shared;
+use crate::setting::scalar::Word;
 use crate::tap::{self, FrameView, LostView, Told, UnframedView, Wanted};
 use crate::tunnel::registry::{self, TunnelSnapshot};
 
@@ -112,7 +113,7 @@ fn allowed(shared: &Shared) -> TapLevel {
 }
 
 fn forbidden(allowed: TapLevel, wanted: TapLevel) -> String {
-    let allowed = allowed.as_str();
+    let allowed = allowed.word();
     let right = match wanted {
         TapLevel::Payload => {
             "payloads are shown, which are what the users send, only where it is \"payload\""

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::settings::{self, host, path};
-use crate::config::{Balance, PathPattern};
+use crate::config::websocket::WebSocketTable;
+use crate::config::{HostPattern, PathPattern};
 use crate::exposition::Figures;
 use crate::process::Shared;
+use crate::setting::scalar::Word;
 use crate::snapshot::{Route, Snapshot};
 use crate::upstream::{Endpoint, Upstream};
 use crate::vocabulary::stamp::rfc3339;
@@ -85,7 +86,7 @@ pub(super) fn of(shared: &Shared) -> Vec<UpstreamView> {
     let snapshot = shared.snapshot.load();
     let present = |upstream: &Arc<Upstream>| UpstreamView {
         name: upstream.name().to_string(),
-        balance: Some(balance(upstream.config().balance).to_owned()),
+        balance: Some(upstream.config().balance.word().to_owned()),
         endpoints: upstream
             .endpoints()
             .iter()
@@ -117,25 +118,23 @@ pub(super) fn routes(snapshot: &Snapshot, figures: &Figures) -> Vec<RouteView> {
     let view = |route: &Arc<Route>| RouteView {
         name: route.name.to_string(),
         upstream: route.upstream.as_ref().map(|one| one.name().to_string()),
-        host: route.config.matches.hosts.iter().map(host).collect(),
-        path: path(&route.config.matches.path),
+        host: route
+            .config
+            .matches
+            .hosts
+            .iter()
+            .map(HostPattern::to_string)
+            .collect(),
+        path: route.config.matches.path.to_string(),
         r#match: match route.config.matches.path {
             PathPattern::Exact(_) => "exact".to_owned(),
             PathPattern::Prefix(_) => "prefix".to_owned(),
         },
         tunnels: open.get(&*route.name).copied().unwrap_or(0),
         draining: route.draining.load(std::sync::atomic::Ordering::Relaxed),
-        websocket: settings::websocket(&route.config.websocket),
+        websocket: WebSocketTable::written(&route.config.websocket).to_json(),
     };
     snapshot.routes.iter().map(view).collect()
-}
-
-/// As the configuration spells it.
-pub(super) fn balance(balance: Balance) -> &'static str {
-    match balance {
-        Balance::Least => "least",
-        Balance::RoundRobin => "round-robin",
-    }
 }
 
 fn endpoint(endpoint: &Endpoint, leaving: bool) -> EndpointView {

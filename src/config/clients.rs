@@ -2,45 +2,80 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderName;
 use ipnet::IpNet;
 
-/// `[http]`: how client connections are treated.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HttpConfig {
-    /// Peers whose forwarded header fields and request id are believed. Default: none.
-    pub trusted_proxies: Vec<IpNet>,
-    /// Send RFC 7239 `Forwarded` too. Default: false.
-    pub forwarded: bool,
-    /// The pseudonym in `Via`. Default: no `Via`.
-    pub via: Option<String>,
-    /// Name of the request id field; `None` switches it off. Default: `x-request-id`.
-    pub request_id: Option<HeaderName>,
-    /// That name where it is written with capitals, with a colon and an LF: it is sent so.
-    pub spelling: Bytes,
-    /// Largest request head in bytes, else 431. Default: 64 KiB.
-    pub max_head: usize,
-    /// Most header lines in a request, else 431. Default: 256.
-    pub max_header_lines: usize,
-    /// Longest request target in bytes, else 414. Default: 8 KiB.
-    pub max_target: usize,
-    /// From the first byte of a head (or the accept) to its last. Default: 10 s.
-    pub head_timeout: Duration,
-    /// Idle time between requests. Default: 75 s.
-    pub keepalive_timeout: Duration,
-    /// Longest silence inside a request body. Default: 30 s.
-    pub body_timeout: Duration,
-    /// How long a client may leave an answer unread. Default: 60 s.
-    pub write_timeout: Duration,
-    /// Slowest request body in bytes a second, over time spent waiting for the client;
-    /// 0 switches it off. Default: 240.
-    pub min_rate: u64,
-    /// Most client connections at once, tunnels included; `None`: only the file descriptor
-    /// limit. Default: none.
-    pub max_connections: Option<usize>,
-    /// What an error of our own tells the client. Default: public.
-    pub error_detail: ErrorDetail,
+use super::form::field::{Pseudonym, RequestIdField, spelled, spelling};
+use crate::setting::list::List;
+use crate::setting::scalar::{Count, Limit, Optional, words};
+use crate::setting::table::table;
+use crate::setting::typed::Setting;
+use crate::setting::units::{AnySize, Bytes, SomeTime};
+use crate::setting::written::Written;
+
+table! {
+    /// `[http]`: how client connections are treated.
+    HttpTable in "`[http]`" {} => HttpConfig {
+        /// Largest request head, in bytes; beyond it the answer is 431. From 8 KiB to 16 MiB.
+        max_head: Bytes<8192, 16_777_216> as usize = "64KiB",
+        /// Most header lines in a request; beyond it the answer is 431.
+        max_header_lines: Count<1, 10_000> as usize = 256,
+        /// Longest request target, in bytes; beyond it the answer is 414.
+        max_target: Bytes<64, 16_777_216> as usize = "8KiB",
+        /// Longest time from the first byte of a request head (or the accept) to its last;
+        /// beyond it the answer is 408.
+        head_timeout: SomeTime as Duration = "10s",
+        /// How long a connection may idle between two requests.
+        keepalive_timeout: SomeTime as Duration = "75s",
+        /// Longest silence inside a request body.
+        body_timeout: SomeTime as Duration = "30s",
+        /// How long a client may leave an answer unread.
+        write_timeout: SomeTime as Duration = "60s",
+        /// Slowest request body, in bytes a second over the time spent waiting for the client;
+        /// `"off"` or 0 for no limit.
+        min_rate: Optional<AnySize> as u64 = 240,
+        /// Most client connections at once, tunnels included; `"unlimited"` leaves only the
+        /// limit on file descriptors.
+        max_connections: Limit<Count<1, 100_000_000>> as Option<usize> = "unlimited",
+        /// Networks and addresses of the proxies in front whose `X-Forwarded-*`, `Forwarded`
+        /// and request id are believed; everybody else's are deleted.
+        trusted_proxies: List<IpNet> as Vec<IpNet> = [],
+        /// Whether RFC 7239 `Forwarded` is sent to upstreams besides `X-Forwarded-*`.
+        forwarded: bool as bool = false,
+        /// The pseudonym to send in `Via`; `"off"` for no `Via`.
+        via: Optional<Pseudonym> as Option<String> = "off",
+        /// The header field that carries the request id; `"off"` for none.
+        request_id: Optional<RequestIdField> as Option<HeaderName> = "x-request-id",
+        /// What an error of sluice's own tells the client, in its body and in `Proxy-Status`:
+        /// `public` leaves out the names and addresses of upstreams, `full` (for development)
+        /// tells what the log has.
+        error_detail: ErrorDetail as ErrorDetail = "public",
+    } with {
+        /// The name of `request_id` where it is written with capitals, with a colon and an LF: it is
+        /// sent so.
+        spelling: bytes::Bytes = bytes::Bytes::new(),
+    }
+}
+
+impl Setting<HttpConfig> for HttpTable {
+    fn value(&self) -> HttpConfig {
+        let mut http = HttpConfig::default();
+        self.apply(&mut http);
+        let field = self.request_id.value().and_then(|field| field.0.as_ref());
+        http.spelling = spelling(field.into_iter().map(|field| &field.0));
+        http
+    }
+
+    fn write(http: &HttpConfig) -> Written {
+        let mut table = Self::written(http);
+        if let Some(name) = &http.request_id
+            && !http.spelling.is_empty()
+        {
+            table.remove("request_id");
+            table.put("request_id", spelled(&http.spelling, name.as_str()));
+        }
+        table.into()
+    }
 }
 
 /// What an error of sluice's own tells the client; the log always has everything.
@@ -53,34 +88,7 @@ pub enum ErrorDetail {
     Full,
 }
 
-impl ErrorDetail {
-    /// The word in the configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ErrorDetail::Public => "public",
-            ErrorDetail::Full => "full",
-        }
-    }
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        HttpConfig {
-            trusted_proxies: Vec::new(),
-            forwarded: false,
-            via: None,
-            request_id: Some(HeaderName::from_static("x-request-id")),
-            spelling: Bytes::new(),
-            max_head: 64 * 1024,
-            max_header_lines: 256,
-            max_target: 8 * 1024,
-            head_timeout: Duration::from_secs(10),
-            keepalive_timeout: Duration::from_secs(75),
-            body_timeout: Duration::from_secs(30),
-            write_timeout: Duration::from_secs(60),
-            min_rate: 240,
-            max_connections: None,
-            error_detail: ErrorDetail::Public,
-        }
-    }
-}
+words!(ErrorDetail, "`\"public\"` or `\"full\"`",
+    "public" => ErrorDetail::Public,
+    "full" => ErrorDetail::Full,
+);

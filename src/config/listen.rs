@@ -1,39 +1,30 @@
 //! `[[listen]]`: where clients are accepted.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-
+use super::address::ListenAddress;
+use super::form::address::Bind;
+use super::form::file::FileMode;
+use crate::setting::scalar::words;
+use crate::setting::table::table;
 use crate::vocabulary::Scheme;
 
-/// One `[[listen]]` block.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listener {
-    /// The bound address.
-    pub address: ListenAddress,
-    /// The scheme clients use to reach this listener, for `same-origin`,
-    /// `X-Forwarded-Proto` and redirects when no trusted proxy says otherwise.
-    pub scheme: Scheme,
-}
-
-/// Where a listener is bound.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum ListenAddress {
-    /// A TCP address.
-    Tcp(SocketAddr),
-    /// A unix socket path with the permission bits it is created with. Default mode: 0660.
-    Unix {
-        /// Path of the socket file.
-        path: PathBuf,
-        /// Permission bits, as in `chmod`.
-        mode: u32,
-    },
-}
-
-impl std::fmt::Display for ListenAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ListenAddress::Tcp(address) => address.fmt(f),
-            ListenAddress::Unix { path, .. } => write!(f, "unix:{}", path.display()),
-        }
+table! {
+    /// A `[[listen]]` block: where clients are accepted.
+    ListenTable in "`[[listen]]`" {
+        /// `IP:port`, `:port` for all addresses (IPv6 and IPv4), or `unix:/path`.
+        address: Bind [required],
+        /// Permission bits of a unix socket, in octal.
+        mode: FileMode = "0660",
+    } => Listener {
+        /// The scheme that clients use to reach this listener: `https` where a balancer in
+        /// front terminates TLS.
+        scheme: Scheme as Scheme = "http",
+    } with {
+        /// The bound address, with the mode of a unix socket.
+        address: ListenAddress = ListenAddress::Tcp(([0, 0, 0, 0], 0).into()),
     }
 }
+
+words!(Scheme, "`\"http\"` or `\"https\"`",
+    "http" => Scheme::Http,
+    "https" => Scheme::Https,
+);

@@ -5,72 +5,85 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, Method};
 
-use super::websocket::WebSocketConfig;
-use crate::route::matches::RouteMatch;
+use super::action::{Action, RedirectKey, RespondTable};
+use super::address::EndpointAddress;
+use super::form::field::{
+    EditField, FieldValue, HostValue, MatchField, Protocol, spelled, spelling,
+};
+use super::form::path::{ExactPath, PrefixPath};
+use super::form::request::{HeaderTest, RouteName, UpstreamName};
+use super::websocket::{WebSocketConfig, WebSocketKey};
+use crate::route::matches::{HostPattern, RouteMatch};
+use crate::setting::list::{Entries, List, OneOrMany};
+use crate::setting::scalar::Limit;
+use crate::setting::table::table;
+use crate::setting::typed::Setting;
+use crate::setting::units::{AnySize, SomeTime};
+use crate::setting::written::Written;
 
-/// One `[[route]]` block.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RouteConfig {
-    /// `name`; by default made from what the route matches. Unique.
-    pub name: String,
-    /// The 1-based line of the route's `[[route]]` header in the file; 0 without a file.
-    pub line: usize,
-    /// What a request must look like to take this route.
-    pub matches: Arc<RouteMatch>,
-    /// What happens to a request that took it.
-    pub action: Action,
-    /// What becomes of the matched path prefix. Default: kept.
-    pub rewrite: PathRewrite,
-    /// The Host that the upstream sees. Default: the client's, with its port.
-    pub host: HostPolicy,
-    /// Changes to the request's header fields, after ours were added.
-    pub request_headers: HeaderEdits,
-    /// Changes to the response's header fields.
-    pub response_headers: HeaderEdits,
-    /// Deadlines of an exchange; none of them outlives a 101.
-    pub timeouts: RouteTimeouts,
-    /// Protocols besides WebSocket that an `Upgrade` may switch to, as they are written.
-    /// Default: none.
-    pub upgrade: Vec<String>,
-    /// Largest request body in bytes. Default: unlimited.
-    pub max_body: Option<u64>,
-    /// Origin policy and tunnel settings.
-    pub websocket: Arc<WebSocketConfig>,
-}
-
-impl RouteConfig {
-    /// Whether the other one does the same, wherever it stands in its file.
-    pub fn equals(&self, other: &RouteConfig) -> bool {
-        let moved = RouteConfig {
-            line: self.line,
-            ..other.clone()
-        };
-        *self == moved
+table! {
+    /// A `[[route]]` block: what a request must look like (all conditions hold) and what
+    /// happens to it (exactly one of `upstream`, `to`, `respond`, `redirect`).
+    RouteTable in "`[[route]]`" {
+        /// The name in logs and counters; by default made from the conditions.
+        name: RouteName,
+        /// Condition: one host or several, without port; `*.example.com` takes every host
+        /// below. Default: every host.
+        host: OneOrMany<HostPattern>,
+        /// Condition: exactly this path, compared after normalising.
+        path: ExactPath,
+        /// Condition: this path and all below it, on segment borders. Default: every path.
+        path_prefix: PrefixPath,
+        /// Condition: one method or several. Default: every method.
+        method: OneOrMany<Method>,
+        /// Condition: header fields with a value to equal, or `true` for presence.
+        headers: Entries<MatchField, HeaderTest>,
+        /// `true` or `false` is a condition: only WebSocket handshakes, or everything else. As
+        /// a table `[route.websocket]` it holds the Origin policy and the tunnel's settings,
+        /// and the condition under `match`.
+        websocket: WebSocketKey,
+        /// Action: forward to this `[upstream.NAME]`.
+        upstream: UpstreamName,
+        /// Action: forward to this endpoint, or these, without naming an upstream.
+        to: OneOrMany<EndpointAddress>,
+        /// Action: answer at once.
+        respond: RespondTable,
+        /// Action: redirect to this URL (status 308), or a table with `to` and `status`.
+        redirect: RedirectKey,
+        /// Take the `path_prefix` off before forwarding.
+        strip_prefix: bool = false,
+        /// Put this in the place of the `path_prefix` before forwarding.
+        replace_prefix: PrefixPath,
+        /// The Host that the upstream is sent. Default: the client's, with its port.
+        set_host: HostValue,
+    } => RouteConfig {
+        /// Largest request body, in bytes; beyond it the answer is 413.
+        max_body: Limit<AnySize> as Option<u64> = "unlimited",
+        /// Protocols besides WebSocket that clients may switch to by `Upgrade`, such as `tcp`
+        /// or `spdy/3.1`; any other is not passed on.
+        upgrade: List<Protocol> as Vec<String> = [],
+        /// Changes to the request's header fields.
+        request_headers: HeaderEditsTable as HeaderEdits,
+        /// Changes to the answer's header fields.
+        response_headers: HeaderEditsTable as HeaderEdits,
+        /// Deadlines of an exchange; none of them outlives a 101.
+        timeouts: TimeoutsTable as RouteTimeouts,
+    } with {
+        /// `name`; by default made from what the route matches. Unique.
+        name: String = String::new(),
+        /// What a request must look like to take this route.
+        matches: Arc<RouteMatch> = Arc::default(),
+        /// What happens to a request that took it.
+        action: Action = Action::default(),
+        /// What becomes of the matched path prefix.
+        rewrite: PathRewrite = PathRewrite::Keep,
+        /// The Host that the upstream sees.
+        host: HostPolicy = HostPolicy::Preserve,
+        /// Origin policy and tunnel settings.
+        websocket: Arc<WebSocketConfig> = Arc::default(),
     }
-}
-
-/// What a route does with its requests.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Action {
-    /// Forward to this upstream, a key of [`Config::upstreams`].
-    Upstream(String),
-    /// Answer at once.
-    Respond {
-        /// Status of the answer.
-        status: StatusCode,
-        /// Body, sent as `text/plain; charset=utf-8`.
-        body: String,
-    },
-    /// Redirect to another URL.
-    Redirect {
-        /// 301, 302, 303, 307 or 308. Default: 308.
-        status: StatusCode,
-        /// The target; `{scheme}`, `{host}` (with its port), `{hostname}` (without), `{path}` and
-        /// `{query}` (with its `?`) stand for the request's.
-        to: String,
-    },
 }
 
 /// What becomes of the path prefix that a route matched.
@@ -94,17 +107,19 @@ pub enum HostPolicy {
     Set(HeaderValue),
 }
 
-/// Changes to header fields: removed first, then set, then added.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct HeaderEdits {
-    /// Names to remove.
-    pub remove: Vec<HeaderName>,
-    /// Fields to replace.
-    pub set: Vec<(HeaderName, HeaderValue)>,
-    /// Lines to append.
-    pub add: Vec<(HeaderName, HeaderValue)>,
-    /// The names that are written with capitals, each with its colon and an LF: they are sent so.
-    pub spelling: Bytes,
+table! {
+    /// Changes to header fields: removed first, then set, then added.
+    HeaderEditsTable in "`[route.request_headers]` or `[route.response_headers]`" {} => HeaderEdits {
+        /// Fields to replace, or to make where they are absent.
+        set: Entries<EditField, FieldValue> as Vec<(HeaderName, HeaderValue)> = {},
+        /// Lines to append, one value or several for each field.
+        add: Entries<EditField, OneOrMany<FieldValue>> as Vec<(HeaderName, HeaderValue)> = {},
+        /// Names of fields to remove.
+        remove: List<EditField> as Vec<HeaderName> = [],
+    } with {
+        /// The names that are written with capitals, each with its colon and an LF: they are sent so.
+        spelling: Bytes = Bytes::new(),
+    }
 }
 
 impl HeaderEdits {
@@ -114,24 +129,34 @@ impl HeaderEdits {
     }
 }
 
-/// `[route.timeouts]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RouteTimeouts {
-    /// From the request's last byte sent to the response's head. Default: 60 s.
-    pub response_head: Duration,
-    /// Longest silence inside a response body. Default: 5 min.
-    pub response_idle: Duration,
-    /// How long a body announced with `Expect: 100-continue` waits to be asked for.
-    /// Default: 1 s.
-    pub expect_continue: Duration,
+impl Setting<HeaderEdits> for HeaderEditsTable {
+    fn value(&self) -> HeaderEdits {
+        let mut edits = HeaderEdits::default();
+        self.apply(&mut edits);
+        let set = self.set.value().into_iter().flat_map(|entries| &entries.0);
+        let add = self.add.value().into_iter().flat_map(|entries| &entries.0);
+        let names = set.map(|(name, _)| name).chain(add.map(|(name, _)| name));
+        edits.spelling = spelling(names.map(|name| &name.value));
+        edits
+    }
+
+    fn write(edits: &HeaderEdits) -> Written {
+        let mut table = Self::written(edits);
+        table.rename(|name| spelled(&edits.spelling, name).to_owned());
+        table.into()
+    }
 }
 
-impl Default for RouteTimeouts {
-    fn default() -> Self {
-        RouteTimeouts {
-            response_head: Duration::from_secs(60),
-            response_idle: Duration::from_secs(300),
-            expect_continue: Duration::from_secs(1),
-        }
+table! {
+    /// `[route.timeouts]`: deadlines of an exchange.
+    TimeoutsTable in "`[route.timeouts]`" => RouteTimeouts {
+        /// From the request's last byte to the head of the answer; beyond it the client gets
+        /// 504.
+        response_head: SomeTime as Duration = "60s",
+        /// Longest silence inside an answer's body.
+        response_idle: SomeTime as Duration = "5m",
+        /// How long a body announced with `Expect: 100-continue` waits for the upstream to ask
+        /// for it, or to answer without it; then it is sent.
+        expect_continue: SomeTime as Duration = "1s",
     }
 }

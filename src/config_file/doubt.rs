@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 
 use crate::config::EndpointAddress;
+use crate::config::action::RedirectKey;
+use crate::config::file::FileTable;
 use crate::config::form::address::Bind;
-use crate::config::form::pattern::RedirectTarget;
-use crate::config::keys::{FileTable, RedirectKey};
+use crate::config::form::answer::RedirectTarget;
 use crate::setting::read::{Located, Sink};
 
 pub(super) fn warnings(file: &FileTable, sink: &mut Sink) {

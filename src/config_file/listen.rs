@@ -5,8 +5,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::form::address::{AdminAddress, Bind, FileMode};
-use crate::config::keys::{FileTable, ListenTable};
+use crate::config::file::FileTable;
+use crate::config::form::address::{AdminAddress, Bind};
+use crate::config::form::file::FileMode;
+use crate::config::listen::ListenTable;
 use crate::config::{ListenAddress, Listener};
 use crate::setting::read::{Key, Located, Sink};
 
@@ -58,9 +60,12 @@ fn admin_apart(file: &FileTable, taken: &[&Located<Bind>], sink: &mut Sink) {
 }
 
 fn listener(table: &ListenTable, bind: &Bind, sink: &mut Sink) -> Listener {
-    let address = bind_address(bind, &table.mode, DEFAULT_MODE, sink);
-    let scheme = table.scheme.value().copied().unwrap_or_default();
-    Listener { address, scheme }
+    let mut listener = Listener {
+        address: bind_address(bind, &table.mode, DEFAULT_MODE, sink),
+        ..Listener::default()
+    };
+    table.apply(&mut listener);
+    listener
 }
 
 /// The address with the permission bits of a unix socket.

@@ -1,27 +1,26 @@
-//! From the text of a configuration file to the typed [`Config`], in two stages: `config::keys`
-//! gives every value its type and place, then what the values mean together is judged here,
-//! in `settings` and in `route`. All problems are collected on the way.
+//! From the text of a configuration file to the typed [`Config`], in two stages: what `config`
+//! declares gives every value its type and place, then what the values mean together is judged
+//! here, in `settings` and in `route`. All problems are collected on the way. And back: `write`.
 
 mod doubt;
+mod hint;
 mod listen;
 mod route;
 mod schema;
 mod settings;
 mod upstream;
+mod write;
 
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use toml::de::{DeTable, DeValue};
 
+use crate::config::file::FileTable;
 use crate::config::form::address::Bind;
-use crate::config::keys::{self, FileTable};
 use crate::config::{
-    Action, AdminConfig, Config, DrainConfig, EndpointAddress, HeaderEdits, HostPolicy, HttpConfig,
-    ListenAddress, Listener, LogConfig, PathRewrite, ReloadConfig, ResolverConfig, RouteConfig,
-    RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
+    Action, AdminConfig, Config, EndpointAddress, ListenAddress, Listener, RouteConfig,
+    UpstreamConfig,
 };
 use crate::setting::read::{FromText, Node, Read, Sink, Span, Wrong};
 use crate::setting::{Problem, Problems};
@@ -93,7 +92,7 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Problems> {
 /// # Errors
 /// Everything that is wrong with it.
 pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Problems> {
-    let mut sink = Sink::new(keys::hint_for);
+    let mut sink = Sink::new(hint::hint_for);
     let (document, errors) = DeTable::parse_recoverable(source);
     let root = DeValue::Table(document.into_inner());
     let node = Node {
@@ -108,7 +107,7 @@ pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Pr
     }
     // The root is a table, so it was read; without it nothing would be found wrong either.
     let file = file.unwrap_or_default();
-    let config = assemble(&file, source, &mut sink);
+    let config = assemble(&file, &mut sink);
     if !sink.problems.is_empty() {
         return Err(Problems::new(name, source, sink.problems));
     }
@@ -138,9 +137,9 @@ pub fn admin_of(path: &Path) -> std::io::Result<AdminConfig> {
         span: 0..0,
         key: String::new(),
     };
-    let mut sink = Sink::new(keys::hint_for);
+    let mut sink = Sink::new(hint::hint_for);
     let file = FileTable::read(&node, &mut sink).unwrap_or_default();
-    Ok(settings::admin(&file, &mut sink))
+    Ok(settings::admin(file.admin.value(), &mut sink))
 }
 
 /// What is reported of a text that isn't TOML: its syntax errors, and the misspelt keys and
@@ -161,7 +160,7 @@ fn syntax_problems(source: &str, errors: &[toml::de::Error], others: Vec<Problem
         // What follows on the same line is most often a consequence of the first.
         if lines.last() != Some(&line) {
             lines.push(line);
-            let twice = keys::hint_for_twice(twice(source, &span));
+            let twice = hint::hint_for_twice(twice(source, &span));
             sink.report(&span, "", error.message()).hint = twice.map(str::to_owned);
         }
     }
@@ -183,41 +182,20 @@ fn twice<'s>(source: &'s str, span: &Span) -> &'s str {
     if key.chars().all(word) { key } else { "" }
 }
 
-fn assemble(file: &FileTable, source: &str, sink: &mut Sink) -> Config {
+fn assemble(file: &FileTable, sink: &mut Sink) -> Config {
     let mut upstreams = upstream::upstreams(file, sink);
-    Config {
-        workers: workers(file),
+    let mut config = Config {
         listeners: listen::listeners(file, sink),
-        routes: route::routes(file, source, &mut upstreams, sink),
+        routes: route::routes(file, &mut upstreams, sink),
         upstreams,
-        http: settings::http(file, sink),
-        log: settings::log(file),
-        drain: settings::drain(file, sink),
-        resolver: settings::resolver(file, sink),
-        admin: settings::admin(file, sink),
-        reload: settings::reload(file),
-        upgrade: settings::upgrade(file),
-        trace: settings::trace(file),
-        pid_file: pid_file(file),
-    }
-}
-
-fn pid_file(file: &FileTable) -> Option<PathBuf> {
-    let mut path = None;
-    file.pid_file.store(&mut path);
-    path
-}
-
-fn workers(file: &FileTable) -> NonZeroUsize {
-    file.workers
-        .value()
-        .and_then(|workers| workers.0)
-        .and_then(NonZeroUsize::new)
-        .unwrap_or_else(every_cpu)
-}
-
-fn every_cpu() -> NonZeroUsize {
-    available_parallelism().unwrap_or(NonZeroUsize::MIN)
+        admin: settings::admin(file.admin.value(), sink),
+        ..Config::default()
+    };
+    file.apply(&mut config);
+    settings::http(file, &config.http, sink);
+    settings::drain(file, &config.drain, sink);
+    settings::resolver(file, &config.resolver, sink);
+    config
 }
 
 impl Config {
@@ -263,36 +241,18 @@ impl Config {
         let name = name.to_owned();
         let route = RouteConfig {
             name: name.clone(),
-            line: 0,
-            matches: Arc::default(),
             action: Action::Upstream(name.clone()),
-            rewrite: PathRewrite::Keep,
-            host: HostPolicy::Preserve,
-            request_headers: HeaderEdits::default(),
-            response_headers: HeaderEdits::default(),
-            timeouts: RouteTimeouts::default(),
-            upgrade: Vec::new(),
-            max_body: None,
-            websocket: Arc::new(WebSocketConfig::default()),
+            ..RouteConfig::default()
         };
         let upstream = UpstreamConfig::new(name.clone(), vec![endpoint]);
         Config {
-            workers: every_cpu(),
             listeners: vec![Listener {
                 address,
-                scheme: Scheme::Http,
+                ..Listener::default()
             }],
             routes: vec![Arc::new(route)],
             upstreams: [(name, Arc::new(upstream))].into(),
-            http: HttpConfig::default(),
-            log: LogConfig::default(),
-            drain: DrainConfig::default(),
-            resolver: ResolverConfig::default(),
-            admin: AdminConfig::default(),
-            reload: ReloadConfig::default(),
-            upgrade: UpgradeConfig::default(),
-            trace: TraceConfig::default(),
-            pid_file: None,
+            ..Config::default()
         }
     }
 }

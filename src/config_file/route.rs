@@ -9,16 +9,16 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 
 use super::upstream::{Upstreams, endpoints};
-use crate::config::form::pattern::{HeaderTest, UpstreamName};
-use crate::config::keys::{FileTable, RedirectKey, RespondTable, RouteTable, WebSocketKey};
-use crate::config::{
-    Action, HeaderMatch, HostPattern, PathPattern, RouteConfig, RouteMatch, UpstreamConfig,
-};
+use crate::config::action::{RedirectKey, RespondTable};
+use crate::config::file::FileTable;
+use crate::config::form::request::{HeaderTest, UpstreamName};
+use crate::config::route::RouteTable;
+use crate::config::websocket::WebSocketKey;
+use crate::config::{Action, HeaderMatch, PathPattern, RouteConfig, RouteMatch, UpstreamConfig};
 use crate::setting::read::{Key, Located, Sink, Span, nearest, quoted};
 
 pub(super) fn routes(
     file: &FileTable,
-    source: &str,
     upstreams: &mut Upstreams,
     sink: &mut Sink,
 ) -> Vec<Arc<RouteConfig>> {
@@ -30,7 +30,6 @@ pub(super) fn routes(
     }
     let names = names(&blocks.value.0, sink);
     let defined = defined(file, upstreams);
-    let line_ends = line_ends(source);
     let mut routes = Vec::with_capacity(names.len());
     let mut comparable = Vec::new();
     for (block, name) in blocks.value.0.iter().zip(names) {
@@ -39,19 +38,16 @@ pub(super) fn routes(
         let action = action(table, &name, defined.as_deref(), upstreams, sink);
         let mut route = RouteConfig {
             name,
-            line: line_ends.partition_point(|&end| end < block.span.start) + 1,
             matches,
             action,
             rewrite: forward::rewrite(table, sink),
             host: forward::host(table),
-            request_headers: forward::header_edits(&table.request_headers, sink),
-            response_headers: forward::header_edits(&table.response_headers, sink),
-            timeouts: forward::timeouts(table),
-            upgrade: forward::upgrade(table),
-            max_body: None,
             websocket: Arc::new(forward::websocket(table)),
+            ..RouteConfig::default()
         };
-        table.max_body.store(&mut route.max_body);
+        table.apply(&mut route);
+        forward::fields_once(&table.request_headers, sink);
+        forward::fields_once(&table.response_headers, sink);
         forward::without_effect(table, &route.action, sink);
         let route = Arc::new(route);
         if known {
@@ -66,11 +62,6 @@ pub(super) fn routes(
 /// The names of the upstreams that the file defines; `None` where they could not be read.
 fn defined(file: &FileTable, upstreams: &Upstreams) -> Option<Vec<String>> {
     (!file.upstream.is_invalid()).then(|| upstreams.keys().cloned().collect())
-}
-
-/// Where the lines of the source end.
-fn line_ends(source: &str) -> Vec<usize> {
-    source.match_indices('\n').map(|(at, _)| at).collect()
 }
 
 fn ties(comparable: &[(Arc<RouteConfig>, Span)], sink: &mut Sink) {
@@ -139,7 +130,7 @@ fn made_name(table: &RouteTable) -> String {
         name.push(':');
     }
     if let Some(hosts) = table.host.value() {
-        let hosts: Vec<String> = hosts.0.iter().map(|host| write_host(&host.value)).collect();
+        let hosts: Vec<String> = hosts.0.iter().map(|host| host.value.to_string()).collect();
         name.push_str(&hosts.join(","));
     }
     match (table.path.value(), table.path_prefix.value()) {
@@ -161,13 +152,6 @@ fn made_name(table: &RouteTable) -> String {
         name.push_str(&format!("+{}", field.value.0));
     }
     name
-}
-
-fn write_host(host: &HostPattern) -> String {
-    match host {
-        HostPattern::Exact(host) => host.clone(),
-        HostPattern::Suffix(suffix) => format!("*.{suffix}"),
-    }
 }
 
 fn websocket_condition(table: &RouteTable) -> Option<bool> {
@@ -281,10 +265,7 @@ fn action(
     }
     match table.respond.value() {
         Some(respond) => answer(respond, sink),
-        None => Action::Respond {
-            status: StatusCode::NOT_FOUND,
-            body: String::new(),
-        },
+        None => Action::default(),
     }
 }
 

@@ -1,10 +1,10 @@
 //! The JSON Schema of the configuration file, for editors that complete and check it. It
-//! follows from the same declarations as the reader (`config::keys`).
+//! follows from the same declarations as the reader (`setting::table`).
 
 use schemars::generate::SchemaSettings;
 use serde_json::Value;
 
-use crate::config::keys::FileTable;
+use crate::config::file::FileTable;
 
 /// The JSON Schema (draft 2020-12) of a configuration file.
 pub fn schema() -> Value {

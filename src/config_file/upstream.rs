@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::keys::{FileTable, UpstreamTable};
+use crate::config::file::FileTable;
+use crate::config::upstream::UpstreamTable;
 use crate::config::{EndpointAddress, UpstreamConfig};
 use crate::setting::list::OneOrMany;
 use crate::setting::read::{Located, Sink};
@@ -22,29 +23,12 @@ pub(super) fn upstreams(file: &FileTable, sink: &mut Sink) -> Upstreams {
 }
 
 fn upstream(name: &str, table: &UpstreamTable, sink: &mut Sink) -> UpstreamConfig {
-    let UpstreamTable {
-        span: _,
-        key: _,
-        endpoints: list,
-        balance,
-        connect_timeout,
-        retry_after,
-        max_idle,
-        idle_timeout,
-        max_header_lines,
-        lenient,
-    } = table;
-    let endpoints = list
+    let endpoints = table
+        .endpoints
         .value()
         .map_or_else(Vec::new, |list| endpoints(list, sink));
     let mut upstream = UpstreamConfig::new(name.to_owned(), endpoints);
-    balance.store(&mut upstream.balance);
-    connect_timeout.store(&mut upstream.connect_timeout);
-    retry_after.store(&mut upstream.retry_after);
-    max_idle.store(&mut upstream.max_idle);
-    idle_timeout.store(&mut upstream.idle_timeout);
-    max_header_lines.store(&mut upstream.max_header_lines);
-    lenient.store(&mut upstream.lenient);
+    table.apply(&mut upstream);
     upstream
 }
 

@@ -47,7 +47,7 @@ pub(super) fn changes(old: &Config, new: &Config) -> Vec<String> {
         "route",
         old.routes.iter().map(|one| (one.name.clone(), one)),
         new.routes.iter().map(|one| (one.name.clone(), one)),
-        |old, new| old.equals(new),
+        |old, new| old == new,
     );
     let tables = [
         ("[log]", old.log != new.log),

@@ -1,5 +1,7 @@
 //! What a route asks of a request: host, path, method, header fields, handshake or not.
 
+use std::fmt;
+
 use http::{HeaderName, HeaderValue, Method};
 
 /// The conditions of a route; all of them must hold.
@@ -26,6 +28,16 @@ pub enum HostPattern {
     Suffix(String),
 }
 
+impl fmt::Display for HostPattern {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HostPattern::Exact(host) => f.write_str(host),
+            HostPattern::Suffix(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}
+
 /// A path condition, compared with every reading of a path: see `route::path`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum PathPattern {
@@ -34,6 +46,16 @@ pub enum PathPattern {
     /// This path or anything below it on a segment border; held without a trailing slash,
     /// so `/` is held as the empty string.
     Prefix(String),
+}
+
+impl fmt::Display for PathPattern {
+    /// As the configuration writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PathPattern::Prefix(prefix) if prefix.is_empty() => f.write_str("/"),
+            PathPattern::Exact(path) | PathPattern::Prefix(path) => f.write_str(path),
+        }
+    }
 }
 
 impl Default for PathPattern {

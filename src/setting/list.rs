@@ -1,10 +1,14 @@
 //! Lists, `[[blocks]]` and tables with names chosen by the user, over whatever type their
 //! entries have.
 
+use std::sync::Arc;
+
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
 use super::read::{FromText, Located, Node, Read, Sink};
+use super::typed::Setting;
+use super::written::Written;
 
 /// An array.
 #[derive(Debug, Default)]
@@ -37,6 +41,26 @@ impl<T: Read> Read for List<T> {
     }
 }
 
+impl<U, T: Setting<U>> Setting<Vec<U>> for List<T> {
+    fn value(&self) -> Vec<U> {
+        self.0.iter().map(|entry| entry.value.value()).collect()
+    }
+
+    fn write(value: &Vec<U>) -> Written {
+        Written::List(value.iter().map(T::write).collect())
+    }
+}
+
+impl<U, T: Setting<U>> Setting<Arc<[U]>> for List<T> {
+    fn value(&self) -> Arc<[U]> {
+        self.0.iter().map(|entry| entry.value.value()).collect()
+    }
+
+    fn write(value: &Arc<[U]>) -> Written {
+        Written::List(value.iter().map(T::write).collect())
+    }
+}
+
 /// One value, or an array of one and more.
 #[derive(Debug, Default)]
 pub(crate) struct OneOrMany<T>(pub(crate) Vec<Located<T>>);
@@ -62,6 +86,17 @@ impl<T: Read> Read for OneOrMany<T> {
     fn schema(generator: &mut SchemaGenerator) -> Schema {
         let one = T::schema(generator);
         json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
+    }
+}
+
+impl<U, T: Setting<U>> Setting<Vec<U>> for OneOrMany<T> {
+    fn value(&self) -> Vec<U> {
+        self.0.iter().map(|entry| entry.value.value()).collect()
+    }
+
+    /// A list even where it holds one, so that a reader of the JSON need not distinguish.
+    fn write(value: &Vec<U>) -> Written {
+        Written::List(value.iter().map(T::write).collect())
     }
 }
 

@@ -1,5 +1,5 @@
 //! Reads TOML values into types, with spans kept and every problem noted instead of only
-//! the first. Knows no key of the configuration (`keys` declares them) and no meaning.
+//! the first. Knows no key of the configuration (`config` declares them) and no meaning.
 
 use std::ops::Range;
 
@@ -239,16 +239,6 @@ impl<T> Key<T> {
     pub(crate) fn is_invalid(&self) -> bool {
         matches!(self, Key::Invalid(_))
     }
-
-    /// Puts the value in the place of the default, if one was given.
-    pub(crate) fn store<U>(&self, place: &mut U)
-    where
-        T: Plain<U>,
-    {
-        if let Some(value) = self.value() {
-            *place = value.plain();
-        }
-    }
 }
 
 impl<T: Read> Key<T> {
@@ -274,17 +264,6 @@ pub(crate) enum Found<'n, 'a> {
     Value(&'n Node<'a>),
     /// Only a misspelt key, which has had its problem.
     Misspelt(Span),
-}
-
-/// How a value of the file stands in the typed configuration.
-pub(crate) trait Plain<U> {
-    fn plain(&self) -> U;
-}
-
-impl<T: Clone> Plain<T> for T {
-    fn plain(&self) -> T {
-        self.clone()
-    }
 }
 
 /// The word nearest to a misspelt one, if any is near enough to be meant.

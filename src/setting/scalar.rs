@@ -4,7 +4,9 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
-use super::read::{Node, Plain, Read, Sink, Wrong, nearest, quoted};
+use super::read::{Node, Read, Sink, Wrong, nearest, quoted};
+use super::typed::Setting;
+use super::written::Written;
 
 /// A whole number between `MIN` and `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +38,13 @@ impl<const MIN: u64, const MAX: u64> Read for Count<MIN, MAX> {
     }
 }
 
-impl<const MIN: u64, const MAX: u64> Plain<usize> for Count<MIN, MAX> {
-    fn plain(&self) -> usize {
+impl<const MIN: u64, const MAX: u64> Setting<usize> for Count<MIN, MAX> {
+    fn value(&self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    fn write(value: &usize) -> Written {
+        (*value as u64).into()
     }
 }
 
@@ -75,9 +81,13 @@ impl Read for Share {
     }
 }
 
-impl Plain<f64> for Share {
-    fn plain(&self) -> f64 {
+impl Setting<f64> for Share {
+    fn value(&self) -> f64 {
         self.0
+    }
+
+    fn write(value: &f64) -> Written {
+        Written::Fraction(*value)
     }
 }
 
@@ -107,13 +117,26 @@ impl Read for bool {
     }
 }
 
+impl Setting<bool> for bool {
+    fn value(&self) -> bool {
+        *self
+    }
+
+    fn write(value: &bool) -> Written {
+        (*value).into()
+    }
+}
+
 /// Something that can be switched off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Optional<T>(pub(crate) Option<T>);
+pub(crate) struct Optional<T, const IS_LIMIT: bool = false>(pub(crate) Option<T>);
+
+/// A limit that need not be there: written as `"unlimited"` instead of `"off"`.
+pub(crate) type Limit<T> = Optional<T, true>;
 
 const OFF: [&str; 3] = ["off", "none", "unlimited"];
 
-impl<T: Read> Read for Optional<T> {
+impl<T: Read, const IS_LIMIT: bool> Read for Optional<T, IS_LIMIT> {
     fn expected() -> String {
         format!("{}, or `\"off\"`", T::expected())
     }
@@ -134,36 +157,17 @@ impl<T: Read> Read for Optional<T> {
     }
 }
 
-impl<U, T: Plain<U>> Plain<Option<U>> for Optional<T> {
-    fn plain(&self) -> Option<U> {
-        self.0.as_ref().map(Plain::plain)
-    }
-}
-
-/// `workers`: a number, or `"auto"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Workers(pub(crate) Option<usize>);
-
-impl Read for Workers {
-    fn expected() -> String {
-        "`\"auto\"` or an integer from 1 to 1024".to_owned()
+impl<U, T: Setting<U>, const IS_LIMIT: bool> Setting<Option<U>> for Optional<T, IS_LIMIT> {
+    fn value(&self) -> Option<U> {
+        self.0.as_ref().map(Setting::value)
     }
 
-    fn read(node: &Node<'_>, sink: &mut Sink) -> Option<Self> {
-        match node.value {
-            DeValue::String(text) if text == "auto" => Some(Workers(None)),
-            DeValue::Integer(_) => {
-                Count::<1, 1024>::read(node, sink).map(|count| Workers(Some(count.plain())))
-            }
-            _ => {
-                sink.wrong_type(node, &Self::expected());
-                None
-            }
+    fn write(value: &Option<U>) -> Written {
+        match value {
+            Some(value) => T::write(value),
+            None if IS_LIMIT => "unlimited".into(),
+            None => "off".into(),
         }
-    }
-
-    fn schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [{ "enum": ["auto"] }, Count::<1, 1024>::schema(generator)] })
     }
 }
 
@@ -180,6 +184,18 @@ pub(crate) fn word<T: Copy>(text: &str, words: &[(&'static str, T)]) -> Result<T
     Err(Wrong::new(format!("`{text}` is not a value that this key can have")).hint(hint))
 }
 
+/// A type whose values are words.
+pub(crate) trait Word: Copy + PartialEq + 'static {
+    /// Every value and its word.
+    const ALL: &'static [(&'static str, Self)];
+
+    /// The word for this value.
+    fn word(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, value)| *value == self);
+        found.map_or("", |(word, _)| word)
+    }
+}
+
 /// Declares the words that stand for the values of a type.
 macro_rules! words {
     ($type:ty, $expected:literal, $($word:literal => $value:expr,)*) => {
@@ -187,7 +203,21 @@ macro_rules! words {
             const EXPECTED: &'static str = $expected;
             const WORDS: &'static [&'static str] = &[$($word,)*];
             fn from_text(text: &str) -> Result<Self, $crate::setting::read::Wrong> {
-                $crate::setting::scalar::word(text, &[$(($word, $value),)*])
+                $crate::setting::scalar::word(text, <Self as $crate::setting::scalar::Word>::ALL)
+            }
+        }
+
+        impl $crate::setting::scalar::Word for $type {
+            const ALL: &'static [(&'static str, Self)] = &[$(($word, $value),)*];
+        }
+
+        impl $crate::setting::typed::Setting<$type> for $type {
+            fn value(&self) -> $type {
+                *self
+            }
+
+            fn write(value: &$type) -> $crate::setting::written::Written {
+                $crate::setting::scalar::Word::word(*value).into()
             }
         }
     };

@@ -1,5 +1,5 @@
-//! Tables whose keys are declared: one declaration gives the reader, the JSON Schema and
-//! the list of keys. The declarations are in `keys`.
+//! Tables whose keys are declared: one declaration gives the reader, the JSON Schema, the list
+//! of keys, the typed configuration and what is written of it. The declarations are in `config`.
 
 use schemars::Schema;
 use serde_json::json;
@@ -7,34 +7,45 @@ use toml::de::DeValue;
 
 use super::read::{Found, Node, Sink, nearest};
 
-/// Declares a table of the file once; the reader, the schema and the list of keys follow.
-/// Each key has a doc comment (the schema's description), a type, optionally `= default`
-/// as it would be written in the file, and `[required]` where there is none.
+/// Declares a table of the file once: the reader, the schema, the list of keys, the typed
+/// configuration with its defaults, and what is written follow.
+///
+/// ```text
+/// table! {
+///     /// `[http]`: how client connections are treated.
+///     HttpTable in "`[http]`" => HttpConfig {
+///         /// Largest request head, in bytes.
+///         max_head: Bytes<8192, 16_777_216> as usize = "64KiB",
+///     }
+/// }
+/// ```
+///
+/// A key has a doc comment (the schema's description), its form in the file, `as` its type in the
+/// configuration, and `= default` as a file would write it, or `[required]`.
+///
+/// Where not every key stands in the configuration as it is, the others come first, in braces of
+/// their own and without `as`; and what `config_file` makes of them comes last, after `with`:
+/// fields of the configuration that are no keys, with what they are by default.
 macro_rules! table {
-    (
-        $(#[doc = $table_doc:literal])*
-        struct $name:ident in $place:literal {
-            $(
-                $(#[doc = $doc:literal])*
-                $field:ident: $type:ty $([$required:ident])? $(= $default:tt)?,
-            )*
-        }
+    // The file's side: what is read, and the schema.
+    (@file {$($about:literal)*} $table:ident $place:literal
+        $({$($doc:literal)*} $field:ident {$form:ty} [$($required:ident)?] [$($default:tt)?])*
     ) => {
-        $(#[doc = $table_doc])*
+        $(#[doc = $about])*
         #[derive(Debug, Default)]
         #[allow(dead_code)] // not of every table the place is asked for
-        pub(crate) struct $name {
+        pub(crate) struct $table {
             /// Where the table begins.
             pub(crate) span: $crate::setting::read::Span,
             /// The path of its key.
             pub(crate) key: String,
             $(
                 $(#[doc = $doc])*
-                pub(crate) $field: $crate::setting::read::Key<$type>,
+                pub(crate) $field: $crate::setting::read::Key<$form>,
             )*
         }
 
-        impl $name {
+        impl $table {
             /// Where the table stands in the file, for hints.
             pub(crate) const PLACE: &'static str = $place;
             /// The accepted keys.
@@ -42,7 +53,7 @@ macro_rules! table {
                 &[$($crate::setting::table::bare(stringify!($field)),)*];
         }
 
-        impl $crate::setting::read::Read for $name {
+        impl $crate::setting::read::Read for $table {
             fn expected() -> String {
                 "a table".to_owned()
             }
@@ -65,7 +76,7 @@ macro_rules! table {
                 $($(
                     const _: &str = stringify!($required);
                     if table.$field.is_absent() {
-                        let message = <$type as $crate::setting::read::Read>::missing(bare(stringify!($field)));
+                        let message = <$form as $crate::setting::read::Read>::missing(bare(stringify!($field)));
                         sink.report(&node.span, &node.key, message);
                     }
                 )?)*
@@ -77,9 +88,9 @@ macro_rules! table {
             }
         }
 
-        impl schemars::JsonSchema for $name {
+        impl schemars::JsonSchema for $table {
             fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).trim_end_matches("Table").into()
+                stringify!($table).trim_end_matches("Table").into()
             }
 
             fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
@@ -89,7 +100,7 @@ macro_rules! table {
                 $(
                     let default: Option<serde_json::Value> = None $(.or(Some(serde_json::json!($default))))?;
                     let schema = property(
-                        <$type as Read>::schema(generator),
+                        <$form as Read>::schema(generator),
                         concat!($($doc,)*),
                         default,
                     );
@@ -101,12 +112,158 @@ macro_rules! table {
                 },)?)*];
                 schemars::json_schema!({
                     "type": "object",
-                    "description": concat!($($table_doc,)*).trim(),
+                    "description": concat!($($about,)*).trim(),
                     "additionalProperties": false,
                     "properties": properties,
                     "required": required,
                 })
             }
+        }
+    };
+
+    // The typed side: the configuration, its defaults, and the way between it and the file.
+    (@typed {$($about:literal)*} $table:ident $config:ident
+        {$({$($doc:literal)*} $field:ident {$form:ty} {$type:ty} [$($default:tt)?])*}
+        {$({$($extra_doc:literal)*} $extra:ident {$extra_type:ty} {$initial:expr})*}
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $config {
+            $(
+                $(#[doc = $extra_doc])*
+                pub $extra: $extra_type,
+            )*
+            $(
+                $(#[doc = $doc])*
+                $(
+                    #[doc = ""]
+                    #[doc = concat!("Default: `", stringify!($default), "`.")]
+                )?
+                pub $field: $type,
+            )*
+        }
+
+        impl Default for $config {
+            fn default() -> Self {
+                static DEFAULT: std::sync::LazyLock<$config> = std::sync::LazyLock::new(|| $config {
+                    $($extra: $initial,)*
+                    $($field: $crate::setting::table::table!(@default {$form} {$type} $($default)?),)*
+                });
+                DEFAULT.clone()
+            }
+        }
+
+        impl $table {
+            /// Puts what the file says in the place of the defaults.
+            pub(crate) fn apply(&self, config: &mut $config) {
+                $(self.$field.store(&mut config.$field);)*
+            }
+
+            /// Whether the file says any of what [`Self::apply`] takes.
+            #[allow(dead_code)] // not of every table
+            pub(crate) fn has_settings(&self) -> bool {
+                false $(|| !self.$field.is_absent())*
+            }
+
+            /// The keys that [`Self::apply`] takes, as a file writes them.
+            pub(crate) fn written(config: &$config) -> $crate::setting::written::Table {
+                let default = $config::default();
+                let mut table = $crate::setting::written::Table::default();
+                $(
+                    let value = <$form as $crate::setting::typed::Setting<$type>>::write(&config.$field);
+                    table.put_unless(
+                        config.$field == default.$field,
+                        $crate::setting::table::bare(stringify!($field)),
+                        value,
+                    );
+                )*
+                table
+            }
+        }
+    };
+
+    (@default {$form:ty} {$type:ty} $default:tt) => {
+        $crate::setting::typed::default_of::<$form, $type>(stringify!($default))
+    };
+    (@default {$form:ty} {$type:ty}) => {
+        <$type>::default()
+    };
+
+    // Every key stands in the configuration as it is.
+    (
+        $(#[doc = $about:literal])*
+        $table:ident in $place:literal => $config:ident {
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident: $form:ty as $type:ty $(= $default:tt)?,
+            )*
+        }
+    ) => {
+        $crate::setting::table::table! {
+            $(#[doc = $about])*
+            $table in $place {} => $config {
+                $($(#[doc = $doc])* $field: $form as $type $(= $default)?,)*
+            } with {}
+        }
+
+        impl $crate::setting::typed::Setting<$config> for $table {
+            fn value(&self) -> $config {
+                let mut config = $config::default();
+                self.apply(&mut config);
+                config
+            }
+
+            fn write(config: &$config) -> $crate::setting::written::Written {
+                Self::written(config).into()
+            }
+        }
+    };
+
+    // No key stands in the configuration as it is.
+    (
+        $(#[doc = $about:literal])*
+        $table:ident in $place:literal {
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident: $form:ty $([$required:ident])? $(= $default:tt)?,
+            )*
+        }
+    ) => {
+        $crate::setting::table::table! {
+            @file {$($about)*} $table $place
+            $({$($doc)*} $field {$form} [$($required)?] [$($default)?])*
+        }
+    };
+
+    // Some do.
+    (
+        $(#[doc = $about:literal])*
+        $table:ident in $place:literal {
+            $(
+                $(#[doc = $raw_doc:literal])*
+                $raw:ident: $raw_form:ty $([$raw_required:ident])? $(= $raw_default:tt)?,
+            )*
+        } => $config:ident {
+            $(
+                $(#[doc = $doc:literal])*
+                $field:ident: $form:ty as $type:ty $([$required:ident])? $(= $default:tt)?,
+            )*
+        } with {
+            $(
+                $(#[doc = $extra_doc:literal])*
+                $extra:ident: $extra_type:ty = $initial:expr,
+            )*
+        }
+    ) => {
+        $crate::setting::table::table! {
+            @file {$($about)*} $table $place
+            $({$($raw_doc)*} $raw {$raw_form} [$($raw_required)?] [$($raw_default)?])*
+            $({$($doc)*} $field {$form} [$($required)?] [$($default)?])*
+        }
+        $crate::setting::table::table! {
+            @typed {$($about)*} $table $config
+            {$({$($doc)*} $field {$form} {$type} [$($default)?])*}
+            {$({$($extra_doc)*} $extra {$extra_type} {$initial})*}
         }
     };
 }

@@ -5,11 +5,20 @@ use std::time::Duration;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
-use super::read::{FromText, Node, Plain, Read, Sink, Wrong};
-use super::scalar::integer;
+use super::read::{FromText, Node, Read, Sink, Wrong};
+use super::scalar::{Optional, integer};
+use super::typed::Setting;
+use super::written::Written;
 
 /// The longest duration: further than any deadline makes sense, and far from any overflow.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
+/// Any size.
+pub(crate) type AnySize = Bytes<0, { u64::MAX }>;
+/// A duration that may be zero.
+pub(crate) type AnyTime = Time<0>;
+/// A duration longer than zero.
+pub(crate) type SomeTime = Time<1>;
 
 /// A duration of at least `MIN` milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,9 +42,13 @@ impl<const MIN: u64> FromText for Time<MIN> {
     }
 }
 
-impl<const MIN: u64> Plain<Duration> for Time<MIN> {
-    fn plain(&self) -> Duration {
+impl<const MIN: u64> Setting<Duration> for Time<MIN> {
+    fn value(&self) -> Duration {
         self.0
+    }
+
+    fn write(value: &Duration) -> Written {
+        write_duration(*value).into()
     }
 }
 
@@ -168,15 +181,34 @@ impl<const MIN: u64, const MAX: u64> Read for Bytes<MIN, MAX> {
     }
 }
 
-impl<const MIN: u64, const MAX: u64> Plain<u64> for Bytes<MIN, MAX> {
-    fn plain(&self) -> u64 {
+impl<const MIN: u64, const MAX: u64> Setting<u64> for Bytes<MIN, MAX> {
+    fn value(&self) -> u64 {
         self.0
+    }
+
+    fn write(value: &u64) -> Written {
+        (*value).into()
     }
 }
 
-impl<const MIN: u64, const MAX: u64> Plain<usize> for Bytes<MIN, MAX> {
-    fn plain(&self) -> usize {
+impl<const MIN: u64, const MAX: u64> Setting<usize> for Bytes<MIN, MAX> {
+    fn value(&self) -> usize {
         usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
+    fn write(value: &usize) -> Written {
+        (*value as u64).into()
+    }
+}
+
+/// Where nothing is the same as zero.
+impl<const MAX: u64> Setting<u64> for Optional<Bytes<0, MAX>> {
+    fn value(&self) -> u64 {
+        self.0.map_or(0, |bytes| bytes.0)
+    }
+
+    fn write(value: &u64) -> Written {
+        (*value).into()
     }
 }
 

@@ -2,8 +2,10 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::setting::read::{FromText, Node, Plain, Read, Sink, Wrong};
+use crate::setting::read::{FromText, Node, Read, Sink, Wrong};
 use crate::setting::scalar::integer;
+use crate::setting::typed::Setting;
+use crate::setting::written::Written;
 
 /// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +41,13 @@ impl Read for CloseCode {
     }
 }
 
-impl Plain<u16> for CloseCode {
-    fn plain(&self) -> u16 {
+impl Setting<u16> for CloseCode {
+    fn value(&self) -> u16 {
         self.0
+    }
+
+    fn write(value: &u16) -> Written {
+        u64::from(*value).into()
     }
 }
 
@@ -62,8 +68,12 @@ impl FromText for CloseReason {
     }
 }
 
-impl Plain<String> for CloseReason {
-    fn plain(&self) -> String {
+impl Setting<String> for CloseReason {
+    fn value(&self) -> String {
         self.0.clone()
+    }
+
+    fn write(value: &String) -> Written {
+        value.as_str().into()
     }
 }

@@ -1,29 +1,58 @@
 //! Names and values of header fields (RFC 9110 section 5) in the file, and which of them
 //! a configuration may touch: not those that delimit messages or carry the upgrade.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
 
 use super::variable;
-use crate::setting::read::{FromText, Plain, Wrong};
+use crate::setting::list::{Entries, OneOrMany};
+use crate::setting::read::{FromText, Wrong};
+use crate::setting::typed::Setting;
+use crate::setting::written::{Table, Written};
+use crate::vocabulary::credentials::is_for_credentials;
 
 /// A field that a route adds, replaces or removes, and its name as it is written.
 #[derive(Debug, Clone)]
 pub(crate) struct EditField(pub(crate) HeaderName, String);
 
-impl EditField {
-    /// Appends the name, where it is written with capitals, with a colon and an LF.
-    pub(crate) fn spell(&self, lines: &mut Vec<u8>) {
-        if self.1.bytes().any(|byte| byte.is_ascii_uppercase()) {
-            lines.extend_from_slice(self.1.as_bytes());
-            lines.extend_from_slice(b":\n");
-        }
-    }
-}
-
 /// Names are the same in any case.
 impl PartialEq for EditField {
     fn eq(&self, other: &EditField) -> bool {
         self.0 == other.0
+    }
+}
+
+/// The names that are written with capitals, each with a colon and an LF; of one that is there
+/// again, the first.
+pub(crate) fn spelling<'a>(fields: impl Iterator<Item = &'a EditField> + Clone) -> Bytes {
+    let mut lines = Vec::new();
+    let mut names: Vec<&HeaderName> = Vec::new();
+    for EditField(name, _) in fields.clone() {
+        if names.contains(&name) {
+            continue;
+        }
+        names.push(name);
+        let mut written = fields.clone().filter(|field| field.0 == *name);
+        if let Some(field) = written.find(|field| field.has_capitals()) {
+            lines.extend_from_slice(field.1.as_bytes());
+            lines.extend_from_slice(b":\n");
+        }
+    }
+    lines.into()
+}
+
+/// A name as these lines spell it.
+pub(crate) fn spelled<'a>(spelling: &'a [u8], name: &'a str) -> &'a str {
+    let lines = std::str::from_utf8(spelling).unwrap_or_default().lines();
+    let mut names = lines.filter_map(|line| line.strip_suffix(':'));
+    names
+        .find(|one| one.eq_ignore_ascii_case(name))
+        .unwrap_or(name)
+}
+
+impl EditField {
+    fn has_capitals(&self) -> bool {
+        self.1.bytes().any(|byte| byte.is_ascii_uppercase())
     }
 }
 
@@ -62,6 +91,16 @@ impl FromText for EditField {
     }
 }
 
+impl Setting<HeaderName> for EditField {
+    fn value(&self) -> HeaderName {
+        self.0.clone()
+    }
+
+    fn write(value: &HeaderName) -> Written {
+        value.as_str().into()
+    }
+}
+
 /// A protocol that an `Upgrade` may switch to (RFC 9110 section 7.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Protocol(pub(crate) String);
@@ -87,6 +126,16 @@ impl FromText for Protocol {
                 .hint("requests inside such a tunnel would pass all routes and rules unseen")),
             _ => Ok(Protocol(text.to_owned())),
         }
+    }
+}
+
+impl Setting<String> for Protocol {
+    fn value(&self) -> String {
+        self.0.clone()
+    }
+
+    fn write(value: &String) -> Written {
+        value.as_str().into()
     }
 }
 
@@ -120,6 +169,16 @@ impl FromText for LoggedField {
     }
 }
 
+impl Setting<HeaderName> for LoggedField {
+    fn value(&self) -> HeaderName {
+        self.0.clone()
+    }
+
+    fn write(value: &HeaderName) -> Written {
+        value.as_str().into()
+    }
+}
+
 /// `http.request_id`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct RequestIdField(pub(crate) EditField);
@@ -132,9 +191,13 @@ impl FromText for RequestIdField {
     }
 }
 
-impl Plain<HeaderName> for RequestIdField {
-    fn plain(&self) -> HeaderName {
+impl Setting<HeaderName> for RequestIdField {
+    fn value(&self) -> HeaderName {
         self.0.0.clone()
+    }
+
+    fn write(value: &HeaderName) -> Written {
+        value.as_str().into()
     }
 }
 
@@ -165,6 +228,64 @@ impl FromText for FieldValue {
             Ok(value) => Ok(FieldValue(value)),
             Err(_) => Err(wrong()),
         }
+    }
+}
+
+/// The value of a field as a file writes it; a secret where the field is for credentials.
+pub(crate) fn written_value(name: &HeaderName, value: &HeaderValue) -> Written {
+    let text = variable::escaped(&String::from_utf8_lossy(value.as_bytes()));
+    match value.is_sensitive() || is_for_credentials(name) {
+        true => Written::Secret(text),
+        false => text.into(),
+    }
+}
+
+impl Setting<Vec<(HeaderName, HeaderValue)>> for Entries<EditField, FieldValue> {
+    fn value(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let fields = self.0.iter();
+        fields
+            .map(|(name, value)| (name.value.0.clone(), value.value.0.clone()))
+            .collect()
+    }
+
+    fn write(fields: &Vec<(HeaderName, HeaderValue)>) -> Written {
+        let mut table = Table::default();
+        for (name, value) in fields {
+            table.put(name.as_str(), written_value(name, value));
+        }
+        table.into()
+    }
+}
+
+/// Lines of one name stand together, in the order of the file.
+impl Setting<Vec<(HeaderName, HeaderValue)>> for Entries<EditField, OneOrMany<FieldValue>> {
+    fn value(&self) -> Vec<(HeaderName, HeaderValue)> {
+        let mut lines: Vec<(HeaderName, HeaderValue)> = Vec::new();
+        for (name, values) in &self.0 {
+            let name = &name.value.0;
+            let last = lines.iter().rposition(|(other, _)| other == name);
+            let at = last.map_or(lines.len(), |last| last + 1);
+            let values = values.value.0.iter();
+            let values = values.map(|value| (name.clone(), value.value.0.clone()));
+            lines.splice(at..at, values);
+        }
+        lines
+    }
+
+    fn write(lines: &Vec<(HeaderName, HeaderValue)>) -> Written {
+        let mut table = Table::default();
+        for lines in lines.chunk_by(|(one, _), (other, _)| one == other) {
+            let mut values = lines.iter().map(|(name, value)| written_value(name, value));
+            match (lines, values.next()) {
+                ([(name, _)], Some(only)) => table.put(name.as_str(), only),
+                ([(name, _), ..], Some(first)) => {
+                    let values: Vec<Written> = [first].into_iter().chain(values).collect();
+                    table.put(name.as_str(), values);
+                }
+                _ => {}
+            }
+        }
+        table.into()
     }
 }
 
@@ -213,9 +334,13 @@ impl FromText for Pseudonym {
     }
 }
 
-impl Plain<String> for Pseudonym {
-    fn plain(&self) -> String {
+impl Setting<String> for Pseudonym {
+    fn value(&self) -> String {
         self.0.clone()
+    }
+
+    fn write(value: &String) -> Written {
+        value.as_str().into()
     }
 }
 

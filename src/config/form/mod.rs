@@ -2,10 +2,13 @@
 //! what is refused, and what would be right instead.
 
 pub(crate) mod address;
+pub(crate) mod answer;
 pub(crate) mod close;
+pub(crate) mod endpoint;
 pub(crate) mod field;
-pub(crate) mod log;
-pub(crate) mod pattern;
-pub(crate) mod trace;
+pub(crate) mod file;
+pub(crate) mod network;
+pub(crate) mod origin;
+pub(crate) mod path;
+pub(crate) mod request;
 pub(crate) mod variable;
-pub(crate) mod word;

@@ -61,6 +61,39 @@ pub(crate) fn unescaped(text: &str) -> Result<String, &str> {
     Ok(out)
 }
 
+/// The text with the escapes that it needs: [`literal`] reads the same from it.
+pub(crate) fn escaped(text: &str) -> String {
+    if unescaped(text).is_ok_and(|same| same == text) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut at = 0;
+    while let Some(found) = text[at..].find(['$', '%', '{']) {
+        out.push_str(&text[at..at + found]);
+        at += found;
+        let whole = &text[at..];
+        let length = match whole.as_bytes() {
+            [b'$', b'{', ..] => dollar(whole, None).unwrap_or(1),
+            [b'{', ..] => braces(whole).unwrap_or(1),
+            _ => 1,
+        };
+        let piece = &whole[..length];
+        match piece.as_bytes() {
+            [b'{'] => out.push('{'),
+            [b'{', ..] => out.push_str(&format!("{{{piece}}}")),
+            // After another one it would be read as an escape.
+            [b'%'] if percent(whole, out.chars().next_back().filter(|c| *c != '%')).is_none() => {
+                out.push('%');
+            }
+            [mark, ..] => out.extend([char::from(*mark)].into_iter().chain(piece.chars())),
+            [] => {}
+        }
+        at += length;
+    }
+    out.push_str(&text[at..]);
+    out
+}
+
 /// What the escape at the front of a text stands for, and its length.
 fn escape(text: &str) -> Option<(&str, usize)> {
     match text.as_bytes() {
@@ -326,6 +359,17 @@ mod tests {
         ] {
             let wrong = literal(variable).unwrap_err();
             assert!(wrong.hint.unwrap().contains(said), "{variable}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_as_it_was_before_it_was_escaped(
+            text in "([$%{}]|host|path|\\$\\{host\\}|\\{path\\}|\\{\\{ \\.X \\}\\}|%ci|%\\[src\\]|%REQ\\(x\\)%|[a-z1ü ]){0,9}"
+        ) {
+            let written = escaped(&text);
+            let read = unescaped(&written);
+            proptest::prop_assert_eq!(read, Ok(text), "{}", written);
         }
     }
 }

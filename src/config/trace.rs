@@ -1,8 +1,47 @@
-//! `[trace]`: its values as they are written.
+//! `[trace]`: which traces sluice takes part in, and where its spans go.
 
 use http::Uri;
 
-use crate::setting::read::{FromText, Plain, Wrong};
+use crate::setting::read::{FromText, Wrong};
+use crate::setting::scalar::{Optional, Share, words};
+use crate::setting::table::table;
+use crate::setting::typed::Setting;
+use crate::setting::written::Written;
+
+table! {
+    /// `[trace]`: which traces sluice takes part in, and where its spans go.
+    TraceTable in "`[trace]`" => TraceConfig {
+        /// The base URL of an OTLP/HTTP collector such as `http://127.0.0.1:4318`; spans go to
+        /// `/v1/traces` below it. `"off"`: `traceparent` and `tracestate` pass untouched.
+        endpoint: Optional<Collector> as Option<String> = "off",
+        /// Share of the traces begun here that is recorded, 0 to 1. A trace that is continued
+        /// is recorded where its `traceparent` says so.
+        sample: Share as f64 = 0.01,
+        /// A valid `traceparent` of a request: `continue` takes part in its trace; `trusted`
+        /// does so for `http.trusted_proxies`, and begins a trace with a link to it for
+        /// anybody else; `ignore` always begins one.
+        parent: ParentRule as ParentRule = "continue",
+        /// The `service.name` of the spans.
+        service_name: ServiceName as String = "sluice",
+    }
+}
+
+/// What a valid `traceparent` of a request means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ParentRule {
+    /// Its trace goes on here, sampled as it says.
+    #[default]
+    Continue,
+    /// The same from `http.trusted_proxies`; anybody else's is linked from a trace of our own.
+    Trusted,
+    /// Nothing: every request begins a trace.
+    Ignore,
+}
+words!(ParentRule, "`\"continue\"`, `\"trusted\"` or `\"ignore\"`",
+    "continue" => ParentRule::Continue,
+    "trusted" => ParentRule::Trusted,
+    "ignore" => ParentRule::Ignore,
+);
 
 /// `trace.endpoint`: the base URL of a collector.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,9 +77,17 @@ impl FromText for Collector {
     }
 }
 
-impl Plain<String> for Collector {
-    fn plain(&self) -> String {
+impl Setting<String> for Collector {
+    fn value(&self) -> String {
         self.0.clone()
+    }
+
+    /// What stands before an `@` may be a password.
+    fn write(value: &String) -> Written {
+        match value.contains('@') {
+            true => Written::Secret(value.clone()),
+            false => value.as_str().into(),
+        }
     }
 }
 
@@ -59,9 +106,13 @@ impl FromText for ServiceName {
     }
 }
 
-impl Plain<String> for ServiceName {
-    fn plain(&self) -> String {
+impl Setting<String> for ServiceName {
+    fn value(&self) -> String {
         self.0.clone()
+    }
+
+    fn write(value: &String) -> Written {
+        value.as_str().into()
     }
 }
 

@@ -104,6 +104,9 @@ impl Table {
                 below = format!("{path}.{below}");
             }
             match &entry.value {
+                Written::Table(table) if table.holds_only_tables() => {
+                    table.write_section(&below, text);
+                }
                 Written::Table(table) => table.write_headed(&format!("[{below}]"), &below, text),
                 Written::List(blocks) if entry.value.has_header() => {
                     for block in blocks {
@@ -115,6 +118,12 @@ impl Table {
                 _ => {}
             }
         }
+    }
+
+    /// Whether it needs no header of its own: those of the tables in it make it.
+    fn holds_only_tables(&self) -> bool {
+        let mut written = self.0.iter().filter(|entry| !entry.is_default).peekable();
+        written.peek().is_some() && written.all(|entry| matches!(entry.value, Written::Table(_)))
     }
 
     fn write_headed(&self, header: &str, path: &str, text: &mut String) {

@@ -97,7 +97,7 @@ fn the_reference_names_the_real_defaults() {
 
 /// Every key that the schema declares, with its default, as `route.timeouts.response_head`.
 /// Names chosen by the user are `*`; what holds only such names has no key of its own.
-fn schema_keys() -> BTreeMap<String, Option<Json>> {
+pub(super) fn schema_keys() -> BTreeMap<String, Option<Json>> {
     fn visit(schema: &Json, at: &str, root: &Json, keys: &mut BTreeMap<String, Option<Json>>) {
         if let Some(reference) = schema["$ref"].as_str() {
             let definition = reference.trim_start_matches('#');

@@ -10,3 +10,4 @@ mod config;
 mod config_survives;
 mod hidden;
 mod readme;
+mod round_trip;

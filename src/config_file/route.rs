@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use super::upstream::{Upstreams, endpoints};
 use crate::config::action::{RedirectKey, RespondTable};
 use crate::config::file::FileTable;
+use crate::config::form::field::MatchField;
 use crate::config::form::request::{HeaderTest, UpstreamName};
 use crate::config::route::RouteTable;
 use crate::config::websocket::WebSocketKey;
@@ -189,11 +190,6 @@ fn conditions(table: &RouteTable, sink: &mut Sink) -> (Arc<RouteMatch>, bool) {
         (None, None) => PathPattern::default(),
     };
     let hosts = table.host.value().into_iter().flat_map(|hosts| &hosts.0);
-    let headers = table
-        .headers
-        .value()
-        .into_iter()
-        .flat_map(|entries| &entries.0);
     let websocket_unknown = match table.websocket.value() {
         Some(WebSocketKey::Settings(settings)) => settings.r#match.is_invalid(),
         _ => table.websocket.is_invalid(),
@@ -208,18 +204,32 @@ fn conditions(table: &RouteTable, sink: &mut Sink) -> (Arc<RouteMatch>, bool) {
         hosts: hosts.map(|host| host.value.clone()).collect(),
         path,
         methods,
-        headers: headers
-            .map(|(name, test)| HeaderMatch {
-                name: name.value.0.clone(),
-                value: match &test.value {
-                    HeaderTest::Present => None,
-                    HeaderTest::Equals(value) => Some(value.0.clone()),
-                },
-            })
-            .collect(),
+        headers: header_conditions(table, sink),
         websocket,
     };
     (Arc::new(matches), known)
+}
+
+/// The fields that are asked for, each once: two conditions on one line could not both hold.
+fn header_conditions(table: &RouteTable, sink: &mut Sink) -> Vec<HeaderMatch> {
+    let entries = table.headers.value().into_iter();
+    let mut named: Vec<&Located<MatchField>> = Vec::new();
+    let mut headers = Vec::new();
+    for (name, test) in entries.flat_map(|entries| &entries.0) {
+        if let Some(first) = named.iter().find(|first| first.value == name.value) {
+            sink.at(name, format!("`{}` is named twice", name.value.0))
+                .related(first.span.clone(), "first here");
+        }
+        named.push(name);
+        headers.push(HeaderMatch {
+            name: name.value.0.clone(),
+            value: match &test.value {
+                HeaderTest::Present => None,
+                HeaderTest::Equals(value) => Some(value.0.clone()),
+            },
+        });
+    }
+    headers
 }
 
 /// The one action of a route. Where it is not known its problem was noted, and the answer

@@ -43,7 +43,7 @@ pub enum AdminListen {
     At(ListenAddress),
 }
 
-/// How much of the frames of tunnels is shown to whoever asks the admin interface.
+/// How much of the frames of tunnels is shown by the admin interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TapLevel {
     /// Nothing.

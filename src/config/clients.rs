@@ -38,7 +38,7 @@ table! {
         /// limit on file descriptors.
         max_connections: Limit<Count<1, 100_000_000>> as Option<usize> = "unlimited",
         /// Networks and addresses of the proxies in front whose `X-Forwarded-*`, `Forwarded`
-        /// and request id are believed; everybody else's are deleted.
+        /// and request id are believed; those of other peers are deleted.
         trusted_proxies: List<IpNet> as Vec<IpNet> = [],
         /// Whether RFC 7239 `Forwarded` is sent to upstreams besides `X-Forwarded-*`.
         forwarded: bool as bool = false,

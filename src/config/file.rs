@@ -37,7 +37,7 @@ table! {
         /// Which requests go where; one or more `[[route]]` blocks. The most specific match
         /// wins, whatever the order.
         route: Blocks<RouteTable> [required],
-        /// The servers behind, each an `[upstream.NAME]` table.
+        /// The servers that are forwarded to, each an `[upstream.NAME]` table.
         upstream: Entries<UpstreamName, UpstreamTable>,
     } => Config {
         /// Number of worker threads; `"auto"` is one for each CPU the process may use.

@@ -19,7 +19,7 @@ table! {
         sample: Share as f64 = 0.01,
         /// A valid `traceparent` of a request: `continue` takes part in its trace; `trusted`
         /// does so for `http.trusted_proxies`, and begins a trace with a link to it for
-        /// anybody else; `ignore` always begins one.
+        /// other peers; `ignore` always begins one.
         parent: ParentRule as ParentRule = "continue",
         /// The `service.name` of the spans.
         service_name: ServiceName as String = "sluice",
@@ -32,7 +32,7 @@ pub enum ParentRule {
     /// Its trace goes on here, sampled as it says.
     #[default]
     Continue,
-    /// The same from `http.trusted_proxies`; anybody else's is linked from a trace of our own.
+    /// The same from `http.trusted_proxies`; that of another peer is linked from a trace of our own.
     Trusted,
     /// Nothing: every request begins a trace.
     Ignore,

@@ -181,15 +181,16 @@ fn direct(headers: &HeaderMap, told: &HeaderMap, policy: &ForwardingPolicy, peer
     let _ = write_direct(&mut out, policy, peer, headers.get("host"), line);
     let mut direct = fields(&out);
     let mut told = told.clone();
+    // `fields` reads no more than so many lines.
+    if headers.len() >= 48 {
+        return;
+    }
     // It is another random number each time.
     assert_eq!(
         direct.remove("x-request-id").is_some(),
         told.remove("x-request-id").is_some()
     );
-    let names = |headers: &HeaderMap| headers.len();
-    if names(headers) < 48 {
-        assert_eq!(direct, told);
-    }
+    assert_eq!(direct, told);
 }
 
 fn line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

@@ -1,6 +1,11 @@
 //! What a request or message costs in pure code: routing, paths, origins. One group a
 //! subject; a new subject adds its function and its line in `criterion_group!`.
 //! Whole-proxy figures are the business of `benches/peers`.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on ends"
+)]
 
 use std::hint::black_box;
 use std::sync::Arc;

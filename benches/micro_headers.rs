@@ -1,4 +1,9 @@
 //! What every plain request pays before routing: framing scan, hop-by-hop, forwarded fields.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on ends"
+)]
 
 use std::hint::black_box;
 

@@ -4,6 +4,11 @@
 //!
 //! `cargo bench --bench relay [-- ROW...]`, rows: echo64, echo4k, many, up, down, idle.
 //! The relay alone, for strace or callgrind: `relay serve floor|tunnel BACKEND`.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on ends"
+)]
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,6 +1,11 @@
 //! Runs each fuzz body over its corpus and over seeded mutations of it, so that what the
 //! fuzzer once found is tested by every `cargo test`. Finds nothing new by design: that is
 //! the fuzzer's work (`tests/fuzz/Cargo.toml`).
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 
 use std::fs;
 use std::path::Path;

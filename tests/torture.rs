@@ -2,6 +2,11 @@
 //! reloaded again and again, the binary is replaced and endpoints come, go and restart.
 //! Nothing that was to survive may lose, double or reorder a message, no request may fail,
 //! no connection may be refused, and in the end nothing is left behind.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 
 mod support;
 

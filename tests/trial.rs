@@ -2,6 +2,11 @@
 //! descriptors run out, peers flood it with tiny frames, stalled downloads, slow heads, refused
 //! handshakes and signals. A quiet client is served all the same, the administrator is told,
 //! what was dropped is counted, and SIGTERM ends it.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 
 #[macro_use]
 mod support;

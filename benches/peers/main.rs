@@ -26,6 +26,11 @@
 //!
 //! Without arguments, as under `cargo test --benches`, it only smokes: the
 //! floor, all rows, a few tunnels, about a second.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a bench that cannot go on ends"
+)]
 
 mod backend;
 mod chart;

@@ -2,6 +2,7 @@
 //! crate uses) offers safely: pinning, a child's fate tied to its parent's,
 //! another process's CPU clock, and a flag raised by SIGINT. Owns every
 //! `unsafe` block of the harness, and no policy.
+#![allow(unsafe_code, clippy::undocumented_unsafe_blocks)]
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};

@@ -113,6 +113,7 @@ mod simd {
     //! The `unsafe` of this module: the intrinsics of SSE2 and SSE may only be called where the
     //! processor has them. Every x86-64 does: both belong to the architecture's base, which
     //! the `cfg` selects. No pointers are involved.
+    #![allow(unsafe_code)]
 
     use core::arch::x86_64::*;
 

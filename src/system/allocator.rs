@@ -1,6 +1,9 @@
 //! The process's allocator: mimalloc, asked for aligned memory only where that is more than
 //! every block has. Its aligned calls look for room to align in, and take a slower path to
 //! find it; nearly nothing that a proxy allocates needs them.
+//!
+//! The `unsafe` here is that of a foreign allocator, with its proof at each call.
+#![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout};
 

@@ -329,10 +329,12 @@ impl Names {
 
     fn resolver(&self) -> Result<TokioResolver, NetError> {
         let mut slot = self.slot();
-        if slot.is_none() {
-            *slot = Some(build(&self.config)?);
+        if let Some(resolver) = &*slot {
+            return Ok(resolver.clone());
         }
-        Ok(slot.clone().expect("filled above"))
+        let resolver = build(&self.config)?;
+        *slot = Some(resolver.clone());
+        Ok(resolver)
     }
 
     fn slot(&self) -> std::sync::MutexGuard<'_, Option<TokioResolver>> {

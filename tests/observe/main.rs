@@ -1,4 +1,9 @@
 //! What an operator sees: the admin interface, metrics, logs, traces, taps and the commands.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 
 #[macro_use]
 #[path = "../support/mod.rs"]

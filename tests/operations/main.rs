@@ -1,4 +1,9 @@
 //! What an operator does to a running process: reload, drain, upgrade, supervision.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 
 #[macro_use]
 #[path = "../support/mod.rs"]

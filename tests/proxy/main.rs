@@ -1,4 +1,9 @@
 //! What a client sees: requests, handshakes, tunnels, refusals and time limits, over real sockets.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 
 #[macro_use]
 #[path = "../support/mod.rs"]

@@ -1,4 +1,9 @@
 //! The configuration, the command line and what the documents say about them.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by a panic"
+)]
 
 #[macro_use]
 #[path = "../support/mod.rs"]

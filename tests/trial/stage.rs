@@ -121,6 +121,7 @@ fn toml(upstreams: &Upstreams, collector: SocketAddr, log: &Path) -> String {
          [[route]]\npath_prefix = \"/quiet\"\nto = \"{http}\"\n\
          [[route]]\npath_prefix = \"/quiet-messages\"\nto = \"{websocket}\"\n\
          [[route]]\npath_prefix = \"/noise\"\nto = \"{noise}\"\n\
+         [route.websocket]\nclose_timeout = \"2s\"\n\
          [[route]]\npath_prefix = \"/here\"\nrespond = {{ status = 200 }}\n",
         log = log.display(),
     )

@@ -1,4 +1,4 @@
-//! The README's chart: for each line of the table a group of bars, one a
+//! The chart of `docs/benchmarks.md`: for each line of the table a group of bars, one a
 //! proxy, as long as its cost in parts of the best peer's. Plain SVG whose
 //! colours follow the reader's light or dark scheme.
 

@@ -11,7 +11,7 @@ pub const OTHER: &str = "other";
 /// A handshake that was not answered, or a request that was not complete, for want of its client.
 pub const CLIENT_GONE: &str = "client-gone";
 
-/// Every cause here, with what to change; the README's table has all of them.
+/// Every cause here, with what to change; the table in `docs/observability.md` has all of them.
 pub const CAUSES: [(&str, &str); 20] = [
     (
         "origin-not-allowed",

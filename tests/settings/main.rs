@@ -14,5 +14,6 @@ mod cli;
 mod config;
 mod config_survives;
 mod hidden;
+mod links;
 mod readme;
 mod round_trip;

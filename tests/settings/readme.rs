@@ -1,8 +1,9 @@
-//! The README against the program: its default tables against `Config` and the schema, its
-//! TOML against the parser, its commands against the command line, its causes against the
-//! sources that name them, its requests, events and closes against what there is.
+//! The README and `docs/` against the program: the tables of defaults against `Config` and the
+//! schema, TOML against the parser, commands against the command line, causes against the sources
+//! that name them, requests, events and closes against the code. `links` follows their links.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use serde_json::Value as Json;
@@ -15,17 +16,46 @@ use sluice::config_file;
 use sluice::tunnel::ClosedBy;
 
 const README: &str = include_str!("../../README.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const OBSERVABILITY: &str = include_str!("../../docs/observability.md");
+
+/// The README and all of `docs/`: name and text.
+pub fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = std::fs::read_dir(root.join("docs")).expect("the folder");
+    let docs = docs.map(|entry| entry.expect("an entry").path());
+    let markdown = docs.filter(|path| path.extension().is_some_and(|name| name == "md"));
+    let mut paths: Vec<_> = [root.join("README.md")]
+        .into_iter()
+        .chain(markdown)
+        .collect();
+    paths[1..].sort();
+    assert!(paths.len() > 6, "{paths:?}");
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).expect("a text");
+        let name = path.strip_prefix(root).expect("below the root");
+        (name.display().to_string(), text)
+    };
+    paths.into_iter().map(read).collect()
+}
 
 fn parse(source: &str) -> Config {
     config_file::parse(source, "README.md")
         .unwrap_or_else(|problems| panic!("{source}\n{problems}"))
 }
 
-/// The contents of the fenced blocks in this language.
+/// The contents of the fenced blocks in this language, those of the README first.
 fn blocks(language: &str) -> Vec<String> {
+    let texts = documents().into_iter();
+    texts
+        .flat_map(|(_, text)| blocks_of(&text, language))
+        .collect()
+}
+
+fn blocks_of(text: &str, language: &str) -> Vec<String> {
     let opening = format!("```{language}");
     let mut blocks = Vec::new();
-    let mut lines = README.lines();
+    let mut lines = text.lines();
     while lines.any(|line| line == opening) {
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         blocks.push(block.join("\n") + "\n");
@@ -39,9 +69,9 @@ fn code(cell: &str) -> Option<&str> {
 }
 
 /// The cells of each body row of the table under the line `marker`.
-fn rows(marker: &str) -> Vec<Vec<&'static str>> {
-    let (_, after) = README.split_once(marker).unwrap_or_else(|| {
-        panic!("the README has no {marker}");
+fn rows(text: &'static str, marker: &str) -> Vec<Vec<&'static str>> {
+    let (_, after) = text.split_once(marker).unwrap_or_else(|| {
+        panic!("there is no {marker}");
     });
     let table = after
         .lines()
@@ -55,7 +85,7 @@ fn rows(marker: &str) -> Vec<Vec<&'static str>> {
 
 /// Key and default of every row of every table of defaults, `None` where it shows "–".
 fn documented() -> BTreeMap<String, Option<&'static str>> {
-    let markers = README
+    let markers = CONFIGURATION
         .lines()
         .filter(|line| line.starts_with("<!-- defaults: "));
     let mut documented = BTreeMap::from([
@@ -66,7 +96,7 @@ fn documented() -> BTreeMap<String, Option<&'static str>> {
         let sections = marker
             .trim_start_matches("<!-- defaults: ")
             .trim_end_matches(" -->");
-        for row in rows(marker) {
+        for row in rows(CONFIGURATION, marker) {
             let key = code(row[0]).unwrap_or_else(|| panic!("{row:?}"));
             let default = (row[1] != "–").then(|| code(row[1]).unwrap());
             for section in sections.split(' ') {
@@ -138,8 +168,8 @@ fn schema_keys() -> BTreeMap<String, Option<Json>> {
 
 #[test]
 fn the_tables_have_every_key_with_its_default() {
-    assert!(README.contains("`workers` (default `\"auto\"`"));
-    assert!(README.contains("`pid_file` (default `\"off\"`"));
+    assert!(CONFIGURATION.contains("`workers` (default `\"auto\"`"));
+    assert!(CONFIGURATION.contains("`pid_file` (default `\"off\"`"));
     let documented = documented();
     let schema = schema_keys();
     let names = |keys: BTreeSet<&String>| keys.into_iter().cloned().collect::<Vec<_>>();
@@ -257,6 +287,8 @@ fn every_toml_block_is_a_configuration() {
         source.push_str(block);
         parse(&source);
     }
+    // The first one is that of the README.
+    assert_eq!(blocks_of(README, "toml")[0], blocks[0]);
     assert_eq!(blocks[0], include_str!("../../config/minimal.toml"));
 }
 
@@ -274,11 +306,11 @@ fn every_command_is_understood() {
         }
         understood += 1;
     }
-    assert!(understood >= 7, "{understood}");
+    assert!(understood >= 25, "{understood}");
 }
 
-/// The string literals behind each occurrence of `before` in a source.
-fn literals_behind<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
+/// The string literals after each occurrence of `before` in a source.
+fn literals_after<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
     let pieces = source.split(before).skip(1);
     pieces
         .filter_map(|piece| piece.trim_start().strip_prefix('"')?.split('"').next())
@@ -286,7 +318,7 @@ fn literals_behind<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn say_why_has_every_cause() {
+fn the_causes_table_has_every_cause() {
     let mut causes = BTreeSet::new();
     for source in [
         include_str!("../../src/proxy/diagnosis.rs"),
@@ -294,7 +326,7 @@ fn say_why_has_every_cause() {
         include_str!("../../src/proxy/diagnosis/said.rs"),
         include_str!("../../src/proxy/diagnosis/status.rs"),
     ] {
-        causes.extend(literals_behind(source, "Diagnosis::new("));
+        causes.extend(literals_after(source, "Diagnosis::new("));
     }
     for (source, prefix) in [
         (
@@ -306,12 +338,12 @@ fn say_why_has_every_cause() {
             "upstream-101-",
         ),
     ] {
-        let names = literals_behind(source, "=>");
+        let names = literals_after(source, "=>");
         causes.extend(names.into_iter().filter(|name| name.starts_with(prefix)));
     }
     causes.extend(sluice::proxy::cause::CAUSES.map(|(cause, _)| cause));
     let mut told = BTreeSet::new();
-    for row in rows("<!-- causes -->") {
+    for row in rows(OBSERVABILITY, "<!-- causes -->") {
         told.extend(row[0].split('`').skip(1).step_by(2));
     }
     assert!(causes.len() > 40, "{causes:?}");
@@ -320,13 +352,13 @@ fn say_why_has_every_cause() {
 
 /// What stands between backticks in the first cells of a table.
 fn first_cells(marker: &str) -> BTreeSet<&'static str> {
-    let rows = rows(marker).into_iter();
+    let rows = rows(OBSERVABILITY, marker).into_iter();
     rows.flat_map(|row| row[0].split('`').skip(1).step_by(2))
         .collect()
 }
 
 #[test]
-fn see_inside_has_every_request_event_and_cause_of_a_close() {
+fn observability_has_every_request_event_and_cause_of_a_close() {
     let described: Json =
         serde_json::from_str(include_str!("../../src/admin/openapi.json")).unwrap();
     let paths = described["paths"].as_object().unwrap().keys();
@@ -342,8 +374,26 @@ fn see_inside_has_every_request_event_and_cause_of_a_close() {
         .collect();
     assert_eq!(told, paths);
 
-    let kinds = literals_behind(include_str!("../../src/events/event.rs"), "(_) =>");
+    let kinds = literals_after(include_str!("../../src/events/event.rs"), "(_) =>");
     assert_eq!(first_cells("<!-- events -->"), kinds.into_iter().collect());
     let causes = ClosedBy::ALL.map(ClosedBy::as_str);
     assert_eq!(first_cells("<!-- closed_by -->"), causes.into());
+}
+
+#[test]
+fn the_readme_quotes_the_benchmarks() {
+    fn cells(row: &str) -> Vec<&str> {
+        row.trim_matches('|').split('|').map(str::trim).collect()
+    }
+    let measured = include_str!("../../docs/benchmarks.md").lines();
+    let measured: Vec<_> = measured.map(cells).filter(|row| row.len() == 8).collect();
+    let quoted = rows(README, "<!-- summary of docs/benchmarks.md -->");
+    assert!(quoted.len() >= 5, "{quoted:?}");
+    for row in quoted {
+        let whole = measured.iter().find(|whole| whole[0] == row[0]);
+        // All columns but the floor's.
+        let mut whole = whole.unwrap_or_else(|| panic!("{row:?}")).clone();
+        whole.remove(2);
+        assert_eq!(row, whole);
+    }
 }

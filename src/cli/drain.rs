@@ -32,8 +32,8 @@ pub struct DrainArguments {
     /// Closes are spread at random over this span, as 2m [default: drain.over]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub over: Option<Duration>,
-    /// What is left this long after the start is cut, as 3m [default: as long behind the
-    /// span as the configuration says]
+    /// What is left this long after the start is cut off, as 3m [default: `over`, plus the time
+    /// between drain.over and drain.deadline]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub deadline: Option<Duration>,
     /// Return at once instead of watching
@@ -48,13 +48,13 @@ pub struct DrainArguments {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct DrainTarget {
-    /// All of them; new ones are opened and drained too, and /readyz says 503
+    /// All tunnels; new handshakes are refused, and /readyz returns 503
     #[arg(long)]
     pub all: bool,
-    /// Those of this route
+    /// The tunnels of this route
     #[arg(long, value_name = "NAME")]
     pub route: Option<String>,
-    /// Those of this endpoint, as `sluice status` shows it
+    /// The tunnels of this endpoint, as `sluice status` shows it
     #[arg(long, value_name = "UPSTREAM/ADDRESS", value_parser = endpoint)]
     pub endpoint: Option<Target>,
 }
@@ -65,10 +65,10 @@ pub struct UndrainArguments {
     /// Only the drain of everything [default: every drain]
     #[arg(long, conflicts_with_all = ["route", "endpoint"])]
     pub all: bool,
-    /// Only that of this route
+    /// Only the drain of this route
     #[arg(long, value_name = "NAME", conflicts_with = "endpoint")]
     pub route: Option<String>,
-    /// Only that of this endpoint
+    /// Only the drain of this endpoint
     #[arg(long, value_name = "UPSTREAM/ADDRESS", value_parser = endpoint)]
     pub endpoint: Option<Target>,
     /// Of which sluice

@@ -9,25 +9,25 @@ use crate::config::parse_duration;
 /// Which tunnels: all of what is given must hold.
 #[derive(Debug, Default, Args)]
 pub struct FilterArguments {
-    /// Those of this route
+    /// Only tunnels of this route
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub route: Option<String>,
-    /// Those to this upstream
+    /// Only tunnels to this upstream
     #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub upstream: Option<String>,
-    /// Those to this endpoint: 10.0.0.3:9000 or app/10.0.0.3:9000
+    /// Only tunnels to this endpoint: 10.0.0.3:9000 or app/10.0.0.3:9000
     #[arg(long, value_name = "ADDR", value_parser = NonEmptyStringValueParser::new())]
     pub endpoint: Option<String>,
-    /// Those from this client, with or without its port
+    /// Only tunnels from this client, with or without its port
     #[arg(long, value_name = "ADDR", value_parser = client)]
     pub client: Option<String>,
-    /// Those with this in their path, host, origin or any other text
+    /// Only tunnels with this text in their path, host, origin or any other field
     #[arg(long, value_name = "TEXT", value_parser = NonEmptyStringValueParser::new())]
     pub search: Option<String>,
-    /// Those open for at least so long: 30s, 2h
+    /// Only tunnels open for at least this long: 30s, 2h
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub min_age: Option<String>,
-    /// Those silent for at least so long
+    /// Only tunnels silent for at least this long
     #[arg(long, value_name = "SPAN", value_parser = span)]
     pub min_idle: Option<String>,
 }

@@ -31,14 +31,13 @@ const MAX_HEAD: usize = 16 * 1024;
 /// Whom `health` asks.
 #[derive(Debug, Default, Args)]
 pub struct HealthArguments {
-    /// The URL to ask
+    /// The URL to request
     #[arg(long, conflicts_with_all = ["config", "ready"])]
     pub url: Option<String>,
-    /// Ask the admin interface whether new clients are welcome, as /readyz says: fails from the
-    /// first moment of a drain
+    /// Query /readyz of the admin interface instead: fails as soon as a drain starts
     #[arg(long)]
     pub ready: bool,
-    /// Ask the first listener of this file [default: ./sluice.toml, then
+    /// Query the first listener of this file [default: ./sluice.toml, then
     /// /etc/sluice/sluice.toml]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,

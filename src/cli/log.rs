@@ -25,7 +25,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// What is followed of whom.
 #[derive(Debug, Default, Args)]
 pub struct LogArguments {
-    /// Begin with what is kept: the last closes, refusals, reloads, drains and failures
+    /// Start with the kept events: the last closes, refusals, reloads, drains and failures
     #[arg(long)]
     pub past: bool,
     /// Print each event as a line of JSON

@@ -75,33 +75,33 @@ pub enum Command {
         )]
         listen: Option<SocketAddr>,
     },
-    /// Check a configuration and print everything that is wrong with it
+    /// Check a configuration and print every error and warning
     Check(CheckArguments),
-    /// About the configuration itself
+    /// Print the JSON Schema of the configuration
     Config {
         /// What about it
         #[command(subcommand)]
         command: ConfigCommand,
     },
-    /// Ask a running proxy whether it is well: the health check of a container
+    /// Check whether the proxy is running, as a container health check
     Health(HealthArguments),
-    /// Have the running proxy read its configuration again, and print what has changed
+    /// Reload the configuration, and print what has changed
     Reload(AdminArguments),
-    /// Have tunnels closed over a span while the proxy goes on, and watch
+    /// Close tunnels gradually while the proxy keeps running, and show the progress
     Drain(DrainArguments),
-    /// Take drains back: tunnels that were not reached yet live on
+    /// Cancel drains: tunnels that are still open stay open
     Undrain(UndrainArguments),
-    /// Replace the running proxy by a new process that takes its tunnels over
+    /// Replace the running proxy with a new process that takes over its tunnels
     Upgrade(UpgradeArguments),
-    /// Print what the running proxy is doing
+    /// Show the state of the running proxy
     Status(StatusArguments),
-    /// Watch the running proxy: rates, tunnels, and why handshakes fail and tunnels end
+    /// Show live rates, tunnels, and why handshakes fail and tunnels end
     Top(TopArguments),
-    /// List the open tunnels, or close some
+    /// List, show or close open tunnels
     Tunnels(Box<TunnelsArguments>),
-    /// Follow what happens: tunnels that open and end, refused handshakes, reloads, drains
+    /// Follow events: tunnels that open and close, refused handshakes, reloads, drains
     Log(LogArguments),
-    /// Watch the frames of tunnels as they pass, for debugging
+    /// Show the frames of tunnels as they pass, for debugging
     Tap(Box<TapArguments>),
 }
 

@@ -11,15 +11,14 @@ use super::target::Target;
 /// Which sluice a command is for.
 #[derive(Debug, Default, Args)]
 pub struct AdminArguments {
-    /// The admin interface to turn to: unix:/path or 127.0.0.1:PORT
+    /// The admin interface to use: unix:/path or 127.0.0.1:PORT
     #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with = "config")]
     pub admin: Option<Target>,
-    /// Turn to the one that admin.listen of this file names [default: ./sluice.toml, then
-    /// /etc/sluice/sluice.toml, then the usual places]
+    /// Use the admin interface of this configuration file [default: ./sluice.toml, then
+    /// /etc/sluice/sluice.toml, then the default sockets]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Bring the token that is the first line of this file [default: that of
-    /// admin.token_file]
+    /// Send the token in the first line of this file [default: that of admin.token_file]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }

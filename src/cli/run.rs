@@ -31,7 +31,7 @@ pub struct RunArguments {
     /// Without a file: where to listen, as 127.0.0.1:8080, :8080 or unix:/path
     #[arg(long, value_name = "ADDR", requires = "to")]
     pub listen: Option<String>,
-    /// Without a file: where everything goes, as host:9000 or unix:/path
+    /// Without a file: where to send all requests, as host:9000 or unix:/path
     #[arg(long, value_name = "ADDR", requires = "listen")]
     pub to: Option<String>,
 }

@@ -32,10 +32,10 @@ pub struct TapArguments {
     /// Which tunnels
     #[command(flatten)]
     pub filter: FilterArguments,
-    /// Only the tunnel of this number
+    /// Only the tunnel with this number
     #[arg(long, value_name = "ID")]
     pub tunnel: Option<u64>,
-    /// Show payloads too; the configuration has to allow it: admin.tap = "payload"
+    /// Show payloads too; the configuration must allow it: admin.tap = "payload"
     #[arg(long)]
     pub payload: bool,
     /// How many bytes of each payload, up to 65536 [default: 4096]
@@ -48,7 +48,7 @@ pub struct TapArguments {
     /// Write each frame as a line of JSON into this file, which only its user can read
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
-    /// End after so many frames
+    /// Stop after this many frames
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Of which sluice

@@ -47,9 +47,9 @@ pub struct TunnelsArguments {
 /// What else is done with tunnels.
 #[derive(Debug, Subcommand)]
 pub enum TunnelsCommand {
-    /// Close one tunnel, or all that a filter takes, at once; `sluice drain` spreads closes
+    /// Close one tunnel, or all that match a filter, at once; `sluice drain` spreads closes
     Close(CloseArguments),
-    /// Show all that is known of one tunnel
+    /// Show one tunnel in detail
     Show(ShowArguments),
 }
 

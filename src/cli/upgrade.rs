@@ -19,15 +19,14 @@ pub struct UpgradeArguments {
     /// The binary to start [default: the path that the running one was started from]
     #[arg(long, value_name = "PATH")]
     pub binary: Option<PathBuf>,
-    /// The configuration of the new process; its admin.listen also finds the running one
-    /// [default: the file that the running one was started with]
+    /// The configuration of the new process; its admin.listen is also used to find the running
+    /// one [default: the file that the running one was started with]
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// The admin interface of the running one: unix:/path or 127.0.0.1:PORT
     #[arg(long, value_name = "ADDR", value_parser = address)]
     pub admin: Option<Target>,
-    /// Bring the token that is the first line of this file [default: that of
-    /// admin.token_file]
+    /// Send the token in the first line of this file [default: that of admin.token_file]
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
 }

@@ -25,6 +25,7 @@
 //! | 5 | [`tap`] | the frames of tunnels, for those who look at them |
 //! | 5 | [`access_log`], [`logging`] | records of exchanges and tunnels, and what else is told |
 //! | 5 | [`net`] | sockets: one type over the streams, listeners |
+//! | 4 | [`fault`] | what goes wrong with an exchange: whose fault, the cause, what probably happened |
 //! | 4 | [`writer`] | where lines leave the process, without waiting |
 //! | 3 | [`config_file`] | a file to a `Config` that is valid by construction, or every problem at once |
 //! | 3 | [`metrics`] | counting |
@@ -37,8 +38,8 @@
 //!
 //! # The flows
 //!
-//! **A plain request.** [`worker`] accepts → [`proxy::connection`] lets hyper serve the socket
-//! through [`proxy::client_io`], where [`message::framing`] refuses what must not be repaired →
+//! **A plain request.** [`worker`] accepts → [`proxy::h1::connection`] lets hyper serve the socket
+//! through [`proxy::h1::client_io`], where [`message::framing`] refuses what must not be repaired →
 //! [`proxy::exchange`] plans it without waiting (route, policy, header fields) →
 //! [`proxy::forward`] takes a connection from [`upstream::pool`] or opens one, writes the
 //! request and reads the answer in the same task → [`proxy::record`] writes its line when it
@@ -46,12 +47,12 @@
 //!
 //! **An upgrade and its tunnel.** The same as far as the plan, then [`proxy::upgrade`]: the
 //! handshake is written upstream by us, its answer judged by [`message::handshake`] and, where it
-//! is a refusal, explained by [`proxy::diagnosis`]. On a valid 101 the service tells hyper to
+//! is a refusal, explained by [`fault::diagnosis`]. On a valid 101 the service tells hyper to
 //! let go; the socket and the bytes already read are taken out, we write our own 101, and
 //! [`tunnel::spawn`] starts a task of its own that is a few hundred bytes large.
 //!
 //! **Time.** Nothing arms a timer for a request, message or tunnel. Connections leave marks
-//! ([`proxy::watch`]), tunnels count bytes; the worker's tick compares them every 250 ms.
+//! ([`proxy::h1::watch`]), tunnels count bytes; the worker's tick compares them every 250 ms.
 //!
 //! **A reload.** [`daemon`] loads the file, binds what is new, builds the [`snapshot`] and resolves
 //! names; what comes of it is one value, a transition, and only that changes anything: the snapshot
@@ -90,6 +91,7 @@ pub mod config_file;
 pub mod daemon;
 pub mod events;
 pub mod exposition;
+pub mod fault;
 pub mod handover;
 pub mod logging;
 pub mod message;

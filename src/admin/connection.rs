@@ -20,9 +20,9 @@ use super::desk::{Context, Desk};
 use super::guard::Door;
 use super::places::{Place, Places};
 use super::table;
+use crate::net::close::linger;
 use crate::net::io::Io;
 use crate::net::listen::{Accepted, Listener};
-use crate::proxy::connection::linger;
 use crate::system::descriptors;
 
 /// The largest head of a request, in bytes.

@@ -19,8 +19,8 @@ use super::files::file;
 use super::output::colour;
 use super::target::Target;
 use crate::config_file;
+use crate::fault::error::{PROXY_NAME, PROXY_STATUS};
 use crate::net::listen;
-use crate::proxy::error::{PROXY_NAME, PROXY_STATUS};
 
 /// Time for the whole check, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(2);

@@ -12,10 +12,10 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::context::Context;
-use super::error::{Kind, ProxyError};
+use super::h1::context::Context;
+use super::h1::watch::{UpstreamWait, Verdict};
 use super::record::Record;
-use super::watch::{UpstreamWait, Verdict};
+use crate::fault::error::{Kind, ProxyError};
 use crate::message::spelling::Section;
 use crate::net::io::{PIECE_COST, TURN, yield_turn};
 use crate::upstream::body::{AnswerBody, AnswerError};

@@ -15,12 +15,12 @@ use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 
 use super::body::{ExchangeBody, RequestBody, RequestBodyError};
-use super::context::Context;
-use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, close_after_last, refuse};
+use super::h1::context::Context;
+use super::h1::watch::{UpstreamWait, Verdict};
 use super::record::Record;
 use super::switch::Offer;
-use super::watch::{UpstreamWait, Verdict};
+use crate::fault::error::{Kind, ProxyError};
 use crate::message::response::{BodyKind, ResponseHead};
 use crate::message::spelling::{Section, Speller, push_line, push_spelled};
 use crate::message::{forwarded, headers};

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::connection;
-use super::context::Context;
+use super::h1::connection;
+use super::h1::context::Context;
 use super::live::{self, Guard};
 use crate::net::io::Io;
 use crate::net::listen::{Accepted, Front, Peer};

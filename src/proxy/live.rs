@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::context::Context;
-use super::watch::Past;
+use super::h1::context::Context;
+use super::h1::watch::Past;
 
 thread_local! {
     static WATCHED: RefCell<Vec<Option<Watched>>> = const { RefCell::new(Vec::new()) };

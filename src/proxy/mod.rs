@@ -4,15 +4,9 @@
 //! Nothing here knows what a tunnel does; `upgrade` hands it two sockets and is done.
 
 pub mod body;
-pub mod cause;
-pub mod client_io;
-pub mod connection;
-pub mod context;
-pub mod diagnosis;
-pub mod error;
 pub mod exchange;
 pub mod forward;
-pub mod glimpse;
+pub mod h1;
 pub mod hand_off;
 pub mod live;
 pub mod record;
@@ -21,4 +15,3 @@ pub mod switch;
 pub mod tunnel_record;
 pub mod untrusted;
 pub mod upgrade;
-pub mod watch;

@@ -13,12 +13,12 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use super::cause;
-use super::context::Context;
-use super::diagnosis::Diagnosis;
-use super::error::ProxyError;
-use super::glimpse::Glimpse;
-use super::watch::Verdict;
+use super::h1::context::Context;
+use super::h1::glimpse::Glimpse;
+use super::h1::watch::Verdict;
+use crate::fault::cause;
+use crate::fault::diagnosis::Diagnosis;
+use crate::fault::error::ProxyError;
 use crate::message::forwarded::RequestId;
 use crate::route::target::Target;
 use crate::snapshot::Route;

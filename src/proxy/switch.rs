@@ -9,13 +9,13 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{StatusCode, Version};
 use hyper::body::Incoming;
 
-use super::context::Context;
-use super::diagnosis::Diagnosis;
-use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, NoAnswer, refuse};
 use super::forward::{self, Answered, Heard};
+use super::h1::context::Context;
 use super::record::Record;
 use super::upgrade::PendingTunnel;
+use crate::fault::diagnosis::Diagnosis;
+use crate::fault::error::{Kind, ProxyError};
 use crate::message::handshake::UpstreamProblem;
 use crate::message::headers;
 use crate::message::response::ResponseHead;

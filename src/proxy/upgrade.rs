@@ -13,22 +13,22 @@ use http::StatusCode;
 use http::header::{self, HeaderValue};
 use tracing::field::Empty;
 
-use super::connection::write_all;
-use super::context::Context;
-use super::diagnosis::{self, Diagnosis, Sent};
-use super::error::{Kind, ProxyError};
 use super::exchange::{Admitted, Answer, NoAnswer, refuse};
 use super::forward::{self, Answered, Failed, Heard, Rest, Unheard};
+use super::h1::context::Context;
 use super::live;
 use super::record::Record;
 use super::tunnel_record;
 use crate::config::WebSocketConfig;
+use crate::fault::diagnosis::{self, Diagnosis, Sent};
+use crate::fault::error::{Kind, ProxyError};
 use crate::message::handshake::{
     Accepted, ClientHandshake, Fields, encode_101, encode_request_with, validate_101,
 };
 use crate::message::response::ResponseHead;
 use crate::message::spelling::{Section, Speller, push_line};
 use crate::message::{forwarded, headers};
+use crate::net::close::write_all;
 use crate::net::io::Io;
 use crate::process::Shared;
 use crate::route::hop;

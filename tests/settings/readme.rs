@@ -321,10 +321,10 @@ fn literals_after<'a>(source: &'a str, before: &str) -> Vec<&'a str> {
 fn the_causes_table_has_every_cause() {
     let mut causes = BTreeSet::new();
     for source in [
-        include_str!("../../src/proxy/diagnosis.rs"),
-        include_str!("../../src/proxy/diagnosis/proxied.rs"),
-        include_str!("../../src/proxy/diagnosis/said.rs"),
-        include_str!("../../src/proxy/diagnosis/status.rs"),
+        include_str!("../../src/fault/diagnosis.rs"),
+        include_str!("../../src/fault/diagnosis/proxied.rs"),
+        include_str!("../../src/fault/diagnosis/said.rs"),
+        include_str!("../../src/fault/diagnosis/status.rs"),
     ] {
         causes.extend(literals_after(source, "Diagnosis::new("));
     }
@@ -341,7 +341,7 @@ fn the_causes_table_has_every_cause() {
         let names = literals_after(source, "=>");
         causes.extend(names.into_iter().filter(|name| name.starts_with(prefix)));
     }
-    causes.extend(sluice::proxy::cause::CAUSES.map(|(cause, _)| cause));
+    causes.extend(sluice::fault::cause::CAUSES.map(|(cause, _)| cause));
     let mut told = BTreeSet::new();
     for row in rows(OBSERVABILITY, "<!-- causes -->") {
         told.extend(row[0].split('`').skip(1).step_by(2));

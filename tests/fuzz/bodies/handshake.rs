@@ -3,11 +3,11 @@
 //! entry point: the fuzzer and the corpus test call `run`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use sluice::fault::diagnosis::{Answer, Sent, diagnose};
 use sluice::message::handshake::{
     Accepted, ClientHandshake, HeadRules, ResponseHead, UpgradeRequest, classify, encode_101,
     encode_request, validate_101,
 };
-use sluice::proxy::diagnosis::{Answer, Sent, diagnose};
 
 /// Small, so that the limit is met too.
 const MAX_HEAD: usize = 2048;

@@ -2,7 +2,7 @@
 //! glimpsed of a broken head is never more than came, a redirect stays on the site it names.
 
 use sluice::config::Scheme;
-use sluice::proxy::glimpse::Glimpse;
+use sluice::proxy::h1::glimpse::Glimpse;
 use sluice::proxy::redirect;
 use sluice::route::host;
 use sluice::route::origin::PublicAuthority;

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use http::HeaderMap;
-use sluice::proxy::diagnosis::first_words;
+use sluice::fault::diagnosis::first_words;
 use sluice::vocabulary::visible::{escaped, is_hidden, push_escaped, push_json, quoted};
 
 /// The input is the text.

@@ -8,27 +8,22 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crate::net::close::{linger, write_all};
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
-use tokio::io::AsyncReadExt;
 
 use super::client_io::ClientIo;
 use super::context::Context;
-use super::error::{ProxyError, encode_response};
-use super::exchange::{Exchanges, NoAnswer};
 use super::glimpse::Glimpse;
-use super::upgrade::PendingTunnel;
 use super::watch::Verdict;
-use super::{hand_off, live, record};
+use crate::fault::error::{ProxyError, encode_response};
 use crate::message::framing::{HeadLimits, RequestScanner};
 use crate::net::io::Io;
+use crate::proxy::exchange::{Exchanges, NoAnswer};
+use crate::proxy::upgrade::PendingTunnel;
+use crate::proxy::{hand_off, live, record};
 use crate::system::lock::lock;
-
-/// How long and how much a closing connection is read, so that the client's kernel does
-/// not throw away our answer because its own bytes were never read.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Why hyper's service of a connection ended, decided by us.
 enum End {
@@ -188,40 +183,4 @@ fn abandon(io: &Io, context: &Context) {
     {
         tracing::debug!(%error, "a connection cannot be reset");
     }
-}
-
-/// Writes everything, or gives up after the linger time.
-pub async fn write_all(io: &Io, mut bytes: &[u8]) -> std::io::Result<()> {
-    let write = async {
-        while !bytes.is_empty() {
-            match io.try_write(bytes) {
-                Ok(n) => bytes = &bytes[n..],
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    poll_fn(|cx| io.poll_write_ready(cx)).await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    };
-    tokio::time::timeout(LINGER, write).await?
-}
-
-/// Ends our direction and reads what the client still sends, within bounds, so that its
-/// kernel does not answer our last bytes with a reset (RFC 9112 section 9.6).
-pub async fn linger(mut io: Io) {
-    if io.shutdown_write().is_err() {
-        return;
-    }
-    let drain = async {
-        let mut left = LINGER_BYTES;
-        let mut buf = [0; 4096];
-        while left > 0 {
-            match io.read(&mut buf).await {
-                Ok(n) if n > 0 => left = left.saturating_sub(n),
-                _ => return,
-            }
-        }
-    };
-    let _ = tokio::time::timeout(LINGER, drain).await;
 }

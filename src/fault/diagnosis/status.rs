@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::quote::{first_words, shown};
 use super::said::{Diagnosis, Sent, tls_expected};
-use crate::proxy::cause;
+use crate::fault::cause;
 
 pub(super) fn diagnose_status(
     sent: &Sent<'_>,

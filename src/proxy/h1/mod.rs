@@ -1,0 +1,8 @@
+//! HTTP/1.1 on the client's side: a socket that hyper serves, with a strict scanner before it.
+//! Everything that a connection with one exchange at a time needs is here and nowhere else.
+
+pub mod client_io;
+pub mod connection;
+pub mod context;
+pub mod glimpse;
+pub mod watch;

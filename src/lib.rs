@@ -16,6 +16,7 @@
 //! | 14 | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
 //! | 13 | [`worker`] | one core each: a thread, its runtime, its tick; the set of them and who accepts where |
 //! | 12 | [`proxy`] | a client's connection, one request, an upgrade, their record |
+//! | 11 | [`policy`] | what is decided about a request: route and rewritten head, an answer, a refusal |
 //! | 11 | [`process`] | what all workers see: the snapshot in force, readiness, the ledger of drains, the review of tunnels |
 //! | 10 | [`trace`] | W3C trace context, the spans of exchanges and tunnels, their export |
 //! | 9 | [`snapshot`] | routes and upstreams of one configuration, swapped as a whole |
@@ -97,6 +98,7 @@ pub mod logging;
 pub mod message;
 pub mod metrics;
 pub mod net;
+pub mod policy;
 pub mod process;
 pub mod proxy;
 pub mod route;

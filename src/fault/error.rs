@@ -290,9 +290,6 @@ impl ProxyError {
             }),
         );
         headers.insert(PROXY_STATUS, self.proxy_status(told));
-        if self.close {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::channel::Channel;
 use super::protocol::{self, ConnectionItem, Message, TunnelItem};
+use crate::proxy::h1::connection;
 use crate::proxy::hand_off::IdleConnection;
 use crate::tunnel::ExportedTunnel;
 
@@ -61,7 +62,7 @@ impl Item {
                     tracing::warn!(tunnel = id, %error, "a tunnel that was not taken is lost");
                 }
             }
-            Item::Connection(idle) => idle.restore(),
+            Item::Connection(idle) => connection::restore(idle),
         }
     }
 }

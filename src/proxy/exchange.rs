@@ -2,29 +2,22 @@
 //! lines here and a module elsewhere. A WebSocket leaves by `upgrade`; HTTP ends there.
 
 use std::borrow::Cow;
-use std::error::Error;
 use std::future::{Future, ready};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, Method, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::ext::ReasonPhrase;
 
-use super::body::ExchangeBody;
-use super::forward;
 use super::h1::context::Context;
-use super::live;
+use super::outcome::Outcome;
 use super::record::Record;
-use super::redirect;
-use super::switch::{self, Offer};
-use super::untrusted;
-use super::upgrade::{self, PendingTunnel};
+use super::{answer, forward, live, redirect, switch, upgrade};
 use crate::config::{Action, HostPolicy, PathPattern, PathRewrite};
 use crate::fault::diagnosis;
 use crate::fault::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
@@ -34,6 +27,8 @@ use crate::message::handshake;
 use crate::message::handshake::{ClientHandshake, UpgradeRequest};
 use crate::message::headers;
 use crate::message::headers::Stripped;
+use crate::policy::admitted::Admitted;
+use crate::policy::offer::Offer;
 use crate::route::hop::Hops;
 use crate::route::host;
 use crate::route::matcher::{RequestView, Unrouted};
@@ -41,113 +36,28 @@ use crate::route::origin::{self, OriginRefusal, PublicAuthority, Refused};
 use crate::route::path::{self, PathProblem, RequestPath};
 use crate::route::target::Target;
 use crate::snapshot::{Route, Snapshot};
-use crate::system::lock::lock;
-use crate::upstream::Upstream;
 
-/// Answers the requests of one client connection.
-pub struct Exchanges {
-    context: Arc<Context>,
-}
+/// An exchange under way.
+pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-impl Exchanges {
-    /// For this connection.
-    pub fn new(context: Arc<Context>) -> Self {
-        Exchanges { context }
-    }
-}
-
-/// Why hyper gets no answer.
-#[derive(Debug)]
-pub enum NoAnswer {
-    /// The socket is wanted for this tunnel.
-    Takeover(Mutex<Option<Box<PendingTunnel>>>),
-    /// The client is gone.
-    ClientGone,
-}
-
-impl NoAnswer {
-    /// For this tunnel.
-    pub fn takeover(tunnel: Box<PendingTunnel>) -> NoAnswer {
-        NoAnswer::Takeover(Mutex::new(Some(tunnel)))
-    }
-
-    /// The tunnel for whose sake hyper's service ended, if it did so for one.
-    pub fn tunnel(error: &hyper::Error) -> Option<Box<PendingTunnel>> {
-        match error.source()?.downcast_ref()? {
-            NoAnswer::Takeover(tunnel) => lock(tunnel).take(),
-            NoAnswer::ClientGone => None,
+/// Begins an exchange. What needs no waiting is decided here, so that what waits is small.
+pub fn begin(context: &Arc<Context>, parts: Parts, target: Target, body: Incoming) -> Running {
+    let context = context.clone();
+    let mut record = Box::new(Record::begin(&context, &parts, &target));
+    match plan(&context, parts, target, &body, &mut record) {
+        Ok(Plan::Forward(admitted)) => Box::pin(forward::forward(context, admitted, body, record)),
+        Ok(Plan::Tunnel(admitted, handshake)) => {
+            Box::pin(upgrade::open(context, admitted, handshake, record))
         }
-    }
-}
-
-impl std::fmt::Display for NoAnswer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            NoAnswer::Takeover(_) => "the connection becomes a tunnel",
-            NoAnswer::ClientGone => "the client is gone",
-        })
-    }
-}
-
-impl Error for NoAnswer {}
-
-/// What hyper is given for a request.
-pub type Answer = Result<Response<ExchangeBody>, NoAnswer>;
-
-impl hyper::service::Service<Request<Incoming>> for Exchanges {
-    type Response = Response<ExchangeBody>;
-    type Error = NoAnswer;
-    type Future = Pin<Box<dyn Future<Output = Answer> + Send>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let context = self.context.clone();
-        if context.begin_exchange(request.version()) {
-            untrusted::look(request.headers(), &context.peer_fields);
+        Ok(Plan::Switch(admitted, offer)) => {
+            Box::pin(switch::open(context, admitted, offer, body, record))
         }
-        let (mut parts, body) = request.into_parts();
-        let target = take_target(&context, &mut parts);
-        let mut record = Box::new(Record::begin(&context, &parts, &target));
-        // What needs no waiting is decided here, so that what waits is small.
-        match plan(&context, parts, target, &body, &mut record) {
-            Ok(Plan::Forward(admitted)) => {
-                Box::pin(forward::forward(context, admitted, body, record))
-            }
-            Ok(Plan::Tunnel(admitted, handshake)) => {
-                Box::pin(upgrade::open(context, admitted, handshake, record))
-            }
-            Ok(Plan::Switch(admitted, offer)) => {
-                Box::pin(switch::open(context, admitted, offer, body, record))
-            }
-            Ok(Plan::Answer(response, spelling)) => {
-                context.spell(spelling, Bytes::new());
-                Box::pin(ready(Ok(own_answer(&context, response, record))))
-            }
-            Err(error) => Box::pin(ready(refuse(&context, &error, record))),
+        Ok(Plan::Answer(response, spelling)) => {
+            let answer = answer::own(&context, response, spelling, record);
+            Box::pin(ready(Outcome::Answer(answer)))
         }
+        Err(error) => Box::pin(ready(answer::refuse(&context, &error, record))),
     }
-}
-
-/// A request that may go to its upstream.
-pub struct Admitted {
-    /// Its head, as the upstream is to see it, but for the WebSocket fields. Its `uri` is not
-    /// the target.
-    pub parts: Parts,
-    /// The target that the upstream is to see.
-    pub target: Target,
-    /// The route it took.
-    pub route: Arc<Route>,
-    /// Where it goes.
-    pub upstream: Arc<Upstream>,
-    /// Whether it asks for another protocol, WebSocket or not.
-    pub is_handshake: bool,
-    /// Our own fields are not in the map yet: they are written with the head.
-    pub direct: bool,
-    /// The Host that the client sent, where the route replaces it.
-    pub replaced_host: Option<HeaderValue>,
-    /// The routes that it has passed.
-    pub hops: Hops,
-    /// The client waits with its body until it is asked for.
-    pub expects_continue: bool,
 }
 
 enum Plan {
@@ -156,45 +66,6 @@ enum Plan {
     Switch(Box<Admitted>, Offer),
     /// The answer, and the lines in which the route spells names of fields.
     Answer(Response<Bytes>, Bytes),
-}
-
-/// Says that the connection ends with this answer: while the worker drains, and after a
-/// handshake that became no tunnel although the client counted on one.
-pub fn close_after_last(context: &Context, fields: &mut HeaderMap) {
-    if context.is_last_exchange() || live::is_draining() {
-        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-}
-
-/// Sends an answer of our own.
-fn own_answer(
-    context: &Arc<Context>,
-    response: Response<Bytes>,
-    mut record: Box<Record>,
-) -> Response<ExchangeBody> {
-    record.status(response.status());
-    let (mut parts, body) = response.into_parts();
-    if let Some((name, value)) = record.request_id_field() {
-        parts.headers.insert(name, value);
-    }
-    close_after_last(context, &mut parts.headers);
-    if parts.status.canonical_reason().is_none() {
-        parts.extensions.insert(ReasonPhrase::from_static(b""));
-    }
-    Response::from_parts(parts, ExchangeBody::whole(body, record, context.clone()))
-}
-
-/// Answers with an error where the client is there to read it, and notes it.
-pub fn refuse(context: &Arc<Context>, error: &ProxyError, mut record: Box<Record>) -> Answer {
-    if error.kind == Kind::ClientGone {
-        record.client_left(error.detail.clone());
-        return Err(NoAnswer::ClientGone);
-    }
-    record.error(error);
-    let id = record.request_id().to_owned();
-    let response = error.to_response(record.accept(), &id, context.http.error_detail);
-    context.spell(Bytes::new(), Bytes::new());
-    Ok(own_answer(context, response, record))
 }
 
 /// Everything that is decided without waiting.
@@ -308,19 +179,6 @@ fn plan(
         (None, Some(offer)) => Plan::Switch(admitted, offer),
         (None, None) => Plan::Forward(admitted),
     })
-}
-
-/// The target as the client sent it: what hyper parsed, or what was carried around it. A URL's
-/// authority becomes Host (RFC 9112 section 3.2.2).
-fn take_target(context: &Context, parts: &mut Parts) -> Target {
-    let Some(raw) = context.carried() else {
-        return Target::from(&parts.uri);
-    };
-    let (target, authority) = Target::parse(&raw, parts.method == Method::OPTIONS);
-    if let Some(host) = authority.and_then(|named| HeaderValue::from_bytes(named).ok()) {
-        parts.headers.insert(header::HOST, host);
-    }
-    target
 }
 
 /// The authority that the request is for. Exactly one is there: the scanner saw to it.

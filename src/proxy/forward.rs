@@ -8,24 +8,27 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header;
 use http::{Method, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 
+use super::answer::refuse;
 use super::body::{ExchangeBody, RequestBody, RequestBodyError};
-use super::exchange::{Admitted, Answer, close_after_last, refuse};
 use super::h1::context::Context;
 use super::h1::watch::{UpstreamWait, Verdict};
+use super::outcome::{Answer, Outcome};
 use super::record::Record;
-use super::switch::Offer;
+use super::spelling::Spelling;
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::response::{BodyKind, ResponseHead};
 use crate::message::spelling::{Section, Speller, push_line, push_spelled};
 use crate::message::{forwarded, headers};
 use crate::metrics::{self, Retry};
 use crate::net::io::Io;
+use crate::policy::admitted::Admitted;
+use crate::policy::offer::Offer;
 use crate::route::hop;
 use crate::upstream::body::AnswerBody;
 use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight};
@@ -105,7 +108,7 @@ pub async fn forward(
     admitted: Box<Admitted>,
     incoming: Incoming,
     mut record: Box<Record>,
-) -> Answer {
+) -> Outcome {
     let body = request_body(&context, &admitted, incoming);
     let head = encode_head(&context, &admitted, &body, None, &mut record);
     let limit = admitted.route.config.timeouts.response_head;
@@ -119,7 +122,7 @@ pub async fn forward(
         }
     };
     match unless_slow(&context, sending).await {
-        Ok(answered) => Ok(answer(&context, &admitted, answered, record)),
+        Ok(answered) => Outcome::Answer(answer(&context, &admitted, answered, record)),
         // Whether its body follows is the client's choice.
         Err(error) if admitted.expects_continue => refuse(&context, &error.closing(), record),
         Err(error) => refuse(&context, &error, record),
@@ -559,7 +562,7 @@ pub fn answer(
     admitted: &Admitted,
     answered: Answered,
     mut record: Box<Record>,
-) -> Response<ExchangeBody> {
+) -> Answer {
     let Answered {
         head,
         rest,
@@ -595,14 +598,13 @@ pub fn answer(
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
-    context.spell(
-        admitted.route.config.response_headers.spelling.clone(),
-        head.lines,
-    );
-    close_after_last(context, fields);
-    if unasked {
+    Answer {
+        response,
+        spelling: Spelling {
+            configured: admitted.route.config.response_headers.spelling.clone(),
+            came: head.lines,
+        },
         // The client may send the body or not: nothing behind it is a request for sure.
-        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        close: unasked,
     }
-    response
 }

@@ -8,11 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::h1::connection;
 use super::h1::context::Context;
 use super::live::{self, Guard};
 use crate::net::io::Io;
-use crate::net::listen::{Accepted, Front, Peer};
+use crate::net::listen::{Front, Peer};
 use crate::process::Shared;
 use crate::vocabulary::hand_off::{HandOff, Outlet};
 
@@ -34,21 +33,8 @@ pub struct IdleConnection {
     /// Where.
     pub front: Front,
     /// Its share of the load; kept until another process serves it.
-    guard: Guard,
-    shared: Arc<Shared>,
-}
-
-impl IdleConnection {
-    /// Goes on with it in this process, on the current worker's thread.
-    pub fn restore(self) {
-        match Accepted::from_parts(self.fd, self.peer).into_io() {
-            Ok(io) => {
-                let context = Context::new(self.peer, self.front, self.shared);
-                tokio::spawn(connection::serve(io, Arc::new(context), self.guard));
-            }
-            Err(error) => tracing::warn!(%error, "a connection that was not handed over is lost"),
-        }
-    }
+    pub(super) guard: Guard,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// Asks up to `most` idle connections of this thread to go; each sends exactly one [`Export`]
@@ -83,13 +69,14 @@ pub fn end() {
     OUTLET.with(Outlet::close);
 }
 
-/// The connection leaves this process with its socket.
-pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) {
+/// The connection leaves this process with its socket; given back where it cannot.
+pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) -> Result<(), IdleConnection> {
     let fd = match io.into_fd() {
         Ok(fd) => fd,
         Err(error) => {
             tracing::warn!(%error, "a connection could not be taken from its runtime");
-            return stays();
+            stays();
+            return Ok(());
         }
     };
     let idle = IdleConnection {
@@ -99,11 +86,10 @@ pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) {
         guard,
         shared: context.shared.clone(),
     };
-    if let Err(idle) = OUTLET.with(|outlet| outlet.send(idle)) {
-        // It would be idle again at once, and go again for ever.
-        end();
-        idle.restore();
-    }
+    // It would be idle again at once, and go again for ever.
+    OUTLET
+        .with(|outlet| outlet.send(idle))
+        .inspect_err(|_| end())
 }
 
 /// The connection that was asked stays.

@@ -2,7 +2,7 @@
 //! it is dropped, whatever happened in between.
 
 mod asked;
-mod trace;
+mod traced;
 
 use std::borrow::Cow;
 use std::net::IpAddr;

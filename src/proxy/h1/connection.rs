@@ -10,18 +10,21 @@ use std::time::{Duration, Instant};
 
 use crate::net::close::{linger, write_all};
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode};
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
 use hyper::server::conn::http1;
 
 use super::client_io::ClientIo;
 use super::context::Context;
 use super::glimpse::Glimpse;
+use super::service::{NoAnswer, Service};
 use super::watch::Verdict;
 use crate::fault::error::{ProxyError, encode_response};
 use crate::message::framing::{HeadLimits, RequestScanner};
 use crate::net::io::Io;
-use crate::proxy::exchange::{Exchanges, NoAnswer};
-use crate::proxy::upgrade::PendingTunnel;
+use crate::net::listen::Accepted;
+use crate::proxy::hand_off::IdleConnection;
+use crate::proxy::pending::PendingTunnel;
 use crate::proxy::{hand_off, live, record};
 use crate::system::lock::lock;
 
@@ -53,7 +56,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
         .half_close(false);
     // Boxed, like the ends below, so that the task itself is small: it is moved when it is
     // spawned, and most of its life it waits.
-    let service = Exchanges::new(context.clone());
+    let service = Service::new(context.clone());
     let mut connection = Box::new(hyper.serve_connection(client, service));
     let entry = live::watch(&context);
     let mut closing = false;
@@ -101,12 +104,27 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
     // Whatever still runs of an exchange ends here.
     let (io, from_client, head, since) = take_apart(connection);
     match end {
-        End::HandOff => hand_off::hand_off(io, &context, live),
+        End::HandOff => {
+            if let Err(idle) = hand_off::hand_off(io, &context, live) {
+                restore(idle);
+            }
+        }
         End::Tunnel(tunnel) => {
             Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
         }
         End::Done if context.is_over() => {}
         end => Box::pin(finish(io, &context, end, &Glimpse::of(&head), since)).await,
+    }
+}
+
+/// Goes on with an idle connection in this process, on the current worker's thread.
+pub fn restore(idle: IdleConnection) {
+    match Accepted::from_parts(idle.fd, idle.peer).into_io() {
+        Ok(io) => {
+            let context = Context::new(idle.peer, idle.front, idle.shared);
+            tokio::spawn(serve(io, Arc::new(context), idle.guard));
+        }
+        Err(error) => tracing::warn!(%error, "a connection that was not handed over is lost"),
     }
 }
 
@@ -128,7 +146,7 @@ fn note_own_answer(context: &Context, error: &hyper::Error) {
 /// The socket, what was read from it after the last request, and of that the beginning of a
 /// head, which hyper has not seen, with when that came.
 fn take_apart(
-    connection: Box<http1::Connection<ClientIo, Exchanges>>,
+    connection: Box<http1::Connection<ClientIo, Service>>,
 ) -> (Io, Bytes, Vec<u8>, Instant) {
     let parts = connection.into_parts();
     let (io, left) = parts.io.into_parts();
@@ -161,6 +179,8 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     let id = record::fresh_id();
     let detail = context.http.error_detail;
     let mut response: Response<Bytes> = error.to_response(glimpse.accept.as_ref(), &id, detail);
+    let fields = response.headers_mut();
+    fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     if let Some(name) = context.http.request_id.clone()
         && let Ok(value) = HeaderValue::try_from(&id)
     {

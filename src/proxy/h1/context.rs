@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 
-use bytes::Bytes;
 use http::{HeaderMap, Version};
 
 use super::watch::Watch;
 use crate::config::HttpConfig;
 use crate::message::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use crate::message::framing::Refusal;
-use crate::message::spelling::{RequestNames, Section, Speller};
+use crate::message::spelling::{RequestNames, Section};
 use crate::net::listen::Front;
 use crate::net::listen::Peer;
 use crate::process::Shared;
+use crate::proxy::spelling::Spelling;
 use crate::system::lock::lock;
 use crate::upstream::bound::Bound;
 use crate::upstream::client::Connection;
@@ -74,20 +74,6 @@ pub struct Context {
     has_trailers: AtomicBool,
     /// The upstream connections that carry this client's logins, once there was one.
     bound: OnceLock<Arc<Bound>>,
-}
-
-/// How the names of an answer are spelled.
-#[derive(Debug, Default)]
-pub struct Spelling {
-    configured: Bytes,
-    came: Bytes,
-}
-
-impl Spelling {
-    /// For looking names up; `more` are lines of the configuration that hold for all routes.
-    pub fn speller<'a>(&'a self, more: &'a [u8]) -> Speller<'a> {
-        Speller::new(&self.came).after([&self.configured, more])
-    }
 }
 
 /// What the scanner refused.
@@ -196,13 +182,11 @@ impl Context {
         lines.unwrap_or_default()
     }
 
-    /// The next head that hyper writes gets its names from `configured`, the route's, and from
-    /// the lines that came. Not where hyper still
-    /// holds bytes of an earlier answer back, which a pipelining client has not read: then the
+    /// The next head that hyper writes gets its names from `spelling`. Not where hyper still holds bytes of an earlier answer back, which a pipelining client has not read: then the
     /// names are in lower case.
-    pub fn spell(&self, configured: Bytes, came: Bytes) {
+    pub fn spell(&self, spelling: Spelling) {
         if !self.watch.is_write_blocked() {
-            *lock(&self.spelling) = Spelling { configured, came };
+            *lock(&self.spelling) = spelling;
             self.has_spelling.store(true, Relaxed);
         }
     }

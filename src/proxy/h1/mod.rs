@@ -5,4 +5,5 @@ pub mod client_io;
 pub mod connection;
 pub mod context;
 pub mod glimpse;
+pub mod service;
 pub mod watch;

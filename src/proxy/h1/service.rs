@@ -1,0 +1,149 @@
+//! hyper's service: each request becomes an exchange, and the outcome what hyper can carry
+//! out. A tunnel is none of that: it is the error with which hyper lets go of the socket.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Poll, ready};
+
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+use super::context::Context;
+use crate::proxy::body::ExchangeBody;
+use crate::proxy::exchange::{self, Running};
+use crate::proxy::outcome::{Answer, Outcome};
+use crate::proxy::pending::PendingTunnel;
+use crate::proxy::{live, untrusted};
+use crate::route::target::Target;
+use crate::system::lock::lock;
+
+/// Answers the requests of one client connection.
+pub struct Service {
+    context: Arc<Context>,
+}
+
+impl Service {
+    /// For this connection.
+    pub fn new(context: Arc<Context>) -> Self {
+        Service { context }
+    }
+}
+
+impl hyper::service::Service<Request<Incoming>> for Service {
+    type Response = Response<ExchangeBody>;
+    type Error = NoAnswer;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let context = self.context.clone();
+        if context.begin_exchange(request.version()) {
+            untrusted::look(request.headers(), &context.peer_fields);
+        }
+        let (mut parts, body) = request.into_parts();
+        let target = take_target(&context, &mut parts);
+        Answering {
+            state: State::Running(exchange::begin(&context, parts, target, body)),
+            context,
+        }
+    }
+}
+
+/// The target as the client sent it: what hyper parsed, or what was carried around it. A URL's
+/// authority becomes Host (RFC 9112 section 3.2.2).
+fn take_target(context: &Context, parts: &mut Parts) -> Target {
+    let Some(raw) = context.carried() else {
+        return Target::from(&parts.uri);
+    };
+    let (target, authority) = Target::parse(&raw, parts.method == Method::OPTIONS);
+    if let Some(host) = authority.and_then(|named| HeaderValue::from_bytes(named).ok()) {
+        parts.headers.insert(header::HOST, host);
+    }
+    target
+}
+
+/// An exchange, until hyper can be told its outcome.
+pub struct Answering {
+    context: Arc<Context>,
+    state: State,
+}
+
+enum State {
+    Running(Running),
+    /// The socket is wanted; an answer to an earlier, pipelined request is still in hyper's
+    /// buffer, which would be lost.
+    Flushing(Option<Box<PendingTunnel>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<ExchangeBody>, NoAnswer>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            match &mut this.state {
+                State::Running(exchange) => match ready!(exchange.as_mut().poll(cx)) {
+                    Outcome::Answer(answer) => {
+                        return Poll::Ready(Ok(response(&this.context, answer)));
+                    }
+                    Outcome::ClientGone => return Poll::Ready(Err(NoAnswer::ClientGone)),
+                    Outcome::Tunnel(tunnel) => this.state = State::Flushing(Some(tunnel)),
+                },
+                State::Flushing(_) if this.context.awaits_flush() => return Poll::Pending,
+                State::Flushing(tunnel) => {
+                    let tunnel = Mutex::new(tunnel.take());
+                    return Poll::Ready(Err(NoAnswer::Takeover(tunnel)));
+                }
+            }
+        }
+    }
+}
+
+/// The answer with what HTTP/1.1 says besides: the spelling of its names, and whether the
+/// connection ends with it, as while the worker drains.
+fn response(context: &Context, answer: Answer) -> Response<ExchangeBody> {
+    let Answer {
+        mut response,
+        spelling,
+        close,
+    } = answer;
+    context.spell(spelling);
+    if close || context.is_last_exchange() || live::is_draining() {
+        let fields = response.headers_mut();
+        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// Why hyper gets no answer.
+#[derive(Debug)]
+pub enum NoAnswer {
+    /// The socket is wanted for this tunnel.
+    Takeover(Mutex<Option<Box<PendingTunnel>>>),
+    /// The client is gone.
+    ClientGone,
+}
+
+impl NoAnswer {
+    /// The tunnel for whose sake hyper's service ended, if it did so for one.
+    pub fn tunnel(error: &hyper::Error) -> Option<Box<PendingTunnel>> {
+        match error.source()?.downcast_ref()? {
+            NoAnswer::Takeover(tunnel) => lock(tunnel).take(),
+            NoAnswer::ClientGone => None,
+        }
+    }
+}
+
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            NoAnswer::Takeover(_) => "the connection becomes a tunnel",
+            NoAnswer::ClientGone => "the client is gone",
+        })
+    }
+}
+
+impl Error for NoAnswer {}

@@ -1,0 +1,30 @@
+//! What becomes of a request, for the protocol that carries it: an answer, a tunnel, or
+//! nothing, since the client is gone.
+
+use http::Response;
+
+use super::body::ExchangeBody;
+use super::pending::PendingTunnel;
+use super::spelling::Spelling;
+
+/// What becomes of a request.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is answered.
+    Answer(Answer),
+    /// It becomes a tunnel once the protocol has let go of the client's stream.
+    Tunnel(Box<PendingTunnel>),
+    /// The client is gone, and gets no answer.
+    ClientGone,
+}
+
+/// An answer, without what only some protocols say.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status, fields and content.
+    pub response: Response<ExchangeBody>,
+    /// How HTTP/1.1 spells its names.
+    pub spelling: Spelling,
+    /// What the client sends after this request cannot be trusted, or is not wanted.
+    pub close: bool,
+}

@@ -1,0 +1,144 @@
+//! A tunnel whose upstream side is open, on its way from the exchange that opened it to a task
+//! of its own: it waits until the client's stream is free.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+
+use super::live;
+use super::record::Record;
+use super::tunnel_record;
+use crate::config::WebSocketConfig;
+use crate::message::handshake::Deflate;
+use crate::net::close::write_all;
+use crate::net::io::Io;
+use crate::policy::admitted::Admitted;
+use crate::process::Shared;
+use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
+use crate::upstream::Lease;
+
+/// What both sides agreed on about the tunnel's protocol.
+#[derive(Debug)]
+pub struct Agreed<'a> {
+    /// The WebSocket subprotocol.
+    pub subprotocol: Option<Cow<'a, str>>,
+    /// The protocol, where it is not WebSocket.
+    pub upgrade: Option<&'a str>,
+    /// WebSocket's compression.
+    pub deflate: Option<Deflate>,
+}
+
+impl Agreed<'_> {
+    /// Who the tunnel is, for lists and records.
+    pub fn identity(
+        &self,
+        admitted: &Admitted,
+        record: &Record,
+        lease: &Lease,
+    ) -> Box<TunnelIdentity> {
+        fn text(value: &HeaderValue) -> Cow<'_, str> {
+            String::from_utf8_lossy(value.as_bytes())
+        }
+        let origin = admitted.parts.headers.get(header::ORIGIN);
+        let origin = origin.filter(|_| self.upgrade.is_none());
+        TunnelIdentity::new(IdentityParts {
+            route: admitted.route.slot.clone(),
+            endpoint: lease.endpoint().slot().clone(),
+            client: &record.client(),
+            host: &text(admitted.asked_host()),
+            path: &record.asked_path(),
+            subprotocol: self.subprotocol.as_deref(),
+            upgrade: self.upgrade,
+            origin: origin.map(text).as_deref(),
+            request_id: record.known_request_id(),
+            traceparent: record.traceparent().as_deref().unwrap_or_default(),
+            deflate: self.deflate,
+        })
+    }
+}
+
+/// A tunnel whose upstream side is open, waiting for the client's socket.
+#[derive(Debug)]
+pub struct PendingTunnel {
+    upstream: Io,
+    from_upstream: Bytes,
+    /// The 101 for the client.
+    switching: Vec<u8>,
+    identity: Box<TunnelIdentity>,
+    /// Of the exchange, which is under way until the client has its 101.
+    record: Option<Box<Record>>,
+    settings: Arc<WebSocketConfig>,
+    /// Of the configuration that it was admitted by.
+    generation: u64,
+    lease: Lease,
+}
+
+impl PendingTunnel {
+    /// Of an admitted request: the upstream's side with what was read of it behind its 101,
+    /// and the 101 for the client.
+    pub fn new(
+        admitted: &Admitted,
+        upstream: Io,
+        from_upstream: Bytes,
+        switching: Vec<u8>,
+        identity: Box<TunnelIdentity>,
+        lease: Lease,
+    ) -> Self {
+        PendingTunnel {
+            upstream,
+            from_upstream,
+            switching,
+            identity,
+            record: None,
+            settings: admitted.route.config.websocket.clone(),
+            generation: admitted.route.generation,
+            lease: lease.into_tunnel(),
+        }
+    }
+
+    /// The exchange that it is the outcome of.
+    pub fn recorded_by(mut self: Box<Self>, record: Box<Record>) -> Box<Self> {
+        self.record = Some(record);
+        self
+    }
+
+    /// Answers the client with the 101 and lets the tunnel run as a task of its own.
+    /// `from_client` is what came behind the handshake.
+    pub async fn start(
+        mut self,
+        client: Io,
+        from_client: Bytes,
+        live: live::Guard,
+        shared: &Shared,
+    ) {
+        if let Err(error) = write_all(&client, &self.switching).await {
+            // The exchange's record, dropped here, says so.
+            tracing::debug!(%error, "the client left before its 101");
+            return;
+        }
+        let mut record = self.record.take();
+        let asked = record.as_mut().and_then(|record| record.switched());
+        drop(record);
+        let handle = tunnel::spawn(TunnelSpec {
+            client,
+            upstream: self.upstream,
+            from_client,
+            from_upstream: self.from_upstream,
+            settings: self.settings,
+            identity: self.identity,
+            guard: (self.lease, live),
+            report: tunnel_record::closed,
+        });
+        // Its task has not run yet: its end comes after this.
+        tunnel_record::opened(&handle, asked.as_deref());
+        // The reload that came during the handshake has not seen this tunnel.
+        if shared.snapshot.load().generation != self.generation
+            && let Some(reviewer) = shared.state.reviewer()
+        {
+            registry::apply(&handle, reviewer.judge(&handle), Instant::now());
+        }
+    }
+}

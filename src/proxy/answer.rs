@@ -47,7 +47,7 @@ pub fn refuse(context: &Arc<Context>, error: &ProxyError, mut record: Box<Record
     }
     record.error(error);
     let id = record.request_id().to_owned();
-    let response = error.to_response(record.accept(), &id, context.http.error_detail);
+    let response = error.to_response(record.accept(), &id, context.facts.http.error_detail);
     let mut answer = own(context, response, Bytes::new(), record);
     answer.close = error.close;
     Outcome::Answer(answer)

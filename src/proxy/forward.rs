@@ -185,12 +185,12 @@ pub fn encode_head(
     out.push(b' ');
     out.extend_from_slice(admitted.target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    let (policy, direct) = (&*context.forwarding, admitted.direct);
+    let (policy, direct) = (&*context.facts.forwarding, admitted.direct);
     let mut host = None;
     let names = context.take_names(Section::Head);
     let configured = [
         &*admitted.route.config.request_headers.spelling,
-        &*context.http.spelling,
+        &*context.facts.http.spelling,
     ];
     let mut speller = Speller::new(&names).after(configured);
     for (name, value) in &parts.headers {
@@ -207,7 +207,7 @@ pub fn encode_head(
         record.identify(forwarded::write_direct(
             out,
             policy,
-            &context.peer_fields,
+            &context.facts.peer_fields,
             host,
             push_line,
         ));

@@ -81,8 +81,8 @@ pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) -> Result<(), Id
     };
     let idle = IdleConnection {
         fd,
-        peer: context.peer,
-        front: context.front,
+        peer: context.facts.peer,
+        front: context.facts.front,
         guard,
         shared: context.shared.clone(),
     };

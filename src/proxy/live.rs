@@ -109,7 +109,9 @@ pub fn tick(now: Instant) {
     WATCHED.with_borrow_mut(|all| {
         for watched in all.iter_mut().flatten() {
             let context = &watched.context;
-            context.watch.tick(&mut watched.past, now, &context.http);
+            context
+                .watch
+                .tick(&mut watched.past, now, &context.facts.http);
         }
     });
 }

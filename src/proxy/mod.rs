@@ -13,7 +13,6 @@ pub mod live;
 pub mod outcome;
 pub mod pending;
 pub mod record;
-pub mod redirect;
 pub mod spelling;
 pub mod switch;
 pub mod tunnel_record;

@@ -20,6 +20,8 @@ use crate::fault::cause;
 use crate::fault::diagnosis::Diagnosis;
 use crate::fault::error::ProxyError;
 use crate::message::forwarded::RequestId;
+use crate::policy::decide::Found;
+use crate::policy::head::RequestHead;
 use crate::route::target::Target;
 use crate::snapshot::Route;
 use crate::trace::Trace;
@@ -102,7 +104,7 @@ impl Request {
             method: parts.method.clone(),
             target: target.clone(),
             host: None,
-            behind: context.behind_proxy(&parts.headers),
+            behind: context.facts.behind_proxy(&parts.headers),
             asked: access_log::is_on().then(|| Asked::of(parts)),
         })
     }
@@ -110,9 +112,12 @@ impl Request {
 
 impl Record {
     /// A request has come.
-    pub fn begin(context: &Arc<Context>, parts: &Parts, target: &Target) -> Self {
-        let trace = crate::trace::begin(parts, context.peer_fields.is_trusted());
-        let is_kept = access_log::is_on() || trace.as_ref().is_some_and(Trace::is_sampled);
+    pub fn begin(context: &Arc<Context>, head: &RequestHead) -> Self {
+        let RequestHead { parts, target, .. } = head;
+        let trace = crate::trace::begin(parts, context.facts.peer_fields.is_trusted());
+        let is_kept = access_log::is_on()
+            || head.asks_for_upgrade()
+            || trace.as_ref().is_some_and(Trace::is_sampled);
         let request = is_kept.then(|| Request::of(context, parts, target));
         Record {
             context: context.clone(),
@@ -136,25 +141,22 @@ impl Record {
         }
     }
 
-    /// The authority it is for, which an absolute-form target names instead of Host.
-    pub fn asked_of(&mut self, authority: &HeaderValue) {
-        if let Some(request) = &mut self.request {
-            request.host = Some(authority.clone());
+    /// What was found when the request was decided.
+    pub fn decided(&mut self, found: Found) {
+        if let (Some(request), Some(authority)) = (&mut self.request, found.authority) {
+            request.host = Some(authority);
+        }
+        self.handshake = found.expects_tunnel;
+        self.route = found.route;
+        self.request_id = found.request_id;
+        if let Some(diagnosis) = found.diagnosis {
+            self.diagnosed(diagnosis);
         }
     }
 
-    /// It is a WebSocket handshake, good or bad.
-    pub fn expect_tunnel(&mut self, parts: &Parts, target: &Target, authority: &HeaderValue) {
-        self.handshake = true;
-        if self.request.is_none() {
-            self.request = Some(Request::of(&self.context, parts, target));
-            self.asked_of(authority);
-        }
-    }
-
-    /// The route it took.
-    pub fn route(&mut self, route: &Arc<Route>) {
-        self.route = Some(route.clone());
+    /// Its place in its trace.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_ref()
     }
 
     /// The request's id, as the upstream is told.
@@ -164,7 +166,7 @@ impl Record {
 
     /// The request's id; one is made when an answer of our own needs it first.
     pub fn request_id(&mut self) -> &str {
-        if self.request_id.is_none() && self.context.http.request_id.is_some() {
+        if self.request_id.is_none() && self.context.facts.http.request_id.is_some() {
             self.request_id = HeaderValue::try_from(fresh_id()).ok().map(RequestId::Field);
         }
         self.known_request_id()
@@ -172,7 +174,7 @@ impl Record {
 
     /// The id as a header field for an answer of our own.
     pub fn request_id_field(&mut self) -> Option<(HeaderName, HeaderValue)> {
-        let name = self.context.http.request_id.clone()?;
+        let name = self.context.facts.http.request_id.clone()?;
         self.request_id();
         Some((name, self.request_id.as_ref()?.to_value()))
     }
@@ -305,7 +307,7 @@ impl Record {
     pub fn client(&self) -> String {
         match self.request.as_ref().and_then(|request| request.behind) {
             Some(address) => address.to_string(),
-            None => self.context.client(),
+            None => self.context.facts.client(),
         }
     }
 
@@ -445,7 +447,7 @@ pub fn refused(
     metrics::head_refused(error.status);
     access_log::record("exchange", |line| {
         line.text("request_id", id);
-        line.text("client", &context.client());
+        line.text("client", &context.facts.client());
         line.optional("method", glimpse.method.as_deref());
         line.optional("host", glimpse.host.as_deref());
         line.optional("path", glimpse.path.as_deref());

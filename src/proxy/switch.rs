@@ -81,7 +81,7 @@ async fn attempt(
     headers::strip_hop_by_hop(&mut fields);
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
     let edits = &admitted.route.config.response_headers;
-    let configured = [&*edits.spelling, &*context.http.spelling];
+    let configured = [&*edits.spelling, &*context.facts.http.spelling];
     let speller = Speller::new(&head.lines).after(configured);
     let agreed = Agreed {
         subprotocol: None,

@@ -102,7 +102,7 @@ async fn attempt(
     let edits = &admitted.route.config.response_headers;
     let fields = Fields {
         map: &fields,
-        names: Speller::new(&head.lines).after([&edits.spelling, &context.http.spelling]),
+        names: Speller::new(&head.lines).after([&edits.spelling, &context.facts.http.spelling]),
     };
     encode_101(&mut switching, &head.reason, fields, &accepted);
     let subprotocol = accepted.subprotocol.as_ref();
@@ -130,7 +130,7 @@ fn encode_head(
 ) -> Vec<u8> {
     record.trace_sending(&admitted.target);
     let mut request = Vec::with_capacity(1024);
-    let (policy, direct) = (&*context.forwarding, admitted.direct);
+    let (policy, direct) = (&*context.facts.forwarding, admitted.direct);
     let names = context.take_names(Section::Head);
     let edits = &admitted.route.config.request_headers;
     encode_request_with(
@@ -139,14 +139,14 @@ fn encode_head(
         admitted.host(),
         Fields {
             map: &admitted.parts.headers,
-            names: Speller::new(&names).after([&edits.spelling, &context.http.spelling]),
+            names: Speller::new(&names).after([&edits.spelling, &context.facts.http.spelling]),
         },
         &handshake.key,
         |name| direct && forwarded::gives_way(policy, name),
         |out| {
             if direct {
                 let host = admitted.asked_host();
-                let peer = &context.peer_fields;
+                let peer = &context.facts.peer_fields;
                 let id = forwarded::write_direct(out, policy, peer, Some(host), push_line);
                 record.identify(id);
                 record.write_trace(out, push_line);

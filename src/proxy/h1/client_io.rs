@@ -341,7 +341,7 @@ impl ClientIo {
         let head = match self.context.take_spelling() {
             Some(spelling) => respell(
                 &mut gathered[..at],
-                spelling.speller(&self.context.http.spelling),
+                spelling.speller(&self.context.facts.http.spelling),
             ),
             None => {
                 let head = self.respelled.len().min(at);
@@ -371,7 +371,7 @@ impl ClientIo {
         };
         if let Some(spelling) = self.context.take_spelling() {
             self.respelled = first.to_vec();
-            let speller = spelling.speller(&self.context.http.spelling);
+            let speller = spelling.speller(&self.context.facts.http.spelling);
             let end = respell(&mut self.respelled, speller);
             self.respelled.truncate(end);
         }

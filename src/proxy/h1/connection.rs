@@ -43,16 +43,16 @@ enum End {
 /// Serves one client until its connection ends or becomes a tunnel.
 pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
     let limits = HeadLimits {
-        max_head: context.http.max_head,
-        max_header_lines: context.http.max_header_lines,
-        max_target: context.http.max_target,
+        max_head: context.facts.http.max_head,
+        max_header_lines: context.facts.http.max_header_lines,
+        max_target: context.facts.http.max_target,
     };
     let client = ClientIo::new(io, RequestScanner::new(limits), context.clone());
     let mut hyper = http1::Builder::new();
     // The scanner's limits are ours; hyper's own must only never be the stricter ones.
     hyper
-        .max_headers(context.http.max_header_lines + 1)
-        .max_buf_size((context.http.max_head * 2).max(256 * 1024))
+        .max_headers(context.facts.http.max_header_lines + 1)
+        .max_buf_size((context.facts.http.max_head * 2).max(256 * 1024))
         .half_close(false);
     // Boxed, like the ends below, so that the task itself is small: it is moved when it is
     // spawned, and most of its life it waits.
@@ -177,16 +177,16 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
         (End::Done | End::HandOff | End::Tunnel(_), _) => return linger(io).await,
     };
     let id = record::fresh_id();
-    let detail = context.http.error_detail;
+    let detail = context.facts.http.error_detail;
     let mut response: Response<Bytes> = error.to_response(glimpse.accept.as_ref(), &id, detail);
     let fields = response.headers_mut();
     fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if let Some(name) = context.http.request_id.clone()
+    if let Some(name) = context.facts.http.request_id.clone()
         && let Ok(value) = HeaderValue::try_from(&id)
     {
         response.headers_mut().insert(name, value);
     }
-    let bytes = encode_response(&response, &context.http.spelling);
+    let bytes = encode_response(&response, &context.facts.http.spelling);
     let written = write_all(&io, &bytes).await;
     let sent = written.as_ref().map_or(0, |()| response.body().len());
     record::refused(context, &error, &id, glimpse, since, sent);

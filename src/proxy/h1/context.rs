@@ -3,20 +3,18 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 
-use http::{HeaderMap, Version};
+use http::Version;
 
 use super::watch::Watch;
-use crate::config::HttpConfig;
-use crate::message::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use crate::message::framing::Refusal;
 use crate::message::spelling::{RequestNames, Section};
 use crate::net::listen::Front;
 use crate::net::listen::Peer;
+use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::proxy::spelling::Spelling;
 use crate::system::lock::lock;
@@ -30,16 +28,8 @@ use crate::upstream::{Lease, Upstream};
 pub struct Context {
     /// The marks that the tick reads.
     pub watch: Watch,
-    /// Who connected.
-    pub peer: Peer,
-    /// Where.
-    pub front: Front,
-    /// Header values about the peer, made once.
-    pub peer_fields: PeerFields,
-    /// Settings that were in force at accept.
-    pub http: Arc<HttpConfig>,
-    /// What upstreams are told about clients, as it was at accept.
-    pub forwarding: Arc<ForwardingPolicy>,
+    /// Who connected, where, and by which settings it is treated.
+    pub facts: Facts,
     /// The process.
     pub shared: Arc<Shared>,
     pub(super) refusal: Mutex<Option<Refused>>,
@@ -87,20 +77,10 @@ pub(super) struct Refused {
 impl Context {
     /// A connection just accepted on `front`.
     pub fn new(peer: Peer, front: Front, shared: Arc<Shared>) -> Self {
-        let snapshot = shared.snapshot.load();
-        let (http, forwarding) = (snapshot.http.clone(), snapshot.forwarding.clone());
-        drop(snapshot);
-        let address = match peer {
-            Peer::Tcp(address) => Some(address),
-            Peer::Unix => None,
-        };
+        let facts = Facts::new(peer, front, &shared.snapshot.load());
         Context {
             watch: Watch::default(),
-            peer_fields: PeerFields::new(&forwarding, address, front.port, front.scheme),
-            peer,
-            front,
-            http,
-            forwarding,
+            facts,
             shared,
             refusal: Mutex::default(),
             carried: Mutex::default(),
@@ -234,30 +214,6 @@ impl Context {
     /// All interim answers went out.
     pub fn interim_sent(&self) {
         self.has_interim.store(false, Relaxed);
-    }
-
-    /// Who connected, for a log.
-    pub fn client(&self) -> String {
-        match (self.peer, self.peer_fields.address_text()) {
-            (Peer::Tcp(SocketAddr::V4(peer)), Some(address)) => {
-                let mut text = String::with_capacity(address.len() + 6);
-                text.push_str(address);
-                text.push(':');
-                push_decimal(&mut text, peer.port());
-                text
-            }
-            (peer, _) => peer.to_string(),
-        }
-    }
-
-    /// The client's address as a trusted proxy vouches for it; `None` where the peer is the
-    /// client.
-    pub fn behind_proxy(&self, headers: &HeaderMap) -> Option<IpAddr> {
-        if !self.peer_fields.is_trusted() {
-            return None;
-        }
-        client_ip(headers, &self.forwarding, &self.peer_fields)
-            .filter(|address| self.peer_fields.address() != Some(*address))
     }
 
     /// Asks a client that has ended its direction whether it is still there: the kernel of one

@@ -41,12 +41,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Answering {
         let context = self.context.clone();
         if context.begin_exchange(request.version()) {
-            untrusted::look(request.headers(), &context.peer_fields);
+            untrusted::look(request.headers(), &context.facts.peer_fields);
         }
         let (mut parts, body) = request.into_parts();
         let target = take_target(&context, &mut parts);
         Answering {
-            state: State::Running(exchange::begin(&context, parts, target, body)),
+            state: State::Running(exchange::begin(context.clone(), parts, target, body)),
             context,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::Record;
 use crate::access_log;
@@ -23,14 +23,6 @@ impl Deref for ParentText {
 }
 
 impl Record {
-    /// Makes the request's `traceparent` and `tracestate` what the upstream is to see; unless
-    /// `written_later`, when [`Record::write_trace`] follows.
-    pub fn propagate_trace(&self, fields: &mut HeaderMap, written_later: bool) {
-        if let Some(trace) = &self.trace {
-            trace.propagate(fields, written_later);
-        }
-    }
-
     /// Writes our `traceparent` behind the other lines of a head; `field` writes one line.
     pub fn write_trace(&self, out: &mut Vec<u8>, field: impl Fn(&mut Vec<u8>, &[u8], &[u8])) {
         if let Some(trace) = &self.trace {
@@ -92,10 +84,10 @@ impl Record {
             method: request.map_or_else(Default::default, |request| request.method.clone()),
             target: request.map_or_else(Default::default, |request| request.target.clone()),
             with_query: access_log::with_query(),
-            scheme: self.context.front.scheme,
+            scheme: self.context.facts.front.scheme,
             host: request.and_then(|request| request.host.clone()),
             client: self.client(),
-            peer: match self.context.peer {
+            peer: match self.context.facts.peer {
                 Peer::Tcp(address) => Some(address),
                 Peer::Unix => None,
             },

@@ -1,0 +1,219 @@
+//! What becomes of a request, from its head, the client's connection and the snapshot in
+//! force. Pure: nothing is counted, recorded, sent or waited for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Response, StatusCode, Version};
+
+use super::admitted::Admitted;
+use super::grounds::Grounds;
+use super::head::{Content, RequestHead};
+use super::offer::Offer;
+use super::{own, rewrite, routing, tunnels};
+use crate::fault::diagnosis::{self, Diagnosis};
+use crate::fault::error::{Kind, ProxyError};
+use crate::message::forwarded::{self, RequestId};
+use crate::message::handshake::{ClientHandshake, UpgradeRequest};
+use crate::route::hop::Hops;
+use crate::route::origin::PublicAuthority;
+use crate::snapshot::Route;
+
+/// What becomes of a request, and what was found on the way, for its record.
+#[derive(Debug)]
+pub struct Decision {
+    /// What was found, however far it came.
+    pub found: Found,
+    /// Where it goes, or the refusal.
+    pub way: Result<Way, ProxyError>,
+}
+
+/// What is known of a request that was decided.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The authority that it is for, which an absolute-form target names instead of Host.
+    pub authority: Option<HeaderValue>,
+    /// It asks for a tunnel, validly or not.
+    pub expects_tunnel: bool,
+    /// Its id, where the upstream's fields are in the head already.
+    pub request_id: Option<RequestId>,
+    /// Its route.
+    pub route: Option<Arc<Route>>,
+    /// Why a handshake is refused, where that can be said.
+    pub diagnosis: Option<Diagnosis>,
+}
+
+/// Where a request goes that is not refused.
+#[derive(Debug)]
+pub enum Way {
+    /// To an upstream.
+    Forward(Box<Admitted>),
+    /// To an upstream, as a WebSocket handshake.
+    WebSocket(Box<Admitted>, ClientHandshake),
+    /// To an upstream, which may switch to a protocol of the offer.
+    Switch(Box<Admitted>, Offer),
+    /// Nowhere: here is the answer, and the lines in which the route spells names of fields.
+    Answer(Response<Bytes>, Bytes),
+}
+
+/// Decides.
+pub fn decide(mut head: RequestHead, grounds: Grounds<'_>) -> Decision {
+    let mut found = Found::default();
+    let way = take_authority(&mut head.parts).and_then(|authority| {
+        let way = way(head, grounds, &authority, &mut found);
+        found.authority = Some(authority);
+        way
+    });
+    Decision { found, way }
+}
+
+fn way(
+    mut head: RequestHead,
+    grounds: Grounds<'_>,
+    authority: &HeaderValue,
+    found: &mut Found,
+) -> Result<Way, ProxyError> {
+    if let Some(answer) = own::by_hop_count(&mut head.parts) {
+        return Ok(Way::Answer(answer, Bytes::new()));
+    }
+    let RequestHead {
+        mut parts,
+        target,
+        upgrade,
+        content,
+    } = head;
+    let facts = grounds.facts;
+    let websocket = matches!(
+        upgrade,
+        UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
+    );
+    found.expects_tunnel = websocket;
+    let path = routing::read_path(&target)?;
+    let port = forwarded::public_port(&parts.headers, &facts.peer_fields);
+    // Conditions judge what the upstream would be sent, so what it is not sent goes first.
+    let (asked, stripped) = rewrite::strip_for_routing(&mut parts.headers);
+    // With nothing else to change, our fields need not go through the map.
+    let mut direct = !grounds.snapshot.judges_our_fields
+        && forwarded::is_direct(&facts.forwarding, &facts.peer_fields);
+    if !direct {
+        found.request_id = rewrite::tell_of_client(&mut parts, facts);
+    }
+    let (scheme, host) =
+        forwarded::public_authority(&parts.headers, &facts.peer_fields, Some(authority));
+    let public = PublicAuthority {
+        scheme,
+        host: host.unwrap_or(""),
+        port,
+    };
+    let (route, rewritten) = routing::find(grounds.snapshot, &parts, &public, &path, websocket)?;
+    found.route = Some(route.clone());
+    let handshake = admit_handshake(upgrade, grounds, &route, &parts, &public, found)?;
+    let may_switch =
+        handshake.is_none() && stripped.connection_upgrade && parts.version == Version::HTTP_11;
+    let offer = Offer::new(&asked, &route.config.upgrade).filter(|_| may_switch);
+    if offer.is_some() {
+        found.expects_tunnel = true;
+        tunnels::refuse_while_draining(grounds, &route)?;
+    }
+    hold_to_size(&route, content)?;
+    let Some(upstream) = route.upstream.clone() else {
+        let spelling = route.config.response_headers.spelling.clone();
+        let answer = own::of_route(&route, &path.sent, &target, &public)?;
+        return Ok(Way::Answer(answer, spelling));
+    };
+    let hops = take_hops(&mut parts, &route)?;
+    if direct && !route.config.request_headers.is_empty() {
+        found.request_id = rewrite::tell_of_client(&mut parts, facts);
+        direct = false;
+    }
+    let expects_continue = rewrite::settle_expectation(&mut parts, content);
+    let replaced_host = rewrite::for_upstream(&mut parts, &route, authority, direct, grounds.trace);
+    let other = routing::sent_path(rewritten, &target, &path).map(|path| target.with_path(&path));
+    let target = other.unwrap_or(target);
+    let admitted = Box::new(Admitted {
+        parts,
+        target,
+        route,
+        upstream,
+        is_handshake: handshake.is_some() || offer.is_some(),
+        direct,
+        replaced_host,
+        hops,
+        expects_continue,
+    });
+    Ok(match (handshake, offer) {
+        (Some(handshake), _) => Way::WebSocket(admitted, handshake),
+        (None, Some(offer)) => Way::Switch(admitted, offer),
+        (None, None) => Way::Forward(admitted),
+    })
+}
+
+/// The authority that the request is for. Exactly one is there: the protocol saw to it.
+fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
+    match parts.headers.get(header::HOST) {
+        Some(host) => Ok(host.clone()),
+        None if parts.version == Version::HTTP_10 => {
+            let none = HeaderValue::from_static("");
+            parts.headers.insert(header::HOST, none.clone());
+            Ok(none)
+        }
+        None => Err(ProxyError::client(
+            StatusCode::BAD_REQUEST,
+            "the request has no Host",
+        )),
+    }
+}
+
+/// The WebSocket handshake, where the request is one that its route takes; the refusal where
+/// it was meant as one.
+fn admit_handshake(
+    upgrade: UpgradeRequest,
+    grounds: Grounds<'_>,
+    route: &Route,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+    found: &mut Found,
+) -> Result<Option<ClientHandshake>, ProxyError> {
+    match upgrade {
+        UpgradeRequest::WebSocket(handshake) => {
+            tunnels::refuse_while_draining(grounds, route)?;
+            tunnels::check_origin(grounds.facts, route, parts, public, &mut found.diagnosis)?;
+            Ok(Some(handshake))
+        }
+        UpgradeRequest::Invalid(problem) => {
+            found.diagnosis = Some(diagnosis::diagnose_client(problem));
+            let mut error = ProxyError::client(problem.status(), problem.reason());
+            error.field = problem.version_header().map(Box::new);
+            Err(error.closing())
+        }
+        UpgradeRequest::None | UpgradeRequest::Other => Ok(None),
+    }
+}
+
+fn hold_to_size(route: &Route, content: Content) -> Result<(), ProxyError> {
+    if let (Some(max), Content::AtLeast(length)) = (route.config.max_body, content)
+        && length > max
+    {
+        let detail = format!("the request body is larger than the {max} bytes this route allows");
+        return Err(ProxyError::client(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    Ok(())
+}
+
+/// The routes that the request has passed; not this one.
+fn take_hops(parts: &mut Parts, route: &Route) -> Result<Hops, ProxyError> {
+    let hops = Hops::take(&mut parts.headers);
+    hops.check(&route.mark).map_err(|circle| {
+        ProxyError::sluice(
+            StatusCode::LOOP_DETECTED,
+            Kind::LoopDetected,
+            circle.to_string(),
+        )
+    })?;
+    Ok(hops)
+}
+
+#[cfg(test)]
+mod tests;

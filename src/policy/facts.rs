@@ -1,0 +1,69 @@
+//! What is known of a client's connection when it is accepted, and holds for all of its
+//! requests: who connected, where, and by which settings it is treated.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::config::HttpConfig;
+use crate::message::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
+use crate::net::listen::{Front, Peer};
+use crate::snapshot::Snapshot;
+
+/// What is known of a client's connection.
+#[derive(Debug)]
+pub struct Facts {
+    /// Who connected.
+    pub peer: Peer,
+    /// Where.
+    pub front: Front,
+    /// Header values about the peer, made once.
+    pub peer_fields: PeerFields,
+    /// Settings that were in force at accept.
+    pub http: Arc<HttpConfig>,
+    /// What upstreams are told about clients, as it was at accept.
+    pub forwarding: Arc<ForwardingPolicy>,
+}
+
+impl Facts {
+    /// Of a connection accepted on `front` while `snapshot` is in force.
+    pub fn new(peer: Peer, front: Front, snapshot: &Snapshot) -> Facts {
+        let (http, forwarding) = (snapshot.http.clone(), snapshot.forwarding.clone());
+        let address = match peer {
+            Peer::Tcp(address) => Some(address),
+            Peer::Unix => None,
+        };
+        Facts {
+            peer_fields: PeerFields::new(&forwarding, address, front.port, front.scheme),
+            peer,
+            front,
+            http,
+            forwarding,
+        }
+    }
+
+    /// Who connected, for a log.
+    pub fn client(&self) -> String {
+        match (self.peer, self.peer_fields.address_text()) {
+            (Peer::Tcp(SocketAddr::V4(peer)), Some(address)) => {
+                let mut text = String::with_capacity(address.len() + 6);
+                text.push_str(address);
+                text.push(':');
+                push_decimal(&mut text, peer.port());
+                text
+            }
+            (peer, _) => peer.to_string(),
+        }
+    }
+
+    /// The client's address as a trusted proxy vouches for it; `None` where the peer is the
+    /// client.
+    pub fn behind_proxy(&self, headers: &HeaderMap) -> Option<IpAddr> {
+        if !self.peer_fields.is_trusted() {
+            return None;
+        }
+        client_ip(headers, &self.forwarding, &self.peer_fields)
+            .filter(|address| self.peer_fields.address() != Some(*address))
+    }
+}

@@ -1,0 +1,48 @@
+//! A request as it came, before anything is decided.
+
+use http::request::Parts;
+
+use crate::message::handshake::{self, UpgradeRequest};
+use crate::route::target::Target;
+
+/// A request without its content.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// Its head. The `uri` is not the target.
+    pub parts: Parts,
+    /// Its target.
+    pub target: Target,
+    /// What it wants besides an answer.
+    pub upgrade: UpgradeRequest,
+    /// Its content.
+    pub content: Content,
+}
+
+/// What is known of a request's content before it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// There is none.
+    None,
+    /// There are at least so many bytes.
+    AtLeast(u64),
+}
+
+impl RequestHead {
+    /// Of what a protocol has read.
+    pub fn new(parts: Parts, target: Target, content: Content) -> RequestHead {
+        let has_content = content != Content::None;
+        let upgrade =
+            handshake::classify(&parts.method, parts.version, &parts.headers, has_content);
+        RequestHead {
+            parts,
+            target,
+            upgrade,
+            content,
+        }
+    }
+
+    /// Whether it asks for another protocol, validly or not.
+    pub fn asks_for_upgrade(&self) -> bool {
+        self.upgrade != UpgradeRequest::None
+    }
+}

@@ -1,0 +1,78 @@
+//! The head of a request as its upstream is to see it.
+
+use http::Version;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+
+use super::facts::Facts;
+use super::head::Content;
+use crate::config::HostPolicy;
+use crate::message::forwarded::{self, Forwarding, RequestId};
+use crate::message::headers::{self, Stripped};
+use crate::snapshot::Route;
+use crate::trace::Trace;
+
+/// Removes the hop-by-hop fields, except `Upgrade`, which a route may ask for; its values.
+pub fn strip_for_routing(fields: &mut HeaderMap) -> (Vec<HeaderValue>, Stripped) {
+    if !fields.contains_key(header::UPGRADE) {
+        return (Vec::new(), headers::strip_hop_by_hop(fields));
+    }
+    let asked: Vec<HeaderValue> = fields.get_all(header::UPGRADE).iter().cloned().collect();
+    let stripped = headers::strip_hop_by_hop(fields);
+    for value in &asked {
+        fields.append(header::UPGRADE, value.clone());
+    }
+    (asked, stripped)
+}
+
+/// Puts what sluice tells about the client into the place of what the client says.
+/// Returns the request's id.
+pub fn tell_of_client(parts: &mut Parts, facts: &Facts) -> Option<RequestId> {
+    let forwarding = Forwarding {
+        policy: &facts.forwarding,
+        peer: &facts.peer_fields,
+        version: parts.version,
+    };
+    forwarded::apply(&mut parts.headers, &forwarding).map(RequestId::Field)
+}
+
+/// `Expect` goes on where it says something (RFC 9110 section 10.1.1): not of HTTP/1.0, and
+/// no 100-continue without a body to send. Whether the client waits for the upstream's word;
+/// what else it expects is for the upstream to judge.
+pub fn settle_expectation(parts: &mut Parts, content: Content) -> bool {
+    let mut lines = parts.headers.get_all(header::EXPECT).iter();
+    let Some(line) = lines.next() else {
+        return false;
+    };
+    let waits = lines.next().is_none() && line.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    let in_vain = parts.version == Version::HTTP_10 || waits && content == Content::None;
+    if in_vain {
+        parts.headers.remove(header::EXPECT);
+    }
+    waits && !in_vain
+}
+
+/// Makes the head what the upstream is to see; hop-by-hop fields are gone, and ours are
+/// there. Returns the client's Host where another one replaced it.
+pub fn for_upstream(
+    parts: &mut Parts,
+    route: &Route,
+    authority: &HeaderValue,
+    direct: bool,
+    trace: Option<&Trace>,
+) -> Option<HeaderValue> {
+    let fields = &mut parts.headers;
+    fields.remove(header::UPGRADE);
+    if let Some(trace) = trace {
+        trace.propagate(fields, direct);
+    }
+    let replaced = match &route.config.host {
+        HostPolicy::Preserve => None,
+        HostPolicy::Set(host) => {
+            fields.insert(header::HOST, host.clone());
+            Some(authority.clone())
+        }
+    };
+    headers::apply_edits(fields, &route.config.request_headers);
+    replaced
+}

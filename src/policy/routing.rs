@@ -1,0 +1,89 @@
+//! Which route takes a request, and the path that it sends.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::request::Parts;
+
+use crate::config::{PathPattern, PathRewrite};
+use crate::fault::error::{Kind, ProxyError};
+use crate::route::host;
+use crate::route::matcher::{RequestView, Unrouted};
+use crate::route::origin::PublicAuthority;
+use crate::route::path::{self, PathProblem, RequestPath};
+use crate::route::target::Target;
+use crate::snapshot::{Route, Snapshot};
+
+/// What the target's path can be read as. `OPTIONS *` asks about the server: it takes the
+/// route of `/`.
+pub fn read_path(target: &Target) -> Result<RequestPath<'_>, ProxyError> {
+    let path = match target.path() {
+        b"*" => b"/",
+        path => path,
+    };
+    path::read(path).map_err(bad_path)
+}
+
+fn bad_path(problem: PathProblem) -> ProxyError {
+    ProxyError::client(StatusCode::BAD_REQUEST, problem.to_string())
+}
+
+/// The path to send where it is not the received one.
+pub fn sent_path<'a>(
+    rewritten: Option<Vec<u8>>,
+    target: &Target,
+    path: &'a RequestPath<'_>,
+) -> Option<Cow<'a, [u8]>> {
+    if target.path() == b"*" {
+        return None;
+    }
+    match (rewritten, &path.sent) {
+        (Some(rewritten), _) => Some(rewritten.into()),
+        (None, Cow::Borrowed(_)) => None,
+        (None, Cow::Owned(sent)) => Some(sent.into()),
+    }
+}
+
+/// The route, and the path that it sends where it replaces a prefix.
+pub fn find(
+    snapshot: &Snapshot,
+    parts: &Parts,
+    public: &PublicAuthority<'_>,
+    path: &RequestPath<'_>,
+    websocket: bool,
+) -> Result<(Arc<Route>, Option<Vec<u8>>), ProxyError> {
+    let view = RequestView {
+        host: host::split_port(public.host).map_or(public.host, |(host, _)| host),
+        path: &path.normal,
+        readings: &path.readings,
+        method: &parts.method,
+        headers: &parts.headers,
+        websocket,
+    };
+    let find = |view: &RequestView<'_>| match snapshot.table.find(view) {
+        Ok(index) => Ok(snapshot.routes.get(index).cloned()),
+        Err(Unrouted::NoRoute) => Ok(None),
+        Err(Unrouted::Ambiguous) => Err(bad_path(PathProblem::AnotherRoute)),
+    };
+    let route = find(&view)?.ok_or_else(|| {
+        ProxyError::sluice(
+            StatusCode::NOT_FOUND,
+            Kind::DestinationUnavailable,
+            "no route takes this host, path and method",
+        )
+    })?;
+    let rules = (&route.config.rewrite, &route.config.matches.path);
+    let (PathRewrite::ReplacePrefix(to), PathPattern::Prefix(prefix)) = rules else {
+        return Ok((route, None));
+    };
+    let rewritten = path::rewrite(&path.sent, &path.normal, prefix, to);
+    let readings = path::before_rewrite(&rewritten, prefix, to).map_err(bad_path)?;
+    if !readings.is_empty() {
+        find(&RequestView {
+            readings: &readings,
+            ..view
+        })?;
+    }
+    Ok((route, Some(rewritten)))
+}

@@ -12,9 +12,9 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::h1::context::Context;
-use super::h1::watch::{UpstreamWait, Verdict};
-use super::record::Record;
+use super::clock::Wait;
+use super::stream::Stream;
+use super::underway::Underway;
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::spelling::Section;
 use crate::net::io::{PIECE_COST, TURN, yield_turn};
@@ -32,7 +32,7 @@ pub enum RequestBodyError {
 
 impl RequestBodyError {
     /// What is wrong with the request, or its client.
-    pub fn into_proxy_error(self, context: &Context) -> ProxyError {
+    pub fn into_proxy_error(self, stream: &dyn Stream) -> ProxyError {
         let error = match self {
             RequestBodyError::TooLarge => {
                 let detail = "the request body is larger than this route allows";
@@ -40,7 +40,7 @@ impl RequestBodyError {
             }
             RequestBodyError::Client(error) => error,
         };
-        if let Some(refusal) = context.body_refusal() {
+        if let Some(refusal) = stream.body_refusal() {
             return refusal.into();
         }
         let cause = error.source().and_then(|cause| cause.downcast_ref());
@@ -63,14 +63,14 @@ impl RequestBodyError {
 pub struct RequestBody {
     incoming: Incoming,
     left: u64,
-    context: Arc<Context>,
+    stream: Arc<dyn Stream>,
 }
 
 impl RequestBody {
     /// Lets at most `max` bytes pass.
-    pub fn new(incoming: Incoming, max: Option<u64>, context: Arc<Context>) -> Self {
+    pub fn new(incoming: Incoming, max: Option<u64>, stream: Arc<dyn Stream>) -> Self {
         RequestBody {
-            context,
+            stream,
             incoming,
             left: max.unwrap_or(u64::MAX),
         }
@@ -102,7 +102,7 @@ impl Body for RequestBody {
 
 impl RequestContent for RequestBody {
     fn trailer_lines(&self) -> Vec<u8> {
-        self.context.take_names(Section::Trailers)
+        self.stream.take_names(Section::Trailers)
     }
 }
 
@@ -117,10 +117,6 @@ impl std::fmt::Display for BrokenAnswer {
 }
 
 impl std::error::Error for BrokenAnswer {}
-
-/// The upstream is read on while hyper holds no more than this for the client, in bytes: small
-/// pieces are written together, and a client that takes nothing costs one read.
-const HELD: u64 = 8 * 1024;
 
 fn incomplete(detail: &'static str) -> ProxyError {
     ProxyError::upstream(Kind::ResponseIncomplete, detail)
@@ -141,8 +137,7 @@ enum Source {
 #[derive(Debug)]
 pub struct ExchangeBody {
     source: Source,
-    record: Box<Record>,
-    context: Arc<Context>,
+    exchange: Box<Underway>,
     /// Bytes of the request that had been sent when last looked at.
     request_sent: u64,
     /// What is left of the answer's turn among all that the worker does.
@@ -154,9 +149,9 @@ pub struct ExchangeBody {
 
 impl ExchangeBody {
     /// An answer that is here as a whole.
-    pub fn whole(bytes: Bytes, record: Box<Record>, context: Arc<Context>) -> Self {
-        let unasked = bytes.is_empty() || record.is_head_only();
-        let mut body = ExchangeBody::of(Source::Whole(bytes), record, context);
+    pub fn whole(bytes: Bytes, mut exchange: Box<Underway>) -> Self {
+        let unasked = bytes.is_empty() || exchange.record().is_head_only();
+        let mut body = ExchangeBody::of(Source::Whole(bytes), exchange);
         if unasked {
             // hyper drops such a body without asking for its bytes.
             body.complete();
@@ -165,25 +160,20 @@ impl ExchangeBody {
     }
 
     /// An answer that streams.
-    pub fn upstream(
-        body: Box<AnswerBody<RequestBody>>,
-        record: Box<Record>,
-        context: Arc<Context>,
-    ) -> Self {
+    pub fn upstream(body: Box<AnswerBody<RequestBody>>, exchange: Box<Underway>) -> Self {
         let unasked = body.is_end_stream();
-        let mut body = ExchangeBody::of(Source::Upstream(body), record, context);
+        let mut body = ExchangeBody::of(Source::Upstream(body), exchange);
         if unasked {
             body.complete();
         }
         body
     }
 
-    fn of(source: Source, record: Box<Record>, context: Arc<Context>) -> Self {
-        context.answer_begins();
+    fn of(source: Source, exchange: Box<Underway>) -> Self {
+        exchange.stream().answer_begins();
         ExchangeBody {
             source,
-            record,
-            context,
+            exchange,
             request_sent: 0,
             turn: TURN,
             named: None,
@@ -196,13 +186,27 @@ impl ExchangeBody {
         self
     }
 
+    /// Whether the next piece comes from the upstream, which can be left to wait for the client.
+    pub fn can_wait(&self) -> bool {
+        matches!(self.source, Source::Upstream(_))
+            && !self.exchange.stream().clock().is_over(Wait::Body)
+    }
+
+    /// The lines in which the upstream's trailer fields came, once they have.
+    pub fn take_trailer_lines(&mut self) -> Vec<u8> {
+        match &mut self.source {
+            Source::Upstream(body) => body.take_trailer_lines(),
+            Source::Whole(_) | Source::Broken => Vec::new(),
+        }
+    }
+
     fn complete(&mut self) {
-        self.record.complete();
-        self.context.answer_ends();
+        self.exchange.record().complete();
+        self.exchange.stream().answer_ends();
     }
 
     fn break_off(&mut self, why: &ProxyError) {
-        self.record.fail(why);
+        self.exchange.record().fail(why);
         self.source = Source::Broken;
     }
 
@@ -212,15 +216,15 @@ impl ExchangeBody {
         let Source::Upstream(body) = &self.source else {
             return;
         };
-        let (sent, watch) = (body.request_sent(), &self.context.watch);
+        let (sent, clock) = (body.request_sent(), self.exchange.stream().clock());
         if sent != self.request_sent {
             self.request_sent = sent;
-            watch.upstream_moved();
+            clock.moved();
         }
         if body.awaits_upstream() {
-            watch.resume_upstream(UpstreamWait::Body);
+            clock.resume(Wait::Body);
         } else {
-            watch.pause_upstream();
+            clock.pause();
         }
     }
 }
@@ -235,24 +239,19 @@ impl Body for ExchangeBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let this = &mut *self;
         if let Source::Upstream(body) = &this.source
-            && this.context.watch.verdict() == Verdict::UpstreamBody
+            && this.exchange.stream().clock().is_over(Wait::Body)
         {
-            body.lease()
-                .fell_silent(this.context.watch.upstream_limit());
+            let limit = this.exchange.stream().clock().limit();
+            body.lease().fell_silent(limit);
             this.break_off(&incomplete("the upstream's answer fell silent"));
         }
         let body = match &mut this.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
-                this.record.sent(bytes.len());
-                this.context.watch.handed(bytes.len());
+                this.exchange.record().sent(bytes.len());
                 this.complete();
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
-            }
-            Source::Upstream(_) if this.context.watch.held() > HELD => {
-                this.context.wake_when_flushed();
-                return Poll::Pending;
             }
             Source::Upstream(_) if this.turn == 0 => {
                 this.turn = TURN;
@@ -273,16 +272,12 @@ impl Body for ExchangeBody {
                 Poll::Ready(None)
             }
             Some(Ok(frame)) => {
-                this.context.watch.upstream_moved();
+                this.exchange.stream().clock().moved();
                 body.lease().heard();
                 let len = frame.data_ref().map_or(0, Bytes::len);
                 let cost = len + body.take_chunks() * PIECE_COST;
                 this.turn = this.turn.saturating_sub(cost);
-                this.record.sent(len);
-                this.context.watch.handed(len);
-                if frame.is_trailers() {
-                    this.context.spell_trailers(body.take_trailer_lines());
-                }
+                this.exchange.record().sent(len);
                 if body.is_end_stream() {
                     this.complete();
                 }
@@ -297,7 +292,9 @@ impl Body for ExchangeBody {
                         incomplete("the upstream's answer has malformed chunks")
                     }
                     AnswerError::Io(_) => incomplete("the upstream's connection failed mid-answer"),
-                    AnswerError::Request(error) => error.into_proxy_error(&this.context),
+                    AnswerError::Request(error) => {
+                        error.into_proxy_error(&**this.exchange.stream())
+                    }
                 };
                 this.break_off(&why);
                 // hyper drops what it has buffered with the error: what was good goes first.

@@ -5,16 +5,22 @@
 
 pub mod answer;
 pub mod body;
+pub mod clock;
+pub mod encode;
 pub mod exchange;
 pub mod forward;
 pub mod h1;
 pub mod hand_off;
 pub mod live;
+pub mod open;
 pub mod outcome;
 pub mod pending;
 pub mod record;
+pub mod send;
 pub mod spelling;
+pub mod stream;
 pub mod switch;
 pub mod tunnel_record;
+pub mod underway;
 pub mod untrusted;
 pub mod upgrade;

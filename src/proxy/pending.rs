@@ -11,11 +11,13 @@ use http::header::{self, HeaderValue};
 use super::live;
 use super::record::Record;
 use super::tunnel_record;
+use super::underway::Underway;
 use crate::config::WebSocketConfig;
 use crate::message::handshake::Deflate;
 use crate::net::close::write_all;
 use crate::net::io::Io;
 use crate::policy::admitted::Admitted;
+use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
 use crate::upstream::Lease;
@@ -35,6 +37,7 @@ impl Agreed<'_> {
     /// Who the tunnel is, for lists and records.
     pub fn identity(
         &self,
+        facts: &Facts,
         admitted: &Admitted,
         record: &Record,
         lease: &Lease,
@@ -47,7 +50,7 @@ impl Agreed<'_> {
         TunnelIdentity::new(IdentityParts {
             route: admitted.route.slot.clone(),
             endpoint: lease.endpoint().slot().clone(),
-            client: &record.client(),
+            client: &record.client(facts),
             host: &text(admitted.asked_host()),
             path: &record.asked_path(),
             subprotocol: self.subprotocol.as_deref(),
@@ -68,8 +71,8 @@ pub struct PendingTunnel {
     /// The 101 for the client.
     switching: Vec<u8>,
     identity: Box<TunnelIdentity>,
-    /// Of the exchange, which is under way until the client has its 101.
-    record: Option<Box<Record>>,
+    /// It is under way until the client has its 101.
+    exchange: Option<Box<Underway>>,
     settings: Arc<WebSocketConfig>,
     /// Of the configuration that it was admitted by.
     generation: u64,
@@ -92,7 +95,7 @@ impl PendingTunnel {
             from_upstream,
             switching,
             identity,
-            record: None,
+            exchange: None,
             settings: admitted.route.config.websocket.clone(),
             generation: admitted.route.generation,
             lease: lease.into_tunnel(),
@@ -100,8 +103,8 @@ impl PendingTunnel {
     }
 
     /// The exchange that it is the outcome of.
-    pub fn recorded_by(mut self: Box<Self>, record: Box<Record>) -> Box<Self> {
-        self.record = Some(record);
+    pub fn of(mut self: Box<Self>, exchange: Box<Underway>) -> Box<Self> {
+        self.exchange = Some(exchange);
         self
     }
 
@@ -115,13 +118,15 @@ impl PendingTunnel {
         shared: &Shared,
     ) {
         if let Err(error) = write_all(&client, &self.switching).await {
-            // The exchange's record, dropped here, says so.
+            // The exchange ends here without an answer, and its record says so.
             tracing::debug!(%error, "the client left before its 101");
             return;
         }
-        let mut record = self.record.take();
-        let asked = record.as_mut().and_then(|record| record.switched());
-        drop(record);
+        let mut exchange = self.exchange.take();
+        let asked = exchange
+            .as_mut()
+            .and_then(|exchange| exchange.record().switched());
+        drop(exchange);
         let handle = tunnel::spawn(TunnelSpec {
             client,
             upstream: self.upstream,

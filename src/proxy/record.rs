@@ -1,5 +1,5 @@
-//! The record of one exchange: begun with the request, filled on the way, and written when
-//! it is dropped, whatever happened in between.
+//! The record of one exchange: begun with the request, filled on the way, and written when it
+//! is told of the end. It is told; nothing depends on it.
 
 mod asked;
 mod traced;
@@ -13,14 +13,13 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
-use super::h1::context::Context;
-use super::h1::glimpse::Glimpse;
-use super::h1::watch::Verdict;
+use super::stream::Ending;
 use crate::fault::cause;
 use crate::fault::diagnosis::Diagnosis;
 use crate::fault::error::ProxyError;
 use crate::message::forwarded::RequestId;
 use crate::policy::decide::Found;
+use crate::policy::facts::Facts;
 use crate::policy::head::RequestHead;
 use crate::route::target::Target;
 use crate::snapshot::Route;
@@ -32,7 +31,6 @@ pub use self::asked::Asked;
 /// What is known of an exchange.
 #[derive(Debug)]
 pub struct Record {
-    context: Arc<Context>,
     trace: Option<Trace>,
     started: Instant,
     /// When the head of the answer was there.
@@ -99,12 +97,12 @@ impl Failure {
 }
 
 impl Request {
-    fn of(context: &Context, parts: &Parts, target: &Target) -> Box<Request> {
+    fn of(facts: &Facts, parts: &Parts, target: &Target) -> Box<Request> {
         Box::new(Request {
             method: parts.method.clone(),
             target: target.clone(),
             host: None,
-            behind: context.facts.behind_proxy(&parts.headers),
+            behind: facts.behind_proxy(&parts.headers),
             asked: access_log::is_on().then(|| Asked::of(parts)),
         })
     }
@@ -112,15 +110,14 @@ impl Request {
 
 impl Record {
     /// A request has come.
-    pub fn begin(context: &Arc<Context>, head: &RequestHead) -> Self {
+    pub fn begin(facts: &Facts, head: &RequestHead) -> Self {
         let RequestHead { parts, target, .. } = head;
-        let trace = crate::trace::begin(parts, context.facts.peer_fields.is_trusted());
+        let trace = crate::trace::begin(parts, facts.peer_fields.is_trusted());
         let is_kept = access_log::is_on()
             || head.asks_for_upgrade()
             || trace.as_ref().is_some_and(Trace::is_sampled);
-        let request = is_kept.then(|| Request::of(context, parts, target));
+        let request = is_kept.then(|| Request::of(facts, parts, target));
         Record {
-            context: context.clone(),
             trace,
             started: Instant::now(),
             answered: None,
@@ -165,17 +162,17 @@ impl Record {
     }
 
     /// The request's id; one is made when an answer of our own needs it first.
-    pub fn request_id(&mut self) -> &str {
-        if self.request_id.is_none() && self.context.facts.http.request_id.is_some() {
+    pub fn request_id(&mut self, facts: &Facts) -> &str {
+        if self.request_id.is_none() && facts.http.request_id.is_some() {
             self.request_id = HeaderValue::try_from(fresh_id()).ok().map(RequestId::Field);
         }
         self.known_request_id()
     }
 
     /// The id as a header field for an answer of our own.
-    pub fn request_id_field(&mut self) -> Option<(HeaderName, HeaderValue)> {
-        let name = self.context.facts.http.request_id.clone()?;
-        self.request_id();
+    pub fn request_id_field(&mut self, facts: &Facts) -> Option<(HeaderName, HeaderValue)> {
+        let name = facts.http.request_id.clone()?;
+        self.request_id(facts);
         Some((name, self.request_id.as_ref()?.to_value()))
     }
 
@@ -258,28 +255,32 @@ impl Record {
 
     /// The client is gone, and gets no answer.
     pub fn client_left(&mut self, detail: impl Into<Cow<'static, str>>) {
+        self.left("client_closed", detail.into());
+    }
+
+    fn left(&mut self, kind: &'static str, detail: Cow<'static, str>) {
         if self.handshake {
             metrics::handshake_refused(self.slot(), cause::CLIENT_GONE);
         }
         self.error = Some(Failure {
-            kind: self.ended_by(),
+            kind,
             cause: cause::CLIENT_GONE,
-            detail: detail.into(),
+            detail,
             diagnosis: None,
         });
     }
 
-    /// hyper was given so much of the body.
+    /// The protocol was given so much of the body.
     pub fn sent(&mut self, bytes: usize) {
         self.sent += bytes as u64;
     }
 
     /// Bytes of the body that went to the client: of an answer that broke off, without what
-    /// hyper still held.
-    fn written(&self) -> u64 {
+    /// the protocol still held.
+    fn written(&self, ending: &Ending) -> u64 {
         match self.complete {
             true => self.sent,
-            false => self.sent.saturating_sub(self.context.watch.held()),
+            false => self.sent.saturating_sub(ending.unsent),
         }
     }
 
@@ -296,27 +297,11 @@ impl Record {
         self.request.as_mut()?.asked.take()
     }
 
-    /// A handshake that got no answer at all is an outcome too.
-    fn note_unanswered(&mut self) {
-        if self.handshake && self.status.is_none() && self.error.is_none() {
-            self.client_left("the client was gone before its handshake was answered");
-        }
-    }
-
     /// Who asked: behind a trusted proxy the address that it vouches for, else the peer.
-    pub fn client(&self) -> String {
+    pub fn client(&self, facts: &Facts) -> String {
         match self.request.as_ref().and_then(|request| request.behind) {
             Some(address) => address.to_string(),
-            None => self.context.facts.client(),
-        }
-    }
-
-    /// Who ended an exchange that nobody called an error.
-    fn ended_by(&self) -> &'static str {
-        match self.context.watch.verdict() {
-            Verdict::BodyIdle | Verdict::BodyRate => "request_timeout",
-            Verdict::Write => "write_timeout",
-            _ => "client_closed",
+            None => facts.client(),
         }
     }
 
@@ -325,7 +310,7 @@ impl Record {
     }
 
     /// What became of a handshake, for those who follow.
-    fn refusal(&self) -> events::Refused {
+    fn refusal(&self, facts: &Facts) -> events::Refused {
         let host = self.request.as_ref().and_then(|one| one.host.as_ref());
         let (cause, likely, mend) = self
             .error
@@ -335,7 +320,7 @@ impl Record {
             time: events::now(),
             request_id: self.known_request_id().to_owned(),
             route: self.route.as_ref().map(|route| route.name.clone()),
-            client: self.client(),
+            client: self.client(facts),
             host: text(host).to_owned(),
             path: self.asked_path().into_owned(),
             status: self.status.map(|status| status.as_u16()),
@@ -343,6 +328,44 @@ impl Record {
             likely: likely.to_owned(),
             mend: mend.to_owned(),
         }
+    }
+
+    /// The exchange has ended: counts it, and writes its line.
+    pub fn end(&mut self, facts: &Facts, ending: &Ending) {
+        // A handshake that got no answer at all is an outcome too.
+        if self.handshake && self.status.is_none() && self.error.is_none() {
+            let detail = "the client was gone before its handshake was answered";
+            self.left(ending.ended_by, detail.into());
+        }
+        self.end_trace(facts, ending);
+        let whole = self.started.elapsed();
+        self.count(whole);
+        if !self.silent && access_log::is_on() {
+            self.write(facts, ending, whole);
+        }
+        if let (true, Some(failure)) = (self.handshake, &self.error) {
+            events::refused(|| self.refusal(facts));
+            if !access_log::is_on() {
+                // Otherwise the access record says so.
+                self.warn(facts, failure);
+            }
+        }
+    }
+
+    fn warn(&self, facts: &Facts, failure: &Failure) {
+        let (cause, likely, fix) = failure.why();
+        tracing::warn!(
+            left_out = tracing::field::Empty,
+            client = self.client(facts),
+            host = text(self.request.as_ref().and_then(|one| one.host.as_ref())),
+            path = &*self.asked_path(),
+            route = self.route.as_ref().map(|route| &*route.name),
+            status = self.status.map(|status| status.as_u16()),
+            cause,
+            likely,
+            fix,
+            "a WebSocket handshake was refused"
+        );
     }
 
     fn count(&self, whole: Duration) {
@@ -357,14 +380,14 @@ impl Record {
         });
     }
 
-    fn write(&self, whole: Duration) {
+    fn write(&self, facts: &Facts, ending: &Ending, whole: Duration) {
         access_log::record("exchange", |line| {
             line.optional(
                 "request_id",
                 self.request_id.as_ref().map(RequestId::as_str),
             );
             self.write_trace_id(line);
-            line.text("client", &self.client());
+            line.text("client", &self.client(facts));
             if let Some(request) = &self.request {
                 line.text("method", request.method.as_str());
                 line.text("host", text(request.host.as_ref()));
@@ -385,8 +408,8 @@ impl Record {
             }
             line.optional("endpoint", self.endpoint.as_deref());
             line.millis("duration_ms", whole);
-            line.number("bytes_in", self.context.watch.body());
-            line.number("bytes_out", self.written());
+            line.number("bytes_in", ending.received);
+            line.number("bytes_out", self.written(ending));
             if let Some(failure) = &self.error {
                 line.text("error", failure.kind);
                 line.text("detail", &failure.detail);
@@ -395,76 +418,10 @@ impl Record {
                     line.text("upstream_said", &self.quote);
                 }
             } else if !self.complete {
-                line.text("error", self.ended_by());
+                line.text("error", ending.ended_by);
             }
         });
     }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        self.note_unanswered();
-        self.context.end_exchange();
-        self.end_trace();
-        let whole = self.started.elapsed();
-        self.count(whole);
-        if !self.silent && access_log::is_on() {
-            self.write(whole);
-        }
-        if let (true, Some(failure)) = (self.handshake, &self.error) {
-            events::refused(|| self.refusal());
-            if !access_log::is_on() {
-                // Otherwise the access record says so.
-                let (cause, likely, fix) = failure.why();
-                tracing::warn!(
-                    left_out = tracing::field::Empty,
-                    client = self.client(),
-                    host = text(self.request.as_ref().and_then(|one| one.host.as_ref())),
-                    path = &*self.asked_path(),
-                    route = self.route.as_ref().map(|route| &*route.name),
-                    status = self.status.map(|status| status.as_u16()),
-                    cause,
-                    likely,
-                    fix,
-                    "a WebSocket handshake was refused"
-                );
-            }
-        }
-    }
-}
-
-/// Records a request that was refused before it could become an exchange, with what was read
-/// of it: since when that was there, and how much of a body was sent in answer.
-pub fn refused(
-    context: &Context,
-    error: &ProxyError,
-    id: &str,
-    glimpse: &Glimpse,
-    since: Instant,
-    sent: usize,
-) {
-    metrics::error(error.kind.as_str());
-    metrics::head_refused(error.status);
-    access_log::record("exchange", |line| {
-        line.text("request_id", id);
-        line.text("client", &context.facts.client());
-        line.optional("method", glimpse.method.as_deref());
-        line.optional("host", glimpse.host.as_deref());
-        line.optional("path", glimpse.path.as_deref());
-        if access_log::with_query() {
-            line.optional("query", glimpse.query.as_deref());
-        }
-        line.number("status", error.status.as_u16().into());
-        line.millis("duration_ms", since.elapsed());
-        line.number("bytes_in", 0);
-        line.number("bytes_out", sent as u64);
-        line.text("error", error.kind.as_str());
-        line.text("detail", &error.detail);
-        let cause = cause::of(error, false);
-        line.text("cause", cause);
-        line.text("likely", &error.detail);
-        line.text("fix", cause::fix(cause));
-    });
 }
 
 /// A new request id: 128 random bits in hex.

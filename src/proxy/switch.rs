@@ -12,11 +12,14 @@ use hyper::body::Incoming;
 
 use super::answer::refuse;
 use super::body::RequestBody;
-use super::forward::{self, Answered, Heard};
-use super::h1::context::Context;
+use super::encode::encode_head;
+use super::forward::{self, Answered};
 use super::outcome::Outcome;
 use super::pending::{Agreed, PendingTunnel};
 use super::record::Record;
+use super::send::{Heard, send};
+use super::stream::Stream;
+use super::underway::Underway;
 use crate::fault::diagnosis::Diagnosis;
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::handshake::UpstreamProblem;
@@ -29,19 +32,19 @@ use crate::upstream::client::InFlight;
 
 /// Forwards the request, and opens a tunnel where the upstream switches.
 pub async fn open(
-    context: Arc<Context>,
+    mut exchange: Box<Underway>,
     admitted: Box<Admitted>,
     offer: Offer,
     incoming: Incoming,
-    mut record: Box<Record>,
 ) -> Outcome {
-    let attempt = attempt(&context, &admitted, &offer, incoming, &mut record);
-    match forward::unless_slow(&context, attempt).await {
-        Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.recorded_by(record)),
+    let (stream, record) = exchange.parts();
+    let attempt = attempt(stream, &admitted, &offer, incoming, record);
+    match forward::unless_slow(&**stream, attempt).await {
+        Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.of(exchange)),
         Ok(Attempt::Answer(answered)) => {
-            Outcome::Answer(forward::answer(&context, &admitted, *answered, record))
+            Outcome::Answer(forward::answer(exchange, &admitted, *answered))
         }
-        Err(error) => refuse(&context, &error.closing(), record),
+        Err(error) => refuse(exchange, &error.closing()),
     }
 }
 
@@ -51,17 +54,17 @@ enum Attempt {
 }
 
 async fn attempt(
-    context: &Arc<Context>,
+    stream: &Arc<dyn Stream>,
     admitted: &Admitted,
     offer: &Offer,
     incoming: Incoming,
     record: &mut Record,
 ) -> Result<Attempt, ProxyError> {
-    let body = forward::request_body(context, admitted, incoming);
-    let request = forward::encode_head(context, admitted, &body, Some(offer), record);
+    let body = forward::request_body(stream, admitted, incoming);
+    let request = encode_head(&**stream, admitted, &body, Some(offer), record);
     let limit = admitted.route.config.timeouts.response_head;
-    let heard = forward::send(context, admitted, request, body, limit, record).await;
-    let heard = heard.map_err(|unheard| unheard.into_proxy_error(context))?;
+    let heard = send(&**stream, admitted, request, body, limit, record).await;
+    let heard = heard.map_err(|unheard| unheard.into_proxy_error(&**stream))?;
     if heard.head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Attempt::Answer(Box::new(Answered::new(admitted, heard))));
     }
@@ -76,19 +79,19 @@ async fn attempt(
         record.diagnosed(diagnosis);
         error
     })?;
-    send_rest(context, &mut flight).await?;
+    send_rest(&**stream, &mut flight).await?;
     let mut fields = head.headers;
     headers::strip_hop_by_hop(&mut fields);
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
     let edits = &admitted.route.config.response_headers;
-    let configured = [&*edits.spelling, &*context.facts.http.spelling];
+    let configured = [&*edits.spelling, &*stream.facts().http.spelling];
     let speller = Speller::new(&head.lines).after(configured);
     let agreed = Agreed {
         subprotocol: None,
         upgrade: Some(&protocol),
         deflate: None,
     };
-    let identity = agreed.identity(admitted, record, &lease);
+    let identity = agreed.identity(stream.facts(), admitted, record, &lease);
     Ok(Attempt::Tunnel(Box::new(PendingTunnel::new(
         admitted,
         flight.connection.io,
@@ -120,7 +123,7 @@ fn refused_101(problem: UpstreamProblem, head: &ResponseHead) -> (Diagnosis, Pro
 
 /// Sends what is left of the request: the new protocol begins after it (RFC 9110 section 7.8).
 async fn send_rest(
-    context: &Context,
+    stream: &dyn Stream,
     flight: &mut InFlight<RequestBody>,
 ) -> Result<(), ProxyError> {
     flight.release();
@@ -129,8 +132,7 @@ async fn send_rest(
             Poll::Pending if flight.is_sent() => Poll::Ready(Ok(())),
             sent => sent,
         });
-        sent.await
-            .map_err(|error| error.into_proxy_error(context))?;
+        sent.await.map_err(|error| error.into_proxy_error(stream))?;
         if flight.has_failed() {
             let detail = "the request did not become complete behind the upstream's 101";
             return Err(ProxyError::upstream(Kind::UpgradeFailed, detail));

@@ -4,7 +4,6 @@
 //! client's connection.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -12,11 +11,13 @@ use http::header;
 use tracing::field::Empty;
 
 use super::answer::refuse;
-use super::forward::{self, Answered, Failed, Heard, Rest, Unheard};
-use super::h1::context::Context;
+use super::forward::{self, Answered, Rest};
 use super::outcome::Outcome;
 use super::pending::{Agreed, PendingTunnel};
 use super::record::Record;
+use super::send::{Failed, Heard, Unheard, send};
+use super::stream::Stream;
+use super::underway::Underway;
 use crate::fault::diagnosis::{self, Diagnosis, Sent};
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::handshake::{
@@ -34,17 +35,17 @@ const PEEK: Duration = Duration::from_secs(1);
 
 /// Opens the upstream's side; the client's follows when its protocol has let go of the stream.
 pub async fn open(
-    context: Arc<Context>,
+    mut exchange: Box<Underway>,
     admitted: Box<Admitted>,
     handshake: ClientHandshake,
-    mut record: Box<Record>,
 ) -> Outcome {
-    match attempt(&context, &admitted, &handshake, &mut record).await {
-        Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.recorded_by(record)),
+    let (stream, record) = exchange.parts();
+    match attempt(&**stream, &admitted, &handshake, record).await {
+        Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.of(exchange)),
         Ok(Attempt::Refused(answered)) => {
-            Outcome::Answer(forward::answer(&context, &admitted, *answered, record))
+            Outcome::Answer(forward::answer(exchange, &admitted, *answered))
         }
-        Err(error) => refuse(&context, &error, record),
+        Err(error) => refuse(exchange, &error),
     }
 }
 
@@ -54,19 +55,19 @@ enum Attempt {
 }
 
 async fn attempt(
-    context: &Context,
+    stream: &dyn Stream,
     admitted: &Admitted,
     handshake: &ClientHandshake,
     record: &mut Record,
 ) -> Result<Attempt, ProxyError> {
-    let request = encode_head(context, admitted, handshake, record);
+    let request = encode_head(stream, admitted, handshake, record);
     let limit = admitted.route.config.websocket.handshake_timeout;
-    let heard = forward::send(context, admitted, request, None, limit, record).await;
+    let heard = send(stream, admitted, request, None, limit, record).await;
     let heard = heard.map_err(|unheard| {
         if let Unheard::Failed(failed, _) = &unheard {
             record.diagnosed(diagnose_failure(admitted, failed, limit));
         }
-        unheard.into_proxy_error(context)
+        unheard.into_proxy_error(stream)
     })?;
     if heard.head.status != StatusCode::SWITCHING_PROTOCOLS {
         let mut answered = Answered::new(admitted, heard);
@@ -102,7 +103,7 @@ async fn attempt(
     let edits = &admitted.route.config.response_headers;
     let fields = Fields {
         map: &fields,
-        names: Speller::new(&head.lines).after([&edits.spelling, &context.facts.http.spelling]),
+        names: Speller::new(&head.lines).after([&edits.spelling, &stream.facts().http.spelling]),
     };
     encode_101(&mut switching, &head.reason, fields, &accepted);
     let subprotocol = accepted.subprotocol.as_ref();
@@ -116,22 +117,22 @@ async fn attempt(
         flight.connection.io,
         rest,
         switching,
-        agreed.identity(admitted, record, &lease),
+        agreed.identity(stream.facts(), admitted, record, &lease),
         lease,
     ))))
 }
 
 /// The handshake as it goes on the wire.
 fn encode_head(
-    context: &Context,
+    stream: &dyn Stream,
     admitted: &Admitted,
     handshake: &ClientHandshake,
     record: &mut Record,
 ) -> Vec<u8> {
     record.trace_sending(&admitted.target);
     let mut request = Vec::with_capacity(1024);
-    let (policy, direct) = (&*context.facts.forwarding, admitted.direct);
-    let names = context.take_names(Section::Head);
+    let (policy, direct) = (&*stream.facts().forwarding, admitted.direct);
+    let names = stream.take_names(Section::Head);
     let edits = &admitted.route.config.request_headers;
     encode_request_with(
         &mut request,
@@ -139,14 +140,14 @@ fn encode_head(
         admitted.host(),
         Fields {
             map: &admitted.parts.headers,
-            names: Speller::new(&names).after([&edits.spelling, &context.facts.http.spelling]),
+            names: Speller::new(&names).after([&edits.spelling, &stream.facts().http.spelling]),
         },
         &handshake.key,
         |name| direct && forwarded::gives_way(policy, name),
         |out| {
             if direct {
                 let host = admitted.asked_host();
-                let peer = &context.facts.peer_fields;
+                let peer = &stream.facts().peer_fields;
                 let id = forwarded::write_direct(out, policy, peer, Some(host), push_line);
                 record.identify(id);
                 record.write_trace(out, push_line);

@@ -18,6 +18,7 @@ use super::context::Context as ConnectionContext;
 use crate::message::framing::{Carried, Phase, RequestScanner};
 use crate::message::spelling::{Section, Speller, respell, respell_fields};
 use crate::net::io::{Io, with_scratch};
+use crate::proxy::clock::Wait;
 
 /// Up to this many bytes it is cheaper to copy a head and its body together than to have the
 /// kernel gather them.
@@ -417,7 +418,7 @@ impl ClientIo {
     /// same, or that the client is gone, and the wait for the upstream's word ends (RFC 9110
     /// section 10.1.1).
     fn look_for_body(&self, cx: &mut Context<'_>) {
-        if !self.context.watch.waits_continue() {
+        if self.context.watch.clock.wait() != Wait::Continue {
             return;
         }
         while let Poll::Ready(ready) = self.io.poll_read_ready(cx) {

@@ -17,6 +17,7 @@ use hyper::server::conn::http1;
 use super::client_io::ClientIo;
 use super::context::Context;
 use super::glimpse::Glimpse;
+use super::refused;
 use super::service::{NoAnswer, Service};
 use super::watch::Verdict;
 use crate::fault::error::{ProxyError, encode_response};
@@ -25,7 +26,8 @@ use crate::net::io::Io;
 use crate::net::listen::Accepted;
 use crate::proxy::hand_off::IdleConnection;
 use crate::proxy::pending::PendingTunnel;
-use crate::proxy::{hand_off, live, record};
+use crate::proxy::record::fresh_id;
+use crate::proxy::{hand_off, live};
 use crate::system::lock::lock;
 
 /// Why hyper's service of a connection ended, decided by us.
@@ -63,7 +65,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
     let end = poll_fn(|cx| {
         context.watch.set_waker(cx.waker());
         match context.watch.verdict() {
-            Verdict::None | Verdict::UpstreamHead | Verdict::UpstreamBody | Verdict::Continue => {}
+            Verdict::None => {}
             // The exchange answers, and has the one record.
             Verdict::BodyIdle | Verdict::BodyRate
                 if context.watch.in_exchange() && !context.answer_begun() => {}
@@ -139,8 +141,8 @@ fn note_own_answer(context: &Context, error: &hyper::Error) {
         false => StatusCode::BAD_REQUEST,
     };
     let error = ProxyError::client(status, format!("the request cannot be parsed: {error}"));
-    let (id, glimpse) = (record::fresh_id(), Glimpse::default());
-    record::refused(context, &error, &id, &glimpse, Instant::now(), 0);
+    let (id, glimpse) = (fresh_id(), Glimpse::default());
+    refused::refused(&context.facts, &error, &id, &glimpse, Instant::now(), 0);
 }
 
 /// The socket, what was read from it after the last request, and of that the beginning of a
@@ -176,7 +178,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
         (End::Done, Some(refused)) if !refused.in_body => ProxyError::from(refused.refusal),
         (End::Done | End::HandOff | End::Tunnel(_), _) => return linger(io).await,
     };
-    let id = record::fresh_id();
+    let id = fresh_id();
     let detail = context.facts.http.error_detail;
     let mut response: Response<Bytes> = error.to_response(glimpse.accept.as_ref(), &id, detail);
     let fields = response.headers_mut();
@@ -189,7 +191,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     let bytes = encode_response(&response, &context.facts.http.spelling);
     let written = write_all(&io, &bytes).await;
     let sent = written.as_ref().map_or(0, |()| response.body().len());
-    record::refused(context, &error, &id, glimpse, since, sent);
+    refused::refused(&context.facts, &error, &id, glimpse, since, sent);
     if written.is_ok() {
         linger(io).await;
     }

@@ -2,10 +2,8 @@
 //! force, and marks of how far reading, answering and handing off have come.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
-use std::task::Poll;
 
 use http::Version;
 
@@ -19,8 +17,6 @@ use crate::process::Shared;
 use crate::proxy::spelling::Spelling;
 use crate::system::lock::lock;
 use crate::upstream::bound::Bound;
-use crate::upstream::client::Connection;
-use crate::upstream::{Lease, Upstream};
 
 /// What the parts of one client connection share. All of them run on one worker; the
 /// atomics are there to keep futures `Send`, and cost no more than plain stores.
@@ -43,7 +39,7 @@ pub struct Context {
     /// Exchanges begun so far.
     exchanges: AtomicU64,
     /// The latest exchange's client speaks HTTP/1.1.
-    knows_interim: AtomicBool,
+    pub(super) knows_interim: AtomicBool,
     /// An answer was handed to hyper, and its end was not.
     mid_answer: AtomicBool,
     /// That answer ends with the connection, so that only a reset tells a break from its end.
@@ -63,7 +59,7 @@ pub struct Context {
     trailers: Mutex<Vec<u8>>,
     has_trailers: AtomicBool,
     /// The upstream connections that carry this client's logins, once there was one.
-    bound: OnceLock<Arc<Bound>>,
+    pub(super) bound: OnceLock<Arc<Bound>>,
 }
 
 /// What the scanner refused.
@@ -133,16 +129,6 @@ impl Context {
         let refused = lock(&self.refusal);
         let refused = refused.as_ref().filter(|refused| refused.in_body)?;
         Some(refused.refusal)
-    }
-
-    /// The upstream connection becomes this client's alone.
-    pub fn bind(&self, connection: &mut Connection) {
-        self.bound.get_or_init(Arc::default).bind(connection);
-    }
-
-    /// The idle connection to an endpoint of `upstream` that is this client's alone.
-    pub fn bound_to(&self, upstream: &Upstream) -> Option<(Connection, Lease)> {
-        self.bound.get()?.take(upstream)
     }
 
     /// Field lines have come whose names hyper forgets.
@@ -350,14 +336,5 @@ impl Context {
     /// Wakes the connection's task once hyper has written what it holds.
     pub fn wake_when_flushed(&self) {
         self.flush_awaited.store(true, Relaxed);
-    }
-
-    /// Waits until no answer of an earlier, pipelined request is left in hyper's buffer.
-    pub async fn wait_flushed(&self) {
-        poll_fn(|_| match self.awaits_flush() {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        })
-        .await;
     }
 }

@@ -4,16 +4,18 @@
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, ready};
 
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response};
+use http_body::Body;
 use hyper::body::Incoming;
 
 use super::context::Context;
-use crate::proxy::body::ExchangeBody;
+use super::sent_body::SentBody;
 use crate::proxy::exchange::{self, Running};
 use crate::proxy::outcome::{Answer, Outcome};
 use crate::proxy::pending::PendingTunnel;
@@ -34,7 +36,7 @@ impl Service {
 }
 
 impl hyper::service::Service<Request<Incoming>> for Service {
-    type Response = Response<ExchangeBody>;
+    type Response = Response<SentBody>;
     type Error = NoAnswer;
     type Future = Answering;
 
@@ -79,7 +81,7 @@ enum State {
 }
 
 impl Future for Answering {
-    type Output = Result<Response<ExchangeBody>, NoAnswer>;
+    type Output = Result<Response<SentBody>, NoAnswer>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -104,7 +106,7 @@ impl Future for Answering {
 
 /// The answer with what HTTP/1.1 says besides: the spelling of its names, and whether the
 /// connection ends with it, as while the worker drains.
-fn response(context: &Context, answer: Answer) -> Response<ExchangeBody> {
+fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
     let Answer {
         mut response,
         spelling,
@@ -115,7 +117,11 @@ fn response(context: &Context, answer: Answer) -> Response<ExchangeBody> {
         let fields = response.headers_mut();
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response
+    if response.body().size_hint().exact().is_none() && !context.knows_interim.load(Relaxed) {
+        // HTTP/1.0 knows no chunks.
+        context.answer_ends_by_close();
+    }
+    response.map(|body| SentBody::new(body, context.clone()))
 }
 
 /// Why hyper gets no answer.

@@ -5,12 +5,14 @@
 //! ones it saw, and a mark that has not moved for too long is a [`Verdict`].
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::config::HttpConfig;
 use crate::message::framing::Phase;
+use crate::proxy::clock::{self, Clock};
+use crate::proxy::stream::SlowBody;
 
 /// How long a slow body may take to gather speed before `min_rate` applies.
 const RATE_GRACE: Duration = Duration::from_secs(5);
@@ -34,26 +36,6 @@ pub enum Verdict {
     BodyRate = 4,
     /// The client does not take its answer.
     Write = 5,
-    /// The upstream did not begin its answer.
-    UpstreamHead = 6,
-    /// The upstream's answer fell silent.
-    UpstreamBody = 7,
-    /// The upstream did not say whether it wants the body (RFC 9110 section 10.1.1).
-    Continue = 8,
-}
-
-/// What an exchange waits for on the upstream's side.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum UpstreamWait {
-    /// Nothing that this clock limits.
-    None = 0,
-    /// The head of the answer.
-    Head = 1,
-    /// More of its body.
-    Body = 2,
-    /// A 100, or the head of an answer without one.
-    Continue = 3,
 }
 
 /// The marks of one client connection.
@@ -75,9 +57,8 @@ pub struct Watch {
     half_closed: AtomicBool,
     look: AtomicBool,
     probe: AtomicBool,
-    upstream: AtomicU8,
-    upstream_progress: AtomicU32,
-    upstream_limit: AtomicU32,
+    /// The upstream's, of the exchange under way.
+    pub clock: Clock,
 }
 
 impl Watch {
@@ -182,13 +163,7 @@ impl Watch {
     pub fn exchange(&self, running: bool) {
         self.in_exchange.store(running, Relaxed);
         if !running {
-            self.upstream.store(UpstreamWait::None as u8, Relaxed);
-            // An upstream that was slow once is not held against the next exchange.
-            if let Verdict::UpstreamHead | Verdict::UpstreamBody | Verdict::Continue =
-                self.verdict()
-            {
-                self.verdict.store(Verdict::None as u8, Relaxed);
-            }
+            self.clock.reset();
         }
     }
 
@@ -219,70 +194,21 @@ impl Watch {
     }
 
     /// The verdict on the client's body, which the exchange under way answers.
-    pub fn take_slow_body(&self) -> Option<Verdict> {
-        let verdict = self.verdict();
-        let slow = matches!(verdict, Verdict::BodyIdle | Verdict::BodyRate);
-        slow.then(|| {
-            self.verdict.store(Verdict::None as u8, Relaxed);
-            verdict
-        })
-    }
-
-    /// Whether the upstream has had its time to ask for the body.
-    pub fn take_continue(&self) -> bool {
-        let over = self.verdict() == Verdict::Continue;
-        if over {
-            self.verdict.store(Verdict::None as u8, Relaxed);
-        }
-        over
+    pub fn take_slow_body(&self) -> Option<SlowBody> {
+        let slow = match self.verdict() {
+            Verdict::BodyIdle => SlowBody::Idle,
+            Verdict::BodyRate => SlowBody::Rate,
+            _ => return None,
+        };
+        self.verdict.store(Verdict::None as u8, Relaxed);
+        Some(slow)
     }
 
     /// The upstream need not ask for the body any more.
     pub fn end_continue(&self) {
-        if self.verdict() == Verdict::None {
-            self.verdict.store(Verdict::Continue as u8, Relaxed);
+        if self.clock.end_continue() {
             self.wake();
         }
-    }
-
-    /// The exchange now waits for this, for at most `limit` of silence.
-    pub fn wait_upstream(&self, wait: UpstreamWait, limit: Duration) {
-        let millis = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-        self.upstream_limit.store(millis, Relaxed);
-        self.upstream.store(wait as u8, Relaxed);
-        self.upstream_moved();
-    }
-
-    /// The silence that this clock allows the upstream.
-    pub fn upstream_limit(&self) -> Duration {
-        Duration::from_millis(self.upstream_limit.load(Relaxed).into())
-    }
-
-    /// It is the client's turn: the upstream's clock stands still until `resume_upstream`.
-    pub fn pause_upstream(&self) {
-        self.upstream.store(UpstreamWait::None as u8, Relaxed);
-    }
-
-    /// The wait goes on, with the limit that it had.
-    pub fn resume_upstream(&self, wait: UpstreamWait) {
-        self.upstream.store(wait as u8, Relaxed);
-    }
-
-    /// Whether this clock limits a wait for the upstream.
-    pub fn waits_upstream(&self) -> bool {
-        self.upstream.load(Relaxed) != UpstreamWait::None as u8
-    }
-
-    /// Whether it limits the wait for a 100.
-    pub fn waits_continue(&self) -> bool {
-        self.upstream.load(Relaxed) == UpstreamWait::Continue as u8
-    }
-
-    /// The upstream said something, or is not being asked to.
-    pub fn upstream_moved(&self) {
-        let progress = self.upstream_progress.load(Relaxed);
-        self.upstream_progress
-            .store(progress.wrapping_add(1), Relaxed);
     }
 
     /// Whose time is up, as the last tick saw it.
@@ -293,9 +219,6 @@ impl Watch {
             3 => Verdict::BodyIdle,
             4 => Verdict::BodyRate,
             5 => Verdict::Write,
-            6 => Verdict::UpstreamHead,
-            7 => Verdict::UpstreamBody,
-            8 => Verdict::Continue,
             _ => Verdict::None,
         }
     }
@@ -310,13 +233,16 @@ impl Watch {
             self.look.store(true, Relaxed);
             self.wake();
         }
+        // A client that does not take the answer is not the upstream's silence.
+        if (self.clock).tick(&mut past.upstream, now, self.is_write_blocked()) {
+            self.wake();
+        }
         if self.verdict.load(Relaxed) != 0 {
             return;
         }
         let verdict = self
             .client_read(past, now, http)
-            .or_else(|| self.client_write(past, now, http))
-            .or_else(|| self.upstream(past, now));
+            .or_else(|| self.client_write(past, now, http));
         past.last_tick = now;
         if let Some(verdict) = verdict {
             self.verdict.store(verdict as u8, Relaxed);
@@ -382,22 +308,6 @@ impl Watch {
         }
         (now - past.write_since >= http.write_timeout).then_some(Verdict::Write)
     }
-
-    fn upstream(&self, past: &mut Past, now: Instant) -> Option<Verdict> {
-        let wait = self.upstream.load(Relaxed);
-        let key = (wait, self.upstream_progress.load(Relaxed));
-        // A client that does not take the answer is not the upstream's silence.
-        if wait == 0 || key != past.upstream_key || self.is_write_blocked() {
-            past.upstream_key = key;
-            past.upstream_since = now;
-            return None;
-        }
-        (now - past.upstream_since >= self.upstream_limit()).then_some(match wait {
-            1 => Verdict::UpstreamHead,
-            3 => Verdict::Continue,
-            _ => Verdict::UpstreamBody,
-        })
-    }
 }
 
 /// The marks as the last tick saw them. Owned by the tick alone.
@@ -411,8 +321,7 @@ pub struct Past {
     rate_waited: Duration,
     write_key: Option<u64>,
     write_since: Instant,
-    upstream_key: (u8, u32),
-    upstream_since: Instant,
+    upstream: clock::Past,
     /// When a half-closed client was last asked.
     probed: Option<Instant>,
 }
@@ -424,10 +333,10 @@ impl Past {
             &mut self.last_tick,
             &mut self.read_since,
             &mut self.write_since,
-            &mut self.upstream_since,
         ] {
             *moment += span;
         }
+        self.upstream.forgive(span);
     }
 
     /// A connection accepted at `now`.
@@ -441,8 +350,7 @@ impl Past {
             rate_waited: Duration::ZERO,
             write_key: None,
             write_since: now,
-            upstream_key: (0, 0),
-            upstream_since: now,
+            upstream: clock::Past::new(now),
             probed: None,
         }
     }

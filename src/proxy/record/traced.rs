@@ -7,6 +7,8 @@ use http::StatusCode;
 use super::Record;
 use crate::access_log;
 use crate::net::listen::Peer;
+use crate::policy::facts::Facts;
+use crate::proxy::stream::Ending;
 use crate::route::target::Target;
 use crate::trace::context::LENGTH;
 use crate::trace::{Ended, Trace};
@@ -61,33 +63,33 @@ impl Record {
     }
 
     /// The exchange has ended; a tunnel that it became is answered by a 101.
-    pub(super) fn end_trace(&mut self) {
+    pub(super) fn end_trace(&mut self, facts: &Facts, ending: &Ending) {
         let Some(mut trace) = self.trace.take_if(|trace| trace.is_sampled()) else {
             return;
         };
         if self.silent {
             trace.answered();
         }
-        trace.end(|| self.ended());
+        trace.end(|| self.ended(facts, ending));
         // The access record names it.
         self.trace = Some(trace);
     }
 
-    fn ended(&self) -> Ended {
+    fn ended(&self, facts: &Facts, ending: &Ending) -> Ended {
         let request = self.request.as_ref();
         let error = match &self.error {
             Some(failure) => Some((failure.kind, failure.detail.clone())),
             None if self.complete || self.silent => None,
-            None => Some((self.ended_by(), "".into())),
+            None => Some((ending.ended_by, "".into())),
         };
         Ended {
             method: request.map_or_else(Default::default, |request| request.method.clone()),
             target: request.map_or_else(Default::default, |request| request.target.clone()),
             with_query: access_log::with_query(),
-            scheme: self.context.facts.front.scheme,
+            scheme: facts.front.scheme,
             host: request.and_then(|request| request.host.clone()),
-            client: self.client(),
-            peer: match self.context.facts.peer {
+            client: self.client(facts),
+            peer: match facts.peer {
                 Peer::Tcp(address) => Some(address),
                 Peer::Unix => None,
             },
@@ -99,8 +101,8 @@ impl Record {
             },
             error,
             request_id: self.known_request_id().to_owned(),
-            bytes_in: self.context.watch.body(),
-            bytes_out: self.written(),
+            bytes_in: ending.received,
+            bytes_out: self.written(ending),
         }
     }
 }

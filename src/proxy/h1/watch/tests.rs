@@ -1,6 +1,7 @@
 //! The clocks of a client connection, ticked by hand.
 
 use super::*;
+use crate::proxy::clock::Wait;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -60,10 +61,11 @@ fn a_slow_upstream_is_not_held_against_the_next_exchange() {
     let watch = Watch::default();
     let http = HttpConfig::default();
     watch.exchange(true);
-    watch.wait_upstream(UpstreamWait::Head, SECOND);
-    assert_eq!(run(&watch, &http, |_| ()).0, Verdict::UpstreamHead);
+    watch.clock.start(Wait::Head, SECOND);
+    assert_eq!(run(&watch, &http, |_| ()).0, Verdict::None);
+    assert!(watch.clock.is_over(Wait::Head));
     watch.exchange(false);
-    assert_eq!(watch.verdict(), Verdict::None);
+    assert!(watch.clock.is_over(Wait::None));
     watch.read(1, Phase::Head, 1, 0);
     watch.read_blocked();
     assert_eq!(
@@ -84,7 +86,7 @@ fn a_client_that_still_takes_its_answer_is_not_idle() {
 }
 
 #[test]
-fn idle_write_and_upstream_waits_have_their_own_limits() {
+fn idle_and_write_waits_have_their_own_limits() {
     let http = HttpConfig::default();
     let idle = Watch::default();
     idle.read(1, Phase::Idle, 1, 0);
@@ -94,15 +96,4 @@ fn idle_write_and_upstream_waits_have_their_own_limits() {
     let stuck = Watch::default();
     stuck.wrote(5, false);
     assert_eq!(run(&stuck, &http, |_| ()), (Verdict::Write, 61));
-
-    let waiting = Watch::default();
-    waiting.exchange(true);
-    waiting.wait_upstream(UpstreamWait::Head, SECOND * 7);
-    assert_eq!(run(&waiting, &http, |_| ()), (Verdict::UpstreamHead, 8));
-    let streaming = Watch::default();
-    streaming.wait_upstream(UpstreamWait::Body, SECOND * 7);
-    assert_eq!(
-        run(&streaming, &http, |_| streaming.upstream_moved()),
-        (Verdict::None, 100)
-    );
 }

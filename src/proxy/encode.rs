@@ -1,0 +1,73 @@
+//! The head of a plain request as it goes on the wire to an upstream.
+
+use http::header;
+
+use super::body::RequestBody;
+use super::record::Record;
+use super::stream::Stream;
+use crate::message::forwarded;
+use crate::message::spelling::{Section, Speller, push_line, push_spelled};
+use crate::policy::admitted::Admitted;
+use crate::policy::offer::Offer;
+use crate::route::hop;
+use crate::upstream::client::BodyFraming;
+
+/// The request's head as it goes on the wire. Content-Length is the client's own line, which
+/// the scanner has checked.
+pub fn encode_head(
+    stream: &dyn Stream,
+    admitted: &Admitted,
+    body: &Option<(RequestBody, BodyFraming)>,
+    offer: Option<&Offer>,
+    record: &mut Record,
+) -> Vec<u8> {
+    let mut head = Vec::with_capacity(1024);
+    let out = &mut head;
+    let parts = &admitted.parts;
+    record.trace_sending(&admitted.target);
+    out.extend_from_slice(parts.method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(admitted.target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let (policy, direct) = (&*stream.facts().forwarding, admitted.direct);
+    let mut host = None;
+    let names = stream.take_names(Section::Head);
+    let configured = [
+        &*admitted.route.config.request_headers.spelling,
+        &*stream.facts().http.spelling,
+    ];
+    let mut speller = Speller::new(&names).after(configured);
+    for (name, value) in &parts.headers {
+        if *name == header::HOST {
+            host = Some(value);
+        }
+        if !(direct && forwarded::gives_way(policy, name)) {
+            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+            push_spelled(out, &mut speller, name, value);
+        }
+    }
+    if direct {
+        let host = admitted.replaced_host.as_ref().or(host);
+        record.identify(forwarded::write_direct(
+            out,
+            policy,
+            &stream.facts().peer_fields,
+            host,
+            push_line,
+        ));
+        record.write_trace(out, push_line);
+    }
+    let hops = &admitted.hops;
+    hops.with(&admitted.route.mark, |hops| {
+        push_line(out, hop::FIELD.as_str().as_bytes(), hops);
+    });
+    if let Some(offer) = offer {
+        out.extend_from_slice(b"Connection: Upgrade\r\n");
+        push_line(out, b"upgrade", &offer.value());
+    }
+    if let Some((_, BodyFraming::Chunked)) = body {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    head
+}

@@ -1,0 +1,89 @@
+//! A connection as the stream of its one exchange under way.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+
+use http::StatusCode;
+
+use super::context::Context;
+use super::interim;
+use super::watch::Verdict;
+use crate::message::framing::Refusal;
+use crate::message::response::ResponseHead;
+use crate::message::spelling::Section;
+use crate::policy::facts::Facts;
+use crate::process::Shared;
+use crate::proxy::clock::Clock;
+use crate::proxy::stream::{Ending, SlowBody, Stream};
+use crate::upstream::bound::Bound;
+
+impl Stream for Context {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.watch.clock
+    }
+
+    fn received(&self) -> u64 {
+        self.watch.body()
+    }
+
+    fn take_slow_body(&self) -> Option<SlowBody> {
+        self.watch.take_slow_body()
+    }
+
+    fn body_refusal(&self) -> Option<Refusal> {
+        Context::body_refusal(self)
+    }
+
+    fn take_names(&self, section: Section) -> Vec<u8> {
+        Context::take_names(self, section)
+    }
+
+    /// Not into the middle of an earlier, pipelined answer; and a client that does not take
+    /// them must not make them pile up.
+    fn is_ready_for_interim(&self) -> bool {
+        !self.awaits_flush()
+    }
+
+    /// Not 100, which hyper sends itself when the body is first asked for (and that is when
+    /// the upstream has said 100, or was given its time to), and not to HTTP/1.0, which knows
+    /// none (RFC 9110 section 15.2).
+    fn pass_interim(&self, head: &ResponseHead) {
+        if head.status != StatusCode::CONTINUE && self.knows_interim.load(Relaxed) {
+            self.push_interim(&interim::encode(head));
+        }
+    }
+
+    fn answer_begins(&self) {
+        Context::answer_begins(self);
+    }
+
+    fn answer_ends(&self) {
+        Context::answer_ends(self);
+    }
+
+    fn end(&self) -> Ending {
+        let ending = Ending {
+            received: self.watch.body(),
+            unsent: self.watch.held(),
+            ended_by: match self.watch.verdict() {
+                Verdict::BodyIdle | Verdict::BodyRate => "request_timeout",
+                Verdict::Write => "write_timeout",
+                _ => "client_closed",
+            },
+        };
+        self.end_exchange();
+        ending
+    }
+
+    fn bound(&self) -> &OnceLock<Arc<Bound>> {
+        &self.bound
+    }
+}

@@ -1,0 +1,43 @@
+//! An exchange from its head to the end of its answer, whoever holds it: its record, and the
+//! client's stream. However it ends, the stream is told first, and the record last.
+
+use std::sync::Arc;
+
+use super::record::Record;
+use super::stream::Stream;
+
+/// An exchange under way.
+#[derive(Debug)]
+pub struct Underway {
+    stream: Arc<dyn Stream>,
+    record: Record,
+}
+
+impl Underway {
+    /// Of a request that has come on `stream`.
+    pub fn new(stream: Arc<dyn Stream>, record: Record) -> Box<Self> {
+        Box::new(Underway { stream, record })
+    }
+
+    /// The client's stream.
+    pub fn stream(&self) -> &Arc<dyn Stream> {
+        &self.stream
+    }
+
+    /// What is known of the exchange.
+    pub fn record(&mut self) -> &mut Record {
+        &mut self.record
+    }
+
+    /// The stream and the record.
+    pub fn parts(&mut self) -> (&Arc<dyn Stream>, &mut Record) {
+        (&self.stream, &mut self.record)
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        let ending = self.stream.end();
+        self.record.end(self.stream.facts(), &ending);
+    }
+}

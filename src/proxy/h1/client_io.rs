@@ -3,6 +3,8 @@
 //! `Watch`, and interim answers (1xx) that hyper cannot send are slipped in between its own
 //! writes. The names in the heads that hyper writes are respelled on their way.
 
+mod respelled;
+
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::pin::Pin;
@@ -16,13 +18,9 @@ use tokio::io::{Interest, ReadBuf};
 
 use super::context::Context as ConnectionContext;
 use crate::message::framing::{Carried, Phase, RequestScanner};
-use crate::message::spelling::{Section, Speller, respell, respell_fields};
+use crate::message::spelling::Section;
 use crate::net::io::{Io, with_scratch};
 use crate::proxy::clock::Wait;
-
-/// Up to this many bytes it is cheaper to copy a head and its body together than to have the
-/// kernel gather them.
-const GATHERED: usize = 1024;
 
 /// A client's socket between the kernel and hyper.
 pub struct ClientIo {
@@ -145,7 +143,7 @@ impl ClientIo {
         let bytes = buf.filled();
         if bytes.is_empty() {
             self.ended = true;
-            self.context.saw_eof();
+            self.context.input.end();
             return Poll::Ready(Ok(Got::End));
         }
         Poll::Ready(Ok(self.scan(bytes, bytes.len(), cursor)))
@@ -186,7 +184,7 @@ impl ClientIo {
             Err(violation) => {
                 self.refused = true;
                 self.in_body = self.scanner.phase() == Phase::Body;
-                self.context.refuse(violation.refusal, self.in_body);
+                self.context.input.refuse(violation.refusal, self.in_body);
                 violation.safe
             }
         };
@@ -270,7 +268,7 @@ impl ClientIo {
         if self.scanner.phase() == Phase::Body {
             return Poll::Ready(Ok(()));
         }
-        if !context.watch.in_exchange() && !context.awaits_flush() {
+        if !context.watch.turn.is_under_way() && !context.awaits_flush() {
             return Poll::Ready(Ok(()));
         }
         context.watch.half_closed();
@@ -283,7 +281,7 @@ impl ClientIo {
     /// Ends hyper's reading. An earlier, pipelined request still gets all of its answer:
     /// until then this is pending, and the end of its exchange or the flush wakes the task.
     fn poll_refused(&self) -> Poll<io::Result<()>> {
-        let waits = self.context.watch.in_exchange() || self.context.awaits_flush();
+        let waits = self.context.watch.turn.is_under_way() || self.context.awaits_flush();
         if waits && !self.in_body {
             return Poll::Pending;
         }
@@ -304,121 +302,32 @@ impl ClientIo {
     /// Writes pending interim answers; `Ready` when there are none left. They are queued
     /// only when hyper holds no bytes back, so whatever it writes next stands behind them.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if !self.context.has_interim() {
-            return Poll::Ready(Ok(()));
-        }
-        let mut interim = self.context.interim();
-        while !interim.is_empty() {
-            let offered = interim.len();
-            match self.io.poll_write(cx, &interim) {
-                Poll::Ready(Ok(n)) => {
-                    self.context.watch.wrote(n, n == offered);
-                    interim.drain(..n);
+        let (io, watch) = (&mut self.io, &self.context.watch);
+        let written = self.context.write_interim(|interim| {
+            while !interim.is_empty() {
+                let offered = interim.len();
+                match io.poll_write(cx, interim) {
+                    Poll::Ready(Ok(n)) => {
+                        watch.wrote(n, n == offered);
+                        interim.drain(..n);
+                    }
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        watch.write_blocked();
+                        return Poll::Pending;
+                    }
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    self.context.watch.write_blocked();
-                    return Poll::Pending;
-                }
             }
-        }
-        drop(interim);
-        self.context.interim_sent();
-        Poll::Ready(Ok(()))
-    }
-
-    /// Copies a few small slices together, respelled, and writes them.
-    fn write_gathered(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut gathered = [0; GATHERED];
-        let mut at = 0;
-        for buf in bufs {
-            gathered[at..at + buf.len()].copy_from_slice(buf);
-            at += buf.len();
-        }
-        let head = match self.context.take_spelling() {
-            Some(spelling) => respell(
-                &mut gathered[..at],
-                spelling.speller(&self.context.facts.http.spelling),
-            ),
-            None => {
-                let head = self.respelled.len().min(at);
-                gathered[..head].copy_from_slice(&self.respelled[..head]);
-                head
-            }
-        };
-        let end = self.trailers.len().min(at);
-        gathered[at - end..at].copy_from_slice(&self.trailers[self.trailers.len() - end..]);
-        let result = self.io.poll_write(cx, &gathered[..at]);
-        let written = match &result {
-            Poll::Ready(Ok(n)) => *n,
-            _ => 0,
-        };
-        self.respelled = gathered[written.min(head)..head].to_vec();
-        result
-    }
-
-    /// Writes slices, of which the first begins with what is left of a head, if anything is.
-    fn write_large(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let Some(first) = bufs.first() else {
-            return Poll::Ready(Ok(0));
-        };
-        if let Some(spelling) = self.context.take_spelling() {
-            self.respelled = first.to_vec();
-            let speller = spelling.speller(&self.context.facts.http.spelling);
-            let end = respell(&mut self.respelled, speller);
-            self.respelled.truncate(end);
-        }
-        if self.respelled.is_empty() && self.trailers.is_empty() {
-            return self.io.poll_write_vectored(cx, bufs);
-        }
-        let offered: usize = bufs.iter().map(|buf| buf.len()).sum();
-        let end = self.trailers.len().min(offered);
-        let mut left = offered - end;
-        let mut slices = Vec::with_capacity(bufs.len() + 2);
-        let head = self.respelled.len().min(first.len());
-        let middle = bufs[1..].iter().map(|buf| &**buf);
-        for buf in [&*self.respelled, &first[head..]].into_iter().chain(middle) {
-            let kept = left.min(buf.len());
-            left -= kept;
-            slices.push(IoSlice::new(&buf[..kept]));
-        }
-        slices.push(IoSlice::new(&self.trailers[self.trailers.len() - end..]));
-        let result = self.io.poll_write_vectored(cx, &slices);
-        if let Poll::Ready(Ok(n)) = &result {
-            self.respelled.drain(..self.respelled.len().min(*n));
-            if self.respelled.is_empty() {
-                self.respelled = Vec::new();
-            }
-        }
-        result
-    }
-
-    /// Respells the trailer section that ends what hyper writes, where one is to be written.
-    #[cold]
-    fn respell_trailers(&mut self, bufs: &[IoSlice<'_>], lines: &[u8]) {
-        // The last chunk, the fields and the empty line, as hyper puts them together.
-        if let [.., last, fields, end] = bufs
-            && **last == *b"0\r\n"
-            && **end == *b"\r\n"
-        {
-            self.trailers = [last, fields, end].map(|buf| &**buf).concat();
-            respell_fields(&mut self.trailers, last.len(), &mut Speller::new(lines));
-        }
+            Poll::Ready(Ok(()))
+        });
+        written.unwrap_or(Poll::Ready(Ok(())))
     }
 
     /// Nothing is read for hyper while a body is held back: here is seen that it comes all the
     /// same, or that the client is gone, and the wait for the upstream's word ends (RFC 9110
     /// section 10.1.1).
     fn look_for_body(&self, cx: &mut Context<'_>) {
-        if self.context.watch.clock.wait() != Wait::Continue {
+        if self.context.watch.turn.clock.wait() != Wait::Continue {
             return;
         }
         while let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
@@ -503,11 +412,7 @@ impl hyper::rt::Write for ClientIo {
         if let Some(lines) = self.context.take_trailers() {
             self.respell_trailers(bufs, &lines);
         }
-        let result = if offered <= GATHERED {
-            self.write_gathered(cx, bufs)
-        } else {
-            self.write_large(cx, bufs)
-        };
+        let result = self.write_respelled(cx, bufs, offered);
         if matches!(result, Poll::Ready(Ok(n)) if n == offered) && !self.trailers.is_empty() {
             self.trailers = Vec::new();
         }

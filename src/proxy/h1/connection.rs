@@ -28,7 +28,6 @@ use crate::proxy::hand_off::IdleConnection;
 use crate::proxy::pending::PendingTunnel;
 use crate::proxy::record::fresh_id;
 use crate::proxy::{hand_off, live};
-use crate::system::lock::lock;
 
 /// Why hyper's service of a connection ended, decided by us.
 enum End {
@@ -68,7 +67,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
             Verdict::None => {}
             // The exchange answers, and has the one record.
             Verdict::BodyIdle | Verdict::BodyRate
-                if context.watch.in_exchange() && !context.answer_begun() => {}
+                if context.watch.turn.is_under_way() && !context.answer_begun() => {}
             verdict => return Poll::Ready(End::Verdict(verdict)),
         }
         // hyper has seen nothing of a head that is not complete, and would close without an answer.
@@ -168,14 +167,14 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     if context.answer_begun() {
         return abandon(&io, context);
     }
-    let refused = lock(&context.refusal).take();
+    let refused = context.input.refused_head();
     let error = match (end, refused) {
         (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
             let detail = "the request head did not become complete in time";
             ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail)
         }
         (End::Verdict(_), _) => return,
-        (End::Done, Some(refused)) if !refused.in_body => ProxyError::from(refused.refusal),
+        (End::Done, Some(refusal)) => ProxyError::from(refusal),
         (End::Done | End::HandOff | End::Tunnel(_), _) => return linger(io).await,
     };
     let id = fresh_id();
@@ -200,7 +199,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
 /// Closes behind an answer that is not complete. Where its end is the connection's end, an
 /// orderly close would pass the part off as the whole (RFC 9112 section 8).
 fn abandon(io: &Io, context: &Context) {
-    if context.ends_by_close.load(Relaxed)
+    if context.watch.turn.ends_by_close()
         && let Err(error) = socket2::SockRef::from(io).set_linger(Some(Duration::ZERO))
     {
         tracing::debug!(%error, "a connection cannot be reset");

@@ -1,13 +1,16 @@
 //! HTTP/1.1 on the client's side: a socket that hyper serves, with a strict scanner before it.
 //! Everything that a connection with one exchange at a time needs is here and nowhere else.
 
+mod aside;
 pub mod client_io;
 pub mod connection;
 pub mod context;
 pub mod glimpse;
+mod input;
 mod interim;
 mod refused;
 mod sent_body;
 pub mod service;
 mod stream;
+pub mod turn;
 pub mod watch;

@@ -4,7 +4,6 @@
 use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, ready};
 
@@ -117,9 +116,9 @@ fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
         let fields = response.headers_mut();
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if response.body().size_hint().exact().is_none() && !context.knows_interim.load(Relaxed) {
+    if response.body().size_hint().exact().is_none() && !context.watch.turn.knows_interim() {
         // HTTP/1.0 knows no chunks.
-        context.answer_ends_by_close();
+        context.watch.turn.answer_ends_by_close();
     }
     response.map(|body| SentBody::new(body, context.clone()))
 }

@@ -1,6 +1,5 @@
 //! A connection as the stream of its one exchange under way.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
@@ -27,7 +26,7 @@ impl Stream for Context {
     }
 
     fn clock(&self) -> &Clock {
-        &self.watch.clock
+        &self.watch.turn.clock
     }
 
     fn received(&self) -> u64 {
@@ -39,7 +38,7 @@ impl Stream for Context {
     }
 
     fn body_refusal(&self) -> Option<Refusal> {
-        Context::body_refusal(self)
+        self.input.refused_body()
     }
 
     fn take_names(&self, section: Section) -> Vec<u8> {
@@ -56,17 +55,17 @@ impl Stream for Context {
     /// the upstream has said 100, or was given its time to), and not to HTTP/1.0, which knows
     /// none (RFC 9110 section 15.2).
     fn pass_interim(&self, head: &ResponseHead) {
-        if head.status != StatusCode::CONTINUE && self.knows_interim.load(Relaxed) {
+        if head.status != StatusCode::CONTINUE && self.watch.turn.knows_interim() {
             self.push_interim(&interim::encode(head));
         }
     }
 
     fn answer_begins(&self) {
-        Context::answer_begins(self);
+        self.watch.turn.answer_begins();
     }
 
     fn answer_ends(&self) {
-        Context::answer_ends(self);
+        self.watch.turn.answer_ends();
     }
 
     fn end(&self) -> Ending {

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use super::turn::Turn;
 use crate::config::HttpConfig;
 use crate::message::framing::Phase;
-use crate::proxy::clock::{self, Clock};
+use crate::proxy::clock;
 use crate::proxy::stream::SlowBody;
 
 /// How long a slow body may take to gather speed before `min_rate` applies.
@@ -53,12 +54,11 @@ pub struct Watch {
     held: AtomicU64,
     read_pending: AtomicBool,
     write_pending: AtomicBool,
-    in_exchange: AtomicBool,
     half_closed: AtomicBool,
     look: AtomicBool,
     probe: AtomicBool,
-    /// The upstream's, of the exchange under way.
-    pub clock: Clock,
+    /// The exchange under way.
+    pub turn: Turn,
 }
 
 impl Watch {
@@ -103,7 +103,7 @@ impl Watch {
 
     /// Whether the next request has begun and waits for the rest of its head.
     pub fn is_in_head(&self) -> bool {
-        self.phase.load(Relaxed) == Phase::Head as u8 && !self.in_exchange()
+        self.phase.load(Relaxed) == Phase::Head as u8 && !self.turn.is_under_way()
     }
 
     /// Heads that the scanner has seen the end of.
@@ -159,19 +159,6 @@ impl Watch {
         self.write_pending.load(Relaxed)
     }
 
-    /// An exchange begins or ends.
-    pub fn exchange(&self, running: bool) {
-        self.in_exchange.store(running, Relaxed);
-        if !running {
-            self.clock.reset();
-        }
-    }
-
-    /// Whether an exchange is running.
-    pub fn in_exchange(&self) -> bool {
-        self.in_exchange.load(Relaxed)
-    }
-
     /// The client has ended its direction while an exchange goes on.
     pub fn half_closed(&self) {
         self.half_closed.store(true, Relaxed);
@@ -180,7 +167,8 @@ impl Watch {
     /// Whether a reset of the client would come without a wake-up: an exchange goes on, and no
     /// read waits for the socket.
     fn is_unread(&self) -> bool {
-        self.half_closed.load(Relaxed) || (self.in_exchange() && !self.read_pending.load(Relaxed))
+        self.half_closed.load(Relaxed)
+            || (self.turn.is_under_way() && !self.read_pending.load(Relaxed))
     }
 
     /// Whether the tick asks to look if the client is still there.
@@ -206,7 +194,7 @@ impl Watch {
 
     /// The upstream need not ask for the body any more.
     pub fn end_continue(&self) {
-        if self.clock.end_continue() {
+        if self.turn.clock.end_continue() {
             self.wake();
         }
     }
@@ -234,7 +222,11 @@ impl Watch {
             self.wake();
         }
         // A client that does not take the answer is not the upstream's silence.
-        if (self.clock).tick(&mut past.upstream, now, self.is_write_blocked()) {
+        if self
+            .turn
+            .clock
+            .tick(&mut past.upstream, now, self.is_write_blocked())
+        {
             self.wake();
         }
         if self.verdict.load(Relaxed) != 0 {
@@ -257,12 +249,15 @@ impl Watch {
         let body = phase == Phase::Body as u8;
         let (limit, verdict) = if !self.read_pending.load(Relaxed) {
             (None, Verdict::None)
-        } else if phase == Phase::Head as u8 && !self.in_exchange() {
+        } else if phase == Phase::Head as u8 && !self.turn.is_under_way() {
             // A pipelined head has its time when it is its turn.
             (Some(http.head_timeout), Verdict::Head)
         } else if body {
             (Some(http.body_timeout), Verdict::BodyIdle)
-        } else if phase == Phase::Idle as u8 && !self.in_exchange() && !self.is_write_blocked() {
+        } else if phase == Phase::Idle as u8
+            && !self.turn.is_under_way()
+            && !self.is_write_blocked()
+        {
             // While an answer is still being taken, the client is slow, not idle.
             match heads {
                 0 => (Some(http.head_timeout), Verdict::Head),

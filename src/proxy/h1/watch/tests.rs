@@ -1,5 +1,7 @@
 //! The clocks of a client connection, ticked by hand.
 
+use http::Version;
+
 use super::*;
 use crate::proxy::clock::Wait;
 
@@ -60,12 +62,12 @@ fn a_body_that_nobody_reads_is_not_the_clients_fault() {
 fn a_slow_upstream_is_not_held_against_the_next_exchange() {
     let watch = Watch::default();
     let http = HttpConfig::default();
-    watch.exchange(true);
-    watch.clock.start(Wait::Head, SECOND);
+    watch.turn.begin(Version::HTTP_11);
+    watch.turn.clock.start(Wait::Head, SECOND);
     assert_eq!(run(&watch, &http, |_| ()).0, Verdict::None);
-    assert!(watch.clock.is_over(Wait::Head));
-    watch.exchange(false);
-    assert!(watch.clock.is_over(Wait::None));
+    assert!(watch.turn.clock.is_over(Wait::Head));
+    watch.turn.end();
+    assert!(watch.turn.clock.is_over(Wait::None));
     watch.read(1, Phase::Head, 1, 0);
     watch.read_blocked();
     assert_eq!(

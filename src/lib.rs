@@ -15,7 +15,7 @@
 //! | 14 | [`exposition`] | the reading half of metrics: what was counted, put together |
 //! | 14 | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
 //! | 13 | [`worker`] | one core each: a thread, its runtime, its tick; the set of them and who accepts where |
-//! | 12 | [`proxy`] | a client's connection, one request, an upgrade, their record |
+//! | 12 | [`proxy`] | one exchange whatever the protocol, an upgrade, their record; in `h1` the connections of HTTP/1.1 |
 //! | 11 | [`policy`] | what is decided about a request: route and rewritten head, an answer, a refusal |
 //! | 11 | [`process`] | what all workers see: the snapshot in force, readiness, the ledger of drains, the review of tunnels |
 //! | 10 | [`trace`] | W3C trace context, the spans of exchanges and tunnels, their export |
@@ -41,19 +41,28 @@
 //!
 //! **A plain request.** [`worker`] accepts → [`proxy::h1::connection`] lets hyper serve the socket
 //! through [`proxy::h1::client_io`], where [`message::framing`] refuses what must not be repaired →
-//! [`proxy::exchange`] plans it without waiting (route, policy, header fields) →
-//! [`proxy::forward`] takes a connection from [`upstream::pool`] or opens one, writes the
-//! request and reads the answer in the same task → [`proxy::record`] writes its line when it
-//! is dropped, whatever happened.
+//! [`proxy::h1::service`] makes each request an exchange → [`proxy::exchange`]:
+//! [`policy::decide`] says at once, without I/O, what becomes of it (route, rewritten head, own
+//! answer, refusal), [`policy::authorize`] may wait → [`proxy::forward`] encodes the head,
+//! [`proxy::send`] takes a connection from [`upstream::pool`] or opens one, writes the request and
+//! reads the answer in the same task → an outcome, which the protocol carries out →
+//! [`proxy::underway`] is dropped with the answer's end, whatever happened: it tells the client's
+//! stream, then [`proxy::record`], which writes its line.
 //!
-//! **An upgrade and its tunnel.** The same as far as the plan, then [`proxy::upgrade`]: the
+//! An exchange knows its client's side as a [`proxy::stream::Stream`], not the connection: how many
+//! exchanges a connection carries, and how it spells, flushes and closes, is the protocol's.
+//!
+//! **A handshake and its tunnel.** The same as far as the decision, then [`proxy::upgrade`]: the
 //! handshake is written upstream by us, its answer judged by [`message::handshake`] and, where it
-//! is a refusal, explained by [`fault::diagnosis`]. On a valid 101 the service tells hyper to
-//! let go; the socket and the bytes already read are taken out, we write our own 101, and
-//! [`tunnel::spawn`] starts a task of its own that is a few hundred bytes large.
+//! is a refusal, explained by [`fault::diagnosis`]. A valid 101 makes the outcome a tunnel. How
+//! the client's socket is taken is private to [`proxy::h1`]: the service waits until hyper's
+//! buffer is empty and tells hyper to let go; the socket and the bytes already read are taken out,
+//! [`proxy::pending`] writes our own 101, and [`tunnel::spawn`] starts a task of its own that is a
+//! few hundred bytes large.
 //!
-//! **Time.** Nothing arms a timer for a request, message or tunnel. Connections leave marks
-//! ([`proxy::h1::watch`]), tunnels count bytes; the worker's tick compares them every 250 ms.
+//! **Time.** Nothing arms a timer for a request, message or tunnel. Connections and exchanges leave
+//! marks ([`proxy::h1::watch`], [`proxy::clock`]), tunnels count bytes; the worker's tick compares
+//! them every 250 ms.
 //!
 //! **A reload.** [`daemon`] loads the file, binds what is new, builds the [`snapshot`] and resolves
 //! names; what comes of it is one value, a transition, and only that changes anything: the snapshot

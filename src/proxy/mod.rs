@@ -1,7 +1,7 @@
-//! The HTTP/1.1 side: hyper serves a client's connection, `exchange` takes each request
-//! through its phases, `forward` and `upgrade` carry it to an upstream.
+//! One exchange, whatever protocol carries it: `exchange` decides and authorises, `forward` and
+//! `upgrade` carry it to an upstream, `h1` serves the clients' connections of HTTP/1.1.
 //!
-//! Nothing here knows what a tunnel does; `upgrade` hands it two sockets and is done.
+//! Nothing here knows what a tunnel does; `pending` hands it two sockets and is done.
 
 pub mod answer;
 pub mod body;

@@ -9,6 +9,10 @@ use super::spelling::Spelling;
 
 /// What becomes of a request.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one an exchange, nearly always an answer; a box would be an allocation"
+)]
 pub enum Outcome {
     /// It is answered.
     Answer(Answer),

@@ -22,9 +22,10 @@
 //! | 9 | [`snapshot`] | routes and upstreams of one configuration, swapped as a whole |
 //! | 8 | [`upstream`] | endpoints, balance, names, connecting, pool, and our HTTP/1.1 client |
 //! | 7 | [`events`] | what happens, for those who follow it |
+//! | 6 | [`access_log`] | records of exchanges and tunnels |
 //! | 6 | [`tunnel`] | two byte streams relayed and observed |
 //! | 5 | [`tap`] | the frames of tunnels, for those who look at them |
-//! | 5 | [`access_log`], [`logging`] | records of exchanges and tunnels, and what else is told |
+//! | 5 | [`logging`] | events as lines on standard error |
 //! | 5 | [`net`] | sockets: one type over the streams, listeners |
 //! | 4 | [`fault`] | what goes wrong with an exchange: whose fault, the cause, what probably happened |
 //! | 4 | [`writer`] | where lines leave the process, without waiting |

@@ -10,6 +10,7 @@ use super::answer::Refusal;
 use super::live::Live;
 use crate::config::{nearest, quoted};
 use crate::process::Shared;
+use crate::upstream;
 
 /// The most names that an answer lists.
 const LISTED: usize = 20;
@@ -37,7 +38,7 @@ impl Known {
                 known.endpoints.insert(names);
             }
         }
-        for leaving in shared.registry.leaving(snapshot.upstreams.values()) {
+        for leaving in upstream::leaving(&shared.registry, snapshot.upstreams.values()) {
             let names = (leaving.upstream().clone(), leaving.name().clone());
             known.endpoints.insert(names);
         }

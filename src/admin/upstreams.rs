@@ -11,7 +11,7 @@ use crate::exposition::Figures;
 use crate::process::Shared;
 use crate::setting::scalar::Word;
 use crate::snapshot::{Route, Snapshot};
-use crate::upstream::{Endpoint, Upstream};
+use crate::upstream::{self, Endpoint, Upstream};
 use crate::vocabulary::stamp::rfc3339;
 
 /// An upstream.
@@ -96,7 +96,7 @@ pub(super) fn of(shared: &Shared) -> Vec<UpstreamView> {
     let present = snapshot.upstreams.values().map(present);
     let mut all: BTreeMap<String, UpstreamView> =
         present.map(|view| (view.name.clone(), view)).collect();
-    for leaving in shared.registry.leaving(snapshot.upstreams.values()) {
+    for leaving in upstream::leaving(&shared.registry, snapshot.upstreams.values()) {
         let name = leaving.upstream().to_string();
         let upstream = all.entry(name.clone()).or_insert_with(|| UpstreamView {
             name,

@@ -18,7 +18,7 @@ use crate::process::Shared;
 use crate::process::order::{DrainView, Remaining};
 use crate::process::state::{LastReload, Phase};
 use crate::snapshot::Snapshot;
-use crate::upstream::Endpoint;
+use crate::upstream::{self, Endpoint};
 use crate::vocabulary::ClosedBy;
 
 /// The findings.
@@ -101,7 +101,7 @@ impl Scrape {
             own: OwnSums::of(&threads),
             workers: live.to_vec(),
             connections: shared.connections.load(Relaxed),
-            leaving: shared.registry.leaving(snapshot.upstreams.values()),
+            leaving: upstream::leaving(&shared.registry, snapshot.upstreams.values()),
             snapshot,
             phase: state.phase(),
             ready: state.is_ready(),

@@ -4,8 +4,8 @@
 use crate::fault::error::{Kind, ProxyError};
 use crate::metrics::{self, Retry};
 use crate::net::io::Io;
-use crate::upstream::client::Connection;
 use crate::upstream::connect::{ConnectError, ConnectErrorKind, connect};
+use crate::upstream::connection::Connection;
 use crate::upstream::{Lease, Upstream};
 
 /// An endpoint's share, or why there is none.

@@ -17,8 +17,9 @@ use crate::fault::error::{Kind, ProxyError};
 use crate::message::response::ResponseHead;
 use crate::metrics::{self, Retry};
 use crate::policy::admitted::Admitted;
-use crate::upstream::client::{BodyFraming, Connection, FlightError, InFlight};
-use crate::upstream::{Lease, bound, pool};
+use crate::upstream::client::{BodyFraming, FlightError, InFlight};
+use crate::upstream::connection::Connection;
+use crate::upstream::{Lease, login, pool};
 
 /// The head of an answer, what was read with it, and the connection that it came on.
 pub struct Heard {
@@ -67,7 +68,7 @@ pub async fn send(
     // Where the client sends it unasked there is nothing to wait for.
     let holds = admitted.expects_continue && stream.received() == 0;
     let rules = admitted.upstream.head_rules();
-    let login = bound::is_login(&admitted.parts.headers);
+    let login = login::is_login(&admitted.parts.headers);
     let (mut reused, mut lease) = take(stream, admitted).map_err(Unheard::Unsent)?;
     loop {
         let connection = match reused.take() {
@@ -88,7 +89,7 @@ pub async fn send(
         match head_of_answer(stream, admitted, &mut flight, limit).await {
             Ok((head, rest)) => {
                 lease.heard();
-                if login || bound::asks_for_login(head.status, &head.headers) {
+                if login || login::asks_for_login(head.status, &head.headers) {
                     stream.bind(&mut flight.connection);
                 }
                 return Ok(Heard {

@@ -10,8 +10,7 @@ use crate::message::response::ResponseHead;
 use crate::message::spelling::Section;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
-use crate::upstream::bound::Bound;
-use crate::upstream::client::Connection;
+use crate::upstream::connection::{Bound, Connection};
 use crate::upstream::{Lease, Upstream};
 
 /// The client's side of one exchange.

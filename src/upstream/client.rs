@@ -5,14 +5,13 @@
 
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use tokio::io::{AsyncReadExt, ReadBuf};
 
-use super::bound::Bound;
+use super::connection::Connection;
 use crate::message::response::{HeadError, HeadRules, ResponseHead};
 use crate::message::spelling::{Speller, push_spelled};
 use crate::net::io::{Io, with_scratch};
@@ -24,20 +23,6 @@ const LARGE: usize = 4 * 1024;
 /// What one read may bring of a large body, in bytes. As much is kept for a client that does
 /// not take its answer; a processor's nearest caches hold it until it is written.
 const READ_LARGE: usize = 32 * 1024;
-
-/// A connection to an endpoint that speaks HTTP/1.1.
-#[derive(Debug)]
-pub struct Connection {
-    /// The socket.
-    pub io: Io,
-    /// Whether it served a request before: if so, its end may only mean that the upstream
-    /// closed it while idle.
-    pub reused: bool,
-    /// The client whose login it carries, and which alone may use it.
-    pub owner: Option<Arc<Bound>>,
-    /// Its last answer was large: the next one is read where it can stay.
-    pub large: bool,
-}
 
 /// The body of a request.
 pub trait RequestContent: Body<Data = Bytes> + Unpin {

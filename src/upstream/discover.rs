@@ -30,7 +30,7 @@ use crate::system::lock::lock;
 use crate::vocabulary::span;
 
 use super::connect::STOOD_STILL;
-use super::endpoint::Learnt;
+use super::registry::Learnt;
 use super::{Registry, Upstream};
 
 /// How often it is looked whether `/etc/hosts` has changed.

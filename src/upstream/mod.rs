@@ -2,20 +2,22 @@
 //! resolve to into a list of endpoints, from which `balance` picks without a lock.
 //!
 //! `endpoint` holds counts, `health` what requests met there, `discover` keeps names resolved,
-//! `connect` opens sockets, `pool` keeps idle ones and `bound` those of one client; `client`
-//! speaks HTTP/1.1 on one, with `response`, `body`
-//! and `chunked` for what comes back.
+//! `registry` holds what outlives configurations. `connect` opens sockets; a `connection` is
+//! kept in the `pool`, or by the one client whose `login` it carries; `client` speaks HTTP/1.1
+//! on one, with `body` and `chunked` for what comes back.
 
 pub mod balance;
 pub mod body;
-pub mod bound;
 pub mod chunked;
 pub mod client;
 pub mod connect;
+pub mod connection;
 pub mod discover;
 pub mod endpoint;
 mod health;
+pub mod login;
 pub mod pool;
+mod registry;
 mod rotation;
 
 use std::collections::HashSet;
@@ -27,9 +29,23 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::config::{EndpointAddress, UpstreamConfig};
 
-pub use endpoint::{Address, Endpoint, Failure, Lease, Registry};
+pub use endpoint::{Address, Endpoint, Failure, Lease};
+pub use registry::Registry;
 
 use crate::message::response::HeadRules;
+
+/// The endpoints that are in none of these upstreams any more and still have exchanges or
+/// tunnels, by the names that logs show.
+pub fn leaving<'u>(
+    registry: &Registry,
+    upstreams: impl Iterator<Item = &'u Arc<Upstream>>,
+) -> Vec<Arc<Endpoint>> {
+    let mut present = HashSet::new();
+    for upstream in upstreams {
+        present.extend(upstream.endpoints().iter().map(|endpoint| endpoint.id()));
+    }
+    registry.others(&present)
+}
 
 /// One `[upstream.NAME]` at work.
 #[derive(Debug)]

@@ -4,14 +4,10 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::io;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use rustix::net::RecvFlags;
-use tokio::io::Interest;
-
-use super::client::Connection;
+use super::connection::Connection;
 use super::{Endpoint, health};
 use crate::metrics;
 
@@ -71,7 +67,7 @@ pub fn take(endpoint: &Endpoint) -> Option<Connection> {
             connection, age, ..
         }) = idle.pop()
         {
-            if age == endpoint.age() && is_usable(&connection) {
+            if age == endpoint.age() && connection.is_usable() {
                 metrics::reused(endpoint.slot());
                 return Some(connection);
             }
@@ -121,7 +117,7 @@ pub fn tick(now: Instant) {
             };
             kept.idle.retain_mut(|entry| {
                 let since = *entry.since.get_or_insert(now);
-                entry.age == age && now - since < entry.timeout && is_usable(&entry.connection)
+                entry.age == age && now - since < entry.timeout && entry.connection.is_usable()
             });
             !kept.idle.is_empty()
         });
@@ -131,16 +127,4 @@ pub fn tick(now: Instant) {
 /// Drops every idle connection: a drain has begun.
 pub fn clear() {
     POOL.with_borrow_mut(|pool| pool.kept.clear());
-}
-
-/// Whether an idle connection may carry a request: nothing has come on it and it was not closed,
-/// as far as the reactor knows. Where the reactor holds it for readable, as it does after a full
-/// read, the socket is asked, and its "no" is remembered. What came since the reactor last looked
-/// is not seen.
-pub(super) fn is_usable(connection: &Connection) -> bool {
-    let peeked = connection.io.try_io(Interest::READABLE, |fd| {
-        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        Ok(rustix::net::recv(fd, &mut [0_u8; 1][..], flags)?)
-    });
-    matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -17,7 +17,7 @@ use crate::net::listen::Peer;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::proxy::spelling::Spelling;
-use crate::upstream::bound::Bound;
+use crate::upstream::connection::Bound;
 
 /// What the parts of one client connection share. All of them run on one worker; the
 /// atomics are there to keep futures `Send`, and cost no more than plain stores.

@@ -14,7 +14,7 @@ use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::proxy::clock::Clock;
 use crate::proxy::stream::{Ending, SlowBody, Stream};
-use crate::upstream::bound::Bound;
+use crate::upstream::connection::Bound;
 
 impl Stream for Context {
     fn facts(&self) -> &Facts {

@@ -53,16 +53,16 @@ pub fn addresses(config: &AdminConfig, source: Option<&Path>) -> Vec<ListenAddre
 }
 
 fn bind_default(mode: u32, source: Option<&Path>) -> Option<Listener> {
-    const MEND: &str = "set admin.listen to an address, or to \"off\"";
+    const FIX: &str = "set admin.listen to an address, or to \"off\"";
     let Some(usual) = default_socket() else {
         tracing::warn!(
-            mend = MEND,
+            fix = FIX,
             "no admin interface: neither RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR says where"
         );
         return None;
     };
     if let Err(error) = make_directory(&usual) {
-        tracing::warn!(path = %usual.display(), %error, mend = MEND, "no admin interface");
+        tracing::warn!(path = %usual.display(), %error, fix = FIX, "no admin interface");
         return None;
     }
     let bind = |path| listen::bind(&ListenAddress::Unix { path, mode });
@@ -79,7 +79,7 @@ fn bind_default(mode: u32, source: Option<&Path>) -> Option<Listener> {
         bind(own)
     });
     bound
-        .inspect_err(|error| tracing::warn!(%error, mend = MEND, "no admin interface"))
+        .inspect_err(|error| tracing::warn!(%error, fix = FIX, "no admin interface"))
         .ok()
 }
 

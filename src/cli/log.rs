@@ -129,12 +129,12 @@ fn sentence(kind: &str, event: &Value) -> String {
         "refused" => {
             let url = text("host") + &text("path");
             let (status, route, cause) = (text("status"), text("route"), text("cause"));
-            let (client, likely, mend) = (text("client"), text("likely"), text("mend"));
-            let mend = match mend.as_str() {
+            let (client, likely, fix) = (text("client"), text("likely"), text("fix"));
+            let fix = match fix.as_str() {
                 "" => String::new(),
-                mend => format!("; {mend}"),
+                fix => format!("; {fix}"),
             };
-            format!("{status} {client} -> {route} {url}: {cause}: {likely}{mend}")
+            format!("{status} {client} -> {route} {url}: {cause}: {likely}{fix}")
         }
         "reload" => match &event["error"] {
             Value::String(error) => format!("refused: {error}"),
@@ -169,7 +169,7 @@ mod tests {
     fn an_event_is_one_line_whatever_is_in_it() {
         let stream = "event: refused\nid: 7\ndata: {\"time\":\"T\",\"route\":null,\"status\":403,\
             \"client\":\"c\",\"host\":\"h\",\"path\":\"/p\",\"cause\":\"origin-not-allowed\",\
-            \"likely\":\"l\\u001b[2J\",\"mend\":\"m\"}\n\n: \n\nevent: other\ndata: {\"time\":\"T\"}\n\n";
+            \"likely\":\"l\\u001b[2J\",\"fix\":\"m\"}\n\n: \n\nevent: other\ndata: {\"time\":\"T\"}\n\n";
         let (mut last, mut out) = (None, Vec::new());
         follow(stream.as_bytes(), &mut last, false, &mut out).unwrap();
         let out = String::from_utf8(out).unwrap();

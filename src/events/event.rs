@@ -140,7 +140,7 @@ pub struct Refused {
     /// One sentence: what probably happened.
     pub likely: String,
     /// One sentence: what to change, and where; may be empty.
-    pub mend: String,
+    pub fix: String,
 }
 
 /// A reload.

@@ -161,7 +161,7 @@ mod tests {
                     status: Some(403),
                     cause: "flood".to_owned(),
                     likely: String::new(),
-                    mend: String::new(),
+                    fix: String::new(),
                 }
             });
         }

@@ -1,5 +1,5 @@
 //! Causes of answers of sluice's own, where the upstream has said nothing that `diagnosis`
-//! could explain: a word for records, events and metrics, and what would mend each.
+//! could explain: a word for records, events and metrics, and what would fix each.
 
 use http::StatusCode;
 
@@ -122,7 +122,7 @@ pub fn of(error: &ProxyError, routed: bool) -> &'static str {
     }
 }
 
-/// What would mend a cause of this file.
+/// What would fix a cause of this file.
 pub fn fix(cause: &str) -> &'static str {
     let found = CAUSES.iter().find(|(known, _)| *known == cause);
     found.map_or("", |(_, fix)| fix)

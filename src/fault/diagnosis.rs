@@ -1,5 +1,5 @@
 //! "Say why": from what was sent and what came back, the likely cause of a refused WebSocket
-//! handshake and what would mend it, in sentences for a log line. Decides nothing: the rules
+//! handshake and what would fix it, in sentences for a log line. Decides nothing: the rules
 //! are in `http::handshake`. What real servers answer was recorded and stands in the tests.
 //! Foreign values (Host, Origin, body) enter the sentences only cleaned and cut.
 
@@ -79,7 +79,7 @@ pub fn diagnose(sent: &Sent<'_>, answer: &Answer<'_>) -> Diagnosis {
 
 /// Tells a person what a client did wrong; `cause` is [`HandshakeProblem::name`].
 pub fn diagnose_client(problem: HandshakeProblem) -> Diagnosis {
-    let mend = match problem {
+    let fix = match problem {
         HandshakeProblem::UpgradeRemoved
         | HandshakeProblem::ConnectionRemoved
         | HandshakeProblem::HttpVersion => {
@@ -98,18 +98,18 @@ pub fn diagnose_client(problem: HandshakeProblem) -> Diagnosis {
         | HandshakeProblem::KeyInvalid
         | HandshakeProblem::Body => "correct the client; no browser sends this",
     };
-    Diagnosis::new(problem.name(), problem.reason(), mend)
+    Diagnosis::new(problem.name(), problem.reason(), fix)
 }
 
 /// A 101 that breaks a rule.
 fn diagnose_101(problem: UpstreamProblem, headers: &HeaderMap) -> Diagnosis {
     const FIXED: &str = "let the backend's WebSocket library write the 101; for a server known to \
                          be broken, accept_invalid_101 = true on this route";
-    let mend = match problem.can_be_waived() {
+    let fix = match problem.can_be_waived() {
         true => FIXED,
         false => "point the route at the WebSocket server itself",
     };
-    Diagnosis::new(problem.name(), broken_rule(problem, headers), mend)
+    Diagnosis::new(problem.name(), broken_rule(problem, headers), fix)
 }
 
 fn broken_rule(problem: UpstreamProblem, headers: &HeaderMap) -> Cow<'static, str> {

@@ -78,10 +78,10 @@ struct Failure {
 }
 
 impl Failure {
-    /// The cause, what probably happened, and what would mend it.
+    /// The cause, what probably happened, and what would fix it.
     fn why(&self) -> (&'static str, &str, &str) {
         match &self.diagnosis {
-            Some(said) => (said.cause, &said.likely, &said.mend),
+            Some(said) => (said.cause, &said.likely, &said.fix),
             None => (self.cause, &self.detail, cause::fix(self.cause)),
         }
     }
@@ -312,7 +312,7 @@ impl Record {
     /// What became of a handshake, for those who follow.
     fn refusal(&self, facts: &Facts) -> events::Refused {
         let host = self.request.as_ref().and_then(|one| one.host.as_ref());
-        let (cause, likely, mend) = self
+        let (cause, likely, fix) = self
             .error
             .as_ref()
             .map_or((cause::OTHER, "", ""), Failure::why);
@@ -326,7 +326,7 @@ impl Record {
             status: self.status.map(|status| status.as_u16()),
             cause: cause.to_owned(),
             likely: likely.to_owned(),
-            mend: mend.to_owned(),
+            fix: fix.to_owned(),
         }
     }
 

@@ -115,7 +115,7 @@ fn refused_101(problem: UpstreamProblem, head: &ResponseHead) -> (Diagnosis, Pro
     let diagnosis = Diagnosis {
         cause: problem.name(),
         likely: likely.into(),
-        mend: "have the backend switch to the protocol that it was asked for".into(),
+        fix: "have the backend switch to the protocol that it was asked for".into(),
     };
     let error = ProxyError::upstream(Kind::UpgradeFailed, detail);
     (diagnosis, error)

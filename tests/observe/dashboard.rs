@@ -130,10 +130,10 @@ fn a_refused_handshake_comes_with_what_would_mend_it() {
     let record = proxy.wait_for_access("the refusal", |json| json["fix"].is_string());
     eventually!(board.count("#refused li") == 1);
     let said = board.text("#refused li");
-    let [cause, mend] = ["cause", "fix"].map(|name| record[name].as_str().unwrap());
+    let [cause, fix] = ["cause", "fix"].map(|name| record[name].as_str().unwrap());
     assert!(said.contains(cause), "{cause}: {said}");
     let lower = said.to_lowercase();
-    assert!(lower.contains(&mend.to_lowercase()), "{mend}: {said}");
+    assert!(lower.contains(&fix.to_lowercase()), "{fix}: {said}");
     at_home(&board, &proxy);
 }
 

@@ -79,7 +79,7 @@ fn each_kind_is_told() {
         "{refused}"
     );
     assert!(
-        said(&refused, "mend").contains("websocket.origin"),
+        said(&refused, "fix").contains("websocket.origin"),
         "{refused}"
     );
 

@@ -102,7 +102,7 @@ fn one_error_and_everything_stays_as_it_was() {
     assert_eq!(
         number(&proxy.reload(&good), "generation"),
         2,
-        "and it can be mended"
+        "and it can be fixed"
     );
 }
 

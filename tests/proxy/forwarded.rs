@@ -333,12 +333,12 @@ fn a_proxy_that_did_not_keep_host_is_named_in_the_403() {
         assert!(!text.contains("to allow it"), "{host}: {text}");
         let record = proxy.wait_for_access(host, |json| json["host"] == host);
         assert_eq!(record["cause"], "host-not-kept", "{record}");
-        let mend = record["mend"]
+        let fix = record["fix"]
             .as_str()
             .or(record["fix"].as_str())
             .expect("a sentence");
-        assert!(mend.contains("proxy_set_header Host $http_host"), "{mend}");
-        assert_eq!(mend.contains("add \"127.0.0.1\""), trust, "{mend}");
+        assert!(fix.contains("proxy_set_header Host $http_host"), "{fix}");
+        assert_eq!(fix.contains("add \"127.0.0.1\""), trust, "{fix}");
     }
     // Another site is another site.
     let answer = proxy.send(head("other.example.com", "")).read_response();

@@ -249,7 +249,7 @@ fn draw_refused(frame: &mut Frame<'_>, state: &State, area: Rect) {
         ]));
         lines.push(Line::from(vec![
             state.span("         -> ", Tone::Line),
-            state.span(entry.mend.clone(), Tone::Strong),
+            state.span(entry.fix.clone(), Tone::Strong),
         ]));
     }
     if lines.is_empty() {

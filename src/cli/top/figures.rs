@@ -128,8 +128,8 @@ pub struct Refused {
     pub about: String,
     /// What probably happened.
     pub likely: String,
-    /// What would mend it.
-    pub mend: String,
+    /// What would fix it.
+    pub fix: String,
 }
 
 /// A tunnel that has ended.
@@ -342,7 +342,7 @@ fn refused(events: &[events::Refused]) -> Vec<Refused> {
     let mut groups: Vec<(&events::Refused, u32)> = Vec::new();
     for event in events.iter().rev() {
         let same = |(first, _): &&mut (&events::Refused, u32)| {
-            (&first.route, &first.cause, &first.mend) == (&event.route, &event.cause, &event.mend)
+            (&first.route, &first.cause, &first.fix) == (&event.route, &event.cause, &event.fix)
         };
         match groups.iter_mut().find(same) {
             Some((_, times)) => *times += 1,
@@ -364,7 +364,7 @@ fn refused(events: &[events::Refused]) -> Vec<Refused> {
             cause: clean(&event.cause),
             about: clean(&format!("{status} on {route}{often}")),
             likely: clean(&event.likely),
-            mend: clean(&event.mend),
+            fix: clean(&event.fix),
         }
     });
     refused.collect()

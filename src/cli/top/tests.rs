@@ -55,7 +55,7 @@ fn figures() -> Figures {
             cause: "origin-refused".into(),
             about: "403 on chat".into(),
             likely: "the upstream compares the Origin with its Host".into(),
-            mend: "remove set_host from the route".into(),
+            fix: "remove set_host from the route".into(),
         }],
         closed_causes: ": 7 client".into(),
         closed: vec![Closed {

@@ -1,5 +1,5 @@
 //! An Origin that differs from Host because a proxy in front did not keep Host. A list of
-//! origins would hide that; what mends it is told instead.
+//! origins would hide that; what fixes it is told instead.
 
 use std::net::IpAddr;
 

@@ -12,19 +12,19 @@ pub struct Diagnosis {
     /// One sentence: what probably happened.
     pub likely: Cow<'static, str>,
     /// One sentence: what to change, and where.
-    pub mend: Cow<'static, str>,
+    pub fix: Cow<'static, str>,
 }
 
 impl Diagnosis {
     pub(super) fn new(
         cause: &'static str,
         likely: impl Into<Cow<'static, str>>,
-        mend: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
     ) -> Diagnosis {
         Diagnosis {
             cause,
             likely: likely.into(),
-            mend: mend.into(),
+            fix: fix.into(),
         }
     }
 }

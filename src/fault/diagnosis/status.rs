@@ -213,7 +213,7 @@ fn forbidden(sent: &Sent<'_>, words: &str) -> Diagnosis {
         "the upstream probably compares the Origin \"{shown_origin}\" with the Host \"{host}\" that it was \
          given, and they differ (gorilla/websocket does so by default)"
     );
-    let mend = match sent.replaced_host {
+    let fix = match sent.replaced_host {
         Some(client) if matches(client) => format!(
             "remove set_host from this route, so that the client's Host \"{}\" reaches the \
              backend, or allow \"{shown_origin}\" there",
@@ -229,7 +229,7 @@ fn forbidden(sent: &Sent<'_>, words: &str) -> Diagnosis {
              let it keep it with its port (nginx: proxy_set_header Host $http_host)"
         ),
     };
-    Diagnosis::new("origin-refused", likely, mend)
+    Diagnosis::new("origin-refused", likely, fix)
 }
 
 /// `scheme://authority` → `authority`, as a browser writes it.

@@ -136,7 +136,7 @@ fn missing_upgrade_names_the_proxy_in_between() {
     let diagnosis = answered(&sent(&HOST, None), GORILLA_400);
     assert!(diagnosis.likely.contains("another proxy"), "{diagnosis:?}");
     assert!(
-        diagnosis.mend.contains("proxy_set_header Connection"),
+        diagnosis.fix.contains("proxy_set_header Connection"),
         "{diagnosis:?}"
     );
 }
@@ -159,7 +159,7 @@ fn refused_origin_names_both_values() {
          default)"
     );
     assert!(
-        diagnosis.mend.starts_with("remove set_host"),
+        diagnosis.fix.starts_with("remove set_host"),
         "{diagnosis:?}"
     );
 
@@ -180,7 +180,7 @@ fn refused_origin_tells_whether_set_host_is_to_blame() {
     let other = HeaderValue::from_static("public.example");
     let kept = answered(&sent(&other, Some(&origin)), GORILLA_403);
     assert!(
-        kept.mend.contains("proxy_set_header Host $http_host"),
+        kept.fix.contains("proxy_set_header Host $http_host"),
         "{kept:?}"
     );
     let both_differ = Sent {
@@ -188,17 +188,14 @@ fn refused_origin_tells_whether_set_host_is_to_blame() {
         ..sent(&HOST, Some(&origin))
     };
     let diagnosis = answered(&both_differ, GORILLA_403);
-    assert!(
-        diagnosis.mend.contains("which differs too"),
-        "{diagnosis:?}"
-    );
+    assert!(diagnosis.fix.contains("which differs too"), "{diagnosis:?}");
     let same = HeaderValue::from_static("public.example:8080");
     let diagnosis = answered(&sent(&same, Some(&origin)), GORILLA_403);
     assert!(
         diagnosis.likely.contains("although it matches that Host"),
         "{diagnosis:?}"
     );
-    assert!(diagnosis.mend.contains("backend's list"), "{diagnosis:?}");
+    assert!(diagnosis.fix.contains("backend's list"), "{diagnosis:?}");
 }
 
 #[test]
@@ -209,10 +206,7 @@ fn location_is_named_without_its_query() {
         "{diagnosis:?}"
     );
     assert!(!format!("{diagnosis:?}").contains("secret"));
-    assert!(
-        diagnosis.mend.contains("X-Forwarded-Proto"),
-        "{diagnosis:?}"
-    );
+    assert!(diagnosis.fix.contains("X-Forwarded-Proto"), "{diagnosis:?}");
 }
 
 #[test]
@@ -240,7 +234,7 @@ fn bytes_of_other_protocols() {
     );
     let bare = garbage(b"HTTP/1.1 101 X\nA: b\n\n");
     assert_eq!(bare.cause, "malformed-answer");
-    assert!(bare.mend.contains("lenient = true"), "{bare:?}");
+    assert!(bare.fix.contains("lenient = true"), "{bare:?}");
 }
 
 #[test]
@@ -255,7 +249,7 @@ fn no_answer_at_all() {
     );
     assert_eq!(late.cause, "no-answer-in-time");
     assert!(
-        late.likely.contains("10s") && late.mend.contains("handshake_timeout"),
+        late.likely.contains("10s") && late.fix.contains("handshake_timeout"),
         "{late:?}"
     );
 }
@@ -286,7 +280,7 @@ fn broken_101_names_the_value_and_the_way_out() {
         assert_eq!(diagnosis.cause, problem.name());
         assert!(diagnosis.likely.contains(value), "{diagnosis:?}");
         assert_eq!(
-            diagnosis.mend.contains("accept_invalid_101"),
+            diagnosis.fix.contains("accept_invalid_101"),
             problem.can_be_waived()
         );
     }
@@ -301,12 +295,12 @@ fn client_problems_name_the_hop_in_front() {
         "{diagnosis:?}"
     );
     assert!(
-        diagnosis.mend.contains("in front of sluice"),
+        diagnosis.fix.contains("in front of sluice"),
         "{diagnosis:?}"
     );
     assert!(
         diagnose_client(HandshakeProblem::KeyInvalid)
-            .mend
+            .fix
             .contains("client")
     );
 }
@@ -355,9 +349,9 @@ proptest::proptest! {
             Answer::Garbage { error, bytes: &bytes },
             Answer::Closed(&bytes),
         ] {
-            let Diagnosis { cause, likely, mend } = diagnose(&sent, &answer);
-            assert!(!cause.is_empty() && !likely.contains(char::is_control) && !mend.contains(char::is_control));
-            assert!(likely.len() < 800 && mend.len() < 800);
+            let Diagnosis { cause, likely, fix } = diagnose(&sent, &answer);
+            assert!(!cause.is_empty() && !likely.contains(char::is_control) && !fix.contains(char::is_control));
+            assert!(likely.len() < 800 && fix.len() < 800);
         }
     }
 }

@@ -1,5 +1,5 @@
 //! Sockets that listen: their options, the rules for a unix socket's file, and errors that
-//! name the address and what would mend it. Accepting is in `listen`.
+//! name the address and what would fix it. Accepting is in `listen`.
 
 use std::fmt;
 use std::fs::{File, Permissions};

@@ -42,7 +42,7 @@ impl fmt::Display for OriginPattern {
 /// # Errors
 /// What is wrong with it and what would be right, for the configuration's diagnostics.
 pub fn parse_pattern(text: &str) -> Result<OriginPattern, String> {
-    read(text).map_err(|reason| match mended(text) {
+    read(text).map_err(|reason| match corrected(text) {
         Some(advice) => format!("{reason}: write `{advice}`"),
         None => reason.to_owned(),
     })
@@ -123,7 +123,7 @@ fn has_port(authority: &str) -> bool {
 }
 
 /// What was probably meant, where that can be read.
-fn mended(text: &str) -> Option<String> {
+fn corrected(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let scheme = match scheme.to_ascii_lowercase() {
         scheme if scheme == "ws" => "http".to_owned(),

@@ -312,9 +312,9 @@ mod tests {
                 }
             }
         };
-        look(&read("proxy/diagnosis.rs"), "Diagnosis::new(");
-        look(&read("proxy/diagnosis/status.rs"), "Diagnosis::new(");
-        look(&read("proxy/diagnosis/said.rs"), "Diagnosis::new(");
+        look(&read("fault/diagnosis.rs"), "Diagnosis::new(");
+        look(&read("fault/diagnosis/status.rs"), "Diagnosis::new(");
+        look(&read("fault/diagnosis/said.rs"), "Diagnosis::new(");
         for file in ["message/handshake/client.rs", "message/handshake/verify.rs"] {
             let text = read(file);
             let names = text.split("fn name(").nth(1).expect("the names");

@@ -131,3 +131,22 @@ fn every_page_is_linked_from_the_readme() {
         assert!(linked.contains(Path::new(name)), "{name}");
     }
 }
+
+/// What a page names between backticks as a file or folder of the repository is there.
+#[test]
+fn every_path_in_the_repository_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut named = 0;
+    for (page, text) in documents() {
+        for code in prose(&text).flat_map(|line| line.split('`').skip(1).step_by(2)) {
+            let is_path = ["src/", "tests/", "benches/", "config/", "docs/"]
+                .iter()
+                .any(|folder| code.starts_with(folder));
+            if is_path && !code.contains([' ', '*']) {
+                assert!(root.join(code).exists(), "{page}: {code}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "{named}");
+}

@@ -49,7 +49,9 @@ impl Browser {
             .arg("about:blank");
         let process = Process::spawn("chromium", &mut command);
         let said = "DevTools listening on ";
-        let line = process.wait_for_line(said, |line| line.text.starts_with(said));
+        // A browser that is started for the first time on a busy machine takes long.
+        let line = process.line_behind(0, 4 * DEADLINE, |line| line.text.starts_with(said));
+        let line = line.unwrap_or_else(|| panic!("chromium never said: {said}"));
         let url = &line.text[said.len()..];
         let address = url.split('/').nth(2).expect("a ws: URL");
         let stream = TcpStream::connect(address).expect("the browser listens");

@@ -11,7 +11,7 @@ use crate::setting::list::List;
 use crate::setting::read::{FromText, Wrong, nearest};
 use crate::setting::scalar::words;
 use crate::setting::table::table;
-use crate::setting::typed::Setting;
+use crate::setting::typed::{Setting, held_as_read};
 use crate::setting::written::Written;
 
 table! {
@@ -134,12 +134,4 @@ impl FromText for LogLevel {
     }
 }
 
-impl Setting<String> for LogLevel {
-    fn value(&self) -> String {
-        self.0.clone()
-    }
-
-    fn write(value: &String) -> Written {
-        value.as_str().into()
-    }
-}
+held_as_read!(LogLevel => String);

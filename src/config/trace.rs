@@ -5,7 +5,7 @@ use http::Uri;
 use crate::setting::read::{FromText, Wrong};
 use crate::setting::scalar::{Optional, Share, words};
 use crate::setting::table::table;
-use crate::setting::typed::Setting;
+use crate::setting::typed::{Setting, held_as_read};
 use crate::setting::written::Written;
 
 table! {
@@ -106,15 +106,7 @@ impl FromText for ServiceName {
     }
 }
 
-impl Setting<String> for ServiceName {
-    fn value(&self) -> String {
-        self.0.clone()
-    }
-
-    fn write(value: &String) -> Written {
-        value.as_str().into()
-    }
-}
+held_as_read!(ServiceName => String);
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,22 @@ pub(crate) trait Setting<U>: Read {
     fn write(value: &U) -> Written;
 }
 
+/// Declares that the typed configuration holds what such a form has read as it stands.
+macro_rules! held_as_read {
+    ($($form:ty => $held:ty),+ $(,)?) => {$(
+        impl $crate::setting::typed::Setting<$held> for $form {
+            fn value(&self) -> $held {
+                self.0.clone()
+            }
+
+            fn write(value: &$held) -> $crate::setting::written::Written {
+                value.as_str().into()
+            }
+        }
+    )+};
+}
+pub(crate) use held_as_read;
+
 impl<T: Read> Key<T> {
     /// Puts the value in the place of the default, if one was given.
     pub(crate) fn store<U>(&self, place: &mut U)

@@ -4,7 +4,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::setting::read::{FromText, Node, Read, Sink, Wrong};
 use crate::setting::scalar::integer;
-use crate::setting::typed::Setting;
+use crate::setting::typed::{Setting, held_as_read};
 use crate::setting::written::Written;
 
 /// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
@@ -68,12 +68,4 @@ impl FromText for CloseReason {
     }
 }
 
-impl Setting<String> for CloseReason {
-    fn value(&self) -> String {
-        self.0.clone()
-    }
-
-    fn write(value: &String) -> Written {
-        value.as_str().into()
-    }
-}
+held_as_read!(CloseReason => String);

@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue};
 use super::variable;
 use crate::setting::list::{Entries, OneOrMany};
 use crate::setting::read::{FromText, Wrong};
-use crate::setting::typed::Setting;
+use crate::setting::typed::{Setting, held_as_read};
 use crate::setting::written::{Table, Written};
 use crate::vocabulary::credentials::is_for_credentials;
 
@@ -91,15 +91,7 @@ impl FromText for EditField {
     }
 }
 
-impl Setting<HeaderName> for EditField {
-    fn value(&self) -> HeaderName {
-        self.0.clone()
-    }
-
-    fn write(value: &HeaderName) -> Written {
-        value.as_str().into()
-    }
-}
+held_as_read!(EditField => HeaderName);
 
 /// A protocol that an `Upgrade` may switch to (RFC 9110 section 7.8).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,15 +121,7 @@ impl FromText for Protocol {
     }
 }
 
-impl Setting<String> for Protocol {
-    fn value(&self) -> String {
-        self.0.clone()
-    }
-
-    fn write(value: &String) -> Written {
-        value.as_str().into()
-    }
-}
+held_as_read!(Protocol => String);
 
 /// A field that a route asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,15 +153,7 @@ impl FromText for LoggedField {
     }
 }
 
-impl Setting<HeaderName> for LoggedField {
-    fn value(&self) -> HeaderName {
-        self.0.clone()
-    }
-
-    fn write(value: &HeaderName) -> Written {
-        value.as_str().into()
-    }
-}
+held_as_read!(LoggedField => HeaderName);
 
 /// `http.request_id`.
 #[derive(Debug, Clone, PartialEq)]
@@ -334,15 +310,7 @@ impl FromText for Pseudonym {
     }
 }
 
-impl Setting<String> for Pseudonym {
-    fn value(&self) -> String {
-        self.0.clone()
-    }
-
-    fn write(value: &String) -> Written {
-        value.as_str().into()
-    }
-}
+held_as_read!(Pseudonym => String);
 
 #[cfg(test)]
 mod tests {

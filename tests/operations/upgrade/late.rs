@@ -37,6 +37,28 @@ fn held_handshake() -> (RawBackend, support::gate::Gate) {
     (backend, gate)
 }
 
+/// A handshake that the backend has and does not answer until the gate is opened.
+fn handshake_under_way() -> (RawBackend, support::gate::Gate, Succession, Wire) {
+    let (backend, gate) = held_handshake();
+    let succession = start(backend.address());
+    let wire = succession.proxy.send(handshake("x", "/ws", ""));
+    gate.reached();
+    (backend, gate, succession, wire)
+}
+
+/// A tunnel that comes late and is offered to a process that does not answer, which is the last:
+/// nothing moves, and nothing is lost.
+fn offered_to_a_stopped_process() -> (RawBackend, Succession, Wire, u32) {
+    let (backend, gate, succession, mut wire) = handshake_under_way();
+    succession.upgrade();
+    let serving = succession.serving();
+    succession.signal(serving, Signal::STOP);
+    gate.open();
+    assert_eq!(wire.read_head().status(), 101);
+    wire.send(masked_frame(1, b"from the client"));
+    (backend, succession, wire, serving)
+}
+
 fn is_served(wire: &mut Wire) {
     wire.send(GET);
     assert_eq!(wire.read_response().status(), 200);
@@ -100,10 +122,7 @@ fn a_client_that_never_pauses_follows_too() {
 
 #[test]
 fn a_handshake_under_way_becomes_a_tunnel_and_goes_on() {
-    let (backend, gate) = held_handshake();
-    let mut succession = start(backend.address());
-    let mut wire = succession.proxy.send(handshake("x", "/ws", ""));
-    gate.reached();
+    let (_backend, gate, mut succession, mut wire) = handshake_under_way();
     let event = succession.upgrade();
     assert_eq!(number(&event, "tunnels"), 0, "{event}");
     gate.open();
@@ -165,17 +184,7 @@ fn kill_9_after_the_declaration_loses_what_was_given_and_the_exchange_ends_well(
 
 #[test]
 fn what_comes_late_and_is_not_taken_is_drained_where_it_is() {
-    let (backend, gate) = held_handshake();
-    let mut succession = start(backend.address());
-    let mut wire = succession.proxy.send(handshake("x", "/ws", ""));
-    gate.reached();
-    succession.upgrade();
-    let serving = succession.serving();
-    succession.signal(serving, Signal::STOP);
-    gate.open();
-    assert_eq!(wire.read_head().status(), 101);
-    // It is offered to a process that does not answer: nothing moves, and nothing is lost.
-    wire.send(masked_frame(1, b"from the client"));
+    let (_backend, mut succession, mut wire, serving) = offered_to_a_stopped_process();
     succession.signal(serving, Signal::KILL);
     assert_eq!(read_frame(&mut wire), (0x81, b"from the upstream".to_vec()));
     let (mut first, mut payload) = read_frame(&mut wire);
@@ -194,16 +203,7 @@ fn what_comes_late_and_is_not_taken_is_drained_where_it_is() {
 
 #[test]
 fn what_comes_late_waits_for_a_new_process_that_stands_still() {
-    let (backend, gate) = held_handshake();
-    let mut succession = start(backend.address());
-    let mut wire = succession.proxy.send(handshake("x", "/ws", ""));
-    gate.reached();
-    succession.upgrade();
-    let serving = succession.serving();
-    succession.signal(serving, Signal::STOP);
-    gate.open();
-    assert_eq!(wire.read_head().status(), 101);
-    wire.send(masked_frame(1, b"from the client"));
+    let (_backend, mut succession, mut wire, serving) = offered_to_a_stopped_process();
     succession.signal(serving, Signal::CONT);
     assert_eq!(read_frame(&mut wire), (0x81, b"from the upstream".to_vec()));
     assert_eq!(read_frame(&mut wire), (0x81, b"and back".to_vec()));
@@ -225,15 +225,12 @@ fn sigterm_of_the_old_process_ends_its_exchange_with_its_connection() {
     assert_eq!(busy.read_response().status(), 200);
     busy.expect_close();
     assert!(succession.proxy.wait_exit().success());
-    serves_all(&succession);
+    serves(&succession);
 }
 
 #[test]
 fn what_comes_late_goes_through_a_process_that_is_replaced_itself() {
-    let (backend, gate) = held_handshake();
-    let mut succession = start(backend.address());
-    let mut wire = succession.proxy.send(handshake("x", "/ws", ""));
-    gate.reached();
+    let (_backend, gate, mut succession, mut wire) = handshake_under_way();
     succession.upgrade();
     let second = succession.serving();
     succession.upgrade();
@@ -244,9 +241,4 @@ fn what_comes_late_goes_through_a_process_that_is_replaced_itself() {
     assert_eq!(read_frame(&mut wire), (0x81, b"from the upstream".to_vec()));
     wire.send(masked_frame(1, b"from the client"));
     assert_eq!(read_frame(&mut wire), (0x81, b"and back".to_vec()));
-}
-
-fn serves_all(succession: &Succession) {
-    let mut wire = succession.proxy.send(GET);
-    assert_eq!(wire.read_response().status(), 200, "the new one serves");
 }

@@ -50,7 +50,7 @@ const WITHOUT_HEALTH: &str =
 /// Asks a running proxy whether it is well.
 ///
 /// # Errors
-/// When the arguments name nobody to ask.
+/// When the arguments name no sluice to ask.
 pub fn run(
     arguments: &HealthArguments,
     out: &mut impl Write,

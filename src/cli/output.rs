@@ -47,7 +47,7 @@ pub(super) fn milliseconds(micros: u64) -> String {
 /// Says why an order was refused: all of it, or the one line that there is.
 ///
 /// # Errors
-/// When nobody reads it.
+/// When the output is closed.
 pub fn refused(why: &Refused, err: &mut impl Write) -> io::Result<ExitCode> {
     match why.details.trim_end() {
         "" => writeln!(err, "sluice: {}", visible::lines(&why.error))?,

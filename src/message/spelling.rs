@@ -223,7 +223,7 @@ fn line_end(bytes: &[u8], at: usize) -> usize {
 pub enum Section {
     /// Those of its head.
     Head,
-    /// Those behind its body.
+    /// Those after its body.
     Trailers,
 }
 

@@ -24,7 +24,7 @@ enum Kind {
     Endpoint,
 }
 
-/// A place in every thread's table. While somebody holds it no other name gets it.
+/// A place in every thread's table. While it is held no other name gets it.
 #[derive(Debug)]
 pub(crate) struct Place {
     index: u32,

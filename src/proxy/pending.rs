@@ -80,7 +80,7 @@ pub struct PendingTunnel {
 }
 
 impl PendingTunnel {
-    /// Of an admitted request: the upstream's side with what was read of it behind its 101,
+    /// Of an admitted request: the upstream's side with what was read of it after its 101,
     /// and the 101 for the client.
     pub fn new(
         admitted: &Admitted,
@@ -109,7 +109,7 @@ impl PendingTunnel {
     }
 
     /// Answers the client with the 101 and lets the tunnel run as a task of its own.
-    /// `from_client` is what came behind the handshake.
+    /// `from_client` is what came after the handshake.
     pub async fn start(
         mut self,
         client: Io,

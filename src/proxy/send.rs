@@ -139,7 +139,7 @@ pub enum Failed {
     Flight(FlightError<RequestBodyError>),
     /// The answer did not begin in time.
     Slow,
-    /// A 101 that nobody asked for.
+    /// A 101 that was not asked for.
     Switching,
 }
 

@@ -134,7 +134,7 @@ async fn send_rest(
         });
         sent.await.map_err(|error| error.into_proxy_error(stream))?;
         if flight.has_failed() {
-            let detail = "the request did not become complete behind the upstream's 101";
+            let detail = "the request did not become complete after the upstream's 101";
             return Err(ProxyError::upstream(Kind::UpgradeFailed, detail));
         }
     }

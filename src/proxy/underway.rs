@@ -1,4 +1,4 @@
-//! An exchange from its head to the end of its answer, whoever holds it: its record, and the
+//! An exchange from its head to the end of its answer, wherever it is held: its record, and the
 //! client's stream. However it ends, the stream is told first, and the record last.
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! A WebSocket handshake that was admitted: sent to the upstream, its answer judged, and on
 //! a valid 101 both sockets taken for a tunnel. Until then nothing that the client sent
-//! behind its handshake goes anywhere; on any other answer it never does, and ends the
+//! after its handshake goes anywhere; on any other answer it never does, and ends the
 //! client's connection.
 
 use std::future::poll_fn;

@@ -415,7 +415,7 @@ impl RequestScanner {
     }
 }
 
-/// The signature of the PROXY protocol, version 2, behind its first two bytes, which have passed
+/// The signature of the PROXY protocol, version 2, after its first two bytes, which have passed
 /// as an empty line.
 const PROXY_PROTOCOL_2: &[u8] = b"\r\n\0\r\nQUIT\n";
 

@@ -1,9 +1,9 @@
-//! What reading a head comes to: how the content behind it ends, or why it is none.
+//! What reading a head comes to: how the content after it ends, or why it is none.
 
 /// How a response's content ends (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyKind {
-    /// There is none: 1xx, 204, 304. Behind a 101 the tunnel's bytes begin.
+    /// There is none: 1xx, 204, 304. After a 101 the tunnel's bytes begin.
     None,
     /// After this many bytes.
     Length(u64),

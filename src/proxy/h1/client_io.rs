@@ -225,7 +225,7 @@ impl ClientIo {
     }
 
     /// A copy of what stands at `place` in `head`, which begins at `start` in the connection, and
-    /// in what has passed behind it.
+    /// in what has passed after it.
     fn whole(&self, start: u64, passed: &[u8], place: Range<u64>) -> Vec<u8> {
         let [from, to] = [place.start, place.end].map(|place| (place - start) as usize);
         let earlier = self.head.len();

@@ -163,7 +163,7 @@ fn take_apart(
 
 /// Answers what hyper could not, and closes.
 async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: Instant) {
-    // Behind the first bytes of an answer a second one would only confuse.
+    // After the first bytes of an answer a second one would only confuse.
     if context.answer_begun() {
         return abandon(&io, context);
     }
@@ -196,7 +196,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     }
 }
 
-/// Closes behind an answer that is not complete. Where its end is the connection's end, an
+/// Closes after an answer that is not complete. Where its end is the connection's end, an
 /// orderly close would pass the part off as the whole (RFC 9112 section 8).
 fn abandon(io: &Io, context: &Context) {
     if context.watch.turn.ends_by_close()

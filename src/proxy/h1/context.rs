@@ -35,7 +35,7 @@ pub struct Context {
     carried: Aside<VecDeque<(u64, Box<[u8]>)>>,
     /// Interim answers for the client.
     interim: Aside<Vec<u8>>,
-    /// Somebody is to be woken when nothing is left to be flushed.
+    /// A task waits until nothing is left to be flushed.
     flush_awaited: AtomicBool,
     /// Exchanges begun so far.
     exchanges: AtomicU64,
@@ -177,7 +177,7 @@ impl Context {
         !self.watch.turn.is_under_way() && self.watch.heads() == self.exchanges.load(Relaxed)
     }
 
-    /// An exchange has ended; a refused request behind it can be answered now, and the end
+    /// An exchange has ended; a refused request after it can be answered now, and the end
     /// of the client's direction handed on.
     pub fn end_exchange(&self) {
         self.watch.turn.end();

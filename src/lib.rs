@@ -8,30 +8,31 @@
 //!
 //! | floor | room | owns |
 //! |---|---|---|
-//! | 18 | [`cli`] | one file a subcommand: `run`, `demo`, `check`, …, and those that speak to a running sluice |
-//! | 17 | [`daemon`] | the composition root: start, reload, drain, stop, upgrade |
-//! | 16 | [`handover`] | two processes: `wire`, `protocol`, what is given and what is taken |
-//! | 15 | [`admin`] | questions and orders over HTTP on a listener of its own |
-//! | 14 | [`exposition`] | the reading half of metrics: what was counted, put together |
-//! | 14 | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
-//! | 13 | [`worker`] | one core each: a thread, its runtime, its tick; the set of them and who accepts where |
-//! | 12 | [`proxy`] | one exchange whatever the protocol, an upgrade, their record; in `h1` the connections of HTTP/1.1 |
-//! | 11 | [`policy`] | what is decided about a request: route and rewritten head, an answer, a refusal |
-//! | 11 | [`process`] | what all workers see: the snapshot in force, readiness, the ledger of drains, the review of tunnels |
-//! | 10 | [`trace`] | W3C trace context, the spans of exchanges and tunnels, their export |
-//! | 9 | [`snapshot`] | routes and upstreams of one configuration, swapped as a whole |
-//! | 8 | [`upstream`] | endpoints, balance, names, connecting, pool, and our HTTP/1.1 client |
-//! | 7 | [`events`] | what happens, for those who follow it |
-//! | 6 | [`access_log`] | records of exchanges and tunnels |
-//! | 6 | [`tunnel`] | two byte streams relayed and observed |
-//! | 5 | [`tap`] | the frames of tunnels, for those who look at them |
-//! | 5 | [`logging`] | events as lines on standard error |
-//! | 5 | [`net`] | sockets: one type over the streams, listeners |
-//! | 4 | [`fault`] | what goes wrong with an exchange: whose fault, the cause, what probably happened |
-//! | 4 | [`writer`] | where lines leave the process, without waiting |
+//! | 19 | [`cli`] | one file a subcommand: `run`, `demo`, `check`, …, and those that speak to a running sluice |
+//! | 18 | [`daemon`] | the composition root: start, reload, drain, stop, upgrade |
+//! | 17 | [`handover`] | two processes: `wire`, `protocol`, what is given and what is taken |
+//! | 16 | [`admin`] | questions and orders over HTTP on a listener of its own |
+//! | 15 | [`exposition`] | the reading half of metrics: what was counted, put together |
+//! | 15 | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
+//! | 14 | [`worker`] | one core each: a thread, its runtime, its tick; the set of them and who accepts where |
+//! | 13 | [`proxy`] | one exchange whatever the protocol, an upgrade, their record; in `h1` the connections of HTTP/1.1 |
+//! | 12 | [`policy`] | what is decided about a request: route and rewritten head, an answer, a refusal |
+//! | 12 | [`process`] | what all workers see: the snapshot in force, readiness, the ledger of drains, the review of tunnels |
+//! | 11 | [`trace`] | W3C trace context, the spans of exchanges and tunnels, their export |
+//! | 10 | [`snapshot`] | routes and upstreams of one configuration, swapped as a whole |
+//! | 9 | [`upstream`] | endpoints, balance, names, connecting, pool, and our HTTP/1.1 client |
+//! | 8 | [`events`] | what happens, for those who follow it |
+//! | 7 | [`access_log`] | records of exchanges and tunnels |
+//! | 7 | [`tunnel`] | two byte streams relayed and observed |
+//! | 6 | [`tap`] | the frames of tunnels, for those who look at them |
+//! | 6 | [`logging`] | events as lines on standard error |
+//! | 6 | [`net`] | sockets: one type over the streams, listeners |
+//! | 5 | [`fault`] | what goes wrong with an exchange: whose fault, the cause, what probably happened |
+//! | 5 | [`writer`] | where lines leave the process, without waiting |
+//! | 4 | [`websocket`] | WebSocket as bytes without I/O: the handshake, the frames that pass, the frames of our own |
 //! | 3 | [`config_file`] | a file to a `Config` that is valid by construction, or every problem at once |
 //! | 3 | [`metrics`] | counting |
-//! | 3 | [`message`] | bytes without I/O: framing, header rules, forwarded fields, handshake, chunked coding, frames |
+//! | 3 | [`message`] | HTTP/1.1 as bytes without I/O: framing, header rules, forwarded fields, heads of answers, chunked coding |
 //! | 2 | [`config`] | every key of the file, declared once, and the typed `Config` that follows |
 //! | 1 | [`setting`] | how a setting is declared: read from TOML with its place, described to editors; knows no key |
 //! | 1 | [`route`] | host, path and Origin patterns, and the table of routes: no sockets |
@@ -54,7 +55,7 @@
 //! exchanges a connection carries, and how it spells, flushes and closes, is the protocol's.
 //!
 //! **A handshake and its tunnel.** The same as far as the decision, then [`proxy::upgrade`]: the
-//! handshake is written upstream by us, its answer judged by [`message::handshake`] and, where it
+//! handshake is written upstream by us, its answer judged by [`websocket::handshake`] and, where it
 //! is a refusal, explained by [`fault::diagnosis`]. A valid 101 makes the outcome a tunnel. How
 //! the client's socket is taken is private to [`proxy::h1`]: the service waits until hyper's
 //! buffer is empty and tells hyper to let go; the socket and the bytes already read are taken out,
@@ -121,5 +122,6 @@ pub mod trace;
 pub mod tunnel;
 pub mod upstream;
 pub mod vocabulary;
+pub mod websocket;
 pub mod worker;
 pub mod writer;

@@ -34,7 +34,7 @@ table! {
         host: OneOrMany<HostPattern>,
         /// Condition: exactly this path, compared after normalising.
         path: ExactPath,
-        /// Condition: this path and all below it, on segment borders. Default: every path.
+        /// Condition: this path and all below it, cut at a slash. Default: every path.
         path_prefix: PrefixPath,
         /// Condition: one method or several. Default: every method.
         method: OneOrMany<Method>,

@@ -20,7 +20,7 @@ pub use said::{Diagnosis, Sent};
 
 use crate::vocabulary::span;
 
-use crate::message::handshake::{HandshakeProblem, HeadError, UpstreamProblem};
+use crate::websocket::handshake::{HandshakeProblem, HeadError, UpstreamProblem};
 
 /// What came back instead of a tunnel.
 #[derive(Debug, Clone, Copy)]

@@ -1,12 +1,9 @@
-//! What goes over the wire, as bytes and without I/O: request framing, header rules, forwarded
-//! fields, the WebSocket handshake, heads of answers, the chunked coding, WebSocket frames.
+//! HTTP/1.1 as bytes and without I/O: request framing, header rules, forwarded fields, heads of
+//! answers, the chunked coding, the spelling of names.
 
 pub mod chunked;
-pub mod encode;
 pub mod forwarded;
-pub mod frame;
 pub mod framing;
-pub mod handshake;
 pub mod headers;
 pub mod octets;
 pub mod response;

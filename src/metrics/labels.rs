@@ -315,7 +315,10 @@ mod tests {
         look(&read("fault/diagnosis.rs"), "Diagnosis::new(");
         look(&read("fault/diagnosis/status.rs"), "Diagnosis::new(");
         look(&read("fault/diagnosis/said.rs"), "Diagnosis::new(");
-        for file in ["message/handshake/client.rs", "message/handshake/verify.rs"] {
+        for file in [
+            "websocket/handshake/client.rs",
+            "websocket/handshake/verify.rs",
+        ] {
             let text = read(file);
             let names = text.split("fn name(").nth(1).expect("the names");
             look(names.split("fn ").next().expect("its body"), "=>");

@@ -16,10 +16,10 @@ use super::{own, rewrite, routing, tunnels};
 use crate::fault::diagnosis::{self, Diagnosis};
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::forwarded::{self, RequestId};
-use crate::message::handshake::{ClientHandshake, UpgradeRequest};
 use crate::route::hop::Hops;
 use crate::route::origin::PublicAuthority;
 use crate::snapshot::Route;
+use crate::websocket::handshake::{ClientHandshake, UpgradeRequest};
 
 /// What becomes of a request, and what was found on the way, for its record.
 #[derive(Debug)]

@@ -2,8 +2,8 @@
 
 use http::request::Parts;
 
-use crate::message::handshake::{self, UpgradeRequest};
 use crate::route::target::Target;
+use crate::websocket::handshake::{self, UpgradeRequest};
 
 /// A request without its content.
 #[derive(Debug)]

@@ -4,8 +4,8 @@
 use http::Version;
 use http::header::{self, HeaderValue};
 
-use crate::message::handshake::UpstreamProblem;
 use crate::message::response::ResponseHead;
+use crate::websocket::handshake::UpstreamProblem;
 
 /// The protocols that a request asks for and its route allows, as the client wrote them.
 #[derive(Debug, Clone, PartialEq, Eq)]

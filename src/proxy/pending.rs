@@ -13,7 +13,6 @@ use super::record::Record;
 use super::tunnel_record;
 use super::underway::Underway;
 use crate::config::WebSocketConfig;
-use crate::message::handshake::Deflate;
 use crate::net::close::write_all;
 use crate::net::io::Io;
 use crate::policy::admitted::Admitted;
@@ -21,6 +20,7 @@ use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
 use crate::upstream::Lease;
+use crate::websocket::handshake::Deflate;
 
 /// What both sides agreed on about the tunnel's protocol.
 #[derive(Debug)]

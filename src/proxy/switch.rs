@@ -22,13 +22,13 @@ use super::stream::Stream;
 use super::underway::Underway;
 use crate::fault::diagnosis::Diagnosis;
 use crate::fault::error::{Kind, ProxyError};
-use crate::message::handshake::UpstreamProblem;
 use crate::message::headers;
 use crate::message::response::ResponseHead;
 use crate::message::spelling::{Speller, push_line, push_spelled};
 use crate::policy::admitted::Admitted;
 use crate::policy::offer::Offer;
 use crate::upstream::client::InFlight;
+use crate::websocket::handshake::UpstreamProblem;
 
 /// Forwards the request, and opens a tunnel where the upstream switches.
 pub async fn open(

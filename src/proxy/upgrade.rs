@@ -20,15 +20,15 @@ use super::stream::Stream;
 use super::underway::Underway;
 use crate::fault::diagnosis::{self, Diagnosis, Sent};
 use crate::fault::error::{Kind, ProxyError};
-use crate::message::handshake::{
-    Accepted, ClientHandshake, Fields, encode_101, encode_request_with, validate_101,
-};
 use crate::message::response::ResponseHead;
 use crate::message::spelling::{Section, Speller, push_line};
 use crate::message::{forwarded, headers};
 use crate::policy::admitted::Admitted;
 use crate::route::hop;
 use crate::upstream::client::FlightError;
+use crate::websocket::handshake::{
+    Accepted, ClientHandshake, Fields, encode_101, encode_request_with, validate_101,
+};
 
 /// How long the first words of a refusal are waited for, for the log.
 const PEEK: Duration = Duration::from_secs(1);

@@ -279,8 +279,8 @@ impl Paths {
             entries.iter().try_for_each(&mut *visit)?;
         }
         for &length in &self.prefixes.lengths {
-            let border = path.len() == length || path.as_bytes().get(length) == Some(&b'/');
-            if border && let Some(entries) = self.prefixes.values.get(&path[..length]) {
+            let boundary = path.len() == length || path.as_bytes().get(length) == Some(&b'/');
+            if boundary && let Some(entries) = self.prefixes.values.get(&path[..length]) {
                 entries.iter().try_for_each(&mut *visit)?;
             }
         }

@@ -43,7 +43,7 @@ impl fmt::Display for HostPattern {
 pub enum PathPattern {
     /// Exactly this path.
     Exact(String),
-    /// This path or anything below it on a segment border; held without a trailing slash,
+    /// This path or anything below it on a segment boundary; held without a trailing slash,
     /// so `/` is held as the empty string.
     Prefix(String),
 }

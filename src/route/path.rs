@@ -88,10 +88,10 @@ fn is_plain(path: &[u8]) -> bool {
         .iter()
         .fold(false, |odd, &byte| odd | !is_plain_byte(byte));
     let pairs = path.iter().zip(rest);
-    let border = pairs.fold(false, |found, (&a, &b)| {
+    let boundary = pairs.fold(false, |found, (&a, &b)| {
         found | ((a == b'/') & ((b == b'/') | (b == b'.')))
     });
-    !odd && (!border || has_no_dot_segment(path))
+    !odd && (!boundary || has_no_dot_segment(path))
 }
 
 /// Of a path in which a `/` precedes a `/` or a `.`: neither `//` nor a dot segment.
@@ -180,7 +180,7 @@ pub fn check_pattern(pattern: &str) -> Result<(), String> {
 
 /// The path to send with `prefix` replaced: in `sent` where the prefix stands there literally,
 /// else in `normal`. `prefix` and `replacement` are held without a trailing slash and may be
-/// empty. The result begins with `/`. A path that is not below `prefix` on a segment border is
+/// empty. The result begins with `/`. A path that is not below `prefix` on a segment boundary is
 /// returned unchanged.
 pub fn rewrite(sent: &[u8], normal: &str, prefix: &str, replacement: &str) -> Vec<u8> {
     let prefix = prefix.as_bytes();

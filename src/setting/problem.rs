@@ -212,14 +212,14 @@ fn written(source: &str) -> Cow<'_, str> {
     Cow::Owned(pieces.collect())
 }
 
-/// The span cut to the source and moved out to character borders.
+/// The span cut to the source and moved out to character boundaries.
 fn within(source: &str, span: &Range<usize>) -> Range<usize> {
     let start = source.floor_char_boundary(span.start);
     let end = source.ceil_char_boundary(span.end).max(start);
     start..end
 }
 
-/// 1-based line and column (in characters) of a byte offset on a character border.
+/// 1-based line and column (in characters) of a byte offset on a character boundary.
 fn position(source: &str, offset: usize) -> (usize, usize) {
     let before = &source[..offset];
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);

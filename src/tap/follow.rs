@@ -2,7 +2,7 @@
 //! tunnel itself goes by: what is wanted of a payload is kept, unmasked, and each frame is
 //! told when it is complete. It performs no I/O, and can begin anywhere in a stream.
 
-use crate::message::frame::{Header, MAX_HEADER, Opcode, Side, Violation};
+use crate::websocket::frame::{Header, MAX_HEADER, Opcode, Side, Violation};
 
 /// RSV1 among the three bits of [`Frame::rsv`].
 pub(super) const RSV1: u8 = 4;

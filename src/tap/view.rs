@@ -8,9 +8,9 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::follow::{Frame, RSV1};
-use crate::message::encode::close_payload;
-use crate::message::frame::{Opcode, Side};
 use crate::tunnel::{Deflate, TunnelHandle};
+use crate::websocket::control::close_payload;
+use crate::websocket::frame::{Opcode, Side};
 
 /// Who sent a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -13,9 +13,9 @@ use super::budget::Budget;
 use super::follow::{Follower, Frame, Position, Sink};
 use super::order::{Order, Told};
 use super::view::Origin;
-use crate::message::frame::{MAX_CONTROL, Opcode, Violation};
 use crate::tunnel::registry::TunnelSnapshot;
 use crate::tunnel::{Side, TunnelHandle};
+use crate::websocket::frame::{MAX_CONTROL, Opcode, Violation};
 
 /// A reader that has let its queue stand full for so long is given up.
 const PATIENCE: Duration = Duration::from_secs(10);

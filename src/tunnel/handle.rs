@@ -11,9 +11,9 @@ use super::identity::TunnelIdentity;
 use super::report::{ClosedBy, TunnelReport};
 use super::state::TunnelState;
 use crate::config::WebSocketConfig;
-use crate::message::frame::Side;
 use crate::system::lock::lock;
 use crate::vocabulary::counters::{Counters, Tally};
+use crate::websocket::frame::Side;
 
 /// Why and with what a tunnel is to be closed by sluice.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-pub use crate::message::handshake::Deflate;
 use crate::metrics::Slot;
+pub use crate::websocket::handshake::Deflate;
 
 /// The parts an identity is made of.
 #[derive(Debug, Clone)]

@@ -8,9 +8,9 @@ use super::handle::{Phase, TunnelHandle};
 use super::registry;
 use super::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 use super::state::{CloseState, PingState, SideState, TunnelState};
-use crate::message::encode;
-use crate::message::frame::{Side, Violation};
 use crate::metrics;
+use crate::websocket::control;
+use crate::websocket::frame::{Side, Violation};
 
 /// Bytes of our Ping's payload: the tunnel's secret, then a sequence number.
 const PING_PAYLOAD: usize = 12;
@@ -44,7 +44,7 @@ struct Pings {
 impl Pings {
     fn new() -> Box<Pings> {
         Box::new(Pings {
-            secret: encode::unpredictable(),
+            secret: control::unpredictable(),
             sequence: [0; 2],
             marks: Default::default(),
         })
@@ -166,7 +166,7 @@ impl Journal {
         self.ping_passed(to, &payload);
         let pinged = &self.handle.pinged[to as usize];
         pinged.store(pinged.load(Relaxed).wrapping_add(1), Relaxed);
-        encode::ping(to, &payload)
+        control::ping(to, &payload)
     }
 
     /// A Ping to `to` passes, ours or a peer's.

@@ -35,8 +35,8 @@ pub use self::identity::{Deflate, IdentityParts, TunnelIdentity};
 pub use self::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 pub use self::resume::{Resume, resume};
 pub use self::state::TunnelState;
-pub use crate::message::frame::Side;
 pub use crate::vocabulary::counters::Tally;
+pub use crate::websocket::frame::Side;
 
 use self::handle::command;
 use self::journal::Journal;

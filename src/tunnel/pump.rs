@@ -21,8 +21,8 @@ use self::reading::Reading;
 use self::receive::{Watch, receive};
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
-use crate::message::frame::{Scanner, Side};
 use crate::net::io::{Io, TURN, yield_turn};
+use crate::websocket::frame::{Scanner, Side};
 
 /// Bytes that the sink would not take yet.
 #[derive(Debug)]

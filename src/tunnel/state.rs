@@ -16,11 +16,11 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::check::MOST;
 use super::identity::{Deflate, IdentityParts, TunnelIdentity};
 use crate::config::WebSocketConfig;
-use crate::message::frame::Side;
-pub use crate::message::frame::restore::StateError;
-pub(super) use crate::message::frame::restore::{ScannerState, require};
 use crate::metrics::slots;
 use crate::vocabulary::counters::Tally;
+use crate::websocket::frame::Side;
+pub use crate::websocket::frame::restore::StateError;
+pub(super) use crate::websocket::frame::restore::{ScannerState, require};
 
 /// The longest setting in milliseconds, a thousand years.
 const LONGEST: u64 = 1000 * 366 * 24 * 3600 * 1000;

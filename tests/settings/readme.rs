@@ -330,11 +330,11 @@ fn the_causes_table_has_every_cause() {
     }
     for (source, prefix) in [
         (
-            include_str!("../../src/message/handshake/client.rs"),
+            include_str!("../../src/websocket/handshake/client.rs"),
             "client-",
         ),
         (
-            include_str!("../../src/message/handshake/verify.rs"),
+            include_str!("../../src/websocket/handshake/verify.rs"),
             "upstream-101-",
         ),
     ] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::HeaderValue;
 
 use super::*;
-use crate::message::handshake::{HeadRules, ResponseHead};
+use crate::websocket::handshake::{HeadRules, ResponseHead};
 
 const GORILLA_400: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Sec-Websocket-Version: 13\r\nX-Content-Type-Options: nosniff\r\nContent-Length: 12\r\n\r\n\

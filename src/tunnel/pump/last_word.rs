@@ -9,10 +9,10 @@
 use super::super::handle::CloseOrder;
 use super::super::journal::Journal;
 use super::Direction;
-use crate::message::encode;
-use crate::message::frame::Side;
 use crate::net::io::Io;
 use crate::tap;
+use crate::websocket::control;
+use crate::websocket::frame::Side;
 
 impl Direction {
     /// The source's stream has ended, in order or not.
@@ -90,7 +90,7 @@ impl Direction {
         };
         let code = code_for(&order, to);
         journal.close_sent(to, code);
-        encode::close(to, code, &order.reason)
+        control::close(to, code, &order.reason)
     }
 
     #[cold]
@@ -116,9 +116,13 @@ impl Direction {
                 (code, &*settings.lost_reason)
             }
         };
-        let code = if encode::sendable(code) { code } else { NORMAL };
+        let code = if control::sendable(code) {
+            code
+        } else {
+            NORMAL
+        };
         journal.close_sent(to, code);
-        let frame = encode::close(to, code, reason);
+        let frame = control::close(to, code, reason);
         if journal.handle.is_tapped() {
             tap::sent(&journal.handle, to, &frame);
         }

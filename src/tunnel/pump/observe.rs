@@ -3,10 +3,10 @@
 
 use super::super::journal::Journal;
 use super::Direction;
-use crate::message::encode;
-use crate::message::frame::{Kind, Opcode, Violation};
 use crate::tap;
 use crate::vocabulary::counters::Counters;
+use crate::websocket::control;
+use crate::websocket::frame::{Kind, Opcode, Violation};
 
 /// The bit of a frame's first byte that control frames have (RFC 6455 section 5.5).
 const CONTROL: u8 = 0x08;
@@ -167,14 +167,14 @@ impl Direction {
 
     /// Takes note of a peer's Close, unless it must not be passed on.
     fn peer_close(&mut self, payload: &[u8], journal: &mut Journal) -> Option<Violation> {
-        let violation = encode::close_violation(payload);
+        let violation = control::close_violation(payload);
         if violation.is_some() && journal.handle.settings().strict {
             return violation;
         }
         self.saw_close = true;
         self.close_due = false;
         self.ping_due = false;
-        journal.close_seen(self.scanner.sender(), encode::close_payload(payload));
+        journal.close_seen(self.scanner.sender(), control::close_payload(payload));
         None
     }
 

@@ -3,8 +3,8 @@
 
 use super::super::state::{FlowState, StateError, TunnelState, require};
 use super::{Direction, Reading, Spill};
-use crate::message::encode::sendable;
-use crate::message::frame::{Opcode, Scanner, Side};
+use crate::websocket::control::sendable;
+use crate::websocket::frame::{Opcode, Scanner, Side};
 
 impl Direction {
     /// Whether this direction only ever comes to its end in this process.

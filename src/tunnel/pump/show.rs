@@ -3,8 +3,8 @@
 
 use super::super::journal::Journal;
 use super::Direction;
-use crate::message::frame::{Opcode, Scanner};
 use crate::tap::{self, Position};
+use crate::websocket::frame::{Opcode, Scanner};
 
 impl Direction {
     /// To be called before the next bytes are followed. Returns whether somebody still taps.

@@ -12,7 +12,7 @@ use super::super::report::ClosedBy;
 use super::claim::{Drain, pick};
 use super::{Moment, NEVER, tenths};
 use crate::config::WebSocketConfig;
-use crate::message::frame::Side;
+use crate::websocket::frame::Side;
 
 const SECOND: u32 = 10;
 /// How long a complete closing handshake waits for the upstream to end its stream.

@@ -4,9 +4,9 @@
 use super::super::handle::next_id;
 use super::super::pump::Direction;
 use super::{LONGEST, SettingsState, TunnelState};
-use crate::message::encode::{MAX_REASON, sendable};
-use crate::message::frame::Side;
-use crate::message::frame::restore::{StateError, require};
+use crate::websocket::control::{MAX_REASON, sendable};
+use crate::websocket::frame::Side;
+use crate::websocket::frame::restore::{StateError, require};
 
 /// What any count may be at most, and stops at where it is written down: enough for centuries,
 /// and what every JSON reader can hold.

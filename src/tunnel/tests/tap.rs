@@ -3,8 +3,8 @@
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
-use crate::message::frame::Opcode;
 use crate::tap::{self, BYTES, FRAMES, Frame, Origin, Told, Wanted};
+use crate::websocket::frame::Opcode;
 
 /// A tap on every tunnel of this thread.
 async fn tap_all(payload: Option<usize>) -> Receiver<Told> {

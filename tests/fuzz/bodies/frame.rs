@@ -1,8 +1,8 @@
 //! Fuzz body of the frame scanner (RFC 6455 section 5.2): the first byte chooses the sender
 //! and how the rest is cut; whole and cut must tell the same, and nothing may panic.
 
-use sluice::message::frame::{Kind, Scanner, Side, Violation};
 use sluice::vocabulary::counters::{Counters, Tally};
+use sluice::websocket::frame::{Kind, Scanner, Side, Violation};
 
 /// Runs one input.
 pub fn run(data: &[u8]) {

@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use sluice::fault::diagnosis::{Answer, Sent, diagnose};
-use sluice::message::handshake::{
+use sluice::websocket::handshake::{
     Accepted, ClientHandshake, HeadRules, ResponseHead, UpgradeRequest, classify, encode_101,
     encode_request, validate_101,
 };

@@ -1,9 +1,9 @@
 //! Fuzz body of the follower that a tap goes by: the first byte chooses the sender and how
 //! the rest is cut. Whole and cut must tell the same, as many frames as the scanner finds.
 
-use sluice::message::frame::{Kind, Opcode, Scanner, Side, Violation};
 use sluice::tap::{Follower, Frame, Sink};
 use sluice::vocabulary::counters::Counters;
+use sluice::websocket::frame::{Kind, Opcode, Scanner, Side, Violation};
 
 /// Bytes of payload that are kept.
 const KEPT: usize = 20;

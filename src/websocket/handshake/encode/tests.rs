@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::super::Accepted;
-use super::{encode_101, encode_request};
+use super::{encode_101, encode_request, encode_request_with};
 use crate::message::spelling::Speller;
 
 const KEY: HeaderValue = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
@@ -164,4 +164,61 @@ proptest! {
             prop_assert_eq!(count(name), 1, "{}", name);
         }
     }
+}
+
+#[test]
+fn a_handshake_is_written_as_the_map_would_have_it() {
+    use crate::config::{HttpConfig, Scheme};
+    use crate::message::forwarded::{
+        Forwarding, ForwardingPolicy, PeerFields, apply, gives_way, write_direct,
+    };
+    use crate::message::spelling::push_line;
+    use http::{Version, header};
+    let policy = ForwardingPolicy::new(&HttpConfig::default());
+    let peer = PeerFields::new(
+        &policy,
+        Some("192.0.2.7:4711".parse().unwrap()),
+        8443,
+        Scheme::Https,
+    );
+    let mut fields = HeaderMap::new();
+    fields.append("host", HeaderValue::from_static("app.example.com:8443"));
+    fields.append("x-forwarded-for", HeaderValue::from_static("1.1.1.1"));
+    fields.append(
+        "origin",
+        HeaderValue::from_static("https://app.example.com"),
+    );
+    let host = fields[header::HOST].clone();
+    let key = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
+    let target = b"/ws";
+    let mut direct = Vec::new();
+    let mut id = None;
+    encode_request_with(
+        &mut direct,
+        target,
+        &host,
+        (&fields).into(),
+        &key,
+        |name| gives_way(&policy, name),
+        |out| id = write_direct(out, &policy, &peer, Some(&host), push_line),
+    );
+    let forwarding = Forwarding {
+        policy: &policy,
+        peer: &peer,
+        version: Version::HTTP_11,
+    };
+    apply(&mut fields, &forwarding);
+    fields.insert("x-request-id", id.unwrap().to_value());
+    let mut mapped = Vec::new();
+    encode_request(&mut mapped, target, &host, &fields, &key);
+    let lines = |head: Vec<u8>| {
+        let mut lines: Vec<String> = String::from_utf8(head)
+            .unwrap()
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(lines(direct), lines(mapped));
 }

@@ -1,8 +1,8 @@
 //! The frame scanner: follows RFC 6455 section 5.2 framing over bytes in any pieces, and
-//! always knows whether it stands at a frame border. It performs no I/O, never alters a
+//! always knows whether it stands at a frame boundary. It performs no I/O, never alters a
 //! byte, and does not judge payloads; extensions may use the RSV bits.
 //!
-//! Our own frames are built in `encode`; what a frame means for the tunnel is `pump`'s.
+//! Our own frames are built in `control`; what a frame means for the tunnel is `pump`'s.
 
 mod header;
 pub mod restore;

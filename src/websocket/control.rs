@@ -30,7 +30,7 @@ pub fn close_violation(payload: &[u8]) -> Option<Violation> {
     }
 }
 
-/// A Close for `to`. The reason is cut at a character border to 123 bytes.
+/// A Close for `to`. The reason is cut at a character boundary to 123 bytes.
 pub fn close(to: Side, code: u16, reason: &str) -> Vec<u8> {
     let mut payload = code.to_be_bytes().to_vec();
     payload.extend_from_slice(&reason.as_bytes()[..reason.floor_char_boundary(MAX_REASON)]);

@@ -62,14 +62,14 @@
 //! [`proxy::pending`] writes our own 101, and [`tunnel::spawn`] starts a task of its own that is a
 //! few hundred bytes large.
 //!
-//! **Time.** Nothing arms a timer for a request, message or tunnel. Connections and exchanges leave
-//! marks ([`proxy::h1::watch`], [`proxy::clock`]), tunnels count bytes; the worker's tick compares
+//! **Time.** Nothing arms a timer for a request, message or tunnel. Connections and exchanges count
+//! their activity ([`proxy::h1::watch`], [`proxy::clock`]), tunnels count bytes; the worker's tick compares
 //! them every 250 ms.
 //!
 //! **A reload.** [`daemon`] loads the file, binds what is new, builds the [`snapshot`] and resolves
 //! names; what comes of it is one value, a transition, and only that changes anything: the snapshot
 //! is swapped (what live tunnels hold of the old one is shared with the new), listeners are
-//! switched in [`worker::site`], and each worker's [`tunnel::registry`] asks the review what becomes
+//! switched in [`worker::listeners`], and each worker's [`tunnel::registry`] asks the review what becomes
 //! of each tunnel.
 //!
 //! **A drain.** Of an endpoint, a route, everything, or at the end: each worker's registry closes

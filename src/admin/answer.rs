@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::places::Place;
-use crate::process::order::Refused;
+use super::slots::Slot;
+use crate::process::order::OrderError;
 use crate::vocabulary::visible;
 
 /// An answer on its way.
@@ -48,7 +48,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
-    why: Refused,
+    why: OrderError,
     /// The methods that are, where only the method is wrong.
     allow: Option<HeaderValue>,
     /// A token is missing.
@@ -57,10 +57,10 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Refusal {
-        Refusal::of(status, Refused::new(message))
+        Refusal::of(status, OrderError::new(message))
     }
 
-    pub(super) fn of(status: StatusCode, why: Refused) -> Refusal {
+    pub(super) fn of(status: StatusCode, why: OrderError) -> Refusal {
         Refusal {
             status,
             why,
@@ -70,7 +70,7 @@ impl Refusal {
     }
 
     /// What its body says.
-    pub(super) fn why(self) -> Refused {
+    pub(super) fn why(self) -> OrderError {
         self.why
     }
 
@@ -120,7 +120,7 @@ pub(super) fn stream(media_type: &'static str, body: UnsyncBoxBody<Bytes, Infall
 /// The request's body; an empty one is an object without members.
 pub(super) async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Result<T, Refusal> {
     let refuse = |status, message: String| Err(Refusal::new(status, message));
-    let place = request.extensions().get::<Arc<Place>>().cloned();
+    let slot = request.extensions().get::<Arc<Slot>>().cloned();
     let whole = Limited::new(request.into_body(), MAX_BODY).collect();
     let bytes = match tokio::time::timeout(BODY_TIMEOUT, whole).await {
         Ok(Ok(whole)) => whole.to_bytes(),
@@ -134,8 +134,8 @@ pub(super) async fn body<T: DeserializeOwned>(request: Request<Incoming>) -> Res
             return refuse(StatusCode::REQUEST_TIMEOUT, message);
         }
     };
-    if let Some(place) = place {
-        place.waits();
+    if let Some(slot) = slot {
+        slot.waits();
     }
     let text = match bytes.trim_ascii() {
         b"" => b"{}",

@@ -8,9 +8,9 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Refusal, body, json};
-use super::desk::Context;
 use super::filter::{Filter, FilterRequest, Query};
 use super::live::{self, Moment};
+use super::state::Context;
 use crate::tunnel::{CloseOrder, ClosedBy};
 
 /// RFC 6455 section 7.4.1: going away.

@@ -1,5 +1,5 @@
 //! The admin interface's connections: hyper on the control thread, and what a peer may cost
-//! at most. Who gives way to whom is in `places`.
+//! at most. Who gives way to whom is in `slots`.
 
 use std::convert::Infallible;
 use std::io;
@@ -16,9 +16,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tracing::field::Empty;
 
-use super::desk::{Context, Desk};
-use super::guard::Door;
-use super::places::{Place, Places};
+use super::guard::AccessGuard;
+use super::slots::{Slot, Slots};
+use super::state::{AdminState, Context};
 use super::table;
 use crate::net::close::linger;
 use crate::net::io::Io;
@@ -38,32 +38,32 @@ const UNREAD_MS: u32 = 30_000;
 /// What all connections share.
 #[derive(Debug)]
 pub(super) struct Server {
-    desk: Desk,
-    places: Arc<Places>,
+    admin: AdminState,
+    slots: Arc<Slots>,
 }
 
 impl Server {
     pub(super) fn new(context: Context, listener: &Listener) -> Server {
         Server {
-            desk: Desk {
+            admin: AdminState {
                 context,
-                door: Door::of(listener),
+                guard: AccessGuard::of(listener),
                 history: Arc::default(),
                 closing: watch::Sender::new(false),
             },
-            places: Arc::new(Places::new(descriptors::reserved())),
+            slots: Arc::new(Slots::new(descriptors::reserved())),
         }
     }
 
     /// Follows the counts for ever.
     pub(super) fn follow(&self) -> impl Future<Output = ()> + use<> {
-        let workers = self.desk.context.workers.clone();
-        self.desk.history.clone().keep(workers)
+        let workers = self.admin.context.workers.clone();
+        self.admin.history.clone().keep(workers)
     }
 
     /// Serves a connection in a task of its own.
     pub(super) fn serve(self: &Arc<Self>, accepted: Accepted) {
-        let Some(place) = self.places.take(accepted.peer().ip()) else {
+        let Some(slot) = self.slots.take(accepted.peer().ip()) else {
             return;
         };
         match accepted.into_io() {
@@ -72,7 +72,7 @@ impl Server {
                     // One that cannot have it is served all the same.
                     let _ = set_tcp_user_timeout(stream, UNREAD_MS);
                 }
-                drop(tokio::spawn(self.clone().run(Arc::new(io), place)));
+                drop(tokio::spawn(self.clone().run(Arc::new(io), slot)));
             }
             Err(error) => {
                 tracing::warn!(left_out = Empty, %error, "an admin connection cannot be served");
@@ -80,14 +80,14 @@ impl Server {
         }
     }
 
-    async fn run(self: Arc<Self>, io: Arc<Io>, place: Place) {
-        let place = Arc::new(place);
-        let mut closing = self.desk.closing.subscribe();
+    async fn run(self: Arc<Self>, io: Arc<Io>, slot: Slot) {
+        let slot = Arc::new(slot);
+        let mut closing = self.admin.closing.subscribe();
         let closed = async move { closing.wait_for(|closing| *closing).await.is_ok() };
         let service = service_fn(|mut request| {
-            let place = place.clone();
-            request.extensions_mut().insert(place.clone());
-            let answer = table::answer(request, &self.desk, place);
+            let slot = slot.clone();
+            request.extensions_mut().insert(slot.clone());
+            let answer = table::answer(request, &self.admin, slot);
             async { Ok::<_, Infallible>(answer.await) }
         });
         let connection = http1::Builder::new()
@@ -99,7 +99,7 @@ impl Server {
             let mut connection = pin!(connection);
             tokio::select! {
                 ended = &mut connection => ended,
-                () = place.lost() => return,
+                () = slot.lost() => return,
                 _ = closed => {
                     connection.as_mut().graceful_shutdown();
                     connection.await
@@ -113,15 +113,15 @@ impl Server {
         if let Some(io) = Arc::into_inner(io) {
             tokio::select! {
                 () = linger(io) => {}
-                () = place.lost() => {}
+                () = slot.lost() => {}
             }
         }
     }
 
     /// Waits, at most `limit`, until every connection has ended behind its answer.
     pub(super) async fn finish(&self, limit: Duration) {
-        self.desk.closing.send_replace(true);
-        let _ = tokio::time::timeout(limit, self.places.all_left()).await;
+        self.admin.closing.send_replace(true);
+        let _ = tokio::time::timeout(limit, self.slots.all_left()).await;
     }
 }
 

@@ -12,7 +12,7 @@ use super::known::Known;
 use super::live::Live;
 use crate::config::parse_duration;
 use crate::process::Shared;
-use crate::process::order::Refused;
+use crate::process::order::OrderError;
 use crate::tunnel::TunnelIdentity;
 use crate::tunnel::registry::TunnelSnapshot;
 
@@ -75,10 +75,10 @@ impl FilterRequest {
 }
 
 impl FromStr for FilterRequest {
-    type Err = Refused;
+    type Err = OrderError;
 
     /// Of a query that has no other parameters.
-    fn from_str(query: &str) -> Result<FilterRequest, Refused> {
+    fn from_str(query: &str) -> Result<FilterRequest, OrderError> {
         let read = || {
             let mut query = Query::parse(Some(query))?;
             let request = FilterRequest::take(&mut query);

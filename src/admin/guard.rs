@@ -22,7 +22,7 @@ const UPGRADE: &str = "/v1/upgrade";
 
 /// Through what a request came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Door {
+pub(super) enum AccessGuard {
     /// TCP, at this port.
     Tcp(u16),
     /// A unix socket, whose permission bits say who may connect. A browser may ask through a
@@ -30,11 +30,11 @@ pub(super) enum Door {
     Unix,
 }
 
-impl Door {
-    pub(super) fn of(listener: &Listener) -> Door {
-        listener
-            .local_addr()
-            .map_or(Door::Unix, |address| Door::Tcp(address.port()))
+impl AccessGuard {
+    pub(super) fn of(listener: &Listener) -> AccessGuard {
+        listener.local_addr().map_or(AccessGuard::Unix, |address| {
+            AccessGuard::Tcp(address.port())
+        })
     }
 
     /// Whether the request may be heard. Over TCP it has to bring the token, if there is one.
@@ -46,7 +46,7 @@ impl Door {
         // Through whatever terminates TLS in front of it a page is one of https.
         let mut schemes: &[&str] = &["http"];
         let own = match (self, token) {
-            (Door::Tcp(_), Some(token)) => {
+            (AccessGuard::Tcp(_), Some(token)) => {
                 if !OPEN.contains(&request.uri().path()) {
                     token.check(request.headers())?;
                 }
@@ -54,15 +54,15 @@ impl Door {
                 schemes = &["http", "https"];
                 Some(named_authority(request)?)
             }
-            (Door::Tcp(_), None) if request.uri().path() == UPGRADE => {
+            (AccessGuard::Tcp(_), None) if request.uri().path() == UPGRADE => {
                 return Err(Refusal::new(
                     StatusCode::FORBIDDEN,
                     "over TCP an upgrade needs a token: set admin.token_file, or admin.listen to \
                      a unix socket, or send SIGUSR2",
                 ));
             }
-            (Door::Tcp(port), None) => Some(public_authority(request, port)?),
-            (Door::Unix, _) => forwarded_authority(request)?,
+            (AccessGuard::Tcp(port), None) => Some(public_authority(request, port)?),
+            (AccessGuard::Unix, _) => forwarded_authority(request)?,
         };
         let is_own = |origin: &[u8]| {
             let Some(own) = &own else { return false };
@@ -88,12 +88,12 @@ impl Door {
     }
 }
 
-impl Door {
+impl AccessGuard {
     /// Whether a request that may be heard was one that not everybody could make.
     pub(super) fn shows_a_right<B>(self, request: &Request<B>, token: Option<&Token>) -> bool {
         match (self, token) {
-            (Door::Tcp(_), Some(_)) => !OPEN.contains(&request.uri().path()),
-            (Door::Tcp(_), None) | (Door::Unix, _) => true,
+            (AccessGuard::Tcp(_), Some(_)) => !OPEN.contains(&request.uri().path()),
+            (AccessGuard::Tcp(_), None) | (AccessGuard::Unix, _) => true,
         }
     }
 }
@@ -172,18 +172,18 @@ mod tests {
     use super::super::answer::Answer;
     use super::*;
 
-    fn status(door: Door, method: &str, fields: &[(&str, &str)]) -> u16 {
+    fn status(guard: AccessGuard, method: &str, fields: &[(&str, &str)]) -> u16 {
         let mut request = Request::builder().method(method).uri("/v1/status");
         for (name, value) in fields {
             request = request.header(*name, *value);
         }
-        let checked = door.check(&request.body(()).unwrap(), None);
+        let checked = guard.check(&request.body(()).unwrap(), None);
         checked.map_or_else(|refusal| Answer::from(refusal).status().as_u16(), |()| 200)
     }
 
     #[test]
     fn only_addresses_and_localhost_are_hosts() {
-        let tcp = Door::Tcp(9000);
+        let tcp = AccessGuard::Tcp(9000);
         for host in [
             "127.0.0.1:9000",
             "localhost:9000",
@@ -208,7 +208,10 @@ mod tests {
         assert_eq!(status(tcp, "GET", &[]), 403);
         let twice = [("host", "127.0.0.1:9000"), ("host", "127.0.0.1:9000")];
         assert_eq!(status(tcp, "GET", &twice), 403);
-        assert_eq!(status(Door::Tcp(80), "GET", &[("host", "127.0.0.1")]), 200);
+        assert_eq!(
+            status(AccessGuard::Tcp(80), "GET", &[("host", "127.0.0.1")]),
+            200
+        );
     }
 
     #[test]
@@ -223,11 +226,15 @@ mod tests {
             "127.0.0.1:9",
             "localhost:9180",
         ] {
-            assert_eq!(status(Door::Unix, "GET", &[("host", host)]), 200, "{host}");
+            assert_eq!(
+                status(AccessGuard::Unix, "GET", &[("host", host)]),
+                200,
+                "{host}"
+            );
         }
-        assert_eq!(status(Door::Unix, "GET", &[]), 200);
+        assert_eq!(status(AccessGuard::Unix, "GET", &[]), 200);
         let twice = [("host", "localhost"), ("host", "rebound.example")];
-        assert_eq!(status(Door::Unix, "GET", &twice), 403);
+        assert_eq!(status(AccessGuard::Unix, "GET", &twice), 403);
         for host in [
             "rebound.example",
             "rebound.example:80",
@@ -239,7 +246,11 @@ mod tests {
             "sluice:80",
             "not a host",
         ] {
-            assert_eq!(status(Door::Unix, "GET", &[("host", host)]), 403, "{host}");
+            assert_eq!(
+                status(AccessGuard::Unix, "GET", &[("host", host)]),
+                403,
+                "{host}"
+            );
         }
         for (host, origin, expected) in [
             ("localhost:9180", "http://localhost:9180", 200),
@@ -250,7 +261,11 @@ mod tests {
             ("sluice", "http://sluice", 403),
         ] {
             let fields = [("host", host), ("origin", origin)];
-            assert_eq!(status(Door::Unix, "GET", &fields), expected, "{origin}");
+            assert_eq!(
+                status(AccessGuard::Unix, "GET", &fields),
+                expected,
+                "{origin}"
+            );
         }
     }
 
@@ -268,7 +283,7 @@ mod tests {
                 .header("authorization", "Bearer correct-horse-battery")
                 .header("origin", origin);
             let request = request.body(()).unwrap();
-            let checked = Door::Tcp(9000).check(&request, Some(&token));
+            let checked = AccessGuard::Tcp(9000).check(&request, Some(&token));
             assert_eq!(checked.is_ok(), expected, "{origin}");
         }
     }
@@ -276,16 +291,16 @@ mod tests {
     #[test]
     fn an_upgrade_over_tcp_needs_a_token() {
         let token = Token::of("correct-horse-battery");
-        let request = |door: Door, token| {
+        let request = |guard: AccessGuard, token| {
             let request = Request::post("/v1/upgrade")
                 .header("host", "127.0.0.1:9000")
                 .header("content-type", "application/json")
                 .header("authorization", "Bearer correct-horse-battery");
-            door.check(&request.body(()).unwrap(), token).is_ok()
+            guard.check(&request.body(()).unwrap(), token).is_ok()
         };
-        assert!(!request(Door::Tcp(9000), None));
-        assert!(request(Door::Tcp(9000), Some(&token)));
-        assert!(request(Door::Unix, None));
+        assert!(!request(AccessGuard::Tcp(9000), None));
+        assert!(request(AccessGuard::Tcp(9000), Some(&token)));
+        assert!(request(AccessGuard::Unix, None));
     }
 
     #[test]
@@ -294,7 +309,7 @@ mod tests {
             let request = Request::builder().uri(uri).header("host", "127.0.0.1:9000");
             request.body(()).unwrap()
         };
-        let tcp = Door::Tcp(9000);
+        let tcp = AccessGuard::Tcp(9000);
         assert!(tcp.check(&request("http://127.0.0.1:9000/x"), None).is_ok());
         assert!(
             tcp.check(&request("http://rebound.example:9000/x"), None)
@@ -304,7 +319,7 @@ mod tests {
 
     #[test]
     fn other_origins_are_refused() {
-        let tcp = Door::Tcp(9000);
+        let tcp = AccessGuard::Tcp(9000);
         let host = ("host", "localhost:9000");
         for (origin, expected) in [
             ("http://localhost:9000", 200),
@@ -328,10 +343,18 @@ mod tests {
             ("application/jsonp", 415),
         ] {
             let fields = [("content-type", kind)];
-            assert_eq!(status(Door::Unix, "POST", &fields), expected, "{kind}");
-            assert_eq!(status(Door::Unix, "DELETE", &fields), expected, "{kind}");
+            assert_eq!(
+                status(AccessGuard::Unix, "POST", &fields),
+                expected,
+                "{kind}"
+            );
+            assert_eq!(
+                status(AccessGuard::Unix, "DELETE", &fields),
+                expected,
+                "{kind}"
+            );
         }
-        assert_eq!(status(Door::Unix, "POST", &[]), 415);
-        assert_eq!(status(Door::Unix, "HEAD", &[]), 200);
+        assert_eq!(status(AccessGuard::Unix, "POST", &[]), 415);
+        assert_eq!(status(AccessGuard::Unix, "HEAD", &[]), 200);
     }
 }

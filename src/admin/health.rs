@@ -3,7 +3,7 @@
 use http::StatusCode;
 
 use super::answer::{Answer, text};
-use crate::process::state::{Phase, State};
+use crate::process::state::{Phase, ProcessState};
 
 /// The process answers; that is all there is to say.
 pub(super) fn live() -> Answer {
@@ -11,7 +11,7 @@ pub(super) fn live() -> Answer {
 }
 
 /// Whether new clients are welcome, and if not, why.
-pub(super) fn ready(state: &State) -> Answer {
+pub(super) fn ready(state: &ProcessState) -> Answer {
     if state.is_ready() {
         return text(StatusCode::OK, "ready");
     }

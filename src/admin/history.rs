@@ -15,7 +15,7 @@ use crate::exposition;
 use crate::exposition::{Figures, Waits};
 use crate::system::lock::lock;
 use crate::tunnel::registry;
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 
 /// Points that are kept: five minutes.
 pub const POINTS: usize = 300;
@@ -24,7 +24,7 @@ pub const POINTS: usize = 300;
 const RECENT: u64 = 60;
 
 /// Looks that are kept of them.
-const MARKS: usize = 6;
+const BASELINES: usize = 6;
 
 /// Tunnels that a worker looks at in one go each second; for so many more it has a second
 /// more.
@@ -78,12 +78,12 @@ struct Kept {
     totals: Totals,
     points: VecDeque<Point>,
     /// Looks of the last minute, the oldest first.
-    marks: VecDeque<Mark>,
+    baselines: VecDeque<Baseline>,
 }
 
 /// An earlier look.
 #[derive(Debug)]
-struct Mark {
+struct Baseline {
     /// In seconds since 1970.
     time: u64,
     figures: Arc<Figures>,
@@ -126,7 +126,7 @@ impl History {
         {
             let mut kept = self.lock();
             kept.begin(first);
-            kept.mark(unix_time());
+            kept.keep_baseline(unix_time());
         }
         let mut last = Instant::now();
         loop {
@@ -180,7 +180,7 @@ impl Kept {
         let waits = now.first_byte.since(&before.first_byte);
         let wait = |share| waits.quantile(share).unwrap_or(0);
         let seconds = seconds.clamp(1, POINTS as u64);
-        self.mark(time);
+        self.keep_baseline(time);
         for second in 0..seconds {
             let share = |index: usize| {
                 // A route that is forgotten takes its counts with it.
@@ -210,22 +210,26 @@ impl Kept {
     }
 
     /// Keeps a look now and then, to compare later ones with.
-    fn mark(&mut self, time: u64) {
-        let due = |last: &Mark| time >= last.time + RECENT / MARKS as u64;
-        if self.marks.back().is_none_or(due) {
-            if self.marks.len() > MARKS {
-                self.marks.pop_front();
+    fn keep_baseline(&mut self, time: u64) {
+        let due = |last: &Baseline| time >= last.time + RECENT / BASELINES as u64;
+        if self.baselines.back().is_none_or(due) {
+            if self.baselines.len() > BASELINES {
+                self.baselines.pop_front();
             }
             let figures = self.figures.clone();
-            self.marks.push_back(Mark { time, figures });
+            self.baselines.push_back(Baseline { time, figures });
         }
     }
 
     /// The last look, the oldest one that is kept, and the seconds between them.
     fn recent(&self) -> (&Figures, &Figures, u64) {
         let now = self.points.back().map_or(0, |point| point.time);
-        match self.marks.front() {
-            Some(mark) => (&self.figures, &mark.figures, now.saturating_sub(mark.time)),
+        match self.baselines.front() {
+            Some(baseline) => (
+                &self.figures,
+                &baseline.figures,
+                now.saturating_sub(baseline.time),
+            ),
             None => (&self.figures, &self.figures, 0),
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 use http::StatusCode;
 
 use super::answer::Refusal;
-use super::desk::Context;
+use super::state::Context;
 use crate::tunnel::registry::{self, TunnelSnapshot};
 
 /// A live tunnel and its worker.

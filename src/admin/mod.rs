@@ -25,15 +25,14 @@
 //! | `POST /v1/undrain` | takes an [`UndrainRequest`], answers the drains taken back |
 //! | `POST /v1/upgrade` | takes an [`UpgradeRequest`](crate::process::order::UpgradeRequest), answers [`Upgraded`](crate::process::order::Upgraded) |
 //!
-//! Errors are [`Refused`](crate::process::order::Refused) with a status from 400. `place`
-//! says where it listens, `connection` and `places` bound what a peer may cost, `guard` keeps browsers
+//! Errors are [`OrderError`](crate::process::order::OrderError) with a status from 400. `socket_path`
+//! says where it listens, `connection` and `slots` bound what a peer may cost, `guard` keeps browsers
 //! out, `instance` commands for another sluice, `table` finds who answers; carrying out orders is up to `lifecycle`.
 
 mod answer;
 mod close;
 mod connection;
 mod dashboard;
-mod desk;
 mod filter;
 mod guard;
 mod health;
@@ -44,9 +43,10 @@ mod known;
 mod live;
 mod numbers;
 mod orders;
-pub mod place;
-mod places;
+mod slots;
+pub mod socket_path;
 mod sse;
+mod state;
 mod stats;
 pub mod status;
 mod stream;
@@ -67,13 +67,13 @@ use crate::net::listen::{Listener, Whom};
 use crate::worker;
 
 pub use self::close::{CloseOutcome, CloseRequest, check_reason, is_sendable, unsendable};
-pub use self::desk::Context;
 pub use self::filter::{FilterRequest, spelled_client};
 pub use self::history::Point;
 pub use self::http::HttpView;
 pub use self::known::unknown;
 pub use self::orders::UndrainRequest;
-pub use self::place::{addresses, bind, default_socket};
+pub use self::socket_path::{addresses, bind, default_socket};
+pub use self::state::Context;
 pub use self::tap::{LARGEST_PAYLOAD, TapBegun, TapEnded};
 pub use self::token::Token;
 pub use self::tunnels::{LARGEST_PAGE, TallyView, TunnelList, TunnelView};

@@ -6,7 +6,7 @@ use http::header::{ACCEPT, HeaderValue, VARY};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, page};
-use super::desk::Context;
+use super::state::Context;
 use crate::exposition;
 
 pub(super) async fn of(request: &Request<Incoming>, context: &Context) -> Answer {

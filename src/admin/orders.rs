@@ -6,8 +6,8 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 
 use super::answer::{Answer, Refusal, body, json};
-use super::desk::Context;
-use crate::process::order::{DrainRequest, Order, Refused, Target, UpgradeRequest};
+use super::state::Context;
+use crate::process::order::{DrainRequest, Order, OrderError, Target, UpgradeRequest};
 use crate::process::state::Phase;
 
 /// The longest span of a drain in milliseconds: ten years, as in the configuration.
@@ -80,7 +80,7 @@ pub(super) async fn upgrade(request: Request<Incoming>, context: &Context) -> Ou
 }
 
 /// `refused`: the status where the order was refused.
-fn outcome<T: Serialize>(outcome: Result<T, Refused>, refused: StatusCode) -> Outcome {
+fn outcome<T: Serialize>(outcome: Result<T, OrderError>, refused: StatusCode) -> Outcome {
     match outcome {
         Ok(done) => Ok(json(StatusCode::OK, &done)),
         Err(why) => Err(Refusal::of(refused, why)),

@@ -30,9 +30,9 @@ pub(super) struct Stats {
     /// Tunnels that have ended by cause, since the start.
     closed: BTreeMap<&'static str, u64>,
     /// The last refused handshakes, the newest last.
-    refusals: Vec<Told>,
+    refusals: Vec<RecentEvent>,
     /// The last tunnels that have ended, the newest last.
-    closes: Vec<Told>,
+    closes: Vec<RecentEvent>,
     process: ProcessStats,
     workers: Vec<WorkerStats>,
     /// The last minutes, a point a second, the newest last.
@@ -73,9 +73,9 @@ struct WorkerStats {
 
 /// An event without its number.
 #[derive(Debug)]
-struct Told(Arc<Entry>);
+struct RecentEvent(Arc<Entry>);
 
-impl Serialize for Told {
+impl Serialize for RecentEvent {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let event: &Event = &self.0.event;
         event.serialize(to)
@@ -107,8 +107,8 @@ pub(super) fn of(shared: &Shared, history: &History) -> Stats {
         upstreams: upstreams::of(shared),
         refused,
         closed,
-        refusals: recent.refusals.into_iter().map(Told).collect(),
-        closes: recent.closes.into_iter().map(Told).collect(),
+        refusals: recent.refusals.into_iter().map(RecentEvent).collect(),
+        closes: recent.closes.into_iter().map(RecentEvent).collect(),
         process: ProcessStats {
             cpu_ms: process.cpu_ms,
             resident_bytes: process.resident_bytes,

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
-use super::desk::Context;
 use super::history::History;
 use super::http::HttpView;
+use super::state::Context;
 use crate::process::order::{DrainView, Remaining};
 use crate::process::state::{LastReload, Phase};
 use crate::proxy::untrusted;

@@ -7,9 +7,9 @@ use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 
 use super::answer::{Answer, Refusal, json, page};
-use super::desk::{Context, Desk};
 use super::filter::Query;
-use super::places::Place;
+use super::slots::Slot;
+use super::state::{AdminState, Context};
 use super::{
     close, dashboard, health, instance, numbers, orders, stats, status, stream, tap, tunnels,
     upstreams,
@@ -89,21 +89,25 @@ static TABLE: [(Method, &str, What); 21] = [
 /// The description of all of it (OpenAPI 3.1).
 static OPENAPI: &str = include_str!("openapi.json");
 
-pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, place: Arc<Place>) -> Answer {
-    place.talks();
-    match granted(request, desk, &place).await {
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    admin: &AdminState,
+    slot: Arc<Slot>,
+) -> Answer {
+    slot.talks();
+    match granted(request, admin, &slot).await {
         Ok(Granted::Answer(answer)) => {
-            place.talks();
+            slot.talks();
             answer
         }
-        Ok(Granted::Stream(answer)) if place.follows() => answer,
+        Ok(Granted::Stream(answer)) if slot.follows() => answer,
         Ok(Granted::Stream(_)) => {
-            place.talks();
+            slot.talks();
             let message = "as many follow a stream as the limit of open files has room for";
             Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message).into()
         }
         Err(refusal) => {
-            place.talks();
+            slot.talks();
             refusal.into()
         }
     }
@@ -111,14 +115,14 @@ pub(super) async fn answer(request: Request<Incoming>, desk: &Desk, place: Arc<P
 
 async fn granted(
     request: Request<Incoming>,
-    desk: &Desk,
-    place: &Place,
+    admin: &AdminState,
+    slot: &Slot,
 ) -> Result<Granted, Refusal> {
-    let context: &Context = &desk.context;
+    let context: &Context = &admin.context;
     let token = context.token.as_ref();
-    desk.door.check(&request, token)?;
-    if desk.door.shows_a_right(&request, token) {
-        place.is_known();
+    admin.guard.check(&request, token)?;
+    if admin.guard.shows_a_right(&request, token) {
+        slot.is_known();
     }
     instance::check(request.headers(), context.source.as_ref()).await?;
     let what = find(request.method(), request.uri().path())?;
@@ -130,7 +134,7 @@ async fn granted(
     }
     // The last segment, where it is a parameter.
     let id = || uri.path().rsplit('/').next().unwrap_or_default();
-    let closing = || desk.closing.subscribe();
+    let closing = || admin.closing.subscribe();
     let answer = match what {
         What::Dashboard => Ok(dashboard::page()),
         What::Live => Ok(health::live()),
@@ -139,12 +143,12 @@ async fn granted(
         What::OpenApi => Ok(page("application/json", OPENAPI.to_owned())),
         What::Status => Ok(json(
             StatusCode::OK,
-            &status::of(context, &desk.history).await,
+            &status::of(context, &admin.history).await,
         )),
         What::Config => Ok(json(StatusCode::OK, &snapshot().config.to_json())),
         What::Routes => Ok(json(
             StatusCode::OK,
-            &upstreams::routes(&snapshot(), &desk.history.figures()),
+            &upstreams::routes(&snapshot(), &admin.history.figures()),
         )),
         What::Upstreams => Ok(json(StatusCode::OK, &upstreams::of(&context.shared))),
         What::Tunnels => Ok(json(
@@ -164,7 +168,7 @@ async fn granted(
         }
         What::Stats => Ok(json(
             StatusCode::OK,
-            &stats::of(&context.shared, &desk.history),
+            &stats::of(&context.shared, &admin.history),
         )),
         What::Reload => orders::reload(request, context).await,
         What::Drains => Ok(json(StatusCode::OK, &state.drain_views())),

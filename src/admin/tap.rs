@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, watch};
 
 use super::answer::{Answer, Refusal};
-use super::desk::Context;
 use super::filter::{Filter, Query};
 use super::live;
 use super::sse::{self, Source};
+use super::state::Context;
 use crate::config::TapLevel;
 use crate::process::Shared;
 use crate::setting::scalar::Word;

@@ -12,9 +12,9 @@ use crate::config::{AccessLog as AccessTarget, ListenAddress, LogConfig, LogForm
 use crate::net::listen;
 use crate::process::Shared;
 use crate::process::order::Handle;
-use crate::process::state::{Phase, State};
+use crate::process::state::{Phase, ProcessState};
 use crate::snapshot::Snapshot;
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -36,7 +36,7 @@ fn shared() -> Arc<Shared> {
             AccessLog::open(&log, LogFormat::Human).unwrap(),
         ),
         tracer: Default::default(),
-        state: State::default(),
+        state: ProcessState::default(),
     };
     shared.state.enter(Phase::Ready);
     Arc::new(shared)

@@ -11,9 +11,9 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use super::answer::Refusal;
-use super::desk::Context;
 use super::filter::{Filter, Query};
 use super::live::{Live, Moment, all, find};
+use super::state::Context;
 use crate::process::order::millis;
 use crate::tunnel::registry::TunnelSnapshot;
 use crate::tunnel::{Phase, Side, Tally};

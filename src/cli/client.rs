@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use super::speak::{self, Failure, Followed, Socket};
 use super::target::Target;
 use crate::admin::{Token, instance};
-use crate::process::order::Refused;
+use crate::process::order::OrderError;
 
 /// Time for an answer that nothing has to be done for.
 pub const QUICK: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub struct Client {
 }
 
 /// What an order or a question came to.
-pub type Outcome<T> = Result<T, Refused>;
+pub type Outcome<T> = Result<T, OrderError>;
 
 impl Client {
     pub(super) fn at(target: Target) -> Client {
@@ -202,7 +202,7 @@ impl Client {
         Socket::connect(&self.target).map_err(|error| self.nobody(&error))
     }
 
-    fn refusal(&self, status: StatusCode, body: &[u8]) -> io::Result<Refused> {
+    fn refusal(&self, status: StatusCode, body: &[u8]) -> io::Result<OrderError> {
         let why = serde_json::from_slice(body);
         let why = why.map_err(|error| self.foreign(status, &error))?;
         Ok(self.with_advice(status.as_u16(), why))
@@ -230,11 +230,11 @@ impl Client {
     }
 
     /// A refusal with what a command can do about it.
-    fn with_advice(&self, status: u16, why: Refused) -> Refused {
+    fn with_advice(&self, status: u16, why: OrderError) -> OrderError {
         if status != 401 {
             return why;
         }
-        Refused::new(match self.token {
+        OrderError::new(match self.token {
             None => format!(
                 "the sluice at {} wants a token: --token-file FILE names the file whose first \
                  line it is",
@@ -292,7 +292,7 @@ mod tests {
         assert_eq!(client.get::<Vec<u8>>("/").unwrap(), Ok(vec![1, 2]));
         let client =
             answering("HTTP/1.1 409 Conflict\r\ncontent-length: 14\r\n\r\n{\"error\":\"no\"}");
-        assert_eq!(client.get::<()>("/").unwrap(), Err(Refused::new("no")));
+        assert_eq!(client.get::<()>("/").unwrap(), Err(OrderError::new("no")));
         for (answer, said) in [
             (
                 "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n[1, 2]",

@@ -12,7 +12,7 @@ use super::options::AdminArguments;
 use super::output::refused;
 use crate::admin::UndrainRequest;
 use crate::config::{parse_duration, write_duration};
-use crate::process::order::{DrainRequest, DrainView, Refused, Target};
+use crate::process::order::{DrainRequest, DrainView, OrderError, Target};
 
 /// How often progress is shown on a terminal.
 const REDRAW: Duration = Duration::from_millis(250);
@@ -222,7 +222,7 @@ fn undo(target: &Target) -> String {
 /// How watching ended.
 enum Watched {
     /// With the drain.
-    Ended(Result<DrainView, Refused>),
+    Ended(Result<DrainView, OrderError>),
     /// By Ctrl-C.
     Left,
 }
@@ -269,7 +269,8 @@ fn watch(client: &Client, drain: DrainView, out: &mut impl Write) -> io::Result<
                 Some(view) => drain = view,
                 None => {
                     end_line(terminal, out)?;
-                    let why = Refused::new("the drain is not known any more: was sluice replaced?");
+                    let why =
+                        OrderError::new("the drain is not known any more: was sluice replaced?");
                     return Ok(Watched::Ended(Err(why)));
                 }
             }

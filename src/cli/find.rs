@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::client::Client;
 use super::files::DEFAULT_FILES;
 use super::target::{Target, reachable};
-use crate::admin::{Token, default_socket, instance, place};
+use crate::admin::{Token, default_socket, instance, socket_path};
 use crate::config::{AdminListen, ListenAddress};
 use crate::config_file;
 use crate::net::listen;
@@ -76,7 +76,7 @@ fn usual(file: &Path) -> io::Result<Client> {
         ..Client::at(Target::Unix(path))
     };
     let mut first = None;
-    for client in place::present().into_iter().map(client) {
+    for client in socket_path::present().into_iter().map(client) {
         match client.is_meant() {
             Some(true) => return Ok(client),
             Some(false) if first.is_none() => first = Some(client),
@@ -89,7 +89,7 @@ fn usual(file: &Path) -> io::Result<Client> {
 /// The only sluice at the usual places.
 fn only_one() -> io::Result<Target> {
     let lives = |path: &PathBuf| listen::connect_unix(path).is_ok();
-    let mut living: Vec<PathBuf> = place::present().into_iter().filter(lives).collect();
+    let mut living: Vec<PathBuf> = socket_path::present().into_iter().filter(lives).collect();
     if living.len() > 1 {
         let all = living.iter().map(|path| format!("unix:{}", path.display()));
         let all: Vec<String> = all.collect();
@@ -103,7 +103,7 @@ fn only_one() -> io::Result<Target> {
 
 /// Where one would be looked for.
 fn fallback() -> PathBuf {
-    default_socket().unwrap_or_else(|| place::SYSTEM_SOCKET.into())
+    default_socket().unwrap_or_else(|| socket_path::SYSTEM_SOCKET.into())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::client::{Client, Outcome};
 use super::options::AdminArguments;
 use super::output::{clean, refused};
-use super::sse::{Told, told};
+use super::sse::{SseEvent, told};
 use crate::events::Closed;
 use crate::vocabulary::{span, visible};
 
@@ -79,7 +79,7 @@ fn follow(
     json: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for Told { kind, id, data } in told(stream) {
+    for SseEvent { kind, id, data } in told(stream) {
         if id.is_some() {
             *last = id;
         }

@@ -4,7 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
-use crate::process::order::Refused;
+use crate::process::order::OrderError;
 use crate::vocabulary::visible;
 
 pub use crate::logging::plain;
@@ -48,7 +48,7 @@ pub(super) fn milliseconds(micros: u64) -> String {
 ///
 /// # Errors
 /// When the output is closed.
-pub fn refused(why: &Refused, err: &mut impl Write) -> io::Result<ExitCode> {
+pub fn refused(why: &OrderError, err: &mut impl Write) -> io::Result<ExitCode> {
     match why.details.trim_end() {
         "" => writeln!(err, "sluice: {}", visible::lines(&why.error))?,
         details => writeln!(err, "{}", visible::lines(details))?,

@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 /// One of them.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct SseEvent {
     /// What it is.
     pub(super) kind: String,
     /// Its number, where it has one.
@@ -14,8 +14,8 @@ pub(super) struct Told {
 }
 
 /// Each as it comes, until the stream ends.
-pub(super) fn told(stream: impl BufRead) -> impl Iterator<Item = Told> {
-    let mut under_way = Told::default();
+pub(super) fn told(stream: impl BufRead) -> impl Iterator<Item = SseEvent> {
+    let mut under_way = SseEvent::default();
     stream
         .lines()
         .map_while(Result::ok)

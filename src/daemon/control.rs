@@ -11,13 +11,13 @@ use crate::handover::launch::Launch;
 use crate::process::Shared;
 use crate::supervise::pid_file::PidFile;
 use crate::upstream::discover::Discovery;
-use crate::worker::site::Site;
+use crate::worker::listeners::Listeners;
 
 /// Owns what can be changed.
 #[derive(Debug)]
 pub struct Control {
     /// The workers and the listeners.
-    pub site: Site,
+    pub listeners: Listeners,
     /// What all workers see.
     pub shared: Arc<Shared>,
     /// Keeps the names of the configuration in force resolved.

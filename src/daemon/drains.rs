@@ -11,7 +11,7 @@ use crate::admin::unknown;
 use crate::config::write_duration;
 use crate::events::{self, DrainState, Event};
 use crate::process::drains::{Gate, Ordered};
-use crate::process::order::{DrainRequest, DrainView, Refused, Target};
+use crate::process::order::{DrainRequest, DrainView, OrderError, Target};
 use crate::process::review::Reviewer;
 use crate::tunnel::{DrainOrder, Selection, registry};
 use crate::upstream::Endpoint;
@@ -32,7 +32,7 @@ impl Control {
     ///
     /// # Errors
     /// When the target is not known or is drained already.
-    pub(super) async fn drain(&mut self, request: DrainRequest) -> Result<DrainView, Refused> {
+    pub(super) async fn drain(&mut self, request: DrainRequest) -> Result<DrainView, OrderError> {
         let DrainRequest {
             target,
             over_ms,
@@ -47,7 +47,7 @@ impl Control {
             .iter()
             .any(|one| one.target == target && !one.undone)
         {
-            return Err(Refused::new(format!(
+            return Err(OrderError::new(format!(
                 "{target} is drained already; `sluice undrain` takes it back"
             )));
         }
@@ -56,7 +56,7 @@ impl Control {
         let slack = config.deadline.saturating_sub(config.over);
         let deadline = deadline_ms.map_or(over.saturating_add(slack), Duration::from_millis);
         if deadline < over {
-            return Err(Refused::new(format!(
+            return Err(OrderError::new(format!(
                 "the deadline of {} is shorter than the span of {}{}",
                 write_duration(deadline),
                 write_duration(over),
@@ -77,7 +77,7 @@ impl Control {
         };
         self.close_gate(&gate, true);
         let order = DrainOrder::new(&config, select, Instant::now(), over, deadline);
-        self.site
+        self.listeners
             .workers()
             .ask(|| {
                 let order = order.clone();
@@ -112,7 +112,7 @@ impl Control {
     pub(super) async fn undrain(
         &mut self,
         target: Option<Target>,
-    ) -> Result<Vec<DrainView>, Refused> {
+    ) -> Result<Vec<DrainView>, OrderError> {
         // What a reload began follows from the configuration: it goes on with the drains that
         // were ordered taken back, and is taken back by itself.
         let running = |one: &Ordered| !one.undone && !one.is_over() && !one.is_by_reload();
@@ -137,7 +137,7 @@ impl Control {
                 .collect()
         };
         if ids.is_empty() {
-            return Err(Refused::new(match target {
+            return Err(OrderError::new(match target {
                 Some(target) => format!("{target} is not being drained"),
                 None => "nothing is being drained".to_owned(),
             }));
@@ -157,7 +157,7 @@ impl Control {
     async fn let_go(&self, ids: &[(u64, bool)]) {
         let snapshot = self.shared.snapshot.load_full();
         let reviewer = Arc::new(Reviewer::new(None, &snapshot));
-        self.site
+        self.listeners
             .workers()
             .ask(|| {
                 let (ids, reviewer) = (ids.to_vec(), reviewer.clone());
@@ -180,10 +180,10 @@ impl Control {
         }
     }
 
-    fn gate(&self, target: &Target) -> Result<Gate, Refused> {
+    fn gate(&self, target: &Target) -> Result<Gate, OrderError> {
         let snapshot = self.shared.snapshot.load();
         let unknown = |what, wanted: &str, known: Vec<String>| {
-            Refused::new(unknown(what, wanted, known.iter().map(String::as_str)))
+            OrderError::new(unknown(what, wanted, known.iter().map(String::as_str)))
         };
         match target {
             Target::All => Ok(Gate::All),
@@ -208,7 +208,7 @@ impl Control {
                     let wanted = format!("{upstream}/{endpoint}");
                     unknown("endpoint", &wanted, known.collect())
                 }),
-            Target::Reload(_) => Err(Refused::new("only a reload begins such a drain")),
+            Target::Reload(_) => Err(OrderError::new("only a reload begins such a drain")),
         }
     }
 

@@ -10,7 +10,7 @@ use super::control::Control;
 use crate::handover::channel::Channel;
 use crate::handover::launch::NextProcess;
 use crate::handover::protocol::{self, FORMATS, Hello, Message, Offer, Ready};
-use crate::process::order::Refused;
+use crate::process::order::OrderError;
 use crate::tunnel;
 
 /// How long the new process may take to be ready: names are resolved meanwhile.
@@ -24,36 +24,36 @@ impl Control {
         &self,
         process: &mut NextProcess,
         channel: &mut Channel,
-    ) -> Result<Ready, Refused> {
+    ) -> Result<Ready, OrderError> {
         let pid = process.pid();
         let answer = tokio::select! {
             answer = self.introduce(channel) => answer,
             () = gone(process) => Ok(None),
             () = tokio::time::sleep(READY) => {
-                return Err(Refused::new(format!(
+                return Err(OrderError::new(format!(
                     "the new process {pid} was not ready within {READY:?} and was killed"
                 )));
             }
         };
         match answer {
-            Ok(Some(Message::Ready(ready))) if ready.pid != pid => Err(Refused::new(format!(
+            Ok(Some(Message::Ready(ready))) if ready.pid != pid => Err(OrderError::new(format!(
                 "process {pid} was started, and {} took over: a script has to `exec` sluice",
                 ready.pid
             ))),
-            Ok(Some(Message::Ready(ready))) if ready.format > FORMATS.to => Err(Refused::new(
+            Ok(Some(Message::Ready(ready))) if ready.format > FORMATS.to => Err(OrderError::new(
                 "the new process speaks a format that this one does not know",
             )),
             Ok(Some(Message::Ready(ready))) => Ok(ready),
-            Ok(Some(Message::Failed(failed))) => Err(Refused {
+            Ok(Some(Message::Failed(failed))) => Err(OrderError {
                 error: failed.reason,
                 details: failed.details,
             }),
-            Err(error) if error.kind() == InvalidData => Err(Refused::new(format!(
+            Err(error) if error.kind() == InvalidData => Err(OrderError::new(format!(
                 "what was started speaks something else: {error}"
             ))),
             Ok(_) | Err(_) => {
                 let how = how_ended(process).await;
-                Err(Refused::new(format!("{how} before it was ready")))
+                Err(OrderError::new(format!("{how} before it was ready")))
             }
         }
     }
@@ -79,8 +79,8 @@ impl Control {
 
     async fn offer_listeners(&self, channel: &Channel, hello: Hello) -> io::Result<()> {
         protocol::send(channel, Message::Hello(hello), &[]).await?;
-        let listening = self.site.listening().iter().map(|one| &one.listener);
-        for listener in listening.chain(self.site.unused()) {
+        let listening = self.listeners.listening().iter().map(|one| &one.listener);
+        for listener in listening.chain(self.listeners.unused()) {
             let offer = Offer::of(listener);
             protocol::send(channel, Message::Listener(offer), &[listener.as_fd()]).await?;
         }

@@ -8,14 +8,14 @@ use super::start_error::StartError;
 use crate::admin;
 use crate::config::Config;
 use crate::handover::take::Taking;
-use crate::net::listen::{self, Front, Listener};
+use crate::net::listen::{self, Listener, ListenerInfo};
 use crate::supervise::sockets;
 
 /// A listener that is not accepted from yet.
 #[derive(Debug)]
 pub(super) struct Bound {
     pub(super) listener: Arc<Listener>,
-    pub(super) front: Front,
+    pub(super) listener_info: ListenerInfo,
     /// The service manager opened it.
     pub(super) activated: bool,
 }
@@ -41,13 +41,13 @@ pub(super) fn bind(
             Some(taken) => taken,
             None => Arc::new(listen::bind(address)?),
         };
-        let front = Front {
+        let listener_info = ListenerInfo {
             scheme: wanted.scheme,
             port: listener.local_addr().map_or(0, |address| address.port()),
         };
         all.push(Bound {
             listener,
-            front,
+            listener_info,
             activated: is_activated,
         });
     }

@@ -82,13 +82,13 @@ impl Control {
         signals: &mut Signals,
     ) -> ExitCode {
         self.shared.state.enter(Phase::Draining);
-        for listening in self.site.listening() {
+        for listening in self.listeners.listening() {
             listening.listener.leave_file();
         }
         if let Some(admin) = &self.admin {
             admin.listener().leave_file();
         }
-        self.site.close().await;
+        self.listeners.close().await;
         let snapshot = self.shared.snapshot.load_full();
         let mut parting = Parting::new(snapshot, pid, contact, signal.is_some());
         self.tell_left(&mut parting).await;
@@ -97,7 +97,7 @@ impl Control {
             .as_mut()
             .is_some_and(|contact| contact.go_on());
         if goes_on && !parting.is_hurried() {
-            self.site.workers().each(|| pool::clear);
+            self.listeners.workers().each(|| pool::clear);
         } else {
             self.drain_all(&mut parting).await;
         }
@@ -199,7 +199,7 @@ impl Control {
             return;
         };
         let staying: Arc<[u64]> = staying.into();
-        self.site.workers().each(|| {
+        self.listeners.workers().each(|| {
             let (staying, order) = (staying.clone(), parting.staying.clone());
             move || {
                 registry::review(
@@ -217,7 +217,7 @@ impl Control {
         let Some(contact) = &mut parting.contact else {
             return;
         };
-        let tunnels = self.site.workers().ask(|| registry::count).await;
+        let tunnels = self.listeners.workers().ask(|| registry::count).await;
         let left = Remaining {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -17,13 +17,13 @@ use crate::events::{self, Event};
 use crate::logging::structured;
 use crate::net::listen;
 use crate::net::listen::Listener;
-use crate::process::order::{Refused, Reloaded};
+use crate::process::order::{OrderError, Reloaded};
 use crate::process::review::Reviewer;
 use crate::snapshot::Snapshot;
 use crate::supervise::own_files;
 use crate::system::files;
 use crate::trace::Tracer;
-use crate::worker::site::same;
+use crate::worker::listeners::same;
 
 impl Control {
     /// Puts in force what was prepared.
@@ -32,8 +32,8 @@ impl Control {
     /// Why the old one stays.
     pub(super) async fn reload(
         &mut self,
-        prepared: Result<Transition, Refused>,
-    ) -> Result<Reloaded, Refused> {
+        prepared: Result<Transition, OrderError>,
+    ) -> Result<Reloaded, OrderError> {
         let transition = match prepared {
             Ok(transition) => transition,
             Err(refused) => {
@@ -77,9 +77,9 @@ impl Control {
     ///
     /// # Errors
     /// Why it cannot be put in force.
-    pub(super) async fn prepare(&self) -> Result<Transition, Refused> {
+    pub(super) async fn prepare(&self) -> Result<Transition, OrderError> {
         let file = self.source.as_deref().ok_or_else(|| {
-            Refused::new("sluice was started without a configuration file: nothing to reload")
+            OrderError::new("sluice was started without a configuration file: nothing to reload")
         })?;
         let config = Arc::new(read(file).await?);
         let old = self.shared.snapshot.load_full();
@@ -123,7 +123,7 @@ impl Control {
 
     /// The access log of the next configuration, where it is another. Opened even where
     /// nothing has changed: its file may have been rotated.
-    async fn next_log(&self, old: &Config, new: &Config) -> Result<Option<AccessLog>, Refused> {
+    async fn next_log(&self, old: &Config, new: &Config) -> Result<Option<AccessLog>, OrderError> {
         let reopens = matches!(new.log.access, AccessTarget::File(_));
         if !reopens && new.log == old.log {
             return Ok(None);
@@ -133,9 +133,9 @@ impl Control {
     }
 
     /// Binds the addresses that are not among the present ones.
-    fn bind(&self, config: &Config) -> Result<Vec<Arc<Listener>>, Refused> {
-        let listening = self.site.listening().iter().map(|one| &one.listener);
-        let present = listening.chain(self.site.unused());
+    fn bind(&self, config: &Config) -> Result<Vec<Arc<Listener>>, OrderError> {
+        let listening = self.listeners.listening().iter().map(|one| &one.listener);
+        let present = listening.chain(self.listeners.unused());
         let mut present: Vec<&ListenAddress> = present.map(|one| one.address()).collect();
         let mut bound = Vec::new();
         for listener in &config.listeners {
@@ -145,14 +145,14 @@ impl Control {
                 continue;
             }
             let new = listen::bind(&listener.address).map_err(|error| {
-                let overlap = match self.site.listening().is_empty() {
+                let overlap = match self.listeners.listening().is_empty() {
                     true => "",
                     false => {
                         " (an address of the configuration in force that overlaps is only given \
                          up by a reload that succeeds: remove it in one of its own)"
                     }
                 };
-                Refused::new(format!("{error}{overlap}"))
+                OrderError::new(format!("{error}{overlap}"))
             })?;
             bound.push(Arc::new(new));
         }
@@ -185,7 +185,7 @@ impl Control {
 }
 
 /// Reads and checks the configuration.
-async fn read(file: &Path) -> Result<Config, Refused> {
+async fn read(file: &Path) -> Result<Config, OrderError> {
     let source = file.to_owned();
     let loaded = files::apart(move || {
         let config = config_file::load(&source)?;
@@ -194,9 +194,9 @@ async fn read(file: &Path) -> Result<Config, Refused> {
     });
     let loaded = loaded.await.map_err(|error| {
         let file = file.display();
-        Refused::new(format!("can't read {file}: {error}"))
+        OrderError::new(format!("can't read {file}: {error}"))
     })?;
-    let (config, own) = loaded.map_err(|problems: Problems| Refused {
+    let (config, own) = loaded.map_err(|problems: Problems| OrderError {
         error: problems.summary(),
         details: problems.render(false),
     })?;
@@ -206,16 +206,18 @@ async fn read(file: &Path) -> Result<Config, Refused> {
 
 /// Does what takes time, or may hang with its file system, on a thread of its own: the control
 /// thread accepts meanwhile.
-async fn apart<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Refused> {
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, OrderError> {
     files::apart(work).await.map_err(refused)
 }
 
-fn refused(error: impl ToString) -> Refused {
-    Refused::new(error.to_string())
+fn refused(error: impl ToString) -> OrderError {
+    OrderError::new(error.to_string())
 }
 
 /// How it went, in a line for the service manager.
-pub(super) fn status(outcome: &Result<Reloaded, Refused>) -> String {
+pub(super) fn status(outcome: &Result<Reloaded, OrderError>) -> String {
     match outcome {
         Ok(report) => format!("Serving configuration {}", report.generation),
         Err(refused) => {

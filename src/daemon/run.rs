@@ -12,7 +12,7 @@ use super::signals::{Signals, Wish, pass_on};
 use super::upgrade::Outcome;
 use super::{reload, watch};
 use crate::handover::contact::Contact;
-use crate::process::order::{Answer, Handle, Order, Refused, Upgraded};
+use crate::process::order::{Handle, Order, OrderError, Reply, Upgraded};
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
 use crate::supervise::notify;
@@ -124,7 +124,7 @@ impl Control {
     async fn after_upgrade(
         &self,
         outcome: Outcome,
-        answer: Answer<Result<Upgraded, Refused>>,
+        answer: Reply<Result<Upgraded, OrderError>>,
         signals: &mut Signals,
         handle: &Handle,
     ) -> Result<(), Ending> {
@@ -164,6 +164,6 @@ impl Control {
 }
 
 /// An answer that is not waited for: what happened is in the log.
-fn unheard<T>() -> Answer<T> {
+fn unheard<T>() -> Reply<T> {
     tokio::sync::oneshot::channel().0
 }

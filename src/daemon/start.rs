@@ -26,7 +26,7 @@ use crate::handover::take::{Inherited, Taking};
 use crate::net::listen::Listener;
 use crate::process::Shared;
 use crate::process::order::{Handle, Order};
-use crate::process::state::State;
+use crate::process::state::ProcessState;
 use crate::snapshot::Snapshot;
 use crate::supervise::own_files;
 use crate::supervise::pid_file::PidFile;
@@ -36,7 +36,7 @@ use crate::trace::Tracer;
 use crate::tunnel;
 use crate::upstream::Registry;
 use crate::upstream::discover::Discovery;
-use crate::worker::site::{Site, Workers};
+use crate::worker::{listeners::Listeners, workers::Workers};
 
 /// What a process starts with.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         connections: Arc::default(),
         access_log: ArcSwap::from_pointee(prepared.access_log),
         tracer: ArcSwap::from_pointee(prepared.tracer),
-        state: State::default(),
+        state: ProcessState::default(),
     });
     let workers = Workers::start(config.workers.get(), &shared)?;
     let takes_over = taking.is_some();
@@ -167,7 +167,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         pid_file.publish()?;
     }
     let mut control = Control {
-        site: Site::new(shared.clone(), workers),
+        listeners: Listeners::new(shared.clone(), workers),
         shared,
         discovery,
         source,
@@ -185,7 +185,7 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     }
     tell_ready(&control, &config);
     let service = Service {
-        workers: control.site.workers().clone(),
+        workers: control.listeners.workers().clone(),
         generation: control.shared.snapshot.load().generation,
         pid_file,
     };
@@ -214,12 +214,14 @@ async fn accept(
     for bound in listeners {
         let activated = bound.activated.then_some(true);
         tracing::info!(address = %bound.listener, activated, "listening");
-        control.site.listen(bound.listener, bound.front);
+        control
+            .listeners
+            .listen(bound.listener, bound.listener_info);
     }
     if let Some(taking) = taking {
         taking.ready().await?;
         for listener in taking.take_unused() {
-            control.site.keep_unused(listener);
+            control.listeners.keep_unused(listener);
         }
     }
     Ok(())
@@ -234,7 +236,7 @@ fn start_admin(
     tracing::info!(address = %listener, "admin interface listening");
     let context = admin::Context {
         shared: control.shared.clone(),
-        workers: control.site.workers().clone(),
+        workers: control.listeners.workers().clone(),
         orders: handle.clone(),
         source: control.source.clone(),
         token,

@@ -12,7 +12,7 @@ use crate::logging::{self, structured};
 use crate::metrics;
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
-use crate::proxy::live;
+use crate::proxy::connections;
 use crate::supervise::notify;
 use crate::tunnel::{self, DrainOrder, Selection};
 use crate::upstream::pool;
@@ -56,7 +56,7 @@ impl Control {
         }
         let open = self.connections();
         let deadline = Instant::now() + drain.deadline;
-        self.site.close().await;
+        self.listeners.close().await;
         self.drain_workers(&drain).await;
         tracing::info!(
             signal,
@@ -72,12 +72,12 @@ impl Control {
     pub(super) async fn drain_workers(&self, drain: &DrainConfig) {
         let order = DrainOrder::from_config(drain, Selection::All, Instant::now());
         // Once every worker has answered, no connection can be added any more.
-        self.site
+        self.listeners
             .workers()
             .ask(|| {
                 let order = order.clone();
                 move || {
-                    live::drain();
+                    connections::drain();
                     pool::clear();
                     tunnel::registry::drain(&order, Instant::now());
                 }
@@ -102,7 +102,7 @@ impl Control {
         if let Some(admin) = self.admin.take() {
             admin.close(ANSWERS.min(left(end - LAST_EVENT))).await;
         }
-        self.site.workers().stop();
+        self.listeners.workers().stop();
         self.flush(end - LAST_EVENT);
         let totals = metrics::totals();
         let cut = cut.unwrap_or(0);
@@ -129,7 +129,7 @@ impl Control {
                 let cut = self.connections();
                 self.shared.state.predecessor().tell(PassedOn::Stop);
                 tracing::warn!(reason, cut, "what has not ended is cut");
-                self.site.workers().each(|| {
+                self.listeners.workers().each(|| {
                     || {
                         tunnel::registry::cut_all(tunnel::Cut::Drain);
                     }

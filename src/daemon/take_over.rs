@@ -17,7 +17,7 @@ use crate::supervise::pid_file::PidFile;
 use crate::supervise::watchdog;
 use crate::system::allocator;
 use crate::tunnel::registry;
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 
 /// How long a take-over needs to come to rest.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ pub(super) fn take(
     control: &Control,
     mut service: Service,
 ) -> JoinHandle<Option<PidFile>> {
-    let adopter = Adopter::new(control.shared.clone(), control.site.workers().clone());
+    let adopter = Adopter::new(control.shared.clone(), control.listeners.workers().clone());
     tokio::spawn(async move {
         let complete = taking.take(&adopter).await;
         review_adopted(adopter.shared(), adopter.workers()).await;

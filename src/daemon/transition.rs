@@ -8,7 +8,7 @@ use super::control::Control;
 use crate::access_log::AccessLog;
 use crate::config::{Config, ListenAddress};
 use crate::logging;
-use crate::net::listen::{Front, Listener};
+use crate::net::listen::{Listener, ListenerInfo};
 use crate::process::order::Reloaded;
 use crate::process::review::Reviewer;
 use crate::snapshot::Snapshot;
@@ -54,8 +54,8 @@ impl Transition {
         let names = self.new.upstreams.values();
         let names = names.flat_map(|upstream| upstream.names());
         control.shared.registry.keep_names(names);
-        let fronts = fronts(&self.new.config);
-        control.site.replace(&fronts, self.bound).await;
+        let wanted = wanted(&self.new.config);
+        control.listeners.replace(&wanted, self.bound).await;
         logging::set_level(&self.new.config.log);
         if let Some(log) = self.access_log {
             control.log_to(log);
@@ -72,23 +72,23 @@ impl Transition {
 }
 
 /// How its listeners look to clients; the port is the socket's.
-fn fronts(config: &Config) -> Vec<(ListenAddress, Front)> {
+fn wanted(config: &Config) -> Vec<(ListenAddress, ListenerInfo)> {
     let listeners = config.listeners.iter();
-    let fronts = listeners.map(|listener| {
-        let front = Front {
+    let wanted = listeners.map(|listener| {
+        let info = ListenerInfo {
             scheme: listener.scheme,
             port: 0,
         };
-        (listener.address.clone(), front)
+        (listener.address.clone(), info)
     });
-    fronts.collect()
+    wanted.collect()
 }
 
 impl Control {
     /// Access records go there from now on.
     pub(super) fn log_to(&self, log: AccessLog) {
         self.shared.access_log.store(Arc::new(log.clone()));
-        self.site.workers().each(|| {
+        self.listeners.workers().each(|| {
             let log = log.clone();
             move || log.install()
         });
@@ -97,7 +97,7 @@ impl Control {
     /// Spans go there from now on.
     fn trace_to(&self, tracer: Tracer) {
         self.shared.tracer.store(Arc::new(tracer.clone()));
-        self.site.workers().each(|| {
+        self.listeners.workers().each(|| {
             let tracer = tracer.clone();
             move || tracer.install()
         });
@@ -106,7 +106,7 @@ impl Control {
     /// Tells live tunnels what the new configuration means for them.
     async fn review(&self, reviewer: Arc<Reviewer>, new: &Snapshot, report: &mut Reloaded) {
         self.shared.state.set_reviewer(reviewer.clone());
-        self.site
+        self.listeners
             .workers()
             .ask(|| {
                 let reviewer = reviewer.clone();

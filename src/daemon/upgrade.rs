@@ -19,7 +19,7 @@ use crate::handover::give::{Given, Giving};
 use crate::handover::launch::Successor;
 use crate::handover::protocol::{LISTENERS_ONLY, Ready};
 use crate::logging::structured;
-use crate::process::order::{Order, Refused, UpgradeRequest, Upgraded};
+use crate::process::order::{Order, OrderError, UpgradeRequest, Upgraded};
 use crate::process::state::Phase;
 use crate::supervise::{self, pid_file};
 
@@ -34,9 +34,9 @@ const LOOK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// This process goes on.
-    Refused(Refused),
+    Refused(OrderError),
     /// This process goes on no further than this signal says.
-    Interrupted(&'static str, Refused),
+    Interrupted(&'static str, OrderError),
     /// The new one has taken over; perhaps this one was told to end besides. Where that listens
     /// there is a way to it.
     Replaced(Upgraded, Option<&'static str>, Option<Box<Contact>>),
@@ -64,23 +64,23 @@ impl Control {
         outcome
     }
 
-    async fn start_successor(&self, request: &UpgradeRequest) -> Result<Successor, Refused> {
+    async fn start_successor(&self, request: &UpgradeRequest) -> Result<Successor, OrderError> {
         if std::process::id() == 1 {
-            return Err(Refused::new(
+            return Err(OrderError::new(
                 "this is the first process of its container, which ends with it: replace the \
                  container",
             ));
         }
         if !self.has_taken_over().await {
-            return Err(Refused::new("this process is still taking over itself"));
+            return Err(OrderError::new("this process is still taking over itself"));
         }
         let launch = self.launch.as_ref().ok_or_else(|| {
-            Refused::new("only `sluice run` can be upgraded, where it knows its binary")
+            OrderError::new("only `sluice run` can be upgraded, where it knows its binary")
         })?;
         let (binary, config) = (request.binary.as_deref(), request.config.as_deref());
         launch
             .start(binary, config)
-            .map_err(|error| Refused::new(error.to_string()))
+            .map_err(|error| OrderError::new(error.to_string()))
     }
 
     /// Whether nothing comes from an old process any more. That one says that it is done a
@@ -107,7 +107,7 @@ impl Control {
         let ready = tokio::select! {
             ready = self.wait_ready(process, channel) => ready,
             signal = signals.end() => {
-                let refused = Refused::new(format!("{signal} came before the new process was ready"));
+                let refused = OrderError::new(format!("{signal} came before the new process was ready"));
                 return Outcome::Interrupted(signal, refused);
             }
             never = refuse_orders(orders) => match never {},
@@ -119,7 +119,7 @@ impl Control {
         tracing::info!(pid = ready.pid, version = ready.version, "handing over");
         self.shared.state.enter(Phase::HandingOver);
         self.pause().await;
-        let mut giving = Giving::new(self.site.workers().clone(), ready.acknowledges);
+        let mut giving = Giving::new(self.listeners.workers().clone(), ready.acknowledges);
         let mut told = None;
         let given = tokio::select! {
             given = self.give(&mut giving, channel, &ready, signals, &mut told) => given,
@@ -241,7 +241,7 @@ impl Control {
 
     /// Leaves accepting to the new process.
     async fn pause(&mut self) {
-        self.site.pause().await;
+        self.listeners.pause().await;
         if let Some(admin) = &mut self.admin {
             admin.pause().await;
         }
@@ -249,7 +249,7 @@ impl Control {
 
     /// Accepts, whatever the new process does.
     fn resume(&mut self) {
-        self.site.resume();
+        self.listeners.resume();
         if let Some(admin) = &mut self.admin {
             admin.resume();
         }
@@ -265,19 +265,19 @@ impl Control {
     }
 }
 
-fn broken_off(how: &str, given: &Given) -> Refused {
+fn broken_off(how: &str, given: &Given) -> OrderError {
     let (tunnels, connections) = (given.tunnels, given.connections);
     let lost = match (tunnels, connections) {
         (0, 0) => "nothing that was handed over is lost".to_owned(),
         _ => format!("lost with it: {tunnels} tunnels and {connections} idle connections"),
     };
-    Refused::new(format!("{how} before it had taken over; {lost}"))
+    OrderError::new(format!("{how} before it had taken over; {lost}"))
 }
 
 /// Nothing is changed while another process takes over.
 async fn refuse_orders(orders: &mut UnboundedReceiver<Order>) -> std::convert::Infallible {
     loop {
-        let refused = Refused::new("an upgrade is under way");
+        let refused = OrderError::new("an upgrade is under way");
         match orders.recv().await {
             Some(Order::Reload(answer)) => {
                 let _ = answer.send(Err(refused));

@@ -21,7 +21,7 @@ pub enum Event {
     /// A tunnel has ended.
     Closed(Box<Closed>),
     /// A handshake was refused.
-    Refused(Box<Refused>),
+    Refused(Box<HandshakeRefused>),
     /// A tunnel has opened.
     Opened(Box<Opened>),
     /// A reload has ended.
@@ -120,7 +120,7 @@ pub struct Closed {
 
 /// A handshake that was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct HandshakeRefused {
     /// When, as RFC 3339 writes it.
     pub time: String,
     /// The request's id; empty where it has none.

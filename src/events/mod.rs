@@ -13,8 +13,8 @@ mod ring;
 mod worker;
 
 pub use self::event::{
-    Close, Closed, Drain, DrainState, Event, Health, HealthState, Lost, Opened, Refused, Reload,
-    StoodStill, now,
+    Close, Closed, Drain, DrainState, Event, HandshakeRefused, Health, HealthState, Lost, Opened,
+    Reload, StoodStill, now,
 };
 pub use self::ring::{
     Entry, LISTENERS, Recent, Subscription, TooMany, is_heard, is_on, publish, recent, subscribe,

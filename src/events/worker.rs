@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{
-    Closed, Event, Health, HealthState, Lost, Opened, Refused, StoodStill, cut, now,
+    Closed, Event, HandshakeRefused, Health, HealthState, Lost, Opened, StoodStill, cut, now,
 };
 use super::ring::{hand_on, is_heard, is_on};
 use crate::tunnel::{TunnelIdentity, TunnelReport};
@@ -57,7 +57,7 @@ pub fn closed(report: &TunnelReport<'_>) {
 }
 
 /// A handshake was refused; the event is built only where it is noted.
-pub fn refused(event: impl FnOnce() -> Refused) {
+pub fn refused(event: impl FnOnce() -> HandshakeRefused) {
     if is_on() {
         note(
             |noted| &mut noted.refusals,
@@ -151,7 +151,7 @@ mod tests {
         for n in 0..1000 {
             refused(|| {
                 built += 1;
-                Refused {
+                HandshakeRefused {
                     time: now(),
                     request_id: String::new(),
                     route: None,

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::metrics::slots;
 use crate::metrics::thread::{FLOWS, flow_of, mine};
-use crate::proxy::live;
+use crate::proxy::connections;
 use crate::tunnel::{Side, registry};
 
 /// What a worker knows only by itself.
@@ -73,7 +73,7 @@ pub fn sample() -> Sample {
     Sample {
         worker: thread::current().name().unwrap_or_default().to_owned(),
         cpu: Duration::try_from(cpu).unwrap_or_default(),
-        connections: live::count(),
+        connections: connections::count(),
         tunnels: handles.len(),
         routes,
     }

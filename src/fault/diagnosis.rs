@@ -24,7 +24,7 @@ use crate::websocket::handshake::{HandshakeProblem, HeadError, UpstreamProblem};
 
 /// What came back instead of a tunnel.
 #[derive(Debug, Clone, Copy)]
-pub enum Answer<'a> {
+pub enum HandshakeAnswer<'a> {
     /// An HTTP answer other than 101.
     Status {
         /// Its status.
@@ -55,17 +55,17 @@ pub enum Answer<'a> {
 }
 
 /// Names the likely cause of a handshake's failure at the upstream.
-pub fn diagnose(sent: &Sent<'_>, answer: &Answer<'_>) -> Diagnosis {
+pub fn diagnose(sent: &Sent<'_>, answer: &HandshakeAnswer<'_>) -> Diagnosis {
     match answer {
-        Answer::Status {
+        HandshakeAnswer::Status {
             status,
             headers,
             body,
         } => status::diagnose_status(sent, *status, headers, body),
-        Answer::Invalid101 { problem, headers } => diagnose_101(*problem, headers),
-        Answer::Garbage { error, bytes } => diagnose_bytes(bytes, Some(*error)),
-        Answer::Closed(bytes) => diagnose_bytes(bytes, None),
-        Answer::TimedOut(after) => Diagnosis::new(
+        HandshakeAnswer::Invalid101 { problem, headers } => diagnose_101(*problem, headers),
+        HandshakeAnswer::Garbage { error, bytes } => diagnose_bytes(bytes, Some(*error)),
+        HandshakeAnswer::Closed(bytes) => diagnose_bytes(bytes, None),
+        HandshakeAnswer::TimedOut(after) => Diagnosis::new(
             "no-answer-in-time",
             format!(
                 "the upstream accepted the connection and said nothing for {}",

@@ -232,9 +232,9 @@ impl ProxyError {
         self
     }
 
-    /// What the client is told. What is said of its own request is for it; of upstreams and
+    /// The sentence for the client. What is said of its own request is for it; of upstreams and
     /// of sluice itself only the kind of failure is.
-    fn told(&self, detail: ErrorDetail) -> &str {
+    fn sentence(&self, detail: ErrorDetail) -> &str {
         let is_internal = self.side == Side::Upstream || self.kind == Kind::Internal;
         match &self.public {
             _ if detail == ErrorDetail::Full => &self.detail,
@@ -257,13 +257,13 @@ impl ProxyError {
         request_id: &str,
         detail: ErrorDetail,
     ) -> Response<Bytes> {
-        let told = self.told(detail);
+        let sentence = self.sentence(detail);
         let json = accept.is_some_and(accepts_json);
         let body = if json {
             let problem = Problem {
                 status: self.status.as_u16(),
                 error: self.kind.as_str(),
-                detail: told,
+                detail: sentence,
                 request_id,
             };
             // Texts and numbers cannot fail to serialise.
@@ -274,8 +274,8 @@ impl ProxyError {
             let reason = self.status.canonical_reason().unwrap_or("Error");
             let code = self.status.as_u16();
             match request_id {
-                "" => format!("{code} {reason}: {told}\n"),
-                id => format!("{code} {reason}: {told}\nrequest id: {id}\n"),
+                "" => format!("{code} {reason}: {sentence}\n"),
+                id => format!("{code} {reason}: {sentence}\nrequest id: {id}\n"),
             }
         };
         let mut response = Response::new(Bytes::from(body));
@@ -289,7 +289,7 @@ impl ProxyError {
                 "text/plain; charset=utf-8"
             }),
         );
-        headers.insert(PROXY_STATUS, self.proxy_status(told));
+        headers.insert(PROXY_STATUS, self.proxy_status(sentence));
         if let Some(after) = self.retry_after {
             let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -301,9 +301,9 @@ impl ProxyError {
     }
 
     /// The `Proxy-Status` member of RFC 9209: `sluice; error=…; details="…"`.
-    fn proxy_status(&self, told: &str) -> HeaderValue {
+    fn proxy_status(&self, sentence: &str) -> HeaderValue {
         let mut value = format!("{PROXY_NAME}; error={}; details=\"", self.kind.as_str());
-        for c in told.chars() {
+        for c in sentence.chars() {
             match c {
                 '"' | '\\' => value.extend(['\\', c]),
                 ' '..='~' => value.push(c),

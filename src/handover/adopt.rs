@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::protocol::{ConnectionItem, TunnelItem};
 use crate::net::listen::Accepted;
-use crate::net::listen::Front;
+use crate::net::listen::ListenerInfo;
 use crate::process::Shared;
-use crate::proxy::{live, tunnel_record};
+use crate::proxy::{connections, tunnel_record};
 use crate::system::descriptors;
 use crate::tunnel::{self, Resume, TunnelState, registry};
 use crate::upstream::{Address, Lease};
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 use crate::worker::{Command, Worker};
 
 /// Knows where things go in this process.
@@ -32,12 +32,12 @@ pub struct Adoptee {
 
 /// What a tunnel holds: its share of the endpoint, where that has an address, and of the
 /// process.
-type Shares = (Option<Lease>, live::Guard);
+type Shares = (Option<Lease>, connections::Guard);
 
 #[derive(Debug)]
 enum What {
     Tunnel(Box<Resume<Shares>>),
-    Connection(live::Guard, Accepted, Front),
+    Connection(connections::Guard, Accepted, ListenerInfo),
 }
 
 impl Adoptee {
@@ -129,7 +129,7 @@ impl Adopter {
         let accepted = Accepted::from_parts(client, item.peer());
         Ok(Adoptee {
             worker,
-            what: What::Connection(guard, accepted, item.front()),
+            what: What::Connection(guard, accepted, item.listener_info()),
         })
     }
 
@@ -140,7 +140,7 @@ impl Adopter {
         };
         let shared = self.shared.clone();
         worker.tell(match adoptee.what {
-            What::Connection(guard, accepted, front) => Command::Serve(accepted, front, guard),
+            What::Connection(guard, accepted, info) => Command::Serve(accepted, info, guard),
             What::Tunnel(resume) => Command::Do(Box::new(move || {
                 let id = resume.state.id;
                 match tunnel::resume(*resume) {
@@ -160,7 +160,7 @@ impl Adopter {
 
     /// A place on the worker with the fewest connections, whatever `max_connections` says:
     /// what is open stays open.
-    fn admit(&self) -> Result<(usize, live::Guard), String> {
+    fn admit(&self) -> Result<(usize, connections::Guard), String> {
         let workers = self.workers.iter().enumerate();
         let least = workers.min_by_key(|(_, worker)| worker.load());
         least

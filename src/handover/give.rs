@@ -19,7 +19,7 @@ use super::source::Sources;
 use super::taken::is_end;
 use crate::system::lock::lock;
 use crate::vocabulary::hand_off::HandOff;
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 
 /// Items under way at once: twice as many descriptors are in flight, of which the system
 /// allows as many as open files.

@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use super::channel::{Channel, Received};
 use super::wire::Frame;
 use crate::config::{ListenAddress, Scheme};
-use crate::net::listen::Front;
+use crate::net::listen::ListenerInfo;
 use crate::net::listen::{Listener, Peer};
 use crate::process::order::{DrainRequest, Remaining};
 use crate::process::predecessor::PassedOn;
@@ -187,15 +187,15 @@ pub struct ConnectionItem {
 
 impl ConnectionItem {
     /// Describes a connection.
-    pub fn new(id: u64, peer: Peer, front: Front) -> ConnectionItem {
+    pub fn new(id: u64, peer: Peer, info: ListenerInfo) -> ConnectionItem {
         ConnectionItem {
             id,
             peer: match peer {
                 Peer::Tcp(address) => Some(address),
                 Peer::Unix => None,
             },
-            https: front.scheme == Scheme::Https,
-            port: front.port,
+            https: info.scheme == Scheme::Https,
+            port: info.port,
         }
     }
 
@@ -205,8 +205,8 @@ impl ConnectionItem {
     }
 
     /// Where.
-    pub fn front(&self) -> Front {
-        Front {
+    pub fn listener_info(&self) -> ListenerInfo {
+        ListenerInfo {
             scheme: match self.https {
                 true => Scheme::Https,
                 false => Scheme::Http,

@@ -6,11 +6,11 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::item::Item;
-use crate::proxy::{hand_off, live};
+use crate::proxy::{connections, hand_off};
 use crate::tunnel::{Export, registry};
 use crate::vocabulary::hand_off::HandOff;
 use crate::worker::Command;
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 
 /// All workers, each with its place for arrivals.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Sources {
         self.workers.each(|| {
             || {
                 hand_off::end();
-                live::drain();
+                connections::drain();
             }
         });
     }

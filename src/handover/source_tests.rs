@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use super::*;
 use crate::access_log::AccessLog;
 use crate::config::{AccessLog as AccessTarget, LogConfig, LogFormat, Scheme};
-use crate::net::listen::{Accepted, Front, Peer};
+use crate::net::listen::{Accepted, ListenerInfo, Peer};
 use crate::process::Shared;
 use crate::snapshot::Snapshot;
 
@@ -41,7 +41,7 @@ fn idle() -> (Workers, BufReader<TcpStream>) {
     client.set_read_timeout(Some(LONG)).unwrap();
     let (server, peer) = listener.accept().unwrap();
     server.set_nonblocking(true).unwrap();
-    let front = Front {
+    let info = ListenerInfo {
         scheme: Scheme::Http,
         port: 80,
     };
@@ -50,7 +50,7 @@ fn idle() -> (Workers, BufReader<TcpStream>) {
         .iter()
         .next()
         .unwrap()
-        .serve(&shared, accepted, front);
+        .serve(&shared, accepted, info);
     let mut client = BufReader::new(client);
     is_served(&mut client);
     (workers, client)

@@ -31,7 +31,7 @@ struct Bucket {
 
 /// What becomes of a line.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Decision {
     /// It is written, with this number of those left out before it.
     Write(u64),
     /// It is left out.
@@ -39,7 +39,7 @@ pub(super) enum Verdict {
 }
 
 impl Limits {
-    pub(super) fn judge(&self, metadata: &'static Metadata<'static>, now: Instant) -> Verdict {
+    pub(super) fn judge(&self, metadata: &'static Metadata<'static>, now: Instant) -> Decision {
         let mut all = lock(&self.0);
         let bucket = all.entry(metadata.callsite()).or_insert_with(|| Bucket {
             left: BURST,
@@ -54,10 +54,10 @@ impl Limits {
         }
         if bucket.left == 0 {
             bucket.left_out += 1;
-            return Verdict::LeaveOut;
+            return Decision::LeaveOut;
         }
         bucket.left -= 1;
-        Verdict::Write(std::mem::take(&mut bucket.left_out))
+        Decision::Write(std::mem::take(&mut bucket.left_out))
     }
 
     /// Where lines were left out since the last one, and how many.

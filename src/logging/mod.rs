@@ -15,7 +15,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, reload};
 
-use self::limit::{LEFT_OUT, Limits, Verdict};
+use self::limit::{Decision, LEFT_OUT, Limits};
 use self::line::Form;
 use crate::config::{LogConfig, LogFormat};
 use crate::metrics::Lines;
@@ -124,8 +124,8 @@ impl<S: Subscriber> Layer<S> for ToLog {
         let mut left_out = 0;
         if metadata.fields().field(LEFT_OUT).is_some() {
             match log.limits.judge(metadata, Instant::now()) {
-                Verdict::Write(before) => left_out = before,
-                Verdict::LeaveOut => return log.writer.wake(),
+                Decision::Write(before) => left_out = before,
+                Decision::LeaveOut => return log.writer.wake(),
             }
         }
         let line = line::of(event, left_out, log.form);

@@ -8,7 +8,7 @@ use http::HeaderMap;
 
 use crate::config::HttpConfig;
 use crate::message::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
-use crate::net::listen::{Front, Peer};
+use crate::net::listen::{ListenerInfo, Peer};
 use crate::snapshot::Snapshot;
 
 /// What is known of a client's connection.
@@ -17,7 +17,7 @@ pub struct Facts {
     /// Who connected.
     pub peer: Peer,
     /// Where.
-    pub front: Front,
+    pub listener_info: ListenerInfo,
     /// Header values about the peer, made once.
     pub peer_fields: PeerFields,
     /// Settings that were in force at accept.
@@ -27,17 +27,22 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// Of a connection accepted on `front` while `snapshot` is in force.
-    pub fn new(peer: Peer, front: Front, snapshot: &Snapshot) -> Facts {
+    /// Of a connection accepted on `listener_info` while `snapshot` is in force.
+    pub fn new(peer: Peer, listener_info: ListenerInfo, snapshot: &Snapshot) -> Facts {
         let (http, forwarding) = (snapshot.http.clone(), snapshot.forwarding.clone());
         let address = match peer {
             Peer::Tcp(address) => Some(address),
             Peer::Unix => None,
         };
         Facts {
-            peer_fields: PeerFields::new(&forwarding, address, front.port, front.scheme),
+            peer_fields: PeerFields::new(
+                &forwarding,
+                address,
+                listener_info.port,
+                listener_info.scheme,
+            ),
             peer,
-            front,
+            listener_info,
             http,
             forwarding,
         }

@@ -10,7 +10,7 @@ use super::facts::Facts;
 use super::grounds::{Drain, Grounds};
 use crate::fault::diagnosis::{self, Diagnosis};
 use crate::fault::error::{Kind, ProxyError};
-use crate::route::origin::{self, OriginRefusal, PublicAuthority, Refused};
+use crate::route::origin::{self, OriginMismatch, OriginRefusal, PublicAuthority};
 use crate::snapshot::Route;
 
 /// Refuses new tunnels during a drain.
@@ -55,7 +55,10 @@ fn refused_origin(
     mut refusal: OriginRefusal,
     found: &mut Option<Diagnosis>,
 ) -> ProxyError {
-    let compared = matches!(refusal.reason, Refused::OtherHost | Refused::OtherPort);
+    let compared = matches!(
+        refusal.reason,
+        OriginMismatch::OtherHost | OriginMismatch::OtherPort
+    );
     let peer = &facts.peer_fields;
     let diagnosis = compared
         .then(|| diagnosis::proxied::host_not_kept(&parts.headers, public.host, peer))

@@ -12,7 +12,7 @@ use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
 
-use self::state::State;
+use self::state::ProcessState;
 use crate::access_log::AccessLog;
 use crate::snapshot::Snapshot;
 use crate::trace::Tracer;
@@ -32,5 +32,5 @@ pub struct Shared {
     /// Where spans go.
     pub tracer: ArcSwap<Tracer>,
     /// What the process is doing.
-    pub state: State,
+    pub state: ProcessState,
 }

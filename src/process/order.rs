@@ -17,17 +17,17 @@ pub struct Handle(mpsc::UnboundedSender<Order>);
 #[derive(Debug)]
 pub enum Order {
     /// Read the configuration again.
-    Reload(Answer<Result<Reloaded, Refused>>),
+    Reload(Reply<Result<Reloaded, OrderError>>),
     /// Close the tunnels of a target over a span.
-    Drain(DrainRequest, Answer<Result<DrainView, Refused>>),
+    Drain(DrainRequest, Reply<Result<DrainView, OrderError>>),
     /// Take drains back; without a target all of them.
-    Undrain(Option<Target>, Answer<Result<Vec<DrainView>, Refused>>),
+    Undrain(Option<Target>, Reply<Result<Vec<DrainView>, OrderError>>),
     /// Replace the binary.
-    Upgrade(UpgradeRequest, Answer<Result<Upgraded, Refused>>),
+    Upgrade(UpgradeRequest, Reply<Result<Upgraded, OrderError>>),
 }
 
 /// Where an answer is put; who asked may have gone.
-pub type Answer<T> = oneshot::Sender<T>;
+pub type Reply<T> = oneshot::Sender<T>;
 
 impl Handle {
     /// A handle and where its orders arrive.
@@ -45,13 +45,13 @@ impl Handle {
     /// Gives an order and waits for its answer.
     ///
     /// # Errors
-    /// [`Refused`] too when the process ends meanwhile.
+    /// [`OrderError`] too when the process ends meanwhile.
     pub async fn ask<T>(
         &self,
-        order: impl FnOnce(Answer<Result<T, Refused>>) -> Order,
-    ) -> Result<T, Refused> {
+        order: impl FnOnce(Reply<Result<T, OrderError>>) -> Order,
+    ) -> Result<T, OrderError> {
         let (answer, answered) = oneshot::channel();
-        let ending = || Refused::new("sluice is shutting down");
+        let ending = || OrderError::new("sluice is shutting down");
         self.0.send(order(answer)).map_err(|_| ending())?;
         answered.await.unwrap_or_else(|_| Err(ending()))
     }
@@ -59,7 +59,7 @@ impl Handle {
 
 /// Why an order was not carried out; nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct OrderError {
     /// The reason, one line.
     pub error: String,
     /// All of it, such as every problem of a configuration with its place; may be empty.
@@ -67,10 +67,10 @@ pub struct Refused {
     pub details: String,
 }
 
-impl Refused {
+impl OrderError {
     /// Without details.
-    pub fn new(error: impl Into<String>) -> Refused {
-        Refused {
+    pub fn new(error: impl Into<String>) -> OrderError {
+        OrderError {
             error: error.into(),
             details: String::new(),
         }

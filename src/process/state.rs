@@ -51,7 +51,7 @@ pub struct LastReload {
 
 /// The state of the process.
 #[derive(Debug)]
-pub struct State {
+pub struct ProcessState {
     /// When it started.
     pub started: Instant,
     phase: AtomicU8,
@@ -63,9 +63,9 @@ pub struct State {
     reviewer: ArcSwapOption<Reviewer>,
 }
 
-impl Default for State {
+impl Default for ProcessState {
     fn default() -> Self {
-        State {
+        ProcessState {
             started: Instant::now(),
             phase: AtomicU8::new(Phase::Starting as u8),
             last_reload: Mutex::default(),
@@ -77,7 +77,7 @@ impl Default for State {
     }
 }
 
-impl State {
+impl ProcessState {
     /// How far the process is.
     pub fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {

@@ -1,4 +1,4 @@
-//! How long one exchange waits for its upstream: marks that the worker's tick compares with
+//! How long one exchange waits for its upstream: activity that the worker's tick compares with
 //! those that it saw before. No timer and no clock read of its own.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
@@ -19,8 +19,8 @@ pub enum Wait {
 }
 
 impl Wait {
-    fn of(mark: u8) -> Wait {
-        match mark {
+    fn of(byte: u8) -> Wait {
+        match byte {
             1 => Wait::Head,
             2 => Wait::Body,
             3 => Wait::Continue,
@@ -29,7 +29,7 @@ impl Wait {
     }
 }
 
-/// The marks of one exchange.
+/// The activity of one exchange.
 #[derive(Debug, Default)]
 pub struct Clock {
     wait: AtomicU8,
@@ -104,7 +104,7 @@ impl Clock {
         self.progress.store(progress.wrapping_add(1), Relaxed);
     }
 
-    /// One tick: compares the marks with the past ones. Whether the time is over just now; it
+    /// One tick: compares the activity with the past one. Whether the time is over just now; it
     /// does not run while the client is the one that `holds_up`.
     pub fn tick(&self, past: &mut Past, now: Instant, holds_up: bool) -> bool {
         if !self.is_over(Wait::None) {
@@ -125,7 +125,7 @@ impl Clock {
     }
 }
 
-/// The marks as the last tick saw them. Owned by the tick alone.
+/// The activity as the last tick saw it. Owned by the tick alone.
 #[derive(Debug)]
 pub struct Past {
     key: (Wait, u32),

@@ -13,7 +13,7 @@ use super::outcome::Outcome;
 use super::record::Record;
 use super::stream::Stream;
 use super::underway::Underway;
-use super::{answer, forward, live, switch, upgrade};
+use super::{answer, connections, forward, switch, upgrade};
 use crate::policy::admitted::Admitted;
 use crate::policy::authorize::authorize;
 use crate::policy::decide::{Decision, Way, decide};
@@ -79,7 +79,7 @@ fn authorized<F: Future<Output = Outcome> + Send>(
 }
 
 fn drain(shared: &Shared) -> Drain {
-    if live::is_draining() {
+    if connections::is_draining() {
         Drain::Process
     } else if shared.state.drains_all() {
         Drain::Tunnels

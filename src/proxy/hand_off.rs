@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::connections::{self, Guard};
 use super::h1::context::Context;
-use super::live::{self, Guard};
 use crate::net::io::Io;
-use crate::net::listen::{Front, Peer};
+use crate::net::listen::{ListenerInfo, Peer};
 use crate::process::Shared;
 use crate::vocabulary::hand_off::{HandOff, Outlet};
 
@@ -31,7 +31,7 @@ pub struct IdleConnection {
     /// Who connected.
     pub peer: Peer,
     /// Where.
-    pub front: Front,
+    pub listener_info: ListenerInfo,
     /// Its share of the load; kept until another process serves it.
     pub(super) guard: Guard,
     pub(super) shared: Arc<Shared>,
@@ -42,7 +42,7 @@ pub struct IdleConnection {
 pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
     OUTLET.with(|outlet| outlet.open(sink.clone()));
     let mut asked = 0;
-    live::for_each(|context| {
+    connections::for_each(|context| {
         if asked < most && context.is_idle() && context.ask_to_hand_off() {
             asked += 1;
         }
@@ -55,7 +55,7 @@ pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
 pub fn export_all(sink: &UnboundedSender<Export>) {
     OUTLET.with(|outlet| outlet.open(sink.clone()));
     ALL.set(true);
-    live::for_each(|context| context.watch.wake());
+    connections::for_each(|context| context.watch.wake());
 }
 
 /// Whether connections of this thread are to go as soon as they can.
@@ -82,7 +82,7 @@ pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) -> Result<(), Id
     let idle = IdleConnection {
         fd,
         peer: context.facts.peer,
-        front: context.facts.front,
+        listener_info: context.facts.listener_info,
         guard,
         shared: context.shared.clone(),
     };

@@ -6,12 +6,12 @@
 pub mod answer;
 pub mod body;
 pub mod clock;
+pub mod connections;
 pub mod encode;
 pub mod exchange;
 pub mod forward;
 pub mod h1;
 pub mod hand_off;
-pub mod live;
 pub mod open;
 pub mod outcome;
 pub mod pending;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 
-use super::live;
+use super::connections;
 use super::record::Record;
 use super::tunnel_record;
 use super::underway::Underway;
@@ -114,7 +114,7 @@ impl PendingTunnel {
         mut self,
         client: Io,
         from_client: Bytes,
-        live: live::Guard,
+        live: connections::Guard,
         shared: &Shared,
     ) {
         if let Err(error) = write_all(&client, &self.switching).await {

@@ -310,13 +310,13 @@ impl Record {
     }
 
     /// What became of a handshake, for those who follow.
-    fn refusal(&self, facts: &Facts) -> events::Refused {
+    fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
         let host = self.request.as_ref().and_then(|one| one.host.as_ref());
         let (cause, likely, fix) = self
             .error
             .as_ref()
             .map_or((cause::OTHER, "", ""), Failure::why);
-        events::Refused {
+        events::HandshakeRefused {
             time: events::now(),
             request_id: self.known_request_id().to_owned(),
             route: self.route.as_ref().map(|route| route.name.clone()),

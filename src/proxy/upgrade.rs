@@ -81,7 +81,7 @@ async fn attempt(
             Rest::Streams(body) => body.peek(),
         };
         let (status, headers) = (answered.head.status, &answered.head.headers);
-        let answer = diagnosis::Answer::Status {
+        let answer = diagnosis::HandshakeAnswer::Status {
             status,
             headers,
             body,
@@ -172,7 +172,7 @@ fn judge(
         Ok(accepted) => return Ok(accepted),
         Err(problem) => problem,
     };
-    let answer = diagnosis::Answer::Invalid101 {
+    let answer = diagnosis::HandshakeAnswer::Invalid101 {
         problem,
         headers: &head.headers,
     };
@@ -202,13 +202,17 @@ fn sent(admitted: &Admitted) -> Sent<'_> {
 
 fn diagnose_failure(admitted: &Admitted, failed: &Failed, limit: Duration) -> Diagnosis {
     let answer = match failed {
-        Failed::Flight(FlightError::Head { error, bytes }) => diagnosis::Answer::Garbage {
+        Failed::Flight(FlightError::Head { error, bytes }) => diagnosis::HandshakeAnswer::Garbage {
             error: *error,
             bytes,
         },
-        Failed::Flight(FlightError::Connection { came, .. }) => diagnosis::Answer::Closed(came),
-        Failed::Slow => diagnosis::Answer::TimedOut(limit),
-        Failed::Switching | Failed::Flight(FlightError::Body(_)) => diagnosis::Answer::Closed(b""),
+        Failed::Flight(FlightError::Connection { came, .. }) => {
+            diagnosis::HandshakeAnswer::Closed(came)
+        }
+        Failed::Slow => diagnosis::HandshakeAnswer::TimedOut(limit),
+        Failed::Switching | Failed::Flight(FlightError::Body(_)) => {
+            diagnosis::HandshakeAnswer::Closed(b"")
+        }
     };
     diagnosis::diagnose(&sent(admitted), &answer)
 }

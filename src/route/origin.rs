@@ -53,14 +53,14 @@ pub struct OriginRefusal {
     /// The public authority it was compared with.
     pub public: String,
     /// Why.
-    pub reason: Refused,
+    pub reason: OriginMismatch,
     /// The configuration line that would allow it, where one would.
     pub remedy: Option<String>,
 }
 
 /// The reason of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum OriginMismatch {
     /// No `Origin`, and `missing_origin = "deny"`.
     Missing,
     /// More than one `Origin` line.
@@ -91,15 +91,15 @@ impl fmt::Display for OriginRefusal {
             )?,
         }
         f.write_str(match self.reason {
-            Refused::Missing => "the route demands an Origin",
-            Refused::Repeated => "the request has several Origin lines",
-            Refused::Malformed => "it is not scheme://host[:port]",
-            Refused::Null => "null is no site",
-            Refused::OtherPort => {
+            OriginMismatch::Missing => "the route demands an Origin",
+            OriginMismatch::Repeated => "the request has several Origin lines",
+            OriginMismatch::Malformed => "it is not scheme://host[:port]",
+            OriginMismatch::Null => "null is no site",
+            OriginMismatch::OtherPort => {
                 "the ports differ (does a proxy in front drop the port from Host?)"
             }
-            Refused::OtherScheme => "the public scheme is https",
-            Refused::OtherHost => "it is another site",
+            OriginMismatch::OtherScheme => "the public scheme is https",
+            OriginMismatch::OtherHost => "it is another site",
         })?;
         match &self.remedy {
             Some(line) => write!(f, "; to allow it: {line}"),
@@ -122,8 +122,8 @@ pub fn check(
     let mut lines = headers.get_all(ORIGIN).iter();
     let reason = match (lines.next(), lines.next()) {
         (None, _) if policy.missing == MissingOrigin::Allow => return Ok(()),
-        (None, _) => Refused::Missing,
-        (Some(_), Some(_)) => Refused::Repeated,
+        (None, _) => OriginMismatch::Missing,
+        (Some(_), Some(_)) => OriginMismatch::Repeated,
         (Some(_), None) if *policy.rule == OriginRule::Any => return Ok(()),
         (Some(line), None) => match judge(policy.rule, line, public) {
             Ok(()) => return Ok(()),
@@ -137,8 +137,8 @@ fn judge(
     rule: &OriginRule,
     line: &HeaderValue,
     public: PublicAuthority<'_>,
-) -> Result<(), Refused> {
-    let text = line.to_str().map_err(|_| Refused::Malformed)?;
+) -> Result<(), OriginMismatch> {
+    let text = line.to_str().map_err(|_| OriginMismatch::Malformed)?;
     if *rule == OriginRule::SameOrigin && is_spelt_the_same(text, public) {
         return Ok(());
     }
@@ -152,11 +152,11 @@ fn judge(
         return if patterns.contains(&OriginPattern::Null) {
             Ok(())
         } else {
-            Err(Refused::Null)
+            Err(OriginMismatch::Null)
         };
     }
-    let origin = Origin::parse(text).ok_or(Refused::Malformed)?;
-    let mut reason = Refused::OtherHost;
+    let origin = Origin::parse(text).ok_or(OriginMismatch::Malformed)?;
+    let mut reason = OriginMismatch::OtherHost;
     for pattern in patterns {
         let allowed = match pattern {
             OriginPattern::Null => false,
@@ -206,17 +206,17 @@ fn is_spelt_the_same(text: &str, public: PublicAuthority<'_>) -> bool {
 }
 
 /// See the module's documentation.
-fn same_origin(origin: &Origin<'_>, public: PublicAuthority<'_>) -> Result<(), Refused> {
-    let default = default_port(origin.scheme).ok_or(Refused::OtherHost)?;
-    let (name, port) = host::split_port(public.host).ok_or(Refused::OtherHost)?;
+fn same_origin(origin: &Origin<'_>, public: PublicAuthority<'_>) -> Result<(), OriginMismatch> {
+    let default = default_port(origin.scheme).ok_or(OriginMismatch::OtherHost)?;
+    let (name, port) = host::split_port(public.host).ok_or(OriginMismatch::OtherHost)?;
     if !host::same(name, origin.host) {
-        Err(Refused::OtherHost)
+        Err(OriginMismatch::OtherHost)
     } else if public.scheme == Scheme::Https && origin.is_http() {
-        Err(Refused::OtherScheme)
+        Err(OriginMismatch::OtherScheme)
     } else if origin.port != Some(port.unwrap_or(default))
         && (origin.port.is_none() || origin.port != public.port)
     {
-        Err(Refused::OtherPort)
+        Err(OriginMismatch::OtherPort)
     } else {
         Ok(())
     }
@@ -239,7 +239,7 @@ fn is_below(host: &str, suffix: &str) -> bool {
 
 #[cold]
 fn refusal(
-    reason: Refused,
+    reason: OriginMismatch,
     rule: &OriginRule,
     line: Option<&HeaderValue>,
     public: PublicAuthority<'_>,
@@ -256,8 +256,8 @@ fn refusal(
     };
     let origin = line.map(|line| printable(line.as_bytes()));
     let remedy = match (reason, line.and_then(|line| line.to_str().ok())) {
-        (Refused::Missing, _) => Some("missing_origin = \"allow\"".to_owned()),
-        (Refused::Repeated | Refused::Malformed, _) | (_, None) => None,
+        (OriginMismatch::Missing, _) => Some("missing_origin = \"allow\"".to_owned()),
+        (OriginMismatch::Repeated | OriginMismatch::Malformed, _) | (_, None) => None,
         // A pattern's own spelling, so that the line can be copied into the file.
         (_, Some(text)) => pattern::admitting(text).map(|pattern| list_with(rule, pattern)),
     };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::notify;
 use crate::tunnel::registry::TICK;
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 
 /// The shortest time without a tick that means something: a busy worker ticks late.
 const SHORTEST: Duration = TICK.saturating_mul(4);

@@ -146,7 +146,7 @@ impl Follower {
         }
     }
 
-    fn learn(&mut self, answer: Answer) -> Duration {
+    fn learn(&mut self, answer: Resolved) -> Duration {
         let name = &self.name;
         if answer.whole {
             self.registry.begin_anew(name);
@@ -230,7 +230,7 @@ async fn noticing<T>(waited: impl Future<Output = T>) -> (T, bool) {
 }
 
 /// At least one address.
-struct Answer {
+struct Resolved {
     addresses: Vec<IpAddr>,
     ttl: Duration,
     /// No server said it, which might have more of them: a file did.
@@ -269,10 +269,10 @@ struct Names {
 }
 
 impl Names {
-    async fn look_up(&self, name: &str) -> Result<Answer, LookupError> {
+    async fn look_up(&self, name: &str) -> Result<Resolved, LookupError> {
         let known = self.without_asking(name);
         if !known.is_empty() {
-            return Ok(Answer {
+            return Ok(Resolved {
                 addresses: known,
                 ttl: self.config.max_ttl,
                 whole: true,
@@ -303,7 +303,7 @@ impl Names {
             .iter()
             .map(|record| record.ttl)
             .min();
-        Ok(Answer {
+        Ok(Resolved {
             addresses,
             ttl: Duration::from_secs(seconds.unwrap_or(0).into()),
             whole: false,

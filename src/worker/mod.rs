@@ -1,7 +1,8 @@
 //! One core: a thread with a runtime of its own, on which its connections, tunnels, pool and
 //! clock live. Nothing that belongs to a worker is seen by another.
 
-pub mod site;
+pub mod listeners;
+pub mod workers;
 
 use std::fmt;
 use std::io;
@@ -14,12 +15,12 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 use tokio::task::JoinHandle as TaskHandle;
 use tracing::field::Empty;
 
-use crate::net::listen::Front;
+use crate::net::listen::ListenerInfo;
 use crate::net::listen::{Accepted, Listener, Whom};
 use crate::process::Shared;
+use crate::proxy::connections;
 use crate::proxy::h1::connection;
 use crate::proxy::h1::context::Context;
-use crate::proxy::live;
 use crate::system::allocator;
 use crate::system::lock::lock;
 use crate::tunnel::registry::{FINE_TICK, TICK};
@@ -36,9 +37,9 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 /// What a worker is told.
 pub enum Command {
     /// Serve this client.
-    Serve(Accepted, Front, live::Guard),
+    Serve(Accepted, ListenerInfo, connections::Guard),
     /// Accept from this listener, until told to stop by its number.
-    Accept(u64, Arc<Listener>, Front),
+    Accept(u64, Arc<Listener>, ListenerInfo),
     /// Accept from this listener no more; the sender is dropped when that is so.
     StopAccepting(u64, Sender<()>),
     /// Do this on the worker's thread, inside its runtime.
@@ -63,7 +64,7 @@ impl fmt::Debug for Command {
 #[derive(Debug)]
 pub struct Worker {
     commands: UnboundedSender<Command>,
-    live: Arc<live::Load>,
+    live: Arc<connections::Load>,
     pulse: Arc<Pulse>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -78,7 +79,7 @@ impl Worker {
             .enable_all()
             .build()?;
         let (commands, receiver) = unbounded_channel();
-        let live = live::Load::new(shared.connections.clone());
+        let live = connections::Load::new(shared.connections.clone());
         let pulse = Arc::new(Pulse::new(Instant::now()));
         let state = State {
             shared,
@@ -113,14 +114,14 @@ impl Worker {
     }
 
     /// Counts one more connection on it, whatever `max_connections` says.
-    pub fn admit(&self) -> Option<live::Guard> {
-        live::Guard::take(&self.live, None)
+    pub fn admit(&self) -> Option<connections::Guard> {
+        connections::Guard::take(&self.live, None)
     }
 
     /// Hands it a client; it is counted at once, so that the next one finds the new load.
-    pub fn serve(&self, shared: &Shared, accepted: Accepted, front: Front) {
+    pub fn serve(&self, shared: &Shared, accepted: Accepted, info: ListenerInfo) {
         if let Some(guard) = admit(shared, &self.live, &accepted) {
-            self.tell(Command::Serve(accepted, front, guard));
+            self.tell(Command::Serve(accepted, info, guard));
         }
     }
 
@@ -170,7 +171,7 @@ impl Pulse {
 
 struct State {
     shared: Arc<Shared>,
-    live: Arc<live::Load>,
+    live: Arc<connections::Load>,
     pulse: Arc<Pulse>,
     accepting: Vec<(u64, TaskHandle<()>)>,
 }
@@ -182,14 +183,14 @@ impl State {
         tokio::spawn(tick(self.pulse.clone(), self.live.clone()));
         while let Some(command) = commands.recv().await {
             match command {
-                Command::Serve(accepted, front, guard) => {
-                    serve(&self.shared, accepted, front, guard);
+                Command::Serve(accepted, info, guard) => {
+                    serve(&self.shared, accepted, info, guard);
                 }
-                Command::Accept(number, listener, front) => {
+                Command::Accept(number, listener, info) => {
                     let (shared, live) = (self.shared.clone(), self.live.clone());
                     let task = tokio::spawn(accept(listener, Whom::Clients, move |accepted| {
                         if let Some(guard) = admit(&shared, &live, &accepted) {
-                            serve(&shared, accepted, front, guard);
+                            serve(&shared, accepted, info, guard);
                         }
                     }));
                     self.accepting.push((number, task));
@@ -231,9 +232,13 @@ pub async fn accept(listener: Arc<Listener>, whom: Whom, mut serve: impl FnMut(A
 }
 
 /// Counts the connection on the worker, or drops it where there are too many.
-fn admit(shared: &Shared, load: &Arc<live::Load>, accepted: &Accepted) -> Option<live::Guard> {
+fn admit(
+    shared: &Shared,
+    load: &Arc<connections::Load>,
+    accepted: &Accepted,
+) -> Option<connections::Guard> {
     let max = shared.snapshot.load().http.max_connections;
-    let guard = live::Guard::take(load, max);
+    let guard = connections::Guard::take(load, max);
     if guard.is_none() {
         metrics::over_limit();
         tracing::debug!(peer = %accepted.peer(), "refused: max_connections are open");
@@ -241,12 +246,12 @@ fn admit(shared: &Shared, load: &Arc<live::Load>, accepted: &Accepted) -> Option
     guard
 }
 
-fn serve(shared: &Arc<Shared>, accepted: Accepted, front: Front, guard: live::Guard) {
+fn serve(shared: &Arc<Shared>, accepted: Accepted, info: ListenerInfo, guard: connections::Guard) {
     let peer = accepted.peer();
     match accepted.into_io() {
         Ok(io) => {
             metrics::accepted();
-            let context = Arc::new(Context::new(peer, front, shared.clone()));
+            let context = Arc::new(Context::new(peer, info, shared.clone()));
             tokio::spawn(connection::serve(io, context, guard));
         }
         Err(error) => {
@@ -294,11 +299,11 @@ fn stood_still(span: Duration) {
     metrics::stood_still();
     events::stood_still(worker, span);
     tunnel::registry::forgive(span);
-    live::forgive(span);
+    connections::forgive(span);
 }
 
 /// The worker's clock.
-async fn tick(pulse: Arc<Pulse>, load: Arc<live::Load>) {
+async fn tick(pulse: Arc<Pulse>, load: Arc<connections::Load>) {
     let mut ebb = Ebb::default();
     let mut last = Instant::now();
     loop {
@@ -314,7 +319,7 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<live::Load>) {
         if late >= STOOD_STILL {
             stood_still(late);
         } else {
-            live::tick(now);
+            connections::tick(now);
             tunnel::registry::tick(now);
         }
         pool::tick(now);

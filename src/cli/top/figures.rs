@@ -21,7 +21,7 @@ struct Stats {
     upstreams: Vec<UpstreamView>,
     refused: BTreeMap<String, u64>,
     closed: BTreeMap<String, u64>,
-    refusals: Vec<events::Refused>,
+    refusals: Vec<events::HandshakeRefused>,
     closes: Vec<events::Closed>,
     history: Vec<Point>,
 }
@@ -58,7 +58,7 @@ pub struct Figures {
     /// How many handshakes were refused, by cause, to stand behind a title.
     pub refused_causes: String,
     /// Refused handshakes, the last first, equal ones as one.
-    pub refused: Vec<Refused>,
+    pub refused: Vec<Refusals>,
     /// How many tunnels were closed, by cause, to stand behind a title.
     pub closed_causes: String,
     /// Tunnels that have ended, the last first.
@@ -119,7 +119,7 @@ pub struct Endpoint {
 
 /// A refused handshake.
 #[derive(Debug)]
-pub struct Refused {
+pub struct Refusals {
     /// The time of day.
     pub when: String,
     /// Its cause.
@@ -338,10 +338,10 @@ fn causes(counts: &BTreeMap<String, u64>) -> String {
 }
 
 /// Those that say the same are one, the latest of them first.
-fn refused(events: &[events::Refused]) -> Vec<Refused> {
-    let mut groups: Vec<(&events::Refused, u32)> = Vec::new();
+fn refused(events: &[events::HandshakeRefused]) -> Vec<Refusals> {
+    let mut groups: Vec<(&events::HandshakeRefused, u32)> = Vec::new();
     for event in events.iter().rev() {
-        let same = |(first, _): &&mut (&events::Refused, u32)| {
+        let same = |(first, _): &&mut (&events::HandshakeRefused, u32)| {
             (&first.route, &first.cause, &first.fix) == (&event.route, &event.cause, &event.fix)
         };
         match groups.iter_mut().find(same) {
@@ -359,7 +359,7 @@ fn refused(events: &[events::Refused]) -> Vec<Refused> {
             Some(status) => status.to_string(),
             None => "no answer".to_owned(),
         };
-        Refused {
+        Refusals {
             when: clock(&event.time).to_owned(),
             cause: clean(&event.cause),
             about: clean(&format!("{status} on {route}{often}")),

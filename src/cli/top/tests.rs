@@ -2,7 +2,7 @@
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::figures::{Closed, Drain, Endpoint, Figures, Rate, Refused, Route};
+use super::figures::{Closed, Drain, Endpoint, Figures, Rate, Refusals, Route};
 use super::state::Panel;
 use super::*;
 
@@ -50,7 +50,7 @@ fn figures() -> Figures {
             tunnels: 30,
         }],
         refused_causes: ": 3 origin-refused".into(),
-        refused: vec![Refused {
+        refused: vec![Refusals {
             when: "12:00:00".into(),
             cause: "origin-refused".into(),
             about: "403 on chat".into(),

@@ -68,7 +68,7 @@ fn answered(sent: &Sent<'_>, answer: &str) -> Diagnosis {
     let body = &answer.as_bytes()[end..];
     diagnose(
         sent,
-        &Answer::Status {
+        &HandshakeAnswer::Status {
             status: head.status,
             headers: &head.headers,
             body,
@@ -213,7 +213,10 @@ fn location_is_named_without_its_query() {
 fn bytes_of_other_protocols() {
     let garbage = |bytes| {
         let error = ResponseHead::parse(bytes, HeadRules::default()).unwrap_err();
-        diagnose(&sent(&HOST, None), &Answer::Garbage { error, bytes })
+        diagnose(
+            &sent(&HOST, None),
+            &HandshakeAnswer::Garbage { error, bytes },
+        )
     };
     assert_eq!(
         garbage(b"\x15\x03\x01\x00\x02\x02\x46").cause,
@@ -239,13 +242,13 @@ fn bytes_of_other_protocols() {
 
 #[test]
 fn no_answer_at_all() {
-    let closed = |bytes| diagnose(&sent(&HOST, None), &Answer::Closed(bytes));
+    let closed = |bytes| diagnose(&sent(&HOST, None), &HandshakeAnswer::Closed(bytes));
     assert_eq!(closed(b"").cause, "closed-without-answer");
     assert_eq!(closed(b"\x15\x03\x03\x00\x02").cause, "tls-expected");
     assert_eq!(closed(b"HTTP/1.1 101 Swit").cause, "closed-in-answer");
     let late = diagnose(
         &sent(&HOST, None),
-        &Answer::TimedOut(Duration::from_secs(10)),
+        &HandshakeAnswer::TimedOut(Duration::from_secs(10)),
     );
     assert_eq!(late.cause, "no-answer-in-time");
     assert!(
@@ -264,7 +267,7 @@ fn broken_101_names_the_value_and_the_way_out() {
     let judged = |problem| {
         diagnose(
             &sent(&HOST, None),
-            &Answer::Invalid101 {
+            &HandshakeAnswer::Invalid101 {
                 problem,
                 headers: &head.headers,
             },
@@ -345,9 +348,9 @@ proptest::proptest! {
         let status = StatusCode::from_u16(status).unwrap();
         let error = HeadError::NotHttp;
         for answer in [
-            Answer::Status { status, headers: &headers, body: &bytes },
-            Answer::Garbage { error, bytes: &bytes },
-            Answer::Closed(&bytes),
+            HandshakeAnswer::Status { status, headers: &headers, body: &bytes },
+            HandshakeAnswer::Garbage { error, bytes: &bytes },
+            HandshakeAnswer::Closed(&bytes),
         ] {
             let Diagnosis { cause, likely, fix } = diagnose(&sent, &answer);
             assert!(!cause.is_empty() && !likely.contains(char::is_control) && !fix.contains(char::is_control));

@@ -26,7 +26,7 @@ pub use socket::{BindError, abstract_name, connect_unix};
 
 /// What clients of a listener see of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Front {
+pub struct ListenerInfo {
     /// The scheme of the public URL.
     pub scheme: Scheme,
     /// The listener's TCP port; 0 on a unix socket.

@@ -9,7 +9,7 @@ use http::Request;
 use super::*;
 use crate::config::{self, Scheme};
 use crate::config_file;
-use crate::net::listen::{Front, Peer};
+use crate::net::listen::{ListenerInfo, Peer};
 use crate::policy::facts::Facts;
 use crate::policy::grounds::Drain;
 use crate::route::target::Target;
@@ -79,13 +79,13 @@ struct Case {
 impl Case {
     fn of(peer: &str) -> Case {
         let snapshot = snapshot();
-        let front = Front {
+        let info = ListenerInfo {
             scheme: Scheme::Http,
             port: 80,
         };
         let peer = Peer::Tcp(peer.parse().unwrap());
         Case {
-            facts: Facts::new(peer, front, &snapshot),
+            facts: Facts::new(peer, info, &snapshot),
             snapshot,
             drain: Drain::None,
         }

@@ -1,5 +1,5 @@
 //! The client's socket as hyper sees it. Every byte passes the strict scanner of `framing`
-//! before hyper parses it, heads only once they are whole; every wait leaves its mark on the
+//! before hyper parses it, heads only once they are whole; every wait is noted in the
 //! `Watch`, and interim answers (1xx) that hyper cannot send are slipped in between its own
 //! writes. The names in the heads that hyper writes are respelled on their way.
 

@@ -19,7 +19,7 @@ use super::context::Context;
 use super::glimpse::Glimpse;
 use super::refused;
 use super::service::{NoAnswer, Service};
-use super::watch::Verdict;
+use super::watch::Timeout;
 use crate::fault::error::{ProxyError, encode_response};
 use crate::message::framing::{HeadLimits, RequestScanner};
 use crate::net::io::Io;
@@ -27,7 +27,7 @@ use crate::net::listen::Accepted;
 use crate::proxy::hand_off::IdleConnection;
 use crate::proxy::pending::PendingTunnel;
 use crate::proxy::record::fresh_id;
-use crate::proxy::{hand_off, live};
+use crate::proxy::{connections, hand_off};
 
 /// Why hyper's service of a connection ended, decided by us.
 enum End {
@@ -36,13 +36,13 @@ enum End {
     /// The socket is wanted for a tunnel.
     Tunnel(Box<PendingTunnel>),
     /// The tick said so.
-    Verdict(Verdict),
+    Timeout(Timeout),
     /// It is idle, and goes on in another process.
     HandOff,
 }
 
 /// Serves one client until its connection ends or becomes a tunnel.
-pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
+pub async fn serve(io: Io, context: Arc<Context>, live: connections::Guard) {
     let limits = HeadLimits {
         max_head: context.facts.http.max_head,
         max_header_lines: context.facts.http.max_header_lines,
@@ -59,19 +59,19 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
     // spawned, and most of its life it waits.
     let service = Service::new(context.clone());
     let mut connection = Box::new(hyper.serve_connection(client, service));
-    let entry = live::watch(&context);
+    let entry = connections::watch(&context);
     let mut closing = false;
     let end = poll_fn(|cx| {
         context.watch.set_waker(cx.waker());
-        match context.watch.verdict() {
-            Verdict::None => {}
+        match context.watch.timeout() {
+            Timeout::None => {}
             // The exchange answers, and has the one record.
-            Verdict::BodyIdle | Verdict::BodyRate
+            Timeout::BodyIdle | Timeout::BodyRate
                 if context.watch.turn.is_under_way() && !context.answer_begun() => {}
-            verdict => return Poll::Ready(End::Verdict(verdict)),
+            timeout => return Poll::Ready(End::Timeout(timeout)),
         }
         // hyper has seen nothing of a head that is not complete, and would close without an answer.
-        let closes = live::is_draining() || (hand_off::takes_all() && context.has_logins());
+        let closes = connections::is_draining() || (hand_off::takes_all() && context.has_logins());
         if !closing && closes && !context.watch.is_in_head() {
             closing = true;
             Pin::new(&mut *connection).graceful_shutdown();
@@ -122,7 +122,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: live::Guard) {
 pub fn restore(idle: IdleConnection) {
     match Accepted::from_parts(idle.fd, idle.peer).into_io() {
         Ok(io) => {
-            let context = Context::new(idle.peer, idle.front, idle.shared);
+            let context = Context::new(idle.peer, idle.listener_info, idle.shared);
             tokio::spawn(serve(io, Arc::new(context), idle.guard));
         }
         Err(error) => tracing::warn!(%error, "a connection that was not handed over is lost"),
@@ -169,11 +169,11 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     }
     let refused = context.input.refused_head();
     let error = match (end, refused) {
-        (End::Verdict(Verdict::Head), _) if context.watch.received() > 0 => {
+        (End::Timeout(Timeout::Head), _) if context.watch.received() > 0 => {
             let detail = "the request head did not become complete in time";
             ProxyError::client(StatusCode::REQUEST_TIMEOUT, detail)
         }
-        (End::Verdict(_), _) => return,
+        (End::Timeout(_), _) => return,
         (End::Done, Some(refusal)) => ProxyError::from(refusal),
         (End::Done | End::HandOff | End::Tunnel(_), _) => return linger(io).await,
     };

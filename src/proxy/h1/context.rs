@@ -1,5 +1,5 @@
 //! What the parts of one client connection share: the facts of it, what goes around hyper, and
-//! marks of how far reading, answering and handing off have come. How far the exchange under
+//! notes of how far reading, answering and handing off have come. How far the exchange under
 //! way has come is the `turn`'s to say.
 
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use super::aside::Aside;
 use super::input::Input;
 use super::watch::Watch;
 use crate::message::spelling::{RequestNames, Section};
-use crate::net::listen::Front;
+use crate::net::listen::ListenerInfo;
 use crate::net::listen::Peer;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
@@ -23,7 +23,7 @@ use crate::upstream::connection::Bound;
 /// atomics are there to keep futures `Send`, and cost no more than plain stores.
 #[derive(Debug)]
 pub struct Context {
-    /// The marks that the tick reads.
+    /// The activity that the tick reads.
     pub watch: Watch,
     /// Who connected, where, and by which settings it is treated.
     pub facts: Facts,
@@ -54,9 +54,9 @@ pub struct Context {
 }
 
 impl Context {
-    /// A connection just accepted on `front`.
-    pub fn new(peer: Peer, front: Front, shared: Arc<Shared>) -> Self {
-        let facts = Facts::new(peer, front, &shared.snapshot.load());
+    /// A connection just accepted on `info`.
+    pub fn new(peer: Peer, info: ListenerInfo, shared: Arc<Shared>) -> Self {
+        let facts = Facts::new(peer, info, &shared.snapshot.load());
         Context {
             watch: Watch::default(),
             facts,

@@ -18,7 +18,7 @@ use super::sent_body::SentBody;
 use crate::proxy::exchange::{self, Running};
 use crate::proxy::outcome::{Answer, Outcome};
 use crate::proxy::pending::PendingTunnel;
-use crate::proxy::{live, untrusted};
+use crate::proxy::{connections, untrusted};
 use crate::route::target::Target;
 use crate::system::lock::lock;
 
@@ -112,7 +112,7 @@ fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
         close,
     } = answer;
     context.spell(spelling);
-    if close || context.is_last_exchange() || live::is_draining() {
+    if close || context.is_last_exchange() || connections::is_draining() {
         let fields = response.headers_mut();
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

@@ -6,7 +6,7 @@ use http::StatusCode;
 
 use super::context::Context;
 use super::interim;
-use super::watch::Verdict;
+use super::watch::Timeout;
 use crate::message::framing::Refusal;
 use crate::message::response::ResponseHead;
 use crate::message::spelling::Section;
@@ -72,9 +72,9 @@ impl Stream for Context {
         let ending = Ending {
             received: self.watch.body(),
             unsent: self.watch.held(),
-            ended_by: match self.watch.verdict() {
-                Verdict::BodyIdle | Verdict::BodyRate => "request_timeout",
-                Verdict::Write => "write_timeout",
+            ended_by: match self.watch.timeout() {
+                Timeout::BodyIdle | Timeout::BodyRate => "request_timeout",
+                Timeout::Write => "write_timeout",
                 _ => "client_closed",
             },
         };

@@ -1,8 +1,8 @@
 //! What a client connection is waiting for, seen by the worker's tick: head, body,
 //! keep-alive, write and upstream time-outs with no timer and no clock read of their own.
 //!
-//! The connection leaves marks (relaxed stores); the tick compares them with the last
-//! ones it saw, and a mark that has not moved for too long is a [`Verdict`].
+//! The connection counts its activity (relaxed stores); the tick compares the counts with
+//! those it saw last, and one that has not moved for too long is a [`Timeout`].
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -24,7 +24,7 @@ const PROBE: Duration = Duration::from_secs(5);
 /// Whose time is up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Verdict {
+pub enum Timeout {
     /// Nobody's.
     None = 0,
     /// The connection was idle between requests.
@@ -39,11 +39,11 @@ pub enum Verdict {
     Write = 5,
 }
 
-/// The marks of one client connection.
+/// The activity of one client connection.
 #[derive(Debug, Default)]
 pub struct Watch {
     waker: OnceLock<Waker>,
-    verdict: AtomicU8,
+    timeout: AtomicU8,
     phase: AtomicU8,
     heads: AtomicU64,
     received: AtomicU64,
@@ -62,7 +62,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// The task to wake with a verdict: the connection's own.
+    /// The task to wake with a timeout: the connection's own.
     pub fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
     }
@@ -181,14 +181,14 @@ impl Watch {
         self.probe.swap(false, Relaxed)
     }
 
-    /// The verdict on the client's body, which the exchange under way answers.
+    /// The timeout of the client's body, which the exchange under way answers.
     pub fn take_slow_body(&self) -> Option<SlowBody> {
-        let slow = match self.verdict() {
-            Verdict::BodyIdle => SlowBody::Idle,
-            Verdict::BodyRate => SlowBody::Rate,
+        let slow = match self.timeout() {
+            Timeout::BodyIdle => SlowBody::Idle,
+            Timeout::BodyRate => SlowBody::Rate,
             _ => return None,
         };
-        self.verdict.store(Verdict::None as u8, Relaxed);
+        self.timeout.store(Timeout::None as u8, Relaxed);
         Some(slow)
     }
 
@@ -200,18 +200,18 @@ impl Watch {
     }
 
     /// Whose time is up, as the last tick saw it.
-    pub fn verdict(&self) -> Verdict {
-        match self.verdict.load(Relaxed) {
-            1 => Verdict::KeepAlive,
-            2 => Verdict::Head,
-            3 => Verdict::BodyIdle,
-            4 => Verdict::BodyRate,
-            5 => Verdict::Write,
-            _ => Verdict::None,
+    pub fn timeout(&self) -> Timeout {
+        match self.timeout.load(Relaxed) {
+            1 => Timeout::KeepAlive,
+            2 => Timeout::Head,
+            3 => Timeout::BodyIdle,
+            4 => Timeout::BodyRate,
+            5 => Timeout::Write,
+            _ => Timeout::None,
         }
     }
 
-    /// One tick: compares the marks with the past ones and wakes the task on a verdict.
+    /// One tick: compares the activity with the past one and wakes the task on a timeout.
     pub fn tick(&self, past: &mut Past, now: Instant, http: &HttpConfig) {
         if self.half_closed.load(Relaxed) && now - *past.probed.get_or_insert(now) >= PROBE {
             past.probed = Some(now);
@@ -229,42 +229,42 @@ impl Watch {
         {
             self.wake();
         }
-        if self.verdict.load(Relaxed) != 0 {
+        if self.timeout.load(Relaxed) != 0 {
             return;
         }
-        let verdict = self
+        let timeout = self
             .client_read(past, now, http)
             .or_else(|| self.client_write(past, now, http));
         past.last_tick = now;
-        if let Some(verdict) = verdict {
-            self.verdict.store(verdict as u8, Relaxed);
+        if let Some(timeout) = timeout {
+            self.timeout.store(timeout as u8, Relaxed);
             self.wake();
         }
     }
 
-    fn client_read(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Verdict> {
+    fn client_read(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Timeout> {
         let heads = self.heads.load(Relaxed);
         let received = self.received.load(Relaxed);
         let phase = self.phase.load(Relaxed);
         let body = phase == Phase::Body as u8;
-        let (limit, verdict) = if !self.read_pending.load(Relaxed) {
-            (None, Verdict::None)
+        let (limit, timeout) = if !self.read_pending.load(Relaxed) {
+            (None, Timeout::None)
         } else if phase == Phase::Head as u8 && !self.turn.is_under_way() {
             // A pipelined head has its time when it is its turn.
-            (Some(http.head_timeout), Verdict::Head)
+            (Some(http.head_timeout), Timeout::Head)
         } else if body {
-            (Some(http.body_timeout), Verdict::BodyIdle)
+            (Some(http.body_timeout), Timeout::BodyIdle)
         } else if phase == Phase::Idle as u8
             && !self.turn.is_under_way()
             && !self.is_write_blocked()
         {
             // While an answer is still being taken, the client is slow, not idle.
             match heads {
-                0 => (Some(http.head_timeout), Verdict::Head),
-                _ => (Some(http.keepalive_timeout), Verdict::KeepAlive),
+                0 => (Some(http.head_timeout), Timeout::Head),
+                _ => (Some(http.keepalive_timeout), Timeout::KeepAlive),
             }
         } else {
-            (None, Verdict::None)
+            (None, Timeout::None)
         };
         if heads != past.rate_heads {
             past.rate_heads = heads;
@@ -272,26 +272,26 @@ impl Watch {
             past.rate_waited = Duration::ZERO;
         }
         // Only a body's silence counts bytes: a head that drips must still end in time.
-        let key = (verdict, heads, if body { received } else { 0 });
+        let key = (timeout, heads, if body { received } else { 0 });
         if key != past.read_key {
             past.read_key = key;
             past.read_since = now;
         }
         let limit = limit?;
         if now - past.read_since >= limit {
-            return Some(verdict);
+            return Some(timeout);
         }
         if body && http.min_rate > 0 {
             past.rate_waited += now - past.last_tick;
             let due = past.rate_waited.as_secs() * http.min_rate;
             if past.rate_waited > RATE_GRACE && received - past.rate_base < due {
-                return Some(Verdict::BodyRate);
+                return Some(Timeout::BodyRate);
             }
         }
         None
     }
 
-    fn client_write(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Verdict> {
+    fn client_write(&self, past: &mut Past, now: Instant, http: &HttpConfig) -> Option<Timeout> {
         let key = self
             .write_pending
             .load(Relaxed)
@@ -301,15 +301,15 @@ impl Watch {
             past.write_since = now;
             return None;
         }
-        (now - past.write_since >= http.write_timeout).then_some(Verdict::Write)
+        (now - past.write_since >= http.write_timeout).then_some(Timeout::Write)
     }
 }
 
-/// The marks as the last tick saw them. Owned by the tick alone.
+/// The activity as the last tick saw it. Owned by the tick alone.
 #[derive(Debug)]
 pub struct Past {
     last_tick: Instant,
-    read_key: (Verdict, u64, u64),
+    read_key: (Timeout, u64, u64),
     read_since: Instant,
     rate_heads: u64,
     rate_base: u64,
@@ -338,7 +338,7 @@ impl Past {
     pub fn new(now: Instant) -> Self {
         Past {
             last_tick: now,
-            read_key: (Verdict::None, 0, 0),
+            read_key: (Timeout::None, 0, 0),
             read_since: now,
             rate_heads: 0,
             rate_base: 0,

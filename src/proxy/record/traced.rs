@@ -86,7 +86,7 @@ impl Record {
             method: request.map_or_else(Default::default, |request| request.method.clone()),
             target: request.map_or_else(Default::default, |request| request.target.clone()),
             with_query: access_log::with_query(),
-            scheme: facts.front.scheme,
+            scheme: facts.listener_info.scheme,
             host: request.and_then(|request| request.host.clone()),
             client: self.client(facts),
             peer: match facts.peer {

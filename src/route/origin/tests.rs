@@ -45,7 +45,12 @@ fn headers(lines: &[&str]) -> HeaderMap {
         .collect()
 }
 
-fn verdict(policy: &Policy, lines: &[&str], scheme: Scheme, host: &str) -> Result<(), Refused> {
+fn verdict(
+    policy: &Policy,
+    lines: &[&str],
+    scheme: Scheme,
+    host: &str,
+) -> Result<(), OriginMismatch> {
     let port = None;
     let public = PublicAuthority { scheme, host, port };
     policy
@@ -55,7 +60,7 @@ fn verdict(policy: &Policy, lines: &[&str], scheme: Scheme, host: &str) -> Resul
 
 #[test]
 fn same_origin_compares_host_and_port() {
-    use Refused::*;
+    use OriginMismatch::*;
     use Scheme::{Http, Https};
     let same = rule(&["same-origin"]);
     for (origin, scheme, host, expected) in [
@@ -176,7 +181,7 @@ fn a_list_allows_what_it_names() {
     );
     assert_eq!(
         verdict(&with_same, &["null"], Scheme::Http, "public.example"),
-        Err(Refused::Null)
+        Err(OriginMismatch::Null)
     );
 }
 
@@ -187,12 +192,12 @@ fn missing_and_repeated_origins() {
     policy.missing = MissingOrigin::Deny;
     assert_eq!(
         verdict(&policy, &[], Scheme::Http, "a"),
-        Err(Refused::Missing)
+        Err(OriginMismatch::Missing)
     );
     for rule in [rule(&["any"]), rule(&["same-origin"]), rule(&["http://a"])] {
         assert_eq!(
             verdict(&rule, &["http://a", "http://a"], Scheme::Http, "a"),
-            Err(Refused::Repeated)
+            Err(OriginMismatch::Repeated)
         );
         assert_eq!(verdict(&rule, &["http://a"], Scheme::Http, "a"), Ok(()));
     }

@@ -3,7 +3,7 @@
 //! entry point: the fuzzer and the corpus test call `run`.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
-use sluice::fault::diagnosis::{Answer, Sent, diagnose};
+use sluice::fault::diagnosis::{HandshakeAnswer, Sent, diagnose};
 use sluice::websocket::handshake::{
     Accepted, ClientHandshake, HeadRules, ResponseHead, UpgradeRequest, classify, encode_101,
     encode_request, validate_101,
@@ -44,10 +44,10 @@ fn answer(data: &[u8], lenient: bool) {
         path: b"/ws",
     };
     match &whole {
-        Ok(None) => drop(diagnose(&sent, &Answer::Closed(data))),
+        Ok(None) => drop(diagnose(&sent, &HandshakeAnswer::Closed(data))),
         Err(error) => drop(diagnose(
             &sent,
-            &Answer::Garbage {
+            &HandshakeAnswer::Garbage {
                 error: *error,
                 bytes: data,
             },
@@ -58,7 +58,7 @@ fn answer(data: &[u8], lenient: bool) {
             let (status, headers) = (head.status, &head.headers);
             diagnose(
                 &sent,
-                &Answer::Status {
+                &HandshakeAnswer::Status {
                     status,
                     headers,
                     body,
@@ -83,7 +83,7 @@ fn relay(head: &ResponseHead, sent: &Sent<'_>) {
         Err(problem) => {
             diagnose(
                 sent,
-                &Answer::Invalid101 {
+                &HandshakeAnswer::Invalid101 {
                     problem,
                     headers: &head.headers,
                 },

@@ -1,95 +1,31 @@
-//! The workers and the listeners: who accepts where, what every worker is told, and how a
-//! listener stops accepting without losing what waits in its queue.
+//! The listeners and who accepts from each: how one is added, replaced and closed, and how it
+//! stops accepting without losing what waits in its queue.
 
-use std::io;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::workers::Workers;
+use super::{Command, accept};
 use crate::config::ListenAddress;
-use crate::net::listen::Front;
-use crate::net::listen::{Accepted, Listener, Whom};
+use crate::net::listen::{Accepted, Listener, ListenerInfo, Whom};
 use crate::process::Shared;
-use crate::worker::{self, Command, Worker};
 
-/// All workers.
-#[derive(Debug, Clone)]
-pub struct Workers(Arc<[Worker]>);
-
-impl Workers {
-    /// Starts so many.
-    ///
-    /// # Errors
-    /// When a thread or its runtime cannot be made.
-    pub fn start(count: usize, shared: &Arc<Shared>) -> io::Result<Workers> {
-        (0..count)
-            .map(|index| Worker::start(index, shared.clone()))
-            .collect::<io::Result<Vec<Worker>>>()
-            .map(|workers| Workers(workers.into()))
-    }
-
-    /// Each of them.
-    pub fn iter(&self) -> std::slice::Iter<'_, Worker> {
-        self.0.iter()
-    }
-
-    /// The one with the fewest connections. Not by hashing: long-lived connections would
-    /// stay as uneven as they fell.
-    pub fn least_loaded(&self) -> Option<&Worker> {
-        self.iter().min_by_key(|worker| worker.load())
-    }
-
-    /// Has every worker do something on its thread.
-    pub fn each<F: FnOnce() + Send + 'static>(&self, what: impl Fn() -> F) {
-        for worker in self.iter() {
-            worker.tell(Command::Do(Box::new(what())));
-        }
-    }
-
-    /// Has every worker do something, and waits for the answers. A worker that has stopped
-    /// gives none.
-    pub async fn ask<R, F>(&self, what: impl Fn() -> F) -> Vec<R>
-    where
-        R: Send + 'static,
-        F: FnOnce() -> R + Send + 'static,
-    {
-        let (sender, mut answers) = mpsc::unbounded_channel();
-        self.each(|| {
-            let (sender, what) = (sender.clone(), what());
-            move || {
-                let _ = sender.send(what());
-            }
-        });
-        drop(sender);
-        let mut all = Vec::with_capacity(self.0.len());
-        while let Some(answer) = answers.recv().await {
-            all.push(answer);
-        }
-        all
-    }
-
-    /// Tells every worker to leave its thread, and waits until it has.
-    pub fn stop(&self) {
-        self.iter().for_each(|worker| worker.tell(Command::Stop));
-        self.iter().for_each(Worker::join);
-    }
-}
-
-/// One listener and whether somebody accepts from it.
+/// One listener and who accepts from it.
 #[derive(Debug)]
 pub struct Listening {
     /// The bound socket.
     pub listener: Arc<Listener>,
     /// What clients see of it.
-    pub front: Front,
+    pub listener_info: ListenerInfo,
     number: u64,
     accepting: Accepting,
 }
 
 #[derive(Debug)]
 enum Accepting {
-    /// Nobody does; clients wait in the kernel's queue.
+    /// No one: clients wait in the kernel's queue.
     Paused,
     /// The only worker.
     Worker,
@@ -97,9 +33,9 @@ enum Accepting {
     Control(JoinHandle<()>),
 }
 
-/// The workers and the listeners.
+/// The listeners, and the workers that serve their clients.
 #[derive(Debug)]
-pub struct Site {
+pub struct Listeners {
     shared: Arc<Shared>,
     workers: Workers,
     listening: Vec<Listening>,
@@ -108,8 +44,8 @@ pub struct Site {
     next: u64,
 }
 
-/// A socket that the service manager goes on listening on, though nobody is served there:
-/// clients are turned away instead of waiting in its queue for ever.
+/// A socket that the service manager goes on listening on, though no client is served there:
+/// they are turned away instead of waiting in its queue for ever.
 #[derive(Debug)]
 struct Unused {
     listener: Arc<Listener>,
@@ -120,7 +56,7 @@ struct Unused {
 impl Unused {
     fn refuse(&mut self) {
         let listener = self.listener.clone();
-        let refusing = worker::accept(listener, Whom::Clients, Accepted::refuse);
+        let refusing = accept(listener, Whom::Clients, Accepted::refuse);
         self.refusing = Some(tokio::spawn(refusing));
     }
 
@@ -132,10 +68,10 @@ impl Unused {
     }
 }
 
-impl Site {
+impl Listeners {
     /// Without a listener yet.
-    pub fn new(shared: Arc<Shared>, workers: Workers) -> Site {
-        Site {
+    pub fn new(shared: Arc<Shared>, workers: Workers) -> Listeners {
+        Listeners {
             shared,
             workers,
             listening: Vec::new(),
@@ -186,11 +122,11 @@ impl Site {
 
     /// Begins to accept from one more listener. Must be called inside the control thread's
     /// runtime.
-    pub fn listen(&mut self, listener: Arc<Listener>, front: Front) {
+    pub fn listen(&mut self, listener: Arc<Listener>, listener_info: ListenerInfo) {
         self.next += 1;
         let mut listening = Listening {
             listener,
-            front,
+            listener_info,
             number: self.next,
             accepting: Accepting::Paused,
         };
@@ -199,24 +135,24 @@ impl Site {
     }
 
     fn accept(&self, listening: &mut Listening) {
-        let (listener, front) = (listening.listener.clone(), listening.front);
-        if let [only] = &*self.workers.0 {
-            only.tell(Command::Accept(listening.number, listener, front));
+        let (listener, listener_info) = (listening.listener.clone(), listening.listener_info);
+        if let Some(only) = self.workers.only() {
+            only.tell(Command::Accept(listening.number, listener, listener_info));
             listening.accepting = Accepting::Worker;
             return;
         }
         let (workers, shared) = (self.workers.clone(), self.shared.clone());
         let hand_out = move |accepted| {
             if let Some(worker) = workers.least_loaded() {
-                worker.serve(&shared, accepted, front);
+                worker.serve(&shared, accepted, listener_info);
             }
         };
-        let task = tokio::spawn(worker::accept(listener, Whom::Clients, hand_out));
+        let task = tokio::spawn(accept(listener, Whom::Clients, hand_out));
         listening.accepting = Accepting::Control(task);
     }
 
     /// Ends accepting from one listener. When this returns no task accepts from it, and
-    /// nobody but `listening` holds it; clients wait in the kernel's queue.
+    /// only `listening` holds it; clients wait in the kernel's queue.
     async fn pause_one(&self, listening: &mut Listening) {
         match std::mem::replace(&mut listening.accepting, Accepting::Paused) {
             Accepting::Paused => {}
@@ -273,33 +209,49 @@ impl Site {
     /// Makes `wanted` the listeners: those whose address is among the present ones keep
     /// their socket and queue, `bound` are the new ones, and the others are closed, or kept where
     /// they are the service manager's.
-    pub async fn replace(&mut self, wanted: &[(ListenAddress, Front)], bound: Vec<Arc<Listener>>) {
+    pub async fn replace(
+        &mut self,
+        wanted: &[(ListenAddress, ListenerInfo)],
+        bound: Vec<Arc<Listener>>,
+    ) {
         let mut old = std::mem::take(&mut self.listening);
         let mut bound = bound;
-        for (address, front) in wanted {
+        for (address, listener_info) in wanted {
             if let Some(at) = old
                 .iter()
                 .position(|one| same(one.listener.address(), address))
             {
                 let mut kept = old.remove(at);
                 kept.listener.set_mode(address);
-                let front = Front {
-                    port: kept.front.port,
-                    ..*front
+                let listener_info = ListenerInfo {
+                    port: kept.listener_info.port,
+                    ..*listener_info
                 };
-                if kept.front != front {
+                if kept.listener_info != listener_info {
                     self.pause_one(&mut kept).await;
-                    kept.front = front;
+                    kept.listener_info = listener_info;
                     self.accept(&mut kept);
                 }
                 self.listening.push(kept);
             } else if let Some(at) = bound.iter().position(|new| same(new.address(), address)) {
                 let new = bound.remove(at);
                 let port = new.local_addr().map_or(0, |address| address.port());
-                self.listen(new, Front { port, ..*front });
+                self.listen(
+                    new,
+                    ListenerInfo {
+                        port,
+                        ..*listener_info
+                    },
+                );
             } else if let Some(again) = self.take_unused(address).await {
                 let port = again.local_addr().map_or(0, |address| address.port());
-                self.listen(again, Front { port, ..*front });
+                self.listen(
+                    again,
+                    ListenerInfo {
+                        port,
+                        ..*listener_info
+                    },
+                );
             }
         }
         for mut gone in old {

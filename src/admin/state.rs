@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::guard::Door;
+use super::guard::AccessGuard;
 use super::history::History;
 use super::token::Token;
 use crate::process::Shared;
 use crate::process::order::Handle;
-use crate::worker::site::Workers;
+use crate::worker::workers::Workers;
 
 /// What answers are made of.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ pub struct Context {
 
 /// What answers are made with.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct AdminState {
     pub(super) context: Context,
-    pub(super) door: Door,
+    pub(super) guard: AccessGuard,
     pub(super) history: Arc<History>,
     /// True from when no more is to be said than what is under way.
     pub(super) closing: watch::Sender<bool>,

@@ -1,4 +1,4 @@
-//! Where the admin interface listens: the configured address, or the usual place of its
+//! Where the admin interface listens: the configured address, or the usual path of its
 //! unix socket. Where another sluice has that one, a socket beside it is this one's own.
 
 use std::ffi::OsString;
@@ -23,7 +23,7 @@ const NAME: &str = "admin.sock";
 /// How the names of sockets beside it begin and end.
 const BESIDE: (&str, &str) = ("admin-", ".sock");
 
-/// Binds what is configured; `source` is the configuration file. Where `auto` finds no place,
+/// Binds what is configured; `source` is the configuration file. Where `auto` finds none,
 /// that is logged, and there is none.
 ///
 /// # Errors
@@ -100,7 +100,7 @@ fn own_socket(usual: &Path, source: Option<&Path>) -> PathBuf {
     usual.with_file_name(format!("{}{name}{}", BESIDE.0, BESIDE.1))
 }
 
-/// Every socket of an admin interface in the usual places, the usual ones first; what has
+/// Every socket of an admin interface in the usual directories, the usual ones first; what has
 /// been left by a process that is gone may be among them.
 pub fn present() -> Vec<PathBuf> {
     let system = PathBuf::from(SYSTEM_SOCKET);
@@ -125,7 +125,7 @@ pub fn present() -> Vec<PathBuf> {
     found
 }
 
-/// The usual place: in systemd's `$RUNTIME_DIRECTORY`, for root in `/run/sluice`, else in
+/// The usual path: in systemd's `$RUNTIME_DIRECTORY`, for root in `/run/sluice`, else in
 /// `$XDG_RUNTIME_DIR/sluice`. `None`: there is none for this user.
 pub fn default_socket() -> Option<PathBuf> {
     let root = rustix::process::geteuid().is_root();

@@ -1,6 +1,6 @@
-//! The places of the admin interface's connections. Followers of a stream have limits of
+//! The slots of the admin interface's connections. Followers of a stream have limits of
 //! their own and take none of those for short requests; where these are full, the next one
-//! gets the place of a connection that is slow: of one that has shown no right to ask first,
+//! gets the slot of a connection that is slow: of one that has shown no right to ask first,
 //! of the address that has most of them, the oldest.
 
 use std::collections::BTreeMap;
@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use crate::system::lock::lock;
 
-/// The most places for short requests, and for those who follow a stream.
-const PLACES: usize = 64;
+/// The most slots for short requests, and for those who follow a stream.
+const SLOTS: usize = 64;
 const FOLLOWERS: usize = 32;
 
 /// Descriptors of the reserve that no connection takes.
@@ -22,10 +22,10 @@ const FOR_ORDERS: usize = 16;
 /// The shortest time between two lines about a crowd.
 const TELL: Duration = Duration::from_secs(10);
 
-/// All places.
+/// All slots.
 #[derive(Debug)]
-pub(super) struct Places {
-    /// Places for short requests, and for followers.
+pub(super) struct Slots {
+    /// Slots for short requests, and for followers.
     short: usize,
     followers: usize,
     taken: Mutex<Taken>,
@@ -40,7 +40,7 @@ struct Taken {
     next: u64,
     /// Connections that had to go since that was told, and when it was.
     gone: u64,
-    told: Option<Instant>,
+    reported: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -64,31 +64,29 @@ enum Does {
     Follows,
 }
 
-/// A place, given back when this is dropped.
+/// A slot, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct Slot {
+    slots: Arc<Slots>,
     number: u64,
     cut: Arc<Notify>,
 }
 
-impl Places {
+impl Slots {
     /// As many as this reserve of descriptors has room for, each of which takes one.
-    pub(super) fn new(reserve: usize) -> Places {
+    pub(super) fn new(reserve: usize) -> Slots {
         let orders = FOR_ORDERS.min(reserve / 2);
         let followers = ((reserve - orders) / 3).clamp(1, FOLLOWERS);
-        Places {
-            short: (reserve - orders)
-                .saturating_sub(followers)
-                .clamp(1, PLACES),
+        Slots {
+            short: (reserve - orders).saturating_sub(followers).clamp(1, SLOTS),
             followers,
             taken: Mutex::default(),
             left: Notify::new(),
         }
     }
 
-    /// A place for a connection from there; `None`: everybody waits for an order.
-    pub(super) fn take(self: &Arc<Self>, from: Option<IpAddr>) -> Option<Place> {
+    /// A slot for a connection from there; `None`: everybody waits for an order.
+    pub(super) fn take(self: &Arc<Self>, from: Option<IpAddr>) -> Option<Slot> {
         let mut taken = lock(&self.taken);
         let short = taken.holders.values();
         let short = short.filter(|one| one.does != Does::Follows).count();
@@ -111,15 +109,11 @@ impl Places {
         };
         taken.holders.insert(number, holder);
         drop(taken);
-        let places = self.clone();
-        Some(Place {
-            places,
-            number,
-            cut,
-        })
+        let slots = self.clone();
+        Some(Slot { slots, number, cut })
     }
 
-    /// Waits until nobody has a place.
+    /// Waits until nobody has a slot.
     pub(super) async fn all_left(&self) {
         loop {
             let left = self.left.notified();
@@ -149,23 +143,23 @@ impl Taken {
         }
     }
 
-    fn note_gone(&mut self, places: usize) {
+    fn note_gone(&mut self, slots: usize) {
         self.gone += 1;
         let now = Instant::now();
-        if self.told.is_none_or(|told| now - told >= TELL) {
+        if self.reported.is_none_or(|reported| now - reported >= TELL) {
             let gone = std::mem::take(&mut self.gone);
-            self.told = Some(now);
+            self.reported = Some(now);
             tracing::warn!(
                 gone,
-                places,
+                slots,
                 "slow connections of the admin interface were cut to make room for others"
             );
         }
     }
 }
 
-impl Place {
-    /// Returns when another one has got this place.
+impl Slot {
+    /// Returns when another one has got this slot.
     pub(super) async fn lost(&self) {
         self.cut.notified().await;
     }
@@ -187,10 +181,10 @@ impl Place {
 
     /// It is to follow a stream: false where as many as there is room for do.
     pub(super) fn follows(&self) -> bool {
-        let mut taken = lock(&self.places.taken);
+        let mut taken = lock(&self.slots.taken);
         let holders = taken.holders.values();
         let followers = holders.filter(|one| one.does == Does::Follows).count();
-        let room = followers < self.places.followers;
+        let room = followers < self.slots.followers;
         if room && let Some(own) = taken.holders.get_mut(&self.number) {
             own.does = Does::Follows;
         }
@@ -198,16 +192,16 @@ impl Place {
     }
 
     fn change(&self, change: impl FnOnce(&mut Holder)) {
-        if let Some(own) = lock(&self.places.taken).holders.get_mut(&self.number) {
+        if let Some(own) = lock(&self.slots.taken).holders.get_mut(&self.number) {
             change(own);
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        lock(&self.places.taken).holders.remove(&self.number);
-        self.places.left.notify_waiters();
+        lock(&self.slots.taken).holders.remove(&self.number);
+        self.slots.left.notify_waiters();
     }
 }
 
@@ -219,20 +213,20 @@ mod tests {
         Some([127, 0, 0, last].into())
     }
 
-    fn is_lost(place: &Place) -> bool {
-        let taken = lock(&place.places.taken);
-        !taken.holders.contains_key(&place.number)
+    fn is_lost(slot: &Slot) -> bool {
+        let taken = lock(&slot.slots.taken);
+        !taken.holders.contains_key(&slot.number)
     }
 
     #[test]
     fn strangers_go_first_and_the_crowd_before_the_single_one() {
-        let places = Arc::new(Places::new(128));
-        let take = |last| places.take(from(last)).expect("a place");
+        let slots = Arc::new(Slots::new(128));
+        let take = |last| slots.take(from(last)).expect("a slot");
         let known = take(1);
         known.is_known();
         let alone = take(2);
-        let crowd: Vec<Place> = (2..PLACES).map(|_| take(3)).collect();
-        let more: Vec<Place> = (0..10).map(|_| take(3)).collect();
+        let crowd: Vec<Slot> = (2..SLOTS).map(|_| take(3)).collect();
+        let more: Vec<Slot> = (0..10).map(|_| take(3)).collect();
         assert!(!is_lost(&known) && !is_lost(&alone));
         assert!(crowd[..10].iter().all(is_lost), "the oldest of them");
         assert!(!crowd[10..].iter().chain(&more).any(is_lost));
@@ -240,26 +234,26 @@ mod tests {
 
     #[test]
     fn orders_keep_their_place_and_followers_need_none() {
-        let places = Arc::new(Places::new(128));
-        let followers: Vec<Place> = (0..FOLLOWERS)
+        let slots = Arc::new(Slots::new(128));
+        let followers: Vec<Slot> = (0..FOLLOWERS)
             .map(|_| {
-                let place = places.take(None).expect("a place");
-                assert!(place.follows());
-                place
+                let slot = slots.take(None).expect("a slot");
+                assert!(slot.follows());
+                slot
             })
             .collect();
-        assert!(!places.take(None).expect("a place").follows());
+        assert!(!slots.take(None).expect("a slot").follows());
         assert!(!followers.iter().any(is_lost));
-        let orders: Vec<Place> = (0..PLACES)
+        let orders: Vec<Slot> = (0..SLOTS)
             .map(|_| {
-                let place = places.take(None).expect("a place");
-                place.waits();
-                place
+                let slot = slots.take(None).expect("a slot");
+                slot.waits();
+                slot
             })
             .collect();
-        assert!(places.take(None).is_none(), "nobody is slow");
+        assert!(slots.take(None).is_none(), "nobody is slow");
         orders[5].talks();
-        assert!(places.take(None).is_some());
+        assert!(slots.take(None).is_some());
         assert!(is_lost(&orders[5]));
         assert!(!followers.iter().any(is_lost));
     }
@@ -269,8 +263,8 @@ mod tests {
         for (reserve, short, followers) in
             [(0, 1, 1), (8, 3, 1), (18, 6, 3), (32, 11, 5), (128, 64, 32)]
         {
-            let places = Places::new(reserve);
-            assert_eq!((places.short, places.followers), (short, followers));
+            let slots = Slots::new(reserve);
+            assert_eq!((slots.short, slots.followers), (short, followers));
             assert!(reserve == 0 || short + followers < reserve, "{reserve}");
         }
     }

@@ -104,7 +104,7 @@ pub fn for_each(mut look: impl FnMut(&Arc<Context>)) {
     });
 }
 
-/// Compares every connection's marks with its limits.
+/// Compares every connection's activity with its limits.
 pub fn tick(now: Instant) {
     WATCHED.with_borrow_mut(|all| {
         for watched in all.iter_mut().flatten() {

@@ -11,6 +11,7 @@
 //! | 19 | [`cli`] | one file a subcommand: `run`, `demo`, `check`, …, and those that speak to a running sluice |
 //! | 18 | [`daemon`] | the composition root: start, reload, drain, stop, upgrade |
 //! | 17 | [`handover`] | two processes: `wire`, `protocol`, what is given and what is taken |
+//! | 17 | [`client`] | a running sluice as commands see it: which one is meant, and what is asked of its admin interface |
 //! | 16 | [`admin`] | questions and orders over HTTP on a listener of its own |
 //! | 15 | [`exposition`] | the reading half of metrics: what was counted, put together |
 //! | 15 | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
@@ -98,6 +99,7 @@
 pub mod access_log;
 pub mod admin;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod config_file;
 pub mod daemon;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustix::fs::Access;
 use serde_json::Value;
 
-use super::client::Client;
 use super::health;
-use super::target::Target;
 use crate::admin::Token;
+use crate::client::api::Client;
+use crate::client::target::Target;
 use crate::config::{AccessLog, AdminListen, Config, ListenAddress};
 use crate::net::listen;
 use crate::supervise::{own_files, pid_file};

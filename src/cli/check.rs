@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::attempt::{self, Attempt};
-use super::files::file;
 use crate::config::{Config, Problems};
 use crate::config_file;
+use crate::config_file::default::file;
 use crate::vocabulary::visible::escaped;
 
 /// How `check` goes without a file.

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::client::{Client, QUICK};
 use super::options::AdminArguments;
 use super::output::refused;
 use crate::admin::UndrainRequest;
+use crate::client::api::{Client, QUICK};
 use crate::config::{parse_duration, write_duration};
 use crate::process::order::{DrainRequest, DrainView, OrderError, Target};
 

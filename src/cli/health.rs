@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::client::Client;
-use super::files::file;
 use super::output::colour;
-use super::target::Target;
+use crate::client::api::Client;
+use crate::client::target::Target;
 use crate::config_file;
+use crate::config_file::default::file;
 use crate::fault::error::{PROXY_NAME, PROXY_STATUS};
 use crate::net::listen;
 

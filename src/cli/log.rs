@@ -9,10 +9,10 @@ use clap::Args;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::client::{Client, Outcome};
 use super::options::AdminArguments;
 use super::output::{clean, refused};
-use super::sse::{SseEvent, told};
+use crate::client::api::{Client, Outcome};
+use crate::client::sse::{self, SseEvent};
 use crate::events::Closed;
 use crate::vocabulary::{span, visible};
 
@@ -79,7 +79,7 @@ fn follow(
     json: bool,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    for SseEvent { kind, id, data } in told(stream) {
+    for SseEvent { kind, id, data } in sse::events(stream) {
         if id.is_some() {
             *last = id;
         }

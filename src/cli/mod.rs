@@ -6,13 +6,10 @@
 
 mod attempt;
 pub mod check;
-pub mod client;
 pub mod config;
 pub mod demo;
 pub mod drain;
-mod files;
 pub mod filter;
-mod find;
 pub mod health;
 pub mod log;
 pub mod options;
@@ -20,11 +17,8 @@ mod output;
 pub mod reload;
 pub mod run;
 pub mod show;
-mod speak;
-mod sse;
 pub mod status;
 pub mod tap;
-mod target;
 pub mod top;
 pub mod tunnels;
 pub mod upgrade;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::client::Client;
-use super::target::Target;
+use crate::client::api::Client;
+use crate::client::target::Target;
 
 /// Which sluice a command is for.
 #[derive(Debug, Default, Args)]

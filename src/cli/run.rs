@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::files::file;
 use super::output::colour;
 use crate::config::{Config, Problems};
 use crate::config_file;
+use crate::config_file::default::file;
 use crate::daemon::start as server;
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;

@@ -21,8 +21,8 @@ use self::messages::{Messages, Said};
 use super::filter::{FilterArguments, with_query};
 use super::options::AdminArguments;
 use super::output::{clean, refused};
-use super::sse::{SseEvent, told};
 use crate::admin::{LARGEST_PAYLOAD, TapBegun, TapEnded};
+use crate::client::sse::{self, SseEvent};
 use crate::tap::FrameView;
 use crate::vocabulary::visible;
 
@@ -125,7 +125,7 @@ fn watch(
 ) -> io::Result<ExitCode> {
     let mut messages = Messages::default();
     let mut seen = 0;
-    for SseEvent { kind, data, .. } in told(stream) {
+    for SseEvent { kind, data, .. } in sse::events(stream) {
         match kind.as_str() {
             "begun" => {
                 if let Some(TapBegun { tunnels }) = typed(&data) {

@@ -22,9 +22,9 @@ use ratatui::crossterm::event::Event;
 use self::figures::{Figures, Look};
 use self::state::{Next, State};
 use self::terminal::Screen;
-use super::client::Client;
 use super::options::AdminArguments;
 use super::output::plain;
+use crate::client::api::Client;
 
 /// Between two looks.
 const EVERY: Duration = Duration::from_secs(1);

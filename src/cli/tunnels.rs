@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::client::QUICK;
 use super::filter::{FilterArguments, with_query};
 use super::options::AdminArguments;
 use super::output::{clean, refused};
@@ -16,6 +15,7 @@ use crate::admin::{
     CloseOutcome, CloseRequest, LARGEST_PAGE, TunnelList, TunnelView, check_reason, is_sendable,
     unsendable,
 };
+use crate::client::api::QUICK;
 use crate::vocabulary::{span, visible};
 
 /// What is listed of whom.

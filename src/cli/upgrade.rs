@@ -7,10 +7,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::client::Client;
 use super::options::address;
 use super::output::refused;
-use super::target::Target;
+use crate::client::api::Client;
+use crate::client::target::Target;
 use crate::process::order::{UpgradeRequest, Upgraded};
 
 /// Which sluice is replaced by what.

@@ -2,6 +2,7 @@
 //! declares gives every value its type and place, then what the values mean together is judged
 //! here, in `settings` and in `route`. All problems are collected on the way. And back: `write`.
 
+pub mod default;
 mod doubt;
 mod hint;
 mod listen;

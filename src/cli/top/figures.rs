@@ -10,8 +10,8 @@ use serde::de::DeserializeOwned;
 use super::numbers::{bytes, clean, clock, short, span};
 use crate::admin::status::Status;
 use crate::admin::{EndpointState, HttpView, Point, UpstreamView};
-use crate::cli::client::Client;
 use crate::cli::output::milliseconds;
+use crate::client::api::Client;
 use crate::events;
 use crate::process::order::DrainView;
 

@@ -29,7 +29,7 @@ const MAX_ANSWER: usize = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// It did not come in time.
     Late,
     /// The connection broke.
@@ -40,13 +40,13 @@ pub(super) enum Failure {
 
 /// A connection that nothing was said on yet.
 #[derive(Debug)]
-pub(super) enum Socket {
+pub(crate) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
 }
 
 impl Socket {
-    pub(super) fn connect(target: &Target) -> io::Result<Socket> {
+    pub(crate) fn connect(target: &Target) -> io::Result<Socket> {
         Ok(match target {
             Target::Tcp(address) => {
                 let stream = TcpStream::connect_timeout(address, CONNECT)?;
@@ -63,12 +63,12 @@ impl Socket {
 }
 
 /// What a command waits in: this thread only.
-pub(super) fn runtime() -> io::Result<Runtime> {
+pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
 /// An answer, whole.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     socket: Socket,
     request: Request<Full<Bytes>>,
 ) -> Result<(StatusCode, Bytes), Failure> {
@@ -139,7 +139,7 @@ pub struct Followed {
 }
 
 impl Followed {
-    pub(super) fn begin(
+    pub(crate) fn begin(
         socket: Socket,
         request: Request<Full<Bytes>>,
     ) -> Result<Followed, Failure> {
@@ -151,11 +151,11 @@ impl Followed {
         })
     }
 
-    pub(super) fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         self.response.status()
     }
 
-    pub(super) fn whole(self) -> Result<(StatusCode, Bytes), Failure> {
+    pub(crate) fn whole(self) -> Result<(StatusCode, Bytes), Failure> {
         self.runtime.block_on(whole(self.response))
     }
 }

@@ -27,17 +27,17 @@ const PROBE: Duration = Duration::from_secs(2);
 /// A way to a running sluice.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) target: Target,
-    pub(super) token: Option<Token>,
+    pub(crate) target: Target,
+    pub(crate) token: Option<Token>,
     /// The configuration file of the one that is meant, as requests name it.
-    pub(super) file: Option<String>,
+    pub(crate) file: Option<String>,
 }
 
 /// What an order or a question came to.
 pub type Outcome<T> = Result<T, OrderError>;
 
 impl Client {
-    pub(super) fn at(target: Target) -> Client {
+    pub(crate) fn at(target: Target) -> Client {
         Client {
             target,
             token: None,
@@ -60,7 +60,7 @@ impl Client {
     }
 
     /// Whether the sluice there is the one that is meant; `None`: there is none.
-    pub(super) fn is_meant(&self) -> Option<bool> {
+    pub(crate) fn is_meant(&self) -> Option<bool> {
         let (status, _) = self.line("/healthz", PROBE).ok()?;
         Some(status == 200)
     }

@@ -4,17 +4,17 @@ use std::io::BufRead;
 
 /// One of them.
 #[derive(Debug, Default)]
-pub(super) struct SseEvent {
+pub(crate) struct SseEvent {
     /// What it is.
-    pub(super) kind: String,
+    pub(crate) kind: String,
     /// Its number, where it has one.
-    pub(super) id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Its JSON.
-    pub(super) data: String,
+    pub(crate) data: String,
 }
 
 /// Each as it comes, until the stream ends.
-pub(super) fn told(stream: impl BufRead) -> impl Iterator<Item = SseEvent> {
+pub(crate) fn events(stream: impl BufRead) -> impl Iterator<Item = SseEvent> {
     let mut under_way = SseEvent::default();
     stream
         .lines()

@@ -24,7 +24,7 @@ impl Target {
     }
 
     /// Where this is listened on.
-    pub(super) fn at(address: &ListenAddress) -> Target {
+    pub(crate) fn at(address: &ListenAddress) -> Target {
         match address {
             ListenAddress::Unix { path, .. } => Target::Unix(path.clone()),
             ListenAddress::Tcp(address) => Target::Tcp(reachable(*address)),
@@ -67,7 +67,7 @@ impl std::fmt::Display for Target {
 }
 
 /// Where it listens on every address, loopback.
-pub(super) fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),

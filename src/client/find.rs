@@ -4,12 +4,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::client::Client;
-use super::files::DEFAULT_FILES;
+use super::api::Client;
 use super::target::{Target, reachable};
 use crate::admin::{Token, default_socket, instance, socket_path};
 use crate::config::{AdminListen, ListenAddress};
 use crate::config_file;
+use crate::config_file::default::DEFAULT_FILES;
 use crate::net::listen;
 
 impl Client {

@@ -65,13 +65,13 @@ pub struct Route {
 impl Snapshot {
     /// The first configuration in force; `upstreams` holds one for each of its names.
     pub fn new(config: Arc<Config>, upstreams: BTreeMap<String, Arc<Upstream>>) -> Self {
-        Snapshot::behind(None, config, upstreams)
+        Snapshot::after(None, config, upstreams)
     }
 
-    /// The configuration behind this one. What live tunnels hold (names, settings) is shared
+    /// The configuration after this one. What live tunnels hold (names, settings) is shared
     /// with it where it has not changed, so that no old one is kept alive by them.
     pub fn next(&self, config: Arc<Config>, upstreams: BTreeMap<String, Arc<Upstream>>) -> Self {
-        Snapshot::behind(Some(self), config, upstreams)
+        Snapshot::after(Some(self), config, upstreams)
     }
 
     /// The route of this name.
@@ -79,7 +79,7 @@ impl Snapshot {
         self.names.get(name).map(|index| &self.routes[*index])
     }
 
-    fn behind(
+    fn after(
         old: Option<&Snapshot>,
         config: Arc<Config>,
         upstreams: BTreeMap<String, Arc<Upstream>>,

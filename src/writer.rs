@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 enum Message {
     Lines(Lines, Vec<u8>),
-    /// Somebody has something to say within [`LOOK`].
+    /// There may be something to say within [`LOOK`].
     Wake,
     /// Tells when everything before it has been written.
     Flush(SyncSender<()>),
@@ -49,13 +49,13 @@ pub struct Writer {
 struct State {
     /// Bytes in the queue.
     waiting: AtomicUsize,
-    /// Lines that found no room, and that nobody has been told of.
+    /// Lines that found no room, and that no line has reported yet.
     dropped: AtomicU64,
     /// What [`Writer::wake`] asked for.
     woken: AtomicBool,
 }
 
-/// What a writer's thread writes to. Not `std::io`'s handles: whoever holds their locks in a
+/// What a writer's thread writes to. Not `std::io`'s handles: a thread that holds their locks in a
 /// write that hangs would hold up the end of the process.
 enum Sink {
     Stdout,
@@ -73,7 +73,7 @@ impl Writer {
         once(&STDOUT, "stdout", || Sink::Stdout, no_call)
     }
 
-    /// That of standard error. `idle` is called within a second behind [`Writer::wake`]; that
+    /// That of standard error. `idle` is called within a second after [`Writer::wake`]; that
     /// of the first call counts.
     ///
     /// # Errors
@@ -123,7 +123,7 @@ impl Writer {
         let until = Instant::now() + limit;
         let (sender, receiver) = sync_channel(1);
         let mut message = Message::Flush(sender);
-        // Not `send`: a log that nobody reads would hold up the end for ever.
+        // Not `send`: a log that is not read would hold up the end for ever.
         while let Err(TrySendError::Full(back)) = self.queue.try_send(message) {
             if Instant::now() >= until {
                 return;
@@ -288,7 +288,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Waits for a reader as long as somebody still writes here.
+    /// Waits for a reader as long as there is a sender.
     fn wait(&self) -> Result<(), Errno> {
         if self.given_up {
             return Err(Errno::CANCELED);

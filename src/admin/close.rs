@@ -16,7 +16,7 @@ use crate::tunnel::{CloseOrder, ClosedBy};
 /// RFC 6455 section 7.4.1: going away.
 const GOING_AWAY: u16 = 1001;
 
-/// What fits behind the code into a control frame (RFC 6455 section 5.5), in bytes.
+/// What fits after the code into a control frame (RFC 6455 section 5.5), in bytes.
 const LONGEST_REASON: usize = 123;
 
 /// Asks for closes.

@@ -32,7 +32,7 @@ const MAX_HEAD: usize = 16 * 1024;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a peer over TCP may leave an answer unread, in milliseconds (RFC 5482, as Linux
-/// has it: a window that stays shut counts). Whoever may connect to a unix socket is trusted.
+/// has it: a window that stays shut counts). A client that may connect to a unix socket is trusted.
 const UNREAD_MS: u32 = 30_000;
 
 /// What all connections share.
@@ -118,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Waits, at most `limit`, until every connection has ended behind its answer.
+    /// Waits, at most `limit`, until every connection has ended after its answer.
     pub(super) async fn finish(&self, limit: Duration) {
         self.admin.closing.send_replace(true);
         let _ = tokio::time::timeout(limit, self.slots.all_left()).await;

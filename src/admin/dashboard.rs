@@ -20,7 +20,7 @@ static PAGE: &str = include_str!("dashboard.html");
 
 static POLICY: LazyLock<Option<HeaderValue>> = LazyLock::new(|| policy(PAGE));
 
-/// The page. It holds no secret and is served to everybody who passes the guard; a token is
+/// The page. It holds no secret and is served to every client that passes the guard; a token is
 /// asked for by what it asks.
 pub(super) fn page() -> Answer {
     let mut response = Response::new(Full::new(Bytes::from_static(PAGE.as_bytes())).boxed_unsync());

@@ -89,7 +89,7 @@ impl AccessGuard {
 }
 
 impl AccessGuard {
-    /// Whether a request that may be heard was one that not everybody could make.
+    /// Whether a request that may be heard was one that not every client could make.
     pub(super) fn shows_a_right<B>(self, request: &Request<B>, token: Option<&Token>) -> bool {
         match (self, token) {
             (AccessGuard::Tcp(_), Some(_)) => !OPEN.contains(&request.uri().path()),

@@ -112,7 +112,7 @@ impl Admin {
         &self.listener
     }
 
-    /// Stops accepting; clients wait in the kernel's queue. When this returns nobody else
+    /// Stops accepting; clients wait in the kernel's queue. When this returns nothing else
     /// holds the listener.
     pub async fn pause(&mut self) {
         if let Some(task) = self.task.take() {

@@ -29,7 +29,7 @@ pub(super) struct Slots {
     short: usize,
     followers: usize,
     taken: Mutex<Taken>,
-    /// Somebody has left.
+    /// Notified when a connection has given its slot back.
     left: Notify,
 }
 
@@ -85,7 +85,7 @@ impl Slots {
         }
     }
 
-    /// A slot for a connection from there; `None`: everybody waits for an order.
+    /// A slot for a connection from there; `None`: every slot waits for an order.
     pub(super) fn take(self: &Arc<Self>, from: Option<IpAddr>) -> Option<Slot> {
         let mut taken = lock(&self.taken);
         let short = taken.holders.values();
@@ -113,7 +113,7 @@ impl Slots {
         Some(Slot { slots, number, cut })
     }
 
-    /// Waits until nobody has a slot.
+    /// Waits until every slot has been given back.
     pub(super) async fn all_left(&self) {
         loop {
             let left = self.left.notified();
@@ -126,7 +126,7 @@ impl Slots {
 }
 
 impl Taken {
-    /// Who is to go when somebody new comes.
+    /// Which connection gives its slot up to a new one.
     fn slow(&self) -> Option<u64> {
         let talks = |known: bool| {
             let holders = self.holders.iter();
@@ -251,7 +251,7 @@ mod tests {
                 slot
             })
             .collect();
-        assert!(slots.take(None).is_none(), "nobody is slow");
+        assert!(slots.take(None).is_none(), "none is slow");
         orders[5].talks();
         assert!(slots.take(None).is_some());
         assert!(is_lost(&orders[5]));

@@ -16,7 +16,7 @@ use crate::worker::workers::Workers;
 /// What answers are made of.
 #[derive(Debug)]
 pub struct Context {
-    /// What everybody sees.
+    /// What all workers see.
     pub shared: Arc<Shared>,
     /// Who knows of tunnels.
     pub workers: Workers,

@@ -1,5 +1,5 @@
 //! `/v1/events`: what happens, as server-sent events. A reader that is too slow loses events
-//! and is told how many; nobody waits for it.
+//! and is told how many; nothing waits for it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,17 +29,17 @@ pub(super) fn of(
 ) -> Result<Answer, Refusal> {
     let mut query = Query::parse(query)?;
     // An EventSource cannot set the field on its first request.
-    let behind = query.take("after");
+    let after = query.take("after");
     query.finish()?;
     let field = headers.get(&LAST_EVENT_ID);
-    let behind = match (field.map(|value| value.to_str()), &behind) {
+    let after = match (field.map(|value| value.to_str()), &after) {
         (Some(Ok(text)), _) => Some(text),
         (_, Some(text)) => Some(text.as_str()),
         _ => None,
     };
     // What is not a number of ours is one of another process.
-    let behind = behind.map(|text| text.parse().unwrap_or(0));
-    let mut subscription = events::subscribe(behind).map_err(|_| {
+    let after = after.map(|text| text.parse().unwrap_or(0));
+    let mut subscription = events::subscribe(after).map_err(|_| {
         let message = format!("{LISTENERS} listen already, which is the most");
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
     })?;

@@ -100,7 +100,7 @@ async fn the_end_waits_for_answers_but_not_for_the_silent() {
     assert_eq!(ask(path.clone()).await.unwrap(), "HTTP/1.1 200 OK");
     // Sooner than the silent one's time for a request (10 s) is over.
     let closing = tokio::time::timeout(LONG / 2, admin.close(10 * LONG));
-    assert!(closing.await.is_ok(), "it waits for nobody");
+    assert!(closing.await.is_ok(), "it waits for no one");
     assert!(!path.exists());
     let mut nothing = Vec::new();
     tokio::io::AsyncReadExt::read_to_end(&mut silent, &mut nothing)

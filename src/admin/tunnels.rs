@@ -1,4 +1,4 @@
-//! `/v1/tunnels`: the live tunnels, filtered, sorted and paged here, so that nobody has to
+//! `/v1/tunnels`: the live tunnels, filtered, sorted and paged here, so that no client has to
 //! read a hundred thousand of them to see fifty. Workers only give out their handles; the
 //! rest is done on a thread for what takes long, and neither they nor the control thread
 //! wait for it.

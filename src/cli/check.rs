@@ -1,6 +1,6 @@
 //! `sluice check`: says whether a configuration is right, everything that isn't, what is hardly
 //! meant, and what `sluice run` would stumble over on this machine. Starts nothing, resolves
-//! nothing, leaves nothing behind.
+//! nothing, leaves no file.
 
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ use crate::client::sse::{self, SseEvent};
 use crate::events::Closed;
 use crate::vocabulary::{span, visible};
 
-/// How long nobody may answer before that is said and the command ends.
+/// How long there may be no answer before that is said and the command ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long to wait between two attempts.
@@ -57,7 +57,7 @@ pub fn run(
                 last.get_or_insert_with(|| "0".to_owned());
             }
             Ok(Err(why)) => return refused(&why, err),
-            // Nobody was there from the beginning, or nobody has come again.
+            // No sluice was there from the beginning, or none has come again.
             Err(error) => match lost {
                 Some(since) if since.elapsed() < PATIENCE => {}
                 Some(_) | None => return Err(error),

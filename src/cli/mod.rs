@@ -149,7 +149,7 @@ impl Arguments {
             Command::Tap(arguments) => tap::run(&arguments, out, err),
         };
         code.unwrap_or_else(|error| {
-            // Whoever read our output has gone; there is nobody left to tell.
+            // The reader of our output has gone: there is no one left to tell.
             if error.kind() != io::ErrorKind::BrokenPipe {
                 // One write, or lines of another process come in between.
                 let error = error.to_string();

@@ -65,7 +65,7 @@ enum Form<'a> {
 /// Watches until there were enough frames, or sluice ends it.
 ///
 /// # Errors
-/// When no sluice answers, or nobody reads what is printed.
+/// When no sluice answers, or the output is not read any more.
 pub fn run(
     arguments: &TapArguments,
     out: &mut impl Write,

@@ -74,7 +74,7 @@ fn look(client: &Client) -> Look {
 }
 
 /// Looks once a second in a thread of its own, so that keys do not wait for an answer. It
-/// ends when nobody wants its news.
+/// ends when its news is not wanted any more.
 fn watch(client: Client) -> io::Result<Receiver<Look>> {
     let (sender, news) = mpsc::sync_channel(1);
     thread::Builder::new().name("top".into()).spawn(move || {

@@ -199,7 +199,7 @@ impl Client {
     }
 
     fn connect(&self) -> io::Result<Socket> {
-        Socket::connect(&self.target).map_err(|error| self.nobody(&error))
+        Socket::connect(&self.target).map_err(|error| self.no_answer(&error))
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> io::Result<OrderError> {
@@ -248,10 +248,10 @@ impl Client {
         })
     }
 
-    fn nobody(&self, error: &io::Error) -> io::Error {
+    fn no_answer(&self, error: &io::Error) -> io::Error {
         let why = match error.kind() {
             io::ErrorKind::NotFound => "there is no such socket".to_owned(),
-            io::ErrorKind::ConnectionRefused => "nobody listens there".to_owned(),
+            io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
             io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
             _ => error.to_string(),
         };

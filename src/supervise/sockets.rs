@@ -21,7 +21,7 @@ use crate::net::listen::{Listener, socket};
 /// The protocol's first descriptor.
 const FIRST: usize = 3;
 
-/// More than anybody passes; what is beyond is no count.
+/// More than any service manager passes; a larger number is no count.
 const MOST: usize = 4096;
 
 /// The inherited sockets that were not taken yet.

@@ -36,7 +36,7 @@ const WORD: usize = size_of::<usize>();
 pub struct Allocator;
 
 // SAFETY: mimalloc is an allocator in the sense of the trait: it never unwinds, hands out
-// blocks of at least the size asked for that nobody else has, returns null when it cannot,
+// blocks of at least the size asked for that are in no other hands, returns null when it cannot,
 // and keeps the contents in `realloc`. All blocks are multiples of a word at multiples of a
 // word, so they suit any `align` up to that; for a larger one its aligned calls are made,
 // with a power of two as `Layout` promises. `mi_free` takes blocks of either kind.

@@ -20,7 +20,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// A shortage is over when nothing has failed for so long.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// The first number that is kept back. The kernel gives the lowest one that is free: whoever
+/// The first number that is kept back. The kernel gives the lowest one that is free: a caller that
 /// is given this one has left none below it.
 static LINE: AtomicI32 = AtomicI32::new(i32::MAX);
 

@@ -51,7 +51,7 @@ fn open_to_read(path: &Path, pipes: bool) -> io::Result<File> {
     let file = open.map_err(|error| named(error, path))?;
     let kind = file.metadata()?.file_type();
     if pipes && kind.is_fifo() {
-        // A description of our own: whoever gave the pipe is not disturbed.
+        // A description of our own: the process that gave the pipe is not disturbed.
         rustix::fs::fcntl_setfl(&file, OFlags::empty())?;
     } else if !kind.is_file() {
         return Err(wrong_kind(kind, "a regular file"));

@@ -130,7 +130,7 @@ impl Worker {
         let _ = self.commands.send(command);
     }
 
-    /// Waits for the thread; to be called behind [`Command::Stop`].
+    /// Waits for the thread; to be called after [`Command::Stop`].
     pub fn join(&self) {
         let thread = lock(&self.thread);
         let thread = { thread }.take();

@@ -81,7 +81,7 @@ impl Drop for Backend {
     }
 }
 
-/// Everybody who has the page open.
+/// All clients that have the page open.
 struct Room {
     said: broadcast::Sender<Utf8Bytes>,
     present: AtomicUsize,
@@ -109,7 +109,7 @@ async fn serve(stream: TcpStream, room: Arc<Room>) {
         let response = answer(request, &room);
         async { Ok::<_, Infallible>(response) }
     });
-    // How a connection of the demo ends interests nobody.
+    // How a connection of the demo ends does not matter.
     let _ = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .with_upgrades()
@@ -210,7 +210,7 @@ async fn chat(upgraded: hyper::upgrade::Upgraded, hello: Value, room: &Room) {
     announce(room);
 }
 
-/// Chat goes to everybody, `close` closes, everything else comes back as it is.
+/// Chat goes to all clients, `close` closes, everything else comes back as it is.
 async fn reply(
     socket: &mut WebSocketStream<TokioIo<hyper::upgrade::Upgraded>>,
     message: Message,
@@ -225,7 +225,7 @@ async fn reply(
     let order: Value = serde_json::from_str(&text).unwrap_or_default();
     match order["type"].as_str() {
         Some("chat") => {
-            // It fails when nobody listens, which cannot matter.
+            // It fails when no one listens, which cannot matter.
             let _ = room.said.send(text);
             Ok(())
         }

@@ -103,7 +103,7 @@ fn draw_head(frame: &mut Frame<'_>, state: &State, area: Rect) {
     frame.render_widget(paragraph, area);
 }
 
-/// What somebody should look after.
+/// What an operator should look after.
 fn trouble(state: &State) -> Option<String> {
     let refused = &state.figures.reload_refused;
     match (&state.lost, refused) {

@@ -55,11 +55,11 @@ pub struct Figures {
     pub routes: Vec<Route>,
     /// Endpoints.
     pub endpoints: Vec<Endpoint>,
-    /// How many handshakes were refused, by cause, to stand behind a title.
+    /// How many handshakes were refused, by cause, to stand after a title.
     pub refused_causes: String,
     /// Refused handshakes, the last first, equal ones as one.
     pub refused: Vec<Refusals>,
-    /// How many tunnels were closed, by cause, to stand behind a title.
+    /// How many tunnels were closed, by cause, to stand after a title.
     pub closed_causes: String,
     /// Tunnels that have ended, the last first.
     pub closed: Vec<Closed>,

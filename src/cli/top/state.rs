@@ -57,7 +57,7 @@ pub enum Next {
 pub struct State {
     /// The last figures; those of before while `paused` or `lost`.
     pub figures: Figures,
-    /// Since when and why nobody answers.
+    /// Since when and why there is no answer.
     pub lost: Option<(String, String)>,
     /// News are not shown.
     pub paused: bool,

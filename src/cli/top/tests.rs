@@ -172,12 +172,12 @@ fn a_pause_holds_what_is_shown_and_a_loss_is_said() {
     state.hear(Ok(newer()));
     assert_eq!(state.figures.open, 31);
 
-    state.hear(Err("nobody listens there".into()));
+    state.hear(Err("nothing listens there".into()));
     let since = state.lost.clone().unwrap().0;
-    state.hear(Err("still nobody".into()));
+    state.hear(Err("still nothing".into()));
     assert_eq!(state.lost.clone().unwrap().0, since);
     let screen = drawn(&state, 80, 24).join("\n");
-    let said = format!("connection lost since {since}: still nobody");
+    let said = format!("connection lost since {since}: still nothing");
     assert!(screen.contains(&said), "{screen}");
     assert_eq!(state.figures.open, 31);
     state.hear(Ok(newer()));

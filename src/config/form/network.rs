@@ -55,7 +55,7 @@ impl FromText for IpNet {
         };
         if net != net.trunc() {
             return Err(
-                Wrong::new(format!("`{text}` has bits set behind its prefix"))
+                Wrong::new(format!("`{text}` has bits set after its prefix"))
                     .hint(format!("did you mean `\"{}\"`?", net.trunc())),
             );
         }

@@ -45,7 +45,7 @@ impl Read for Origins {
                 }
             },
             DeValue::Array(array) if array.is_empty() => {
-                sink.report(&node.span, &node.key, "an empty list lets nobody in")
+                sink.report(&node.span, &node.key, "an empty list refuses every client")
                     .hint("name an origin, or answer the route's handshakes with `respond`");
                 None
             }

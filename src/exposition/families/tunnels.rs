@@ -27,7 +27,7 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     flows(page, scrape)?;
     page.histograms(
         "sluice_tunnel_ping_rtt",
-        "From a Ping to its Pong, whoever sent the Ping, by the side that answered",
+        "From a Ping to its Pong, whichever side sent the Ping, by the side that answered",
         |f| {
             let both = SIDES.iter().zip(&scrape.own.round_trips);
             { both }.try_for_each(|(side, spans)| f.histogram(&[("side", side)], &WAITS, spans))

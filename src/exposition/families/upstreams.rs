@@ -39,7 +39,7 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     page.counters(
         "sluice_upstream_retries",
         None,
-        "Further attempts behind a failure with an endpoint, by what had failed",
+        "Further attempts after a failure with an endpoint, by what had failed",
         |f| {
             for endpoint in &scrape.endpoints {
                 for (reason, n) in RETRIES.iter().zip(endpoint.retries) {

@@ -1,4 +1,4 @@
-//! A scanner written down, and taken back from what anybody may have written.
+//! A scanner written down, and taken back from what any process may have written.
 
 use std::fmt;
 
@@ -94,7 +94,7 @@ impl Scanner {
         if state.in_header {
             let part = !state.pending.is_empty() && header == Ok(None);
             require(part, "scanner.pending", "is not a part of a header")?;
-            require(state.left == 0, "scanner.left", "counts behind a header")?;
+            require(state.left == 0, "scanner.left", "counts after a header")?;
         } else if !state.pending.is_empty() {
             let whole = match header {
                 Ok(Some(header)) if header.opcode == opcode && opcode.is_control() => {

@@ -12,7 +12,7 @@ use crate::vocabulary::counters::Tally;
 struct Seen {
     tally: Tally,
     controls: Vec<(u8, Vec<u8>)>,
-    /// Offsets behind each frame.
+    /// Offsets after each frame.
     borders: Vec<usize>,
     /// The offset of the frame that is invalid, and why.
     violation: Option<(usize, Violation)>,

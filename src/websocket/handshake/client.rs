@@ -127,7 +127,7 @@ impl HandshakeProblem {
 /// Judges a request by RFC 6455 section 4.2.1. A plain request costs two failed lookups.
 ///
 /// `has_body` is what the HTTP parser says; any `Transfer-Encoding` and any `Content-Length`
-/// other than 0 are refused besides, so that a parser's leniency cannot hide content behind
+/// other than 0 are refused besides, so that a parser's leniency cannot hide content after
 /// a handshake.
 pub fn classify(
     method: &Method,

@@ -126,7 +126,7 @@ fn is_upgrade(option: &[u8]) -> bool {
     option.eq_ignore_ascii_case(b"upgrade")
 }
 
-/// Fields about one connection or its framing: meaningless behind it on either side.
+/// Fields about one connection or its framing: meaningless beyond it on either side.
 fn is_connection_field(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),

@@ -22,7 +22,9 @@ use rustix::event::epoll;
 use sluice::config::WebSocketConfig;
 use sluice::metrics::slots;
 use sluice::net::io::Io;
-use sluice::tunnel::{self, IdentityParts, TunnelIdentity, TunnelReport, TunnelSpec, registry};
+use sluice::tunnel::{self, TunnelSpec};
+use sluice::tunnel_info::{IdentityParts, TunnelIdentity, TunnelReport};
+use sluice::tunnel_registry;
 
 #[global_allocator]
 static ALLOCATOR: sluice::system::allocator::Allocator = sluice::system::allocator::Allocator;
@@ -113,9 +115,9 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
         .build();
     runtime.expect("a runtime").block_on(async move {
         tokio::spawn(async {
-            let mut ticks = tokio::time::interval(registry::TICK);
+            let mut ticks = tokio::time::interval(tunnel_registry::TICK);
             loop {
-                registry::tick(ticks.tick().await.into_std());
+                tunnel_registry::tick(ticks.tick().await.into_std());
             }
         });
         listener.set_nonblocking(true).expect("nonblocking");

@@ -25,10 +25,12 @@
 //! | 8 | [`events`] | what happens, for those who follow it |
 //! | 7 | [`access_log`] | records of exchanges and tunnels |
 //! | 7 | [`tunnel`] | two byte streams relayed and observed |
+//! | 6 | [`tunnel_registry`] | the live tunnels of each worker: what others see of them, their deadlines, their drains |
 //! | 6 | [`tap`] | the frames of tunnels, for those who look at them |
 //! | 6 | [`logging`] | events as lines on standard error |
 //! | 6 | [`net`] | sockets: one type over the streams, listeners |
 //! | 5 | [`fault`] | what goes wrong with an exchange: whose fault, the cause, what probably happened |
+//! | 5 | [`tunnel_info`] | what is known of a tunnel, as values: whose it is, and what became of it |
 //! | 5 | [`writer`] | where lines leave the process, without waiting |
 //! | 4 | [`websocket`] | WebSocket as bytes without I/O: the handshake, the frames that pass, the frames of our own |
 //! | 3 | [`config_file`] | a file to a `Config` that is valid by construction, or every problem at once |
@@ -70,7 +72,7 @@
 //! **A reload.** [`daemon`] loads the file, binds what is new, builds the [`snapshot`] and resolves
 //! names; what comes of it is one value, a transition, and only that changes anything: the snapshot
 //! is swapped (what live tunnels hold of the old one is shared with the new), listeners are
-//! switched in [`worker::listeners`], and each worker's [`tunnel::registry`] asks the review what becomes
+//! switched in [`worker::listeners`], and each worker's [`tunnel_registry`] asks the review what becomes
 //! of each tunnel.
 //!
 //! **A drain.** Of an endpoint, a route, everything, or at the end: each worker's registry closes
@@ -122,6 +124,8 @@ pub mod system;
 pub mod tap;
 pub mod trace;
 pub mod tunnel;
+pub mod tunnel_info;
+pub mod tunnel_registry;
 pub mod upstream;
 pub mod vocabulary;
 pub mod websocket;

@@ -11,7 +11,8 @@ use super::answer::{Answer, Refusal, body, json};
 use super::filter::{Filter, FilterRequest, Query};
 use super::live::{self, Moment};
 use super::state::Context;
-use crate::tunnel::{CloseOrder, ClosedBy};
+use crate::tunnel_registry::CloseOrder;
+use crate::vocabulary::ClosedBy;
 
 /// RFC 6455 section 7.4.1: going away.
 const GOING_AWAY: u16 = 1001;

@@ -13,8 +13,8 @@ use super::live::Live;
 use crate::config::parse_duration;
 use crate::process::Shared;
 use crate::process::order::OrderError;
-use crate::tunnel::TunnelIdentity;
-use crate::tunnel::registry::TunnelSnapshot;
+use crate::tunnel_info::TunnelIdentity;
+use crate::tunnel_registry::TunnelSnapshot;
 
 /// All of what is given must hold. Durations are written as in the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,15 +165,26 @@ impl Filter {
 
     /// Whether the tunnel is meant.
     pub(super) fn takes(&self, tunnel: &TunnelSnapshot, now: Instant) -> bool {
-        let identity = &*tunnel.handle.identity;
+        let handle = &tunnel.handle;
+        self.takes_one(&handle.identity, handle.opened, tunnel.heard, now)
+    }
+
+    /// The same of a tunnel of which no more is known.
+    pub(super) fn takes_one(
+        &self,
+        identity: &TunnelIdentity,
+        opened: Instant,
+        heard: Instant,
+        now: Instant,
+    ) -> bool {
         let is = |wanted: &Option<String>, own: &str| wanted.as_deref().is_none_or(|w| w == own);
         let old = |since: Instant, least| now.saturating_duration_since(since) >= least;
         is(&self.route, identity.route())
             && is(&self.upstream, identity.upstream())
             && self.takes_endpoint(identity)
             && self.takes_client(identity.client())
-            && old(tunnel.handle.opened, self.min_age)
-            && old(tunnel.heard, self.min_idle)
+            && old(opened, self.min_age)
+            && old(heard, self.min_idle)
             && self.takes_words(identity)
     }
 

@@ -14,7 +14,7 @@ use super::http::{self, HttpView};
 use crate::exposition;
 use crate::exposition::{Figures, Waits};
 use crate::system::lock::lock;
-use crate::tunnel::registry;
+use crate::tunnel_registry;
 use crate::worker::workers::Workers;
 
 /// Points that are kept: five minutes.
@@ -154,7 +154,7 @@ fn unix_time() -> u64 {
 
 async fn look(workers: &Workers) -> Figures {
     let sample = || {
-        registry::observe(Instant::now());
+        tunnel_registry::observe(Instant::now());
         exposition::sample()
     };
     exposition::figures(workers.ask(|| sample).await)

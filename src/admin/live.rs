@@ -8,7 +8,7 @@ use http::StatusCode;
 
 use super::answer::Refusal;
 use super::state::Context;
-use crate::tunnel::registry::{self, TunnelSnapshot};
+use crate::tunnel_registry::{self, TunnelSnapshot};
 
 /// A live tunnel and its worker.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub(super) async fn find(context: &Context, id: &str) -> Result<Live, Refusal> {
     let number: u64 = id.parse().map_err(|_| gone())?;
     let now = Instant::now();
     let found = by_worker(context, move || {
-        registry::find(number, now).into_iter().collect()
+        tunnel_registry::find(number, now).into_iter().collect()
     });
     found.await.pop().ok_or_else(gone)
 }
@@ -49,7 +49,7 @@ pub(super) async fn find(context: &Context, id: &str) -> Result<Live, Refusal> {
 /// Every live tunnel.
 pub(super) async fn all(context: &Context) -> Vec<Live> {
     let now = Instant::now();
-    by_worker(context, move || registry::snapshots(now)).await
+    by_worker(context, move || tunnel_registry::snapshots(now)).await
 }
 
 async fn by_worker(

@@ -15,7 +15,7 @@ use crate::process::state::{LastReload, Phase};
 use crate::proxy::untrusted;
 use crate::snapshot::Snapshot;
 use crate::tap;
-use crate::tunnel::registry;
+use crate::tunnel_registry;
 use crate::vocabulary::stamp::rfc3339;
 
 /// The state of the process.
@@ -199,7 +199,7 @@ async fn tunnels_by_worker(context: &Context) -> Vec<HashMap<Way, u64>> {
 
 fn tunnels_here() -> HashMap<Way, u64> {
     let mut counts = HashMap::new();
-    for handle in registry::handles() {
+    for handle in tunnel_registry::handles() {
         let identity = &handle.identity;
         let way = (
             identity.route().clone(),

@@ -1,5 +1,5 @@
 //! `/v1/tap`: the frames of tunnels as they pass, as server-sent events, as far as `admin.tap`
-//! allows it. That is looked up anew for whatever is told, so that a reload changes it.
+//! allows it. That is looked up anew for each message, so that a reload changes it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,10 +17,10 @@ use super::state::Context;
 use crate::config::TapLevel;
 use crate::process::Shared;
 use crate::setting::scalar::Word;
-use crate::tap::{self, FrameView, LostView, Told, UnframedView, Wanted};
-use crate::tunnel::registry::{self, TunnelSnapshot};
+use crate::tap::{self, Candidate, FrameView, LostView, TapMessage, UnframedView, Wanted};
+use crate::tunnel::taps;
 
-/// Bytes of a payload that are told, unless it is asked for fewer or more.
+/// Bytes of a payload that are sent, unless fewer or more are asked for.
 const PAYLOAD: usize = 4096;
 
 /// The most of them.
@@ -49,12 +49,12 @@ struct Asked {
 }
 
 struct Reader {
-    told: mpsc::Receiver<Told>,
+    messages: mpsc::Receiver<TapMessage>,
     /// What it needs to be allowed.
     level: TapLevel,
     shared: Arc<Shared>,
     begun: Option<TapBegun>,
-    /// How it ends was told.
+    /// Its end was sent.
     ended: bool,
 }
 
@@ -78,14 +78,14 @@ pub(super) async fn of(
         asked.filter.check(&context.shared, &live)?;
     }
     let (tunnel, payload) = (asked.tunnel, asked.payload);
-    let (order, told) = tap::open(asked.into_wanted()).map_err(|_| {
+    let (subscription, messages) = tap::open(asked.into_wanted()).map_err(|_| {
         let message = format!("{} taps are open already, which is the most", tap::MOST);
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message)
     })?;
     let now = Instant::now();
     let taken = context.workers.ask(|| {
-        let order = order.clone();
-        move || tap::begin(&order, registry::snapshots(now)) as u64
+        let subscription = subscription.clone();
+        move || taps::begin(&subscription, now) as u64
     });
     let tunnels = taken.await.into_iter().sum();
     if let (Some(id), 0) = (tunnel, tunnels) {
@@ -99,7 +99,7 @@ pub(super) async fn of(
         "a tap has begun"
     );
     let reader = Reader {
-        told,
+        messages,
         level,
         shared: context.shared.clone(),
         begun: Some(TapBegun { tunnels }),
@@ -166,8 +166,15 @@ impl Asked {
             tunnel,
             payload,
         } = self;
-        let select = move |one: &TunnelSnapshot| {
-            tunnel.is_none_or(|id| id == one.handle.id) && filter.takes(one, Instant::now())
+        let select = move |one: &Candidate<'_>| {
+            let Candidate {
+                number,
+                identity,
+                opened,
+                heard,
+            } = *one;
+            tunnel.is_none_or(|wanted| wanted == number)
+                && filter.takes_one(identity, opened, heard, Instant::now())
         };
         Wanted {
             select: Box::new(select),
@@ -177,36 +184,36 @@ impl Asked {
 }
 
 impl Reader {
-    /// The block of what is told; where that is not allowed any more, of the end.
-    fn block(&mut self, told: Option<Told>) -> Option<Bytes> {
+    /// The block of a message; where that is not allowed any more, of the end.
+    fn block(&mut self, message: Option<TapMessage>) -> Option<Bytes> {
         if self.ended {
             return None;
         }
         let allowed = allowed(&self.shared);
-        let why = match told {
+        let why = match message {
             _ if allowed < self.level => forbidden(allowed, self.level),
-            Some(told) => return Some(spell(told)),
+            Some(message) => return Some(spell(message)),
             None => "it was read too slowly, or sluice stops".to_owned(),
         };
         self.ended = true;
         // Nothing that is not allowed may be there for the next one, and workers stop.
-        self.told.close();
+        self.messages.close();
         Some(sse::block("ended", &TapEnded { why }))
     }
 }
 
 impl Source for Reader {
     async fn next(&mut self) -> Option<Bytes> {
-        let told = self.told.recv().await;
-        self.block(told)
+        let message = self.messages.recv().await;
+        self.block(message)
     }
 
     fn waiting(&mut self) -> Option<Bytes> {
         if let Some(begun) = self.begun.take() {
             return Some(sse::block("begun", &begun));
         }
-        let told = self.told.try_recv().ok()?;
-        self.block(Some(told))
+        let message = self.messages.try_recv().ok()?;
+        self.block(Some(message))
     }
 }
 
@@ -216,19 +223,19 @@ impl Drop for Reader {
     }
 }
 
-fn spell(told: Told) -> Bytes {
-    match told {
-        Told::Frame {
+fn spell(message: TapMessage) -> Bytes {
+    match message {
+        TapMessage::Frame {
             at,
             of,
             from,
             to,
             frame,
         } => sse::block("frame", &FrameView::new(at, &of, from, to, frame)),
-        Told::Unframed { at, of, from, why } => {
+        TapMessage::Unframed { at, of, from, why } => {
             sse::block("unframed", &UnframedView::new(at, &of, from, why))
         }
-        Told::Lost {
+        TapMessage::Lost {
             at,
             frames,
             payloads,

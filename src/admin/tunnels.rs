@@ -15,8 +15,9 @@ use super::filter::{Filter, Query};
 use super::live::{Live, Moment, all, find};
 use super::state::Context;
 use crate::process::order::millis;
-use crate::tunnel::registry::TunnelSnapshot;
-use crate::tunnel::{Phase, Side, Tally};
+use crate::tunnel_registry::{Phase, TunnelSnapshot};
+use crate::vocabulary::Side;
+use crate::vocabulary::counters::Tally;
 use crate::vocabulary::stamp::rfc3339;
 
 /// Tunnels in an answer, unless it is asked for fewer or more.
@@ -71,7 +72,7 @@ pub struct TunnelView {
     pub age_ms: u64,
     /// Milliseconds since something came from either side, keep-alive aside.
     pub idle_ms: u64,
-    /// `open`, `half`, `border`, `closing` or `closed`.
+    /// `open`, `half`, `boundary`, `closing` or `closed`.
     pub phase: String,
     /// What came from the client.
     pub from_client: TallyView,
@@ -327,7 +328,7 @@ fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Open => "open",
         Phase::Half => "half",
-        Phase::Border => "border",
+        Phase::Boundary => "boundary",
         Phase::Closing => "closing",
         Phase::Closed => "closed",
     }

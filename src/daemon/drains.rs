@@ -13,7 +13,7 @@ use crate::events::{self, DrainState, Event};
 use crate::process::drains::{Gate, Ordered};
 use crate::process::order::{DrainRequest, DrainView, OrderError, Target};
 use crate::process::review::Reviewer;
-use crate::tunnel::{DrainOrder, Selection, registry};
+use crate::tunnel_registry::{self, DrainOrder, Selection};
 use crate::upstream::Endpoint;
 
 impl Control {
@@ -81,7 +81,7 @@ impl Control {
             .workers()
             .ask(|| {
                 let order = order.clone();
-                move || registry::drain(&order, Instant::now())
+                move || tunnel_registry::drain(&order, Instant::now())
             })
             .await;
         let ordered = Ordered {
@@ -165,8 +165,8 @@ impl Control {
                     let now = Instant::now();
                     for (id, by_reload) in ids {
                         match by_reload {
-                            true => registry::undrain(id),
-                            false => registry::undrain_and_review(id, now, &|tunnel| {
+                            true => tunnel_registry::undrain(id),
+                            false => tunnel_registry::undrain_and_review(id, now, &|tunnel| {
                                 reviewer.judge(tunnel)
                             }),
                         };

@@ -11,7 +11,7 @@ use crate::handover::channel::Channel;
 use crate::handover::launch::NextProcess;
 use crate::handover::protocol::{self, FORMATS, Hello, Message, Offer, Ready};
 use crate::process::order::OrderError;
-use crate::tunnel;
+use crate::tunnel_registry;
 
 /// How long the new process may take to be ready: names are resolved meanwhile.
 const READY: Duration = Duration::from_secs(60);
@@ -63,7 +63,7 @@ impl Control {
             formats: FORMATS,
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            next_tunnel_id: tunnel::next_id(),
+            next_tunnel_id: tunnel_registry::next_id(),
             generation: self.shared.snapshot.load().generation,
             drains: self.shared.state.drains().in_force(),
             acknowledges: true,

@@ -15,8 +15,7 @@ use crate::process::order::{Remaining, millis};
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
 use crate::snapshot::Snapshot;
-use crate::tunnel::registry::{self, Review};
-use crate::tunnel::{DrainOrder, Selection};
+use crate::tunnel_registry::{self, DrainOrder, Review, Selection};
 use crate::upstream::pool;
 
 /// How often the new process is told what is left here.
@@ -202,7 +201,7 @@ impl Control {
         self.listeners.workers().each(|| {
             let (staying, order) = (staying.clone(), parting.staying.clone());
             move || {
-                registry::review(
+                tunnel_registry::review(
                     Instant::now(),
                     &|tunnel| match staying.contains(&tunnel.id) {
                         true => Review::Drain(order.clone()),
@@ -217,7 +216,11 @@ impl Control {
         let Some(contact) = &mut parting.contact else {
             return;
         };
-        let tunnels = self.listeners.workers().ask(|| registry::count).await;
+        let tunnels = self
+            .listeners
+            .workers()
+            .ask(|| tunnel_registry::count)
+            .await;
         let left = Remaining {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -33,7 +33,7 @@ use crate::supervise::pid_file::PidFile;
 use crate::supervise::sockets;
 use crate::system::descriptors;
 use crate::trace::Tracer;
-use crate::tunnel;
+use crate::tunnel_registry;
 use crate::upstream::Registry;
 use crate::upstream::discover::Discovery;
 use crate::worker::{listeners::Listeners, workers::Workers};
@@ -277,7 +277,7 @@ async fn first_snapshot(
     if let Some(taking) = taking {
         let hello = taking.hello();
         snapshot.generation = hello.generation.saturating_add(1);
-        tunnel::reserve_ids(hello.next_tunnel_id);
+        tunnel_registry::reserve_ids(hello.next_tunnel_id);
     }
     (snapshot, discovery)
 }

@@ -14,7 +14,7 @@ use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
 use crate::proxy::connections;
 use crate::supervise::notify;
-use crate::tunnel::{self, DrainOrder, Selection};
+use crate::tunnel_registry::{self, Cut, DrainOrder, Selection};
 use crate::upstream::pool;
 use crate::vocabulary::span::millis;
 
@@ -79,7 +79,7 @@ impl Control {
                 move || {
                     connections::drain();
                     pool::clear();
-                    tunnel::registry::drain(&order, Instant::now());
+                    tunnel_registry::drain(&order, Instant::now());
                 }
             })
             .await;
@@ -131,7 +131,7 @@ impl Control {
                 tracing::warn!(reason, cut, "what has not ended is cut");
                 self.listeners.workers().each(|| {
                     || {
-                        tunnel::registry::cut_all(tunnel::Cut::Drain);
+                        tunnel_registry::cut_all(Cut::Drain);
                     }
                 });
                 return Some(cut);

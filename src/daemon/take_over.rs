@@ -16,7 +16,7 @@ use crate::supervise::notify;
 use crate::supervise::pid_file::PidFile;
 use crate::supervise::watchdog;
 use crate::system::allocator;
-use crate::tunnel::registry;
+use crate::tunnel_registry;
 use crate::worker::workers::Workers;
 
 /// How long a take-over needs to come to rest.
@@ -81,7 +81,7 @@ async fn review_adopted(shared: &Arc<Shared>, workers: &Workers) {
     workers
         .ask(|| {
             let reviewer = reviewer.clone();
-            move || registry::review(Instant::now(), &|tunnel| reviewer.judge(tunnel))
+            move || tunnel_registry::review(Instant::now(), &|tunnel| reviewer.judge(tunnel))
         })
         .await;
     // For those that come late.

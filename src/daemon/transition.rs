@@ -13,7 +13,7 @@ use crate::process::order::Reloaded;
 use crate::process::review::Reviewer;
 use crate::snapshot::Snapshot;
 use crate::trace::Tracer;
-use crate::tunnel::registry;
+use crate::tunnel_registry;
 use crate::upstream::discover::Discovery;
 
 /// How long requests may take to let go of the old configuration, and how often is looked.
@@ -110,7 +110,7 @@ impl Control {
             .workers()
             .ask(|| {
                 let reviewer = reviewer.clone();
-                move || registry::review(Instant::now(), &|tunnel| reviewer.judge(tunnel))
+                move || tunnel_registry::review(Instant::now(), &|tunnel| reviewer.judge(tunnel))
             })
             .await;
         report.tunnels_changed = reviewer.changed();

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
-use crate::tunnel::{PeerClose, TunnelIdentity, TunnelReport};
+use crate::tunnel_info::{PeerClose, TunnelIdentity, TunnelReport};
 use crate::vocabulary::stamp::rfc3339;
 use crate::vocabulary::visible;
 

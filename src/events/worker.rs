@@ -8,7 +8,7 @@ use super::event::{
     Closed, Event, HandshakeRefused, Health, HealthState, Lost, Opened, StoodStill, cut, now,
 };
 use super::ring::{hand_on, is_heard, is_on};
-use crate::tunnel::{TunnelIdentity, TunnelReport};
+use crate::tunnel_info::{TunnelIdentity, TunnelReport};
 
 /// Closes that are noted between two ticks, and as many openings.
 pub const CLOSES: usize = 256;

@@ -11,7 +11,8 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::metrics::slots;
 use crate::metrics::thread::{FLOWS, flow_of, mine};
 use crate::proxy::connections;
-use crate::tunnel::{Side, registry};
+use crate::tunnel_registry;
+use crate::vocabulary::Side;
 
 /// What a worker knows only by itself.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +58,7 @@ pub fn sample() -> Sample {
             }
         }
     }
-    let handles = registry::handles();
+    let handles = tunnel_registry::handles();
     // Tunnels of one route often stand together.
     for run in handles.chunk_by(|a, b| Arc::ptr_eq(a.identity.route(), b.identity.route())) {
         let Some(first) = run.first() else { continue };

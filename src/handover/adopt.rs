@@ -11,7 +11,8 @@ use crate::net::listen::ListenerInfo;
 use crate::process::Shared;
 use crate::proxy::{connections, tunnel_record};
 use crate::system::descriptors;
-use crate::tunnel::{self, Resume, TunnelState, registry};
+use crate::tunnel::{self, Resume, TunnelState};
+use crate::tunnel_registry;
 use crate::upstream::{Address, Lease};
 use crate::worker::workers::Workers;
 use crate::worker::{Command, Worker};
@@ -147,7 +148,11 @@ impl Adopter {
                     // One that comes late has missed the review of those before it.
                     Ok(handle) => {
                         if let Some(reviewer) = shared.state.reviewer() {
-                            registry::apply(&handle, reviewer.judge(&handle), Instant::now());
+                            tunnel_registry::apply(
+                                &handle,
+                                reviewer.judge(&handle),
+                                Instant::now(),
+                            );
                         }
                     }
                     Err(error) => {

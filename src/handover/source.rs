@@ -7,7 +7,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::item::Item;
 use crate::proxy::{connections, hand_off};
-use crate::tunnel::{Export, registry};
+use crate::tunnel::{self, Export};
+use crate::tunnel_registry;
 use crate::vocabulary::hand_off::HandOff;
 use crate::worker::Command;
 use crate::worker::workers::Workers;
@@ -58,7 +59,7 @@ impl Sources {
 
     /// Tunnels of this process.
     pub(super) async fn tunnels(&self) -> u64 {
-        let counts = self.workers.ask(|| registry::count).await;
+        let counts = self.workers.ask(|| tunnel_registry::count).await;
         counts.iter().map(|count| *count as u64).sum()
     }
 
@@ -72,7 +73,7 @@ impl Sources {
             let (tunnels, idle) = (source.tunnels.0.clone(), source.connections.0.clone());
             let most = if connections { share } else { 0 };
             worker.tell(Command::Do(Box::new(move || {
-                let asked = registry::export(share, &tunnels) + hand_off::export(most, &idle);
+                let asked = tunnel::export(share, &tunnels) + hand_off::export(most, &idle);
                 let _ = answer.send(asked);
             })));
             answers.push(answered);
@@ -129,7 +130,7 @@ impl Sources {
     pub(super) async fn end(&mut self) {
         let end = || {
             hand_off::end();
-            registry::end_export();
+            tunnel::end_export();
         };
         self.workers.ask(|| end).await;
         for (worker, source) in self.each.iter_mut().enumerate() {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::order::{DrainRequest, DrainView, Target, millis};
 use crate::snapshot::Snapshot;
-use crate::tunnel::DrainOrder;
+use crate::tunnel_registry::DrainOrder;
 use crate::upstream::Endpoint;
 
 /// Drains that are over and still shown, newest last.

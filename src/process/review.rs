@@ -13,9 +13,10 @@ use http::{HeaderMap, HeaderValue};
 use crate::config::{EndpointAddress, OnChange, Scheme, WebSocketConfig};
 use crate::route::origin::{self, PublicAuthority};
 use crate::snapshot::{Route, Snapshot};
-use crate::tunnel::registry::Review;
-use crate::tunnel::{CloseOrder, ClosedBy, DrainOrder, Selection, TunnelHandle, TunnelIdentity};
+use crate::tunnel_info::TunnelIdentity;
+use crate::tunnel_registry::{CloseOrder, DrainOrder, Review, Selection, TunnelHandle};
 use crate::upstream::Upstream;
+use crate::vocabulary::ClosedBy;
 
 /// Why a tunnel has to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,9 @@ use crate::net::io::Io;
 use crate::policy::admitted::Admitted;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
-use crate::tunnel::{self, IdentityParts, TunnelIdentity, TunnelSpec, registry};
+use crate::tunnel::{self, TunnelSpec};
+use crate::tunnel_info::{IdentityParts, TunnelIdentity};
+use crate::tunnel_registry;
 use crate::upstream::Lease;
 use crate::websocket::handshake::Deflate;
 
@@ -143,7 +145,7 @@ impl PendingTunnel {
         if shared.snapshot.load().generation != self.generation
             && let Some(reviewer) = shared.state.reviewer()
         {
-            registry::apply(&handle, reviewer.judge(&handle), Instant::now());
+            tunnel_registry::apply(&handle, reviewer.judge(&handle), Instant::now());
         }
     }
 }

@@ -5,7 +5,8 @@ use crate::access_log;
 use crate::events;
 use crate::metrics;
 use crate::trace;
-use crate::tunnel::{PeerClose, TunnelHandle, TunnelIdentity, TunnelReport};
+use crate::tunnel_info::{PeerClose, TunnelIdentity, TunnelReport};
+use crate::tunnel_registry::TunnelHandle;
 
 /// A tunnel has opened; `asked` is what else its handshake said.
 pub fn opened(tunnel: &TunnelHandle, asked: Option<&Asked>) {

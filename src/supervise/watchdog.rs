@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::notify;
-use crate::tunnel::registry::TICK;
+use crate::tunnel_registry::TICK;
 use crate::worker::workers::Workers;
 
 /// The shortest time without a tick that means something: a busy worker ticks late.

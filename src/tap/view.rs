@@ -8,9 +8,11 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::follow::{Frame, RSV1};
-use crate::tunnel::{Deflate, TunnelHandle};
+use super::subject::Subject;
+use crate::vocabulary::Side;
 use crate::websocket::control::close_payload;
-use crate::websocket::frame::{Opcode, Side};
+use crate::websocket::frame::Opcode;
+use crate::websocket::handshake::Deflate;
 
 /// Who sent a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -133,28 +135,21 @@ pub struct LostView {
 }
 
 impl OfView {
-    fn new(tunnel: &TunnelHandle) -> OfView {
-        let identity = &tunnel.identity;
+    fn new(subject: &Subject) -> OfView {
         OfView {
-            tunnel: tunnel.id,
-            route: identity.route().clone(),
-            upstream: identity.upstream().clone(),
-            endpoint: identity.endpoint().clone(),
-            client: identity.client().to_owned(),
+            tunnel: subject.number,
+            route: subject.route.clone(),
+            upstream: subject.upstream.clone(),
+            endpoint: subject.endpoint.clone(),
+            client: subject.client.to_string(),
         }
     }
 }
 
 impl FrameView {
     /// What is told of a frame.
-    pub fn new(
-        at: SystemTime,
-        of: &TunnelHandle,
-        from: Origin,
-        to: Side,
-        frame: Frame,
-    ) -> FrameView {
-        let deflate = of.identity.deflate();
+    pub fn new(at: SystemTime, of: &Subject, from: Origin, to: Side, frame: Frame) -> FrameView {
+        let deflate = of.deflate;
         let control = frame.opcode.is_control();
         let compressed = match deflate {
             // The bit may mean something else.
@@ -225,7 +220,7 @@ impl CloseView {
 
 impl UnframedView {
     /// What is told of such a direction.
-    pub fn new(at: SystemTime, of: &TunnelHandle, from: Side, why: &str) -> UnframedView {
+    pub fn new(at: SystemTime, of: &Subject, from: Side, why: &str) -> UnframedView {
         UnframedView {
             time_us: micros(at),
             of: OfView::new(of),

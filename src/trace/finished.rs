@@ -12,7 +12,8 @@ use super::context::TraceParent;
 use crate::config::Scheme;
 use crate::route::target::Target;
 use crate::snapshot::Route;
-use crate::tunnel::{ClosedBy, Closes};
+use crate::tunnel_info::Closes;
+use crate::vocabulary::ClosedBy;
 use crate::vocabulary::counters::Tally;
 
 /// Something that has spans to export.

@@ -16,7 +16,8 @@ use super::context::{TraceParent, new_span_id};
 use super::finished::{FinishedExchange, FinishedTunnel};
 use crate::config::PathPattern;
 use crate::route::host;
-use crate::tunnel::{ClosedBy, PeerClose};
+use crate::tunnel_info::PeerClose;
+use crate::vocabulary::ClosedBy;
 
 /// Who made the spans.
 pub(super) fn scope() -> InstrumentationScope {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::context::TraceParent;
 use super::finished::{Finished, FinishedTunnel};
 use super::tracer::finish;
-use crate::tunnel::TunnelReport;
+use crate::tunnel_info::TunnelReport;
 
 /// A tunnel has ended: exports its span, if its handshake was sampled.
 pub fn tunnel_ended(report: &TunnelReport<'_>) {

@@ -2,61 +2,24 @@
 //! and is gone without a word to either peer and without a record. Where it goes, and how, is
 //! decided above; what nothing takes is put back by [`ExportedTunnel::restore`].
 
-use std::any::Any;
-use std::fmt;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use tokio::sync::mpsc::UnboundedSender;
-
+use super::exported::{ExportedTunnel, Guard};
+use super::journal::Journal;
+use super::outlet;
+use super::pump::Direction;
+use super::relay::Tunnel;
 use super::resume::{self, Resume};
 use super::state::{IdentityState, MOST, SettingsState, SideState, TunnelState, unix_micros};
-use super::{ClosedBy, Side, Tunnel, TunnelHandle, registry};
 use crate::metrics;
 use crate::tap;
-use crate::vocabulary::hand_off::{HandOff, Outlet};
-
-thread_local! {
-    static OUTLET: Outlet<Box<ExportedTunnel>> = const { Outlet::closed() };
-}
-
-/// What a tunnel holds besides its sockets: leases, permits.
-pub type Guard = Box<dyn Any + Send>;
-
-/// What became of a tunnel that was asked to go.
-pub type Export = HandOff<Box<ExportedTunnel>>;
-
-/// A tunnel in pieces. Dropping it closes this process's descriptors, which ends the
-/// connections unless another process holds them, and lets the guard go.
-pub struct ExportedTunnel {
-    /// The client's connection.
-    pub client: OwnedFd,
-    /// The upstream's connection.
-    pub upstream: OwnedFd,
-    /// Everything else about the tunnel.
-    pub state: TunnelState,
-    /// What was received and not yet written: from the client, and from the upstream. Up to
-    /// a few hundred KiB each.
-    pub spill: [Vec<u8>; 2],
-    handle: Arc<TunnelHandle>,
-    pub(super) guard: Guard,
-}
-
-impl fmt::Debug for ExportedTunnel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ExportedTunnel")
-            .field("client", &self.client)
-            .field("upstream", &self.upstream)
-            .field("state", &self.state)
-            .field("spill", &self.spill.each_ref().map(Vec::len))
-            .finish_non_exhaustive()
-    }
-}
+use crate::tunnel_registry::{TunnelHandle, hand_off};
+use crate::vocabulary::{ClosedBy, Side};
 
 impl ExportedTunnel {
     /// Lets the tunnel go on in this process, on the current thread, as if it had not gone.
-    /// It is not asked again before [`registry::end_export`]. When it fails the connections
+    /// It is not asked again before [`end_export`](super::end_export). When it fails the connections
     /// are closed, and the record says so.
     pub fn restore(self) -> io::Result<Arc<TunnelHandle>> {
         let handle = self.handle;
@@ -77,36 +40,12 @@ impl ExportedTunnel {
     }
 }
 
-/// Where the tunnels of this thread go from now on.
-pub(super) fn send_to(sink: Option<UnboundedSender<Export>>) {
-    OUTLET.with(|outlet| match sink {
-        Some(sink) => outlet.open(sink),
-        None => outlet.close(),
-    });
-}
-
-/// Answers that the tunnel stays.
-pub(super) fn stays(id: u64, why: &'static str) {
-    // The thread's end may come first.
-    let _ = OUTLET.try_with(|outlet| outlet.stays(Some(id), why));
-}
-
-/// Sends the tunnel off; where nothing takes it, it goes on here.
-fn send(exported: Box<ExportedTunnel>) {
-    if let Err(exported) = OUTLET.with(|outlet| outlet.send(exported)) {
-        let id = exported.state.id;
-        if let Err(error) = exported.restore() {
-            tracing::warn!(tunnel = id, %error, "a tunnel that was not wanted is lost");
-        }
-    }
-}
-
 /// A tunnel that has left and cannot go on anywhere.
 #[cold]
 fn report_loss(handle: Arc<TunnelHandle>) {
     // Its end counts what it moved once more.
     metrics::tunnel_came(handle.identity.slot(), &handle.moved());
-    let mut journal = super::Journal::new(handle);
+    let mut journal = Journal::new(handle);
     journal.ended(ClosedBy::Error, Some("hand-over failed"));
     journal.report(false);
 }
@@ -144,13 +83,13 @@ impl<G: Send + 'static> Tunnel<G> {
     pub(super) fn hand_off(mut self) {
         let handle = self.journal.handle.clone();
         let mut state = self.state();
-        if let Some(ages) = registry::export_one(&handle) {
+        if let Some(ages) = hand_off::leave(&handle) {
             state.clock = ages.clock;
             [state.client.pulse, state.upstream.pulse] = ages.pulses;
         }
         metrics::tunnel_left(handle.identity.slot(), &handle.moved());
         if handle.is_tapped() {
-            tap::ended(&handle);
+            tap::ended(handle.id);
         }
         let spill = [self.up.take_spill(), self.down.take_spill()];
         let Tunnel {
@@ -166,7 +105,7 @@ impl<G: Send + 'static> Tunnel<G> {
             Err(guard) => guard,
         };
         match (client.into_fd(), upstream.into_fd()) {
-            (Ok(client), Ok(upstream)) => send(Box::new(ExportedTunnel {
+            (Ok(client), Ok(upstream)) => outlet::send(Box::new(ExportedTunnel {
                 client,
                 upstream,
                 state,
@@ -176,7 +115,7 @@ impl<G: Send + 'static> Tunnel<G> {
             })),
             (Err(error), _) | (_, Err(error)) => {
                 tracing::warn!(tunnel = handle.id, %error, "a socket could not be given up");
-                stays(handle.id, "a socket could not be given up");
+                outlet::stays(handle.id, "a socket could not be given up");
                 report_loss(handle);
             }
         }
@@ -185,7 +124,7 @@ impl<G: Send + 'static> Tunnel<G> {
     fn state(&mut self) -> TunnelState {
         let journal = &self.journal;
         let handle = &journal.handle;
-        let side = |direction: &super::Direction, side: Side| SideState {
+        let side = |direction: &Direction, side: Side| SideState {
             scanner: direction.scanner().state(),
             flow: direction.flow(journal.sent_to(side.other())),
             close: journal.close_of(side),

@@ -2,15 +2,14 @@
 //! pings under way. Decides nothing about bytes.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
-use super::handle::{Phase, TunnelHandle};
-use super::registry;
-use super::report::{ClosedBy, Closes, PeerClose, TunnelReport};
 use super::state::{CloseState, PingState, SideState, TunnelState};
 use crate::metrics;
+use crate::tunnel_info::{Closes, PeerClose, TunnelReport};
+use crate::tunnel_registry::{self, Phase, TunnelHandle};
+use crate::vocabulary::{ClosedBy, Side};
 use crate::websocket::control;
-use crate::websocket::frame::{Side, Violation};
+use crate::websocket::frame::Violation;
 
 /// Bytes of our Ping's payload: the tunnel's secret, then a sequence number.
 const PING_PAYLOAD: usize = 12;
@@ -102,7 +101,7 @@ impl Journal {
     #[cold]
     pub(super) fn blocked(&self, from: Side) {
         if self.handle.set_blocked(from, true) {
-            registry::touch(&self.handle);
+            tunnel_registry::touch(&self.handle);
         }
     }
 
@@ -164,8 +163,7 @@ impl Journal {
         payload[..8].copy_from_slice(&pings.secret.to_be_bytes());
         payload[8..].copy_from_slice(&sequence.to_be_bytes());
         self.ping_passed(to, &payload);
-        let pinged = &self.handle.pinged[to as usize];
-        pinged.store(pinged.load(Relaxed).wrapping_add(1), Relaxed);
+        self.handle.count_ping(to);
         control::ping(to, &payload)
     }
 
@@ -186,7 +184,7 @@ impl Journal {
         let mark = &mut pings.marks[from as usize];
         if mark.hash != 0 && mark.hash == fnv(payload) {
             let micros = self.handle.micros().wrapping_sub(mark.at).max(1);
-            self.handle.rtt[from as usize].store(micros, Relaxed);
+            self.handle.set_rtt(from, micros);
             metrics::round_trip(from, micros);
             mark.hash = 0;
         }
@@ -194,8 +192,7 @@ impl Journal {
         let ours = payload.len() == PING_PAYLOAD && payload[..8] == pings.secret.to_be_bytes();
         if ours {
             let frame = PING_PAYLOAD as u32 + if from == Side::Client { 6 } else { 2 };
-            let swallowed = &self.handle.swallowed[from as usize];
-            swallowed.store(swallowed.load(Relaxed).wrapping_add(frame), Relaxed);
+            self.handle.count_swallowed(from, frame);
         }
         ours
     }
@@ -278,7 +275,7 @@ impl Journal {
 
     /// The Pings to `side`.
     pub(super) fn pings(&self, side: Side) -> PingState {
-        let (handle, index) = (&self.handle, side as usize);
+        let (counts, index) = (self.handle.ping_counts(side), side as usize);
         let (mut sequence, mut mark) = Default::default();
         if let Some(pings) = &self.pings {
             (sequence, mark) = (pings.sequence[index], pings.marks[index]);
@@ -286,10 +283,10 @@ impl Journal {
         PingState {
             sequence,
             hash: mark.hash,
-            age: handle.micros().wrapping_sub(mark.at),
-            sent: handle.pinged[index].load(Relaxed),
-            swallowed: handle.swallowed[index].load(Relaxed),
-            rtt: handle.rtt[index].load(Relaxed),
+            age: self.handle.micros().wrapping_sub(mark.at),
+            sent: counts.sent,
+            swallowed: counts.swallowed,
+            rtt: counts.rtt,
         }
     }
 

@@ -4,15 +4,20 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::journal::Journal;
 use super::pump::Direction;
+use super::relay::Tunnel;
 use super::state::TunnelState;
-use super::{Side, Task, Tunnel, TunnelHandle, TunnelIdentity, TunnelReport, registry};
+use super::taps;
+use super::task::Task;
 use crate::config::WebSocketConfig;
 use crate::metrics;
 use crate::net::io::Io;
-use crate::tap;
+use crate::tunnel_info::{TunnelIdentity, TunnelReport};
+use crate::tunnel_registry::{TunnelHandle, hand_off};
+use crate::vocabulary::Side;
 
 /// Everything a tunnel goes on with.
 #[derive(Debug)]
@@ -37,7 +42,7 @@ pub struct Resume<G> {
 
 /// Lets a tunnel go on as a task of the current thread's runtime; must be called inside
 /// that runtime, on the worker's thread. Every clock goes on to run; settings other than the
-/// tunnel has lived under come to it as [`Review::Settings`](registry::Review) do.
+/// tunnel has lived under come to it as [`Review::Settings`](crate::tunnel_registry::Review) do.
 ///
 /// Fails where the state contradicts itself, see [`TunnelState::check`], and where a
 /// descriptor is not a stream socket or cannot be waited for. No byte was moved then.
@@ -69,10 +74,11 @@ fn start<G: Send + Unpin + 'static>(
     } else {
         Arc::new(state.settings.settings())
     };
-    let handle = TunnelHandle::restore(state, parts.identity, lived, parts.report);
+    let handle = TunnelHandle::restore(&state.past(), parts.identity, lived, parts.report);
     let handle = Arc::new(handle);
-    registry::adopt(&handle, state, &parts.settings, asked);
-    tap::opened(&handle);
+    let way = state.tenths_under_way();
+    hand_off::adopt(&handle, &state.ages(), way, &parts.settings, asked);
+    taps::opened(&handle, Instant::now());
     metrics::tunnel_came(handle.identity.slot(), &handle.moved());
     tokio::spawn(Task(Some(Tunnel {
         client,

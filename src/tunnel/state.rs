@@ -14,13 +14,16 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::check::MOST;
-use super::identity::{Deflate, IdentityParts, TunnelIdentity};
 use crate::config::WebSocketConfig;
 use crate::metrics::slots;
+use crate::tunnel_info::{IdentityParts, TunnelIdentity};
+use crate::tunnel_registry::handle::{Past, PingCounts};
+use crate::tunnel_registry::{Ages, ClockState, PulseState};
+use crate::vocabulary::Side;
 use crate::vocabulary::counters::Tally;
-use crate::websocket::frame::Side;
 pub use crate::websocket::frame::restore::StateError;
 pub(super) use crate::websocket::frame::restore::{ScannerState, require};
+use crate::websocket::handshake::Deflate;
 
 /// The longest setting in milliseconds, a thousand years.
 const LONGEST: u64 = 1000 * 366 * 24 * 3600 * 1000;
@@ -133,20 +136,6 @@ impl LostState {
     }
 }
 
-/// What is due for the tunnel as a whole, each in tenths of a second from now.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ClockState {
-    /// The end of its life.
-    #[serde(default)]
-    pub(super) max_age: Option<u32>,
-    /// TCP keep-alive; none once it is on.
-    #[serde(default)]
-    pub(super) keep_alive: Option<u32>,
-    /// The half-close deadline.
-    #[serde(default)]
-    pub(super) half_close: Option<u32>,
-}
-
 /// One side: the direction that comes from it, and the Pings to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SideState {
@@ -201,25 +190,35 @@ pub(super) struct PingState {
     pub(super) rtt: u32,
 }
 
-/// What the clock knows of a side; times in tenths of a second before now.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct PulseState {
-    pub(super) heard: u32,
-    pub(super) active: u32,
-    /// When our unanswered Ping was written.
-    #[serde(default)]
-    pub(super) pinged: Option<u32>,
-    /// The count of our Pings when last looked at.
-    pub(super) pings: u8,
-    /// A Ping was asked for and is not written yet.
-    pub(super) asked: bool,
-}
-
 impl TunnelState {
     pub(super) fn side(&self, side: Side) -> &SideState {
         match side {
             Side::Client => &self.client,
             Side::Upstream => &self.upstream,
+        }
+    }
+
+    /// What the tunnel has lived through when it goes on.
+    pub(super) fn past(&self) -> Past {
+        let sides = [&self.client, &self.upstream];
+        Past {
+            id: self.id,
+            age: Duration::from_micros(self.age) + self.under_way(),
+            is_half_closed: sides.iter().any(|side| side.flow.done),
+            counters: sides.map(|side| side.counters),
+            pings: sides.map(|side| PingCounts {
+                sent: side.pings.sent,
+                swallowed: side.pings.swallowed,
+                rtt: side.pings.rtt,
+            }),
+        }
+    }
+
+    /// Its clocks when this was written down.
+    pub(super) fn ages(&self) -> Ages {
+        Ages {
+            clock: self.clock.clone(),
+            pulses: [&self.client, &self.upstream].map(|side| side.pulse.clone()),
         }
     }
 

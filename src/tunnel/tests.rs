@@ -2,13 +2,27 @@
 //! the tunnel between them. Time is told by hand: `tick_at`.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ::bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 
+use super::pump::Direction;
+use super::relay::Tunnel;
+use super::task::Task;
 use super::*;
+use crate::config::WebSocketConfig;
 use crate::metrics::slots;
+use crate::net::io::Io;
+use crate::tunnel_info::{Closes, IdentityParts, TunnelIdentity, TunnelReport};
+use crate::tunnel_registry::{
+    self as registry, CloseOrder, Cut, DrainOrder, Phase, Selection, TunnelHandle, command,
+    next_id, reserve_ids,
+};
+use crate::vocabulary::counters::Tally;
+use crate::vocabulary::{ClosedBy, Side};
 
 mod bytes;
 mod closing;

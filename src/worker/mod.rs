@@ -23,9 +23,9 @@ use crate::proxy::h1::connection;
 use crate::proxy::h1::context::Context;
 use crate::system::allocator;
 use crate::system::lock::lock;
-use crate::tunnel::registry::{FINE_TICK, TICK};
+use crate::tunnel_registry::{self, FINE_TICK, TICK};
 use crate::upstream::pool;
-use crate::{access_log, events, metrics, tap, tunnel};
+use crate::{access_log, events, metrics, tap};
 
 /// A tick that comes this much too late is counted: something held the worker up.
 const LATE: Duration = Duration::from_millis(125);
@@ -298,7 +298,7 @@ fn stood_still(span: Duration) {
     );
     metrics::stood_still();
     events::stood_still(worker, span);
-    tunnel::registry::forgive(span);
+    tunnel_registry::forgive(span);
     connections::forgive(span);
 }
 
@@ -307,7 +307,7 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<connections::Load>) {
     let mut ebb = Ebb::default();
     let mut last = Instant::now();
     loop {
-        let pause = match tunnel::registry::is_draining() {
+        let pause = match tunnel_registry::is_draining() {
             true => FINE_TICK,
             false => TICK,
         };
@@ -320,7 +320,7 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<connections::Load>) {
             stood_still(late);
         } else {
             connections::tick(now);
-            tunnel::registry::tick(now);
+            tunnel_registry::tick(now);
         }
         pool::tick(now);
         access_log::tick();

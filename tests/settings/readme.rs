@@ -13,7 +13,7 @@ use sluice::config::{
     RouteTimeouts, Scheme, TraceConfig, UpgradeConfig, UpstreamConfig, WebSocketConfig,
 };
 use sluice::config_file;
-use sluice::tunnel::ClosedBy;
+use sluice::vocabulary::ClosedBy;
 
 const README: &str = include_str!("../../README.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");

@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::messages::Said;
 use crate::cli::output::clean;
 use crate::tap::{FrameView, LostView, OfView, Origin, UnframedView};
-use crate::tunnel::Side;
+use crate::vocabulary::Side;
 use crate::vocabulary::stamp::rfc3339;
 use crate::vocabulary::visible;
 

@@ -6,11 +6,11 @@
 //! direction may go on. An upstream that does is, for no server ends its stream before its
 //! Close.
 
-use super::super::handle::CloseOrder;
 use super::super::journal::Journal;
 use super::Direction;
 use crate::net::io::Io;
 use crate::tap;
+use crate::tunnel_registry::CloseOrder;
 use crate::websocket::control;
 use crate::websocket::frame::Side;
 
@@ -73,7 +73,7 @@ impl Direction {
             false => self.close_frame(to, journal),
         };
         if journal.handle.is_tapped() {
-            tap::sent(&journal.handle, to, &frame);
+            tap::sent(journal.handle.id, to, &frame);
         }
         frame
     }
@@ -124,7 +124,7 @@ impl Direction {
         journal.close_sent(to, code);
         let frame = control::close(to, code, reason);
         if journal.handle.is_tapped() {
-            tap::sent(&journal.handle, to, &frame);
+            tap::sent(journal.handle.id, to, &frame);
         }
         frame
     }

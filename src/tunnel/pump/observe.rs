@@ -150,7 +150,7 @@ impl Direction {
                 let whole_here = raw.is_none();
                 if ours && (held || whole_here) {
                     if journal.handle.is_tapped() {
-                        tap::withheld(&journal.handle, self.scanner.sender());
+                        tap::withheld(journal.handle.id, self.scanner.sender());
                     }
                     self.pass(edited, &chunk[passed..at]);
                     return chunk.len();

@@ -11,7 +11,10 @@ impl Direction {
     #[cold]
     pub(super) fn join_tap(&self, journal: &Journal) -> bool {
         let position = || self.observing.then(|| position(&self.scanner));
-        tap::join(&journal.handle, self.scanner.sender(), position)
+        let handle = &journal.handle;
+        let is_tapped = tap::join(handle.id, self.scanner.sender(), position);
+        handle.set_tapped(is_tapped);
+        is_tapped
     }
 
     /// The scanner has gone over the first `used` bytes of `chunk`; over none where they are
@@ -24,16 +27,16 @@ impl Direction {
         };
         let side = self.scanner.sender();
         if self.fate.is_dropped() {
-            tap::withheld(&journal.handle, side);
+            tap::withheld(journal.handle.id, side);
         }
-        tap::passed(&journal.handle, side, seen);
+        tap::passed(journal.handle.id, side, seen);
     }
 
     /// So many payload bytes are about to be skipped.
     #[cold]
     pub(super) fn show_skipped(&self, n: usize, journal: &Journal) {
         if self.join_tap(journal) {
-            tap::skipped(&journal.handle, self.scanner.sender(), n as u64);
+            tap::skipped(journal.handle.id, self.scanner.sender(), n as u64);
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What must hold of a state before a tunnel is built of it; the parts say the rest when they
 //! are restored. Every refusal names the field.
 
-use super::super::handle::next_id;
 use super::super::pump::Direction;
 use super::{LONGEST, SettingsState, TunnelState};
+use crate::tunnel_registry::next_id;
+use crate::vocabulary::Side;
 use crate::websocket::control::{MAX_REASON, sendable};
-use crate::websocket::frame::Side;
 use crate::websocket::frame::restore::{StateError, require};
 
 /// What any count may be at most, and stops at where it is written down: enough for centuries,
@@ -16,7 +16,7 @@ const LONGEST_REASON: usize = 3 * MAX_REASON;
 
 impl TunnelState {
     /// Whether a tunnel can go on from here; `spill` is what belongs to it. Its number must
-    /// have been reserved, see [`reserve_ids`](crate::tunnel::reserve_ids). Nothing that passes
+    /// have been reserved, see [`reserve_ids`](crate::tunnel_registry::reserve_ids). Nothing that passes
     /// makes [`resume`](crate::tunnel::resume) fail, but a socket may.
     pub fn check(&self, spill: &[Vec<u8>; 2]) -> Result<(), StateError> {
         require(

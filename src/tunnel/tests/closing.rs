@@ -233,7 +233,7 @@ async fn our_close_waits_for_the_frame_border() {
             0x88,
             "that direction was at a border"
         );
-        until("the phase", || handle.phase() == Phase::Border).await;
+        until("the phase", || handle.phase() == Phase::Boundary).await;
         let close = close_frame(1012, "service restart");
         let more = [rest, &server_frame(0x81, b"too late")].concat();
         let (written, behind) = tokio::join!(

@@ -64,7 +64,7 @@ async fn a_drain_is_spread_over_its_span() {
 
 #[test]
 fn every_moment_of_the_span_is_as_likely() {
-    use super::registry::claim::pick;
+    use crate::tunnel_registry::pick;
     fastrand::seed(1);
     let mut picked = [0_i32; 21];
     for _ in 0..210_000 {

@@ -4,7 +4,6 @@
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::*;
-use crate::tunnel::handle::command;
 
 mod bytes;
 mod clocks;
@@ -15,8 +14,8 @@ mod traffic;
 /// Asks every tunnel of this thread to leave; returns what they answer.
 async fn export() -> Vec<Export> {
     let (sink, mut answers) = unbounded_channel();
-    registry::end_export();
-    let asked = registry::export(usize::MAX, &sink);
+    crate::tunnel::end_export();
+    let asked = crate::tunnel::export(usize::MAX, &sink);
     let mut exports = Vec::new();
     for _ in 0..asked {
         let waiting = tokio::time::timeout(Duration::from_secs(10), answers.recv());

@@ -1,8 +1,8 @@
 //! What a reload does to live tunnels: new settings, closes and drains by review.
 
-use super::registry::Review;
 use super::*;
 use crate::config::DrainConfig;
+use crate::tunnel_registry::Review;
 
 fn give(at: Instant, settings: WebSocketConfig) {
     let settings = Arc::new(settings);

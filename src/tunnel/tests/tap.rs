@@ -3,33 +3,33 @@
 use tokio::sync::mpsc::Receiver;
 
 use super::*;
-use crate::tap::{self, BYTES, FRAMES, Frame, Origin, Told, Wanted};
+use crate::tap::{self, BYTES, Candidate, FRAMES, Frame, Origin, TapMessage, Wanted};
 use crate::websocket::frame::Opcode;
 
 /// A tap on every tunnel of this thread.
-async fn tap_all(payload: Option<usize>) -> Receiver<Told> {
+async fn tap_all(payload: Option<usize>) -> Receiver<TapMessage> {
     let mut opened = None;
     // Other tests of this process have taps too.
     until("a place", || {
-        let select = Box::new(|_: &registry::TunnelSnapshot| true);
+        let select = Box::new(|_: &Candidate<'_>| true);
         opened = tap::open(Wanted { select, payload }).ok();
         opened.is_some()
     })
     .await;
-    let (order, told) = opened.expect("a place");
-    let taken = tap::begin(&order, registry::snapshots(Instant::now()));
+    let (subscription, told) = opened.expect("a place");
+    let taken = taps::begin(&subscription, Instant::now());
     assert_eq!(taken, registry::count());
     told
 }
 
-async fn next(told: &mut Receiver<Told>) -> Told {
+async fn next(told: &mut Receiver<TapMessage>) -> TapMessage {
     let next = tokio::time::timeout(Duration::from_secs(10), told.recv());
     next.await.expect("in time").expect("the tap goes on")
 }
 
-async fn frame(told: &mut Receiver<Told>) -> (Origin, Frame) {
+async fn frame(told: &mut Receiver<TapMessage>) -> (Origin, Frame) {
     match next(told).await {
-        Told::Frame {
+        TapMessage::Frame {
             from, to, frame, ..
         } => {
             assert_ne!(Origin::from(to), from);
@@ -40,7 +40,7 @@ async fn frame(told: &mut Receiver<Told>) -> (Origin, Frame) {
 }
 
 /// Origin, opcode, payload and whether it went on.
-async fn brief(told: &mut Receiver<Told>) -> (Origin, Opcode, Vec<u8>, bool) {
+async fn brief(told: &mut Receiver<TapMessage>) -> (Origin, Opcode, Vec<u8>, bool) {
     let (from, frame) = frame(told).await;
     (from, frame.opcode, frame.payload, frame.passed)
 }
@@ -243,7 +243,7 @@ async fn what_is_no_framing_is_said_and_passes() {
         (&mut late, "before the tap"),
     ] {
         match next(told).await {
-            Told::Unframed { from, why, .. } => {
+            TapMessage::Unframed { from, why, .. } => {
                 assert!(from == Side::Client && why.contains(said), "{why}");
             }
             other => panic!("{other:?}"),
@@ -273,7 +273,7 @@ async fn what_exceeds_the_rate_is_counted_and_passes() {
     assert!(told.try_recv().is_err(), "the rest is not told");
     tap::tick(Instant::now() + SECOND);
     let lost = match next(&mut told).await {
-        Told::Lost {
+        TapMessage::Lost {
             frames, payloads, ..
         } => (frames, payloads),
         other => panic!("{other:?}"),
@@ -286,13 +286,13 @@ async fn what_exceeds_the_rate_is_counted_and_passes() {
     for index in 0..fit + 3 {
         // The first of those without a payload stands behind what is said of it.
         let told = match next(&mut told).await {
-            Told::Lost { payloads, .. } => {
+            TapMessage::Lost { payloads, .. } => {
                 assert_eq!(payloads, 1);
                 next(&mut told).await
             }
             told => told,
         };
-        let Told::Frame { frame, .. } = told else {
+        let TapMessage::Frame { frame, .. } = told else {
             panic!("{told:?}");
         };
         let kept = if index < fit { 4096 } else { 0 };

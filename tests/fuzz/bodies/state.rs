@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sluice::tunnel::{Cut, Resume, TunnelState, registry, reserve_ids, resume};
+use sluice::tunnel::{Resume, TunnelState, resume};
+use sluice::tunnel_registry::{self, Cut, reserve_ids};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
@@ -65,7 +66,7 @@ async fn live(state: TunnelState, spill: &[u8], bytes: &[u8]) {
     for part in [early, late] {
         let _ = (client.try_write(part), upstream.try_write(part));
         for after in [0, 40, 4000] {
-            registry::tick(now + Duration::from_secs(after));
+            tunnel_registry::tick(now + Duration::from_secs(after));
             tokio::task::yield_now().await;
         }
     }
@@ -73,7 +74,7 @@ async fn live(state: TunnelState, spill: &[u8], bytes: &[u8]) {
     handle.cut(Cut::Command);
     drop(handle);
     for _ in 0..1000 {
-        if registry::count() == 0 {
+        if tunnel_registry::count() == 0 {
             return;
         }
         tokio::task::yield_now().await;

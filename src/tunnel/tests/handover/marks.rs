@@ -134,8 +134,8 @@ async fn those_on_their_way_to_the_end_stay() {
     // A close was ordered, and the order comes first.
     let (_client, _upstream, handle) = open(WebSocketConfig::default()).await;
     let (sink, mut answers) = unbounded_channel();
-    assert_eq!(registry::export(1, &sink), 1);
-    assert_eq!(registry::export(1, &sink), 0, "it was asked");
+    assert_eq!(crate::tunnel::export(1, &sink), 1);
+    assert_eq!(crate::tunnel::export(1, &sink), 0, "it was asked");
     handle.close(order());
     let answer = answers.recv().await.expect("an answer");
     let Export::Stays(id, "it is being closed") = answer else {
@@ -147,7 +147,7 @@ async fn those_on_their_way_to_the_end_stay() {
 
     // Its end comes first.
     let (_client, _upstream, handle) = open(WebSocketConfig::default()).await;
-    registry::export(1, &sink);
+    crate::tunnel::export(1, &sink);
     handle.cut(Cut::Command);
     let answer = answers.recv().await.expect("an answer");
     assert!(matches!(answer, Export::Stays(_, "it has ended")));
@@ -164,7 +164,7 @@ async fn those_on_their_way_to_the_end_stay() {
         .expect("linger");
     drop(client);
     until("the phase", || handle.phase() == Phase::Half).await;
-    assert_eq!(registry::export(1, &sink), 1);
+    assert_eq!(crate::tunnel::export(1, &sink), 1);
     let answer = answers.recv().await.expect("an answer");
     assert!(matches!(answer, Export::Stays(_, "one side is gone")));
     handle.cut(Cut::Command);
@@ -179,7 +179,7 @@ async fn a_task_that_is_dropped_answers_too() {
     let tunnel = Tunnel::new(spec(near_client, near_upstream));
     registry::add(&tunnel.journal.handle);
     let (sink, mut answers) = unbounded_channel();
-    assert_eq!(registry::export(9, &sink), 1);
+    assert_eq!(crate::tunnel::export(9, &sink), 1);
     drop(Task(Some(tunnel)));
     assert!(matches!(answers.try_recv(), Ok(Export::Stays(_, _))));
     ended().await;
@@ -231,14 +231,14 @@ async fn a_tunnel_that_nobody_takes_goes_on() {
     let (mut client, mut upstream, _handle) = open(WebSocketConfig::default()).await;
     let (sink, answers) = unbounded_channel();
     drop(answers);
-    assert_eq!(registry::export(1, &sink), 1);
+    assert_eq!(crate::tunnel::export(1, &sink), 1);
     tokio::task::yield_now().await;
     let text = client_frame(0x81, b"here");
     client.write_all(&text).await.expect("write");
     assert_eq!(read(&mut upstream, text.len()).await, text);
     // It came back: not asked again in the same hand-over, but in the next one.
-    assert_eq!(registry::export(1, &sink), 0);
-    registry::end_export();
+    assert_eq!(crate::tunnel::export(1, &sink), 0);
+    crate::tunnel::end_export();
     move_on().await;
     drop((client, upstream));
     assert_eq!(ended().await.from_client.text, 1);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::metrics::Slot;
-pub use crate::websocket::handshake::Deflate;
+use crate::websocket::handshake::Deflate;
 
 /// The parts an identity is made of.
 #[derive(Debug, Clone)]

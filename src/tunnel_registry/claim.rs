@@ -1,53 +1,16 @@
-//! A drain as one worker's clock sees it, and what it means for one tunnel's entry: when its
-//! turn is, and how it leaves the drain again. Which tunnels are in it, the registry decides.
+//! What a drain means for one tunnel's entry: when its turn is, and how it leaves the drain
+//! again. Which tunnels are in it, the registry decides.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use super::super::drain::{DrainOrder, Selection};
-use super::super::handle::Cut;
+use super::close::Cut;
 use super::entry::Entry;
-use super::{Moment, NEVER};
-
-/// A drain under way on this thread.
-#[derive(Debug)]
-pub(super) struct Drain {
-    pub(super) order: Arc<DrainOrder>,
-    /// The end of its span.
-    pub(super) end: Moment,
-    /// When what is left is cut.
-    pub(super) deadline: Moment,
-}
-
-impl Drain {
-    pub(super) fn is_for_all(&self) -> bool {
-        self.order.select == Selection::All
-    }
-
-    /// Whether a review put its tunnels into it.
-    pub(super) fn is_chosen(&self) -> bool {
-        self.order.select == Selection::Chosen
-    }
-
-    /// Whether a tunnel that is in another drain comes to this one. What a review says of a
-    /// tunnel outlasts a drain of its route or endpoint, which may be taken back.
-    fn takes_over(&self, held: &Drain) -> bool {
-        let chosen = self.is_chosen() && !held.is_chosen() && !held.is_for_all();
-        held.order.id != self.order.id && (self.is_for_all() || chosen)
-    }
-}
-
-/// A moment for one tunnel, uniform over what is left of a span.
-pub(in crate::tunnel) fn pick(now: Moment, end: Moment) -> Moment {
-    // `NEVER` would say that the tunnel was reached.
-    let last = NEVER - 1;
-    let now = now.min(last);
-    fastrand::u32(now..=end.clamp(now, last))
-}
+use super::local_drain::{LocalDrain, pick};
+use super::moment::{Moment, NEVER};
 
 impl Entry {
     /// Puts the tunnel into a drain, unless it is in one that it stays in.
-    pub(super) fn claim(&mut self, drain: &Rc<Drain>, now: Moment) {
+    pub(super) fn claim(&mut self, drain: &Rc<LocalDrain>, now: Moment) {
         let mut turn = pick(now, drain.end);
         if let Some(held) = &self.drain {
             if !drain.takes_over(held) {
@@ -70,7 +33,7 @@ impl Entry {
     /// Takes the tunnel out of the drain if that has not reached it yet. Returns whether it
     /// has been spared so.
     pub(super) fn spare(&mut self, id: u64) -> bool {
-        let waits = |drain: &mut Rc<Drain>| drain.order.id == id && self.close_at != NEVER;
+        let waits = |drain: &mut Rc<LocalDrain>| drain.order.id == id && self.close_at != NEVER;
         let drain = self.drain.take_if(waits);
         if let Some(drain) = &drain {
             drain.order.progress.count_spared();

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use super::super::handle::{CloseOrder, Cut, Phase, TunnelHandle, command};
-use super::super::report::ClosedBy;
-use super::claim::{Drain, pick};
-use super::{Moment, NEVER, tenths};
+use super::close::{CloseOrder, Cut};
+use super::command;
+use super::handle::TunnelHandle;
+use super::local_drain::{LocalDrain, pick};
+use super::moment::{Moment, NEVER, tenths};
+use super::phase::Phase;
 use crate::config::WebSocketConfig;
-use crate::websocket::frame::Side;
+use crate::vocabulary::{ClosedBy, Side};
 
 const SECOND: u32 = 10;
 /// How long a complete closing handshake waits for the upstream to end its stream.
@@ -56,7 +58,7 @@ pub(super) struct Entry {
     sides: [Pulse; 2],
     max_age: Moment,
     /// The drain that the tunnel is in.
-    pub(super) drain: Option<Rc<Drain>>,
+    pub(super) drain: Option<Rc<LocalDrain>>,
     /// When that closes it; [`NEVER`] once it was told to.
     pub(super) close_at: Moment,
     /// When a phase other than [`Phase::Open`] has lasted too long. In that one: when TCP
@@ -142,7 +144,7 @@ impl Entry {
                 Phase::Open => self.handle.ask(command::KEEP_ALIVE),
                 Phase::Closed => self.handle.ask(command::FINISH),
                 Phase::Half => self.handle.cut(Cut::HalfClose),
-                Phase::Border | Phase::Closing => self.handle.cut(Cut::Close),
+                Phase::Boundary | Phase::Closing => self.handle.cut(Cut::Close),
             }
         }
         if matches!(self.phase, Phase::Open | Phase::Half) {
@@ -220,7 +222,7 @@ impl Entry {
             {
                 return self.deadline = NEVER;
             }
-            Phase::Half | Phase::Border => settings.half_close_timeout,
+            Phase::Half | Phase::Boundary => settings.half_close_timeout,
             Phase::Closing => settings.close_timeout,
             Phase::Closed => return self.deadline = now + GRACE,
         };

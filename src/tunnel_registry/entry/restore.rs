@@ -1,12 +1,13 @@
-//! The clocks of one tunnel, on their way from one process's registry to another's: there
-//! they are moments, on the way they are distances from now.
+//! The clocks of one tunnel leave one process's registry and go on in another's.
 
 use std::sync::Arc;
 
-use super::super::super::state::{ClockState, PulseState, TunnelState};
-use super::super::handover::Ages;
-use super::super::{Moment, NEVER, tenths};
-use super::{AGED, Entry, Phase, Pulse, TunnelHandle};
+use super::super::ages::{Ages, ClockState, PulseState};
+use super::super::handle::TunnelHandle;
+use super::super::moment::{Moment, NEVER, tenths};
+use super::super::phase::Phase;
+use super::{AGED, Entry, Pulse};
+use crate::vocabulary::Side;
 
 fn left(moment: Moment, now: Moment) -> Option<u32> {
     (moment != NEVER).then(|| moment.saturating_sub(now))
@@ -43,43 +44,46 @@ impl Entry {
     }
 
     /// An entry whose clocks go on. A half-closed tunnel's deadline is at most what its
-    /// settings allow; one that was not seen to be half-closed yet has all of that.
+    /// settings allow; one that was not seen to be half-closed yet has all of that. `way`: for
+    /// how long it was under way, in tenths of a second.
     pub(in super::super) fn resume(
         handle: Arc<TunnelHandle>,
-        state: &TunnelState,
+        ages: &Ages,
+        way: u32,
         now: Moment,
     ) -> Entry {
         let settings = handle.settings();
-        let way = state.tenths_under_way();
         let before = |age: u32| now.saturating_sub(age.saturating_add(way));
-        let behind = |left: u32| now.saturating_add(left.saturating_sub(way));
-        let (phase, deadline) = match (handle.phase(), state.clock.half_close) {
+        let after = |left: u32| now.saturating_add(left.saturating_sub(way));
+        let (phase, deadline) = match (handle.phase(), ages.clock.half_close) {
             (Phase::Half, Some(left)) => {
                 let most = tenths(settings.half_close_timeout);
-                (Phase::Half, behind(left.min(most)))
+                (Phase::Half, after(left.min(most)))
             }
             _ => {
-                let left = state.clock.keep_alive.map(|left| left.min(AGED));
-                (Phase::Open, left.map_or(NEVER, behind))
+                let left = ages.clock.keep_alive.map(|left| left.min(AGED));
+                (Phase::Open, left.map_or(NEVER, after))
             }
         };
         let age = tenths(handle.opened.elapsed());
-        let max_age = match (state.clock.max_age, settings.max_age) {
-            (Some(left), Some(most)) => Some(behind(left.min(tenths(most)))),
+        let max_age = match (ages.clock.max_age, settings.max_age) {
+            (Some(left), Some(most)) => Some(after(left.min(tenths(most)))),
             _ => None,
         };
-        let [client, upstream] = &handle.counters;
-        let counters = [(client, &state.client), (upstream, &state.upstream)];
+        let pulse = |side: Side| {
+            let pulse = &ages.pulses[side as usize];
+            Pulse {
+                bytes: handle.counters(side).bytes() as u32,
+                swallowed: handle.ping_counts(side).swallowed,
+                heard: before(pulse.heard),
+                active: before(pulse.active),
+                pinged: pulse.pinged.map_or(NEVER, before),
+                pings: pulse.pings,
+                asked: pulse.asked,
+            }
+        };
         let mut entry = Entry {
-            sides: counters.map(|(counters, side)| Pulse {
-                bytes: counters.bytes() as u32,
-                swallowed: side.pings.swallowed,
-                heard: before(side.pulse.heard),
-                active: before(side.pulse.active),
-                pinged: side.pulse.pinged.map_or(NEVER, before),
-                pings: side.pulse.pings,
-                asked: side.pulse.asked,
-            }),
+            sides: [Side::Client, Side::Upstream].map(pulse),
             phase,
             deadline,
             ..Entry::new(handle.clone(), now, age)

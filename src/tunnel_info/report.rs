@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::identity::TunnelIdentity;
-pub use crate::vocabulary::ClosedBy;
+use crate::vocabulary::ClosedBy;
 use crate::vocabulary::counters::Tally;
 
 /// A Close frame that a peer sent: its code and reason, `None` for an empty one.

@@ -5,27 +5,21 @@
 //!
 //! Decides when something is due; how it is carried out is the tunnel's own matter.
 
-pub(super) mod claim;
-mod entry;
-mod handover;
-mod observe;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use self::claim::Drain;
-use self::entry::Entry;
-pub(super) use self::handover::{adopt, export_one};
-pub use self::handover::{end_export, export};
-use self::observe::Seen;
-pub use self::observe::{TunnelSnapshot, find, observe, snapshots};
+use super::close::{CloseOrder, Cut};
 use super::drain::{DrainOrder, Selection};
-use super::handle::{CloseOrder, Cut, TunnelHandle};
-use super::identity::TunnelIdentity;
+use super::entry::Entry;
+use super::handle::TunnelHandle;
+use super::local_drain::LocalDrain;
+use super::moment::{BEGIN, Moment, NEVER, tenths};
+use super::seen::Seen;
 use crate::config::WebSocketConfig;
+use crate::tunnel_info::TunnelIdentity;
 
 /// How often [`tick`] is called, and with it everything else that lives on a worker is
 /// looked at: the resolution of time-outs.
@@ -38,17 +32,6 @@ pub const FINE_TICK: Duration = Duration::from_millis(50);
 /// stands in for one that does not come, so it must not be the first. In other drains it is
 /// the moment that tunnels closed last have for their handshake.
 const DRAIN_SLACK: Duration = Duration::from_millis(500);
-
-/// A moment in tenths of a second of the worker's life since a year before the registry began, so that what
-/// came to pass in the life of another process has one too; enough for 12 years.
-pub(super) type Moment = u32;
-
-const BEGIN: Moment = 365 * 24 * 3600 * 10;
-const NEVER: Moment = Moment::MAX;
-
-fn tenths(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis().div_ceil(100)).unwrap_or(NEVER)
-}
 
 /// What a review says about one tunnel.
 #[derive(Debug, Clone)]
@@ -66,23 +49,24 @@ pub enum Review {
     Close(Arc<CloseOrder>),
 }
 
+/// The tunnels of one thread.
 #[derive(Debug)]
-struct Registry {
-    epoch: Instant,
+pub(super) struct Registry {
+    pub(super) epoch: Instant,
     /// How long the worker stood still altogether; no [`Moment`] counts that.
     forgiven: Duration,
-    entries: Vec<Entry>,
+    pub(super) entries: Vec<Entry>,
     /// When each entry must be looked at, at its index: apart from the entries, so that
     /// thousands of idle ones cost a tick a few cache lines.
     due: Vec<Moment>,
     /// What was seen of each, at its index, for those who ask.
-    seen: Vec<Seen>,
+    pub(super) seen: Vec<Seen>,
     /// Those in force, the oldest first.
-    drains: Vec<Rc<Drain>>,
+    drains: Vec<Rc<LocalDrain>>,
 }
 
 thread_local! {
-    static REGISTRY: RefCell<Registry> = RefCell::new(Registry {
+    pub(super) static REGISTRY: RefCell<Registry> = RefCell::new(Registry {
         epoch: Instant::now(),
         forgiven: Duration::ZERO,
         entries: Vec::new(),
@@ -218,7 +202,8 @@ pub fn cut_all(why: Cut) -> usize {
     handles.len()
 }
 
-pub(super) fn add(handle: &Arc<TunnelHandle>) {
+/// Registers a tunnel that begins.
+pub fn add(handle: &Arc<TunnelHandle>) {
     REGISTRY.with_borrow_mut(|registry| {
         let now = registry.moment(handle.opened);
         let entry = Entry::new(handle.clone(), now, 0);
@@ -226,7 +211,8 @@ pub(super) fn add(handle: &Arc<TunnelHandle>) {
     });
 }
 
-pub(super) fn remove(handle: &Arc<TunnelHandle>) {
+/// Lets go of a tunnel that has ended.
+pub fn remove(handle: &Arc<TunnelHandle>) {
     // The thread's end may come first, and a task may be dropped on another thread.
     let _ = REGISTRY.try_with(|registry| {
         if let Ok(mut registry) = registry.try_borrow_mut()
@@ -238,7 +224,7 @@ pub(super) fn remove(handle: &Arc<TunnelHandle>) {
 }
 
 /// The tunnel's phase has changed: the next tick looks at it.
-pub(super) fn touch(handle: &TunnelHandle) {
+pub fn touch(handle: &TunnelHandle) {
     let _ = REGISTRY.try_with(|registry| {
         let Ok(mut registry) = registry.try_borrow_mut() else {
             return;
@@ -251,11 +237,17 @@ pub(super) fn touch(handle: &TunnelHandle) {
 }
 
 impl Registry {
-    fn moment(&self, now: Instant) -> Moment {
+    pub(super) fn moment(&self, now: Instant) -> Moment {
         let elapsed = now.saturating_duration_since(self.epoch);
         let elapsed = elapsed.saturating_sub(self.forgiven);
         let tenths = Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER);
         BEGIN.saturating_add(tenths).min(NEVER - 1)
+    }
+
+    /// How old it is, in tenths of a second.
+    pub(super) fn age(&self, now: Instant) -> u32 {
+        let age = now.saturating_duration_since(self.epoch);
+        u32::try_from(age.as_millis() / 100).unwrap_or(u32::MAX)
     }
 
     fn tick(&mut self, now: Instant) {
@@ -278,7 +270,7 @@ impl Registry {
         Arc::ptr_eq(&entry.handle, handle).then_some(index)
     }
 
-    fn insert(&mut self, entry: Entry, now: Moment) {
+    pub(super) fn insert(&mut self, entry: Entry, now: Moment) {
         let index = self.entries.len();
         entry.handle.index.store(index as u32, Relaxed);
         self.due.push(entry.next_look(now));
@@ -289,7 +281,7 @@ impl Registry {
     }
 
     /// Lets go of a tunnel; whether its drain counts it is left to the caller.
-    fn take(&mut self, handle: &Arc<TunnelHandle>) -> Option<Entry> {
+    pub(super) fn take(&mut self, handle: &Arc<TunnelHandle>) -> Option<Entry> {
         let index = self.find(handle)?;
         let entry = self.entries.swap_remove(index);
         if let Some(moved) = self.entries.get(index) {
@@ -313,7 +305,7 @@ impl Registry {
     }
 
     /// This thread's view of a drain, which is in force from now on.
-    fn in_force(&mut self, order: &Arc<DrainOrder>) -> Rc<Drain> {
+    fn in_force(&mut self, order: &Arc<DrainOrder>) -> Rc<LocalDrain> {
         // Nobody comes to one of chosen tunnels any more once none is left in it.
         self.drains
             .retain(|drain| drain.order.select != Selection::Chosen || Rc::strong_count(drain) > 1);
@@ -324,7 +316,7 @@ impl Registry {
             Some(moment) => self.moment(moment),
             None => NEVER - 1,
         };
-        let drain = Rc::new(Drain {
+        let drain = Rc::new(LocalDrain {
             end: at(order.over),
             deadline: at(order.deadline.saturating_add(DRAIN_SLACK)),
             order: order.clone(),
@@ -333,14 +325,14 @@ impl Registry {
         drain
     }
 
-    fn claim(&mut self, handle: &Arc<TunnelHandle>, drain: &Rc<Drain>, now: Instant) {
+    fn claim(&mut self, handle: &Arc<TunnelHandle>, drain: &Rc<LocalDrain>, now: Instant) {
         if let Some(index) = self.find(handle) {
             let now = self.moment(now);
             self.claim_at(index, drain, now);
         }
     }
 
-    fn claim_at(&mut self, index: usize, drain: &Rc<Drain>, now: Moment) {
+    fn claim_at(&mut self, index: usize, drain: &Rc<LocalDrain>, now: Moment) {
         let entry = &mut self.entries[index];
         entry.claim(drain, now);
         self.due[index] = self.due[index].min(entry.next_turn());
@@ -353,7 +345,7 @@ impl Registry {
         }
     }
 
-    fn drain_for(&self, identity: &TunnelIdentity) -> Option<Rc<Drain>> {
+    fn drain_for(&self, identity: &TunnelIdentity) -> Option<Rc<LocalDrain>> {
         let mut drains = self.drains.iter();
         let for_all = drains.clone().rfind(|drain| drain.is_for_all());
         let drain = for_all.or_else(|| drains.find(|drain| drain.order.select.takes(identity)));

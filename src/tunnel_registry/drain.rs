@@ -7,13 +7,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
-use super::handle::CloseOrder;
-use super::identity::TunnelIdentity;
-use super::report::ClosedBy;
+use super::close::CloseOrder;
 use crate::config::DrainConfig;
-
-/// What the close reason may say about when to come back.
-const RETRY_AFTER: &str = "{retry_after}";
+use crate::tunnel_info::TunnelIdentity;
+use crate::vocabulary::ClosedBy;
 
 /// Closes tunnels spread over a span, and cuts what is left behind it.
 #[derive(Debug)]
@@ -112,24 +109,6 @@ impl DrainOrder {
             close,
             progress: Progress::default(),
         })
-    }
-}
-
-impl CloseOrder {
-    /// With the codes and the reason of the drain's configuration.
-    pub fn drain(config: &DrainConfig, by: ClosedBy, detail: Option<&'static str>) -> Self {
-        let after = config.retry_after;
-        let seconds = after
-            .as_secs()
-            .saturating_add(u64::from(after.subsec_nanos() > 0));
-        let reason = config.reason.replace(RETRY_AFTER, &seconds.to_string());
-        CloseOrder {
-            by,
-            detail,
-            client_code: config.client_code,
-            upstream_code: config.upstream_code,
-            reason: reason.into(),
-        }
     }
 }
 

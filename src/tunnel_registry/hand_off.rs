@@ -1,29 +1,20 @@
-//! Tunnels that go to another process and that come from one. The registry asks them
-//! and carries their clocks over; it never sees their bytes.
+//! Tunnels that go to another process and that come from one: the registry chooses whom to
+//! ask, and carries their clocks over.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use tokio::sync::mpsc::UnboundedSender;
-
-use super::super::export::{self, Export};
-use super::super::handle::{TunnelHandle, command};
-use super::super::state::{ClockState, PulseState, TunnelState};
-use super::{Entry, REGISTRY, tenths};
+use super::ages::Ages;
+use super::command;
+use super::entry::Entry;
+use super::handle::TunnelHandle;
+use super::moment::tenths;
+use super::worker::REGISTRY;
 use crate::config::WebSocketConfig;
 
-/// A tunnel's clocks, as they travel.
-#[derive(Debug)]
-pub(in crate::tunnel) struct Ages {
-    pub(in crate::tunnel) clock: ClockState,
-    pub(in crate::tunnel) pulses: [PulseState; 2],
-}
-
 /// Asks up to `most` tunnels of this thread to go, of those that can and were not asked
-/// before; each sends exactly one [`Export`] to the sink from its own task. Returns how many
-/// were asked; 0: none is left that could go.
-pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
-    export::send_to(Some(sink.clone()));
+/// before. Returns how many were asked; 0: none is left that could go.
+pub fn ask(most: usize) -> usize {
     let asked: Vec<_> = REGISTRY.with_borrow_mut(|registry| {
         let entries = registry.entries.iter_mut();
         entries
@@ -37,9 +28,8 @@ pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
     asked.len()
 }
 
-/// The hand-over is over, or was given up: the next one asks every tunnel anew.
-pub fn end_export() {
-    export::send_to(None);
+/// From now on every tunnel may be asked again.
+pub fn forget_asked() {
     REGISTRY.with_borrow_mut(|registry| {
         for entry in &mut registry.entries {
             entry.asked = false;
@@ -49,7 +39,7 @@ pub fn end_export() {
 
 /// Takes a tunnel that goes out of the registry, with its clocks. To its drain that is
 /// neither an end nor a pardon.
-pub(in crate::tunnel) fn export_one(handle: &Arc<TunnelHandle>) -> Option<Ages> {
+pub fn leave(handle: &Arc<TunnelHandle>) -> Option<Ages> {
     REGISTRY.with_borrow_mut(|registry| {
         let now = registry.moment(Instant::now());
         let mut entry = registry.take(handle)?;
@@ -61,16 +51,18 @@ pub(in crate::tunnel) fn export_one(handle: &Arc<TunnelHandle>) -> Option<Ages> 
 }
 
 /// Registers a tunnel that goes on, from now on under `settings`; the handle has those that
-/// it has lived under. `asked`: it was asked to go, and came back.
-pub(in crate::tunnel) fn adopt(
+/// it has lived under. `way`: for how long its clocks were under way, in tenths of a second.
+/// `asked`: it was asked to go, and came back.
+pub fn adopt(
     handle: &Arc<TunnelHandle>,
-    state: &TunnelState,
+    ages: &Ages,
+    way: u32,
     settings: &Arc<WebSocketConfig>,
     asked: bool,
 ) {
     REGISTRY.with_borrow_mut(|registry| {
         let now = registry.moment(Instant::now());
-        let mut entry = Entry::resume(handle.clone(), state, now);
+        let mut entry = Entry::resume(handle.clone(), ages, way, now);
         entry.asked = asked;
         if !Arc::ptr_eq(&handle.settings(), settings) {
             entry.set(settings, now, tenths(handle.opened.elapsed()));

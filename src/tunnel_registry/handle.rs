@@ -2,113 +2,44 @@
 //! registry, a drain and the admin interface hold it; the tunnel's own state stays in its
 //! task.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::identity::TunnelIdentity;
-use super::report::{ClosedBy, TunnelReport};
-use super::state::TunnelState;
+use super::close::{CloseOrder, Cut};
+use super::phase::Phase;
+use super::{command, number};
 use crate::config::WebSocketConfig;
 use crate::system::lock::lock;
+use crate::tunnel_info::{TunnelIdentity, TunnelReport};
+use crate::vocabulary::Side;
 use crate::vocabulary::counters::{Counters, Tally};
-use crate::websocket::frame::Side;
 
-/// Why and with what a tunnel is to be closed by sluice.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CloseOrder {
-    /// The reason for the log.
-    pub by: ClosedBy,
-    /// More about it for the log.
-    pub detail: Option<&'static str>,
-    /// The close code for the client.
-    pub client_code: u16,
-    /// The close code for the upstream.
-    pub upstream_code: u16,
-    /// The close reason for both, at most 123 bytes of it are sent.
-    pub reason: Box<str>,
+/// What a tunnel that goes on has lived through so far.
+#[derive(Debug)]
+pub struct Past {
+    /// The number that it keeps.
+    pub id: u64,
+    /// Since its opening.
+    pub age: Duration,
+    /// One direction has ended.
+    pub is_half_closed: bool,
+    /// What came from the client and from the upstream.
+    pub counters: [Tally; 2],
+    /// Our Pings to each of them.
+    pub pings: [PingCounts; 2],
 }
 
-/// Why a tunnel is ended at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Cut {
-    /// One direction had ended and the other did not within `half_close_timeout`.
-    HalfClose = 1,
-    /// The closing handshake did not end in time.
-    Close = 2,
-    /// The drain's deadline came.
-    Drain = 3,
-    /// An operator's command.
-    Command = 4,
-}
-
-impl Cut {
-    pub(super) fn detail(self) -> &'static str {
-        match self {
-            Cut::HalfClose => "half-close deadline",
-            Cut::Close => "close deadline",
-            Cut::Drain => "drain deadline",
-            Cut::Command => "cut by command",
-        }
-    }
-
-    pub(super) fn by(self) -> ClosedBy {
-        match self {
-            Cut::Drain => ClosedBy::Drain,
-            Cut::Command => ClosedBy::Command,
-            Cut::HalfClose | Cut::Close => ClosedBy::Policy,
-        }
-    }
-}
-
-/// How far a tunnel is on its way to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Phase {
-    /// Both directions flow.
-    Open = 0,
-    /// One direction has ended; bounded by `half_close_timeout`.
-    Half = 1,
-    /// Our Close waits for a frame border; bounded by `half_close_timeout`.
-    Border = 2,
-    /// The closing handshake is under way; bounded by `close_timeout`.
-    Closing = 3,
-    /// It is complete with both peers; the upstream has a moment to end its stream first.
-    Closed = 4,
-}
-
-impl Phase {
-    fn from_bits(bits: u8) -> Phase {
-        match bits {
-            0 => Phase::Open,
-            1 => Phase::Half,
-            2 => Phase::Border,
-            3 => Phase::Closing,
-            _ => Phase::Closed,
-        }
-    }
-}
-
-/// What a tunnel is asked for, as bits of one byte.
-pub(super) mod command {
-    /// Ping the client.
-    pub(in crate::tunnel) const PING_CLIENT: u8 = 1;
-    /// Ping the upstream.
-    pub(in crate::tunnel) const PING_UPSTREAM: u8 = 2;
-    /// Carry out the close order.
-    pub(in crate::tunnel) const CLOSE: u8 = 4;
-    /// End at once.
-    pub(in crate::tunnel) const CUT: u8 = 8;
-    /// End: the closing handshake is complete, and the upstream has had its moment.
-    pub(in crate::tunnel) const FINISH: u8 = 16;
-    /// Switch TCP keep-alive on towards the upstream.
-    pub(in crate::tunnel) const KEEP_ALIVE: u8 = 32;
-    /// Leave this process, or say why not.
-    pub(in crate::tunnel) const EXPORT: u8 = 64;
-    /// Look whether a side is gone: a direction that waits for its sink does not read.
-    pub(in crate::tunnel) const PROBE: u8 = 128;
+/// Our Pings to one side, in numbers.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PingCounts {
+    /// How many were written, modulo 256.
+    pub sent: u8,
+    /// Bytes of the Pongs that answered them, modulo 2^32.
+    pub swallowed: u32,
+    /// The last round trip in microseconds; 0 is unknown.
+    pub rtt: u32,
 }
 
 /// The face of one tunnel.
@@ -123,10 +54,10 @@ pub struct TunnelHandle {
     /// Those in force; the registry replaces them.
     settings: Mutex<Arc<WebSocketConfig>>,
     /// Called at the end; it stands here because the allocation has room for it.
-    pub(super) report: fn(&TunnelReport<'_>),
-    pub(super) counters: [Counters; 2],
+    pub(crate) report: fn(&TunnelReport<'_>),
+    pub(crate) counters: [Counters; 2],
     /// Last ping round trip of each side in microseconds; 0 is unknown.
-    pub(super) rtt: [AtomicU32; 2],
+    rtt: [AtomicU32; 2],
     waker: OnceLock<Waker>,
     order: OnceLock<Arc<CloseOrder>>,
     /// The place in the worker's registry.
@@ -134,8 +65,8 @@ pub struct TunnelHandle {
     command: AtomicU8,
     cut: AtomicU8,
     phase: AtomicU8,
-    /// Somebody taps it; only its own thread looks, and changes this.
-    pub(crate) tapped: AtomicBool,
+    /// A tap follows it; only its own thread looks, and changes this.
+    tapped: AtomicBool,
     /// Which directions wait for their sinks, as bits by their senders. Written by the task.
     blocked: AtomicU8,
     /// Pings of ours written to each side, modulo 256.
@@ -144,33 +75,14 @@ pub struct TunnelHandle {
     pub(super) swallowed: [AtomicU32; 2],
 }
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-
-/// The number that the next tunnel of this process gets.
-pub fn next_id() -> u64 {
-    NEXT_ID.load(Ordering::Relaxed)
-}
-
-/// Keeps the numbers of another process, whose [`next_id`] is `from`, for the tunnels that
-/// come from it; also those that it gives out until it accepts no more connections, of which
-/// a million are expected at most. To be called before this process opens a tunnel.
-pub fn reserve_ids(from: u64) {
-    let first = from.min(MOST_RESERVED).saturating_add(RESERVE);
-    NEXT_ID.fetch_max(first, Ordering::Relaxed);
-}
-
-const RESERVE: u64 = 1_000_000;
-/// Far from the end of the numbers, whoever asks.
-const MOST_RESERVED: u64 = 1 << 53;
-
 impl TunnelHandle {
-    pub(super) fn new(
+    /// The face of a tunnel that begins now.
+    pub fn new(
         identity: Box<TunnelIdentity>,
         settings: Arc<WebSocketConfig>,
         report: fn(&TunnelReport<'_>),
     ) -> Self {
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        Self::with_id(id, identity, settings, report)
+        Self::with_id(number::take(), identity, settings, report)
     }
 
     fn with_id(
@@ -200,25 +112,26 @@ impl TunnelHandle {
         }
     }
 
-    /// The face of a tunnel that goes on where `state` says; that has been checked.
-    pub(super) fn restore(
-        state: &TunnelState,
+    /// The face of a tunnel that goes on.
+    pub fn restore(
+        past: &Past,
         identity: Box<TunnelIdentity>,
         settings: Arc<WebSocketConfig>,
         report: fn(&TunnelReport<'_>),
     ) -> Self {
         let now = Instant::now();
-        let age = Duration::from_micros(state.age) + state.under_way();
-        let sides = [&state.client, &state.upstream];
-        let half = sides.iter().any(|side| side.flow.done);
+        let phase = match past.is_half_closed {
+            true => Phase::Half,
+            false => Phase::Open,
+        };
         TunnelHandle {
-            opened: now.checked_sub(age).unwrap_or(now),
-            counters: sides.map(|side| Counters::resume(&side.counters)),
-            rtt: sides.map(|side| side.pings.rtt.into()),
-            phase: AtomicU8::new(if half { Phase::Half } else { Phase::Open } as u8),
-            pinged: sides.map(|side| side.pings.sent.into()),
-            swallowed: sides.map(|side| side.pings.swallowed.into()),
-            ..TunnelHandle::with_id(state.id, identity, settings, report)
+            opened: now.checked_sub(past.age).unwrap_or(now),
+            counters: past.counters.each_ref().map(Counters::resume),
+            rtt: past.pings.map(|pings| pings.rtt.into()),
+            phase: AtomicU8::new(phase as u8),
+            pinged: past.pings.map(|pings| pings.sent.into()),
+            swallowed: past.pings.map(|pings| pings.swallowed.into()),
+            ..TunnelHandle::with_id(past.id, identity, settings, report)
         }
     }
 
@@ -228,7 +141,7 @@ impl TunnelHandle {
     }
 
     /// What came from the client and from the upstream so far.
-    pub(super) fn moved(&self) -> [Tally; 2] {
+    pub(crate) fn moved(&self) -> [Tally; 2] {
         [Side::Client, Side::Upstream].map(|side| self.counters(side).tally())
     }
 
@@ -246,12 +159,51 @@ impl TunnelHandle {
         lock(&self.settings)
     }
 
-    /// The last round trip of a Ping to `side`, whoever sent it.
+    /// The last round trip of a Ping to `side`, ours or the peers'.
     pub fn rtt(&self, side: Side) -> Option<Duration> {
         match self.rtt[side as usize].load(Ordering::Relaxed) {
             0 => None,
             micros => Some(Duration::from_micros(u64::from(micros))),
         }
+    }
+
+    /// Our Pings to `side` so far.
+    pub(crate) fn ping_counts(&self, side: Side) -> PingCounts {
+        PingCounts {
+            sent: self.pinged[side as usize].load(Ordering::Relaxed),
+            swallowed: self.swallowed[side as usize].load(Ordering::Relaxed),
+            rtt: self.rtt[side as usize].load(Ordering::Relaxed),
+        }
+    }
+
+    /// A Ping of ours to `side` is written.
+    pub(crate) fn count_ping(&self, side: Side) {
+        let pinged = &self.pinged[side as usize];
+        pinged.store(
+            pinged.load(Ordering::Relaxed).wrapping_add(1),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// A Pong of so many bytes from `side` answered a Ping of ours.
+    pub(crate) fn count_swallowed(&self, side: Side, bytes: u32) {
+        let swallowed = &self.swallowed[side as usize];
+        let sum = swallowed.load(Ordering::Relaxed).wrapping_add(bytes);
+        swallowed.store(sum, Ordering::Relaxed);
+    }
+
+    /// A Ping to `side` was answered after so many microseconds, which are not 0.
+    pub(crate) fn set_rtt(&self, side: Side, micros: u32) {
+        self.rtt[side as usize].store(micros, Ordering::Relaxed);
+    }
+
+    /// Bytes from both sides without answers to our Pings, modulo 2^32.
+    pub(super) fn heard_bytes(&self) -> u32 {
+        let sides = self.counters.iter().zip(&self.swallowed);
+        sides.fold(0, |sum, (counters, swallowed)| {
+            sum.wrapping_add(counters.bytes() as u32)
+                .wrapping_sub(swallowed.load(Ordering::Relaxed))
+        })
     }
 
     /// How far the tunnel is on its way to its end.
@@ -280,7 +232,7 @@ impl TunnelHandle {
         self.ask(command::CUT);
     }
 
-    pub(super) fn ask(&self, what: u8) {
+    pub(crate) fn ask(&self, what: u8) {
         self.command.fetch_or(what, Ordering::Release);
         // Before its first poll the task has no waker here, and is yet to look. The fences
         // here and in `set_waker` order one's store before the other's load.
@@ -291,7 +243,7 @@ impl TunnelHandle {
     }
 
     /// Notes whether the direction from `from` waits for its sink. Returns whether that is new.
-    pub(super) fn set_blocked(&self, from: Side, blocked: bool) -> bool {
+    pub(crate) fn set_blocked(&self, from: Side, blocked: bool) -> bool {
         let before = self.blocked.load(Ordering::Relaxed);
         let bit = 1 << from as u8;
         let now = if blocked { before | bit } else { before & !bit };
@@ -302,7 +254,7 @@ impl TunnelHandle {
     }
 
     /// Whether data waits for a side that does not take it.
-    pub(super) fn leaves_unread(&self, side: Side) -> bool {
+    pub(crate) fn leaves_unread(&self, side: Side) -> bool {
         self.blocked.load(Ordering::Relaxed) & (1 << side.other() as u8) != 0
     }
 
@@ -311,26 +263,30 @@ impl TunnelHandle {
         self.blocked.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether somebody taps it.
+    /// Whether a tap follows it.
     #[inline]
-    pub(super) fn is_tapped(&self) -> bool {
+    pub(crate) fn is_tapped(&self) -> bool {
         self.tapped.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_tapped(&self, tapped: bool) {
+        self.tapped.store(tapped, Ordering::Relaxed);
     }
 
     /// Takes what was asked for. One plain load while nothing is.
     #[inline]
-    pub(super) fn take_commands(&self) -> u8 {
+    pub(crate) fn take_commands(&self) -> u8 {
         if self.command.load(Ordering::Relaxed) == 0 {
             return 0;
         }
         self.command.swap(0, Ordering::Acquire)
     }
 
-    pub(super) fn order(&self) -> Option<&Arc<CloseOrder>> {
+    pub(crate) fn order(&self) -> Option<&Arc<CloseOrder>> {
         self.order.get()
     }
 
-    pub(super) fn cut_reason(&self) -> Cut {
+    pub(crate) fn cut_reason(&self) -> Cut {
         match self.cut.load(Ordering::Relaxed) {
             1 => Cut::HalfClose,
             2 => Cut::Close,
@@ -339,22 +295,22 @@ impl TunnelHandle {
         }
     }
 
-    pub(super) fn set_phase(&self, phase: Phase) {
+    pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::Relaxed);
     }
 
     /// Keeps the task's waker. A task of the runtime has the same one all its life.
-    pub(super) fn set_waker(&self, waker: &Waker) {
+    pub(crate) fn set_waker(&self, waker: &Waker) {
         self.waker.get_or_init(|| waker.clone());
         fence(Ordering::SeqCst);
     }
 
-    pub(super) fn has_waker(&self) -> bool {
+    pub(crate) fn has_waker(&self) -> bool {
         self.waker.get().is_some()
     }
 
     /// Microseconds since the opening, wrapping after 71 minutes: for short differences.
-    pub(super) fn micros(&self) -> u32 {
+    pub(crate) fn micros(&self) -> u32 {
         self.opened.elapsed().as_micros() as u32
     }
 }

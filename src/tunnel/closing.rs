@@ -1,0 +1,148 @@
+//! The closing handshake of a tunnel (RFC 6455 section 7): what follows from what its
+//! directions have moved, and when nothing is left to wait for.
+
+use std::sync::Arc;
+
+use super::pump::Direction;
+use super::relay::Tunnel;
+use crate::tunnel_registry::{self as registry, CloseOrder, Phase};
+use crate::vocabulary::{ClosedBy, Side};
+
+/// RFC 6455 section 7.4.1.
+const PROTOCOL_ERROR: u16 = 1002;
+
+impl<G> Tunnel<G> {
+    /// Begins the closing handshake with both sides. One that a peer has begun is left to
+    /// finish by itself: either way the tunnel ends within `close_timeout`.
+    pub(super) fn start_close(&mut self) {
+        let Some(order) = self.journal.handle.order().cloned() else {
+            return;
+        };
+        self.journal.closing = true;
+        if self.up.saw_close || self.down.saw_close {
+            let violated = self.up.violated || self.down.violated;
+            if !violated && !matches!(order.by, ClosedBy::Command | ClosedBy::Policy) {
+                return;
+            }
+        }
+        self.journal.ended(order.by, order.detail);
+        self.up.close(&self.upstream);
+        self.down.close(&self.client);
+    }
+
+    /// Draws the consequences of what was just moved. Returns whether a direction must be
+    /// looked at again.
+    #[inline]
+    pub(super) fn settle(&mut self) -> bool {
+        let quiet = !(self.up.done
+            || self.down.done
+            || self.up.saw_close
+            || self.down.saw_close
+            || self.journal.closing
+            || self.journal.violation.is_some()
+            || self.journal.lost != [false; 2]);
+        if quiet { false } else { self.settle_end() }
+    }
+
+    #[cold]
+    pub(super) fn settle_end(&mut self) -> bool {
+        let mut again = false;
+        if let Some(violation) = self.journal.violation.take() {
+            self.journal.handle.close(Arc::new(CloseOrder {
+                by: ClosedBy::Policy,
+                detail: Some(violation.as_str()),
+                client_code: PROTOCOL_ERROR,
+                upstream_code: PROTOCOL_ERROR,
+                reason: violation.as_str().into(),
+            }));
+            self.start_close();
+            again = true;
+        }
+        for side in [Side::Client, Side::Upstream] {
+            let lost = self.journal.lost[side as usize];
+            if lost && !std::mem::replace(&mut self.journal.seen_lost[side as usize], true) {
+                let towards = match side {
+                    Side::Client => &mut self.down,
+                    Side::Upstream => &mut self.up,
+                };
+                towards.sink_lost();
+                again = true;
+            }
+        }
+        // RFC 6455 section 7.1.1: the server ends its stream first, and we are the client's.
+        let answered = self.up.saw_close || self.up.violated || self.up.done;
+        if self.down.close_sent && answered {
+            self.down.end_stream(&self.client);
+        }
+        // A violating upstream gets no chance to answer; nor does one that has gone.
+        if self.up.close_sent && (self.down.violated || self.down.done) {
+            self.up.end_stream(&self.upstream);
+        }
+        if self.is_over() {
+            self.down.end_stream(&self.client);
+            // Nothing may follow a Close (RFC 6455 section 5.5.1).
+            self.up.fate.drop_all();
+            self.down.fate.drop_all();
+        }
+        self.set_phase();
+        again
+    }
+
+    /// Whether the closing handshake is complete with both peers: each was sent a Close,
+    /// ours or the other's, and has sent its own or gone.
+    pub(super) fn is_over(&self) -> bool {
+        self.up.is_over() && self.down.is_over()
+    }
+
+    /// Whether the side that ended the tunnel did so in the middle of a frame.
+    pub(super) fn is_cut_short(&self) -> bool {
+        match self.journal.ended_by_side() {
+            Some(Side::Client) => self.up.is_cut_short(),
+            Some(Side::Upstream) => self.down.is_cut_short(),
+            None => false,
+        }
+    }
+
+    /// Whether nothing is left to wait for. Behind a complete closing handshake the client
+    /// is not waited for, since we are its server (RFC 6455 section 7.1.1); the upstream,
+    /// whose client we are, is: until the tick that follows [`Phase::Closed`].
+    pub(super) fn has_ended(&self) -> bool {
+        self.down.done && (self.up.done || self.is_over())
+    }
+
+    /// Whether one side is gone for good, and the other was told with a Close or does not even
+    /// take what came before.
+    pub(super) fn has_said_so(&self) -> bool {
+        let [client, upstream] = self.journal.lost;
+        let at_end = |direction: &Direction| direction.close_sent || !direction.flushed();
+        (upstream && at_end(&self.down)) || (client && at_end(&self.up))
+    }
+
+    pub(super) fn set_phase(&mut self) {
+        let both = self.up.saw_close && self.down.saw_close;
+        // Without frames there is no Close to wait for, once a side is gone.
+        let discards = self.up.fate.is_dropped() || self.down.fate.is_dropped();
+        let phase = if self.is_over() {
+            Phase::Closed
+        } else if discards && self.journal.handle.identity.upgrade().is_some() {
+            Phase::Closing
+        } else if self.journal.closing && (self.up.close_due || self.down.close_due) {
+            Phase::Boundary
+        } else if self.journal.closing || both || self.has_said_so() {
+            Phase::Closing
+        } else if self.up.done
+            || self.down.done
+            || self.up.fate.is_dropped()
+            || self.down.fate.is_dropped()
+        {
+            Phase::Half
+        } else {
+            Phase::Open
+        };
+        if phase != self.journal.phase {
+            self.journal.phase = phase;
+            self.journal.handle.set_phase(phase);
+            registry::touch(&self.journal.handle);
+        }
+    }
+}

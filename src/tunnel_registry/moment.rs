@@ -1,0 +1,17 @@
+//! The time that deadlines are kept in: four bytes each, since a worker reads one for each of
+//! its tunnels at every tick.
+
+use std::time::Duration;
+
+/// A moment in tenths of a second of the worker's life since a year before the registry began,
+/// so that what came to pass in the life of another process has one too; enough for 12 years.
+pub(super) type Moment = u32;
+
+/// When the registry began.
+pub(super) const BEGIN: Moment = 365 * 24 * 3600 * 10;
+pub(super) const NEVER: Moment = Moment::MAX;
+
+/// A duration in tenths of a second, rounded up.
+pub(super) fn tenths(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(100)).unwrap_or(NEVER)
+}

@@ -185,7 +185,7 @@ fn sentence(kind: &str, data: &str, frame: Option<&(Said, FrameView)>) -> String
     known.unwrap_or_else(|| clean(&format!("{kind} {data}")))
 }
 
-/// What was told as it came, and what a compressed payload is.
+/// A message of the tap as it came, and what a compressed payload is.
 fn record(kind: &str, data: &str, frame: Option<&(Said, FrameView)>) -> Value {
     let mut record: Map<String, Value> = typed(data).unwrap_or_default();
     record.insert("event".into(), kind.into());

@@ -32,7 +32,7 @@ pub enum Event {
     Health(Health),
     /// A worker did not run for a while.
     StoodStill(StoodStill),
-    /// Events that were not kept, or not told.
+    /// Events that were not kept, or not sent.
     Lost(Lost),
 }
 
@@ -148,7 +148,7 @@ pub struct HandshakeRefused {
 pub struct Reload {
     /// When, as RFC 3339 writes it.
     pub time: String,
-    /// The configuration in force behind it.
+    /// The configuration in force after it.
     pub generation: u64,
     /// Whether the file was put in force.
     pub ok: bool,
@@ -207,7 +207,7 @@ pub enum HealthState {
     Avoided,
 }
 
-/// A worker that did not run for a while: its process was stopped, its host had no time for it.
+/// A worker that did not run for a while: its process was stopped, or its host had no time for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoodStill {
     /// When it went on, as RFC 3339 writes it.
@@ -305,7 +305,7 @@ impl Close {
     }
 }
 
-/// The present time, as events spell it.
+/// The present time, as events write it.
 pub fn now() -> String {
     rfc3339(SystemTime::now())
 }

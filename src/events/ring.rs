@@ -1,5 +1,5 @@
-//! The last events of the process, and those who listen to the next ones. One lock, taken by
-//! a worker at a tick that has something to hand on, and by whoever asks.
+//! The last events of the process, and the listeners that wait for the next ones. One lock,
+//! taken by a worker at a tick that has something to hand on, and by readers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
@@ -19,17 +19,17 @@ const KEPT: usize = 1024;
 /// out.
 const RECENT: usize = 50;
 
-/// Events that may wait for a slow listener; what exceeds that is lost to it, and counted.
+/// Events that may wait for a slow listener; what exceeds that it loses, and it is counted.
 const WAITING: usize = 1024;
 
-/// The most that listen at once.
+/// The most listeners at once.
 pub const LISTENERS: usize = 32;
 
 static ON: AtomicBool = AtomicBool::new(false);
 static HEARD: AtomicUsize = AtomicUsize::new(0);
 static RING: OnceLock<Mutex<Ring>> = OnceLock::new();
 
-/// An event as it was told.
+/// An event as it was published.
 #[derive(Debug)]
 pub struct Entry {
     /// Its number; `None`: it is not kept.
@@ -40,7 +40,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// One that only some are told.
+    /// One that is not kept, only sent to listeners.
     pub fn unkept(event: Event) -> Entry {
         Entry {
             id: None,
@@ -49,7 +49,7 @@ impl Entry {
         }
     }
 
-    /// Its block in an event stream; spelled once, by the first who wants it.
+    /// Its block in an event stream; written once, for the first reader.
     pub fn block(&self) -> Bytes {
         self.text
             .get_or_init(|| {
@@ -81,7 +81,7 @@ pub struct Recent {
     pub refusals: Vec<Arc<Entry>>,
 }
 
-/// Somebody who listens.
+/// A listener.
 #[derive(Debug)]
 pub struct Subscription {
     /// What was missed and is still there, the oldest first.
@@ -91,7 +91,7 @@ pub struct Subscription {
     _heard: Heard,
 }
 
-/// As many listen as may.
+/// There are as many listeners as may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooMany;
 
@@ -115,13 +115,13 @@ pub fn is_on() -> bool {
     ON.load(Relaxed)
 }
 
-/// Whether somebody listens.
+/// Whether there is a listener.
 #[inline]
 pub fn is_heard() -> bool {
     HEARD.load(Relaxed) > 0
 }
 
-/// Tells what happened, from any thread but a worker's, which notes it instead.
+/// Publishes an event, from any thread but a worker's, which notes it instead.
 pub fn publish(event: Event) {
     if is_on() {
         hand_on([event]);
@@ -144,19 +144,19 @@ pub fn recent() -> Recent {
     }
 }
 
-/// Listens; `behind`: the number of the last event that is known already, of which those
-/// behind it are wanted as far as they are kept. One of another process means all of them.
+/// Listens; `after`: the number of the last event that is known already. Those after it are
+/// wanted too, as far as they are kept; the number of another process means all of them.
 ///
 /// # Errors
-/// When [`LISTENERS`] listen already.
-pub fn subscribe(behind: Option<u64>) -> Result<Subscription, TooMany> {
+/// When there are [`LISTENERS`] of them already.
+pub fn subscribe(after: Option<u64>) -> Result<Subscription, TooMany> {
     let ring = ring();
     if HEARD.fetch_add(1, Relaxed) >= LISTENERS {
         HEARD.fetch_sub(1, Relaxed);
         return Err(TooMany);
     }
     Ok(Subscription {
-        missed: behind.map_or_else(Vec::new, |id| ring.missed(id)),
+        missed: after.map_or_else(Vec::new, |id| ring.missed(id)),
         live: ring.live.subscribe(),
         _heard: Heard,
     })
@@ -169,7 +169,7 @@ fn ring() -> MutexGuard<'static, Ring> {
 
 impl Ring {
     /// Numbers begin with the time in microseconds, so that those of an earlier process are
-    /// known for what they are; below 2^53 for readers with doubles.
+    /// recognised; below 2^53 for readers with doubles.
     fn new(now: SystemTime) -> Ring {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         let first = u64::try_from(since.as_micros()).unwrap_or_default() + 1;
@@ -203,11 +203,11 @@ impl Ring {
         let _ = self.live.send(entry);
     }
 
-    fn missed(&self, behind: u64) -> Vec<Arc<Entry>> {
+    fn missed(&self, after: u64) -> Vec<Arc<Entry>> {
         let oldest = self.next - self.kept.len() as u64;
-        let own = (self.first - 1..self.next).contains(&behind);
-        let behind = if own { behind } else { oldest - 1 };
-        let gone = oldest.saturating_sub(behind + 1);
+        let own = (self.first - 1..self.next).contains(&after);
+        let after = if own { after } else { oldest - 1 };
+        let gone = oldest.saturating_sub(after + 1);
         let lost = (gone > 0).then(|| {
             Arc::new(Entry::unkept(Event::Lost(Lost {
                 time: now(),
@@ -215,7 +215,7 @@ impl Ring {
                 why: "they are not kept any more".to_owned(),
             })))
         });
-        let known = (behind + 1).saturating_sub(oldest) as usize;
+        let known = (after + 1).saturating_sub(oldest) as usize;
         let kept = self.kept.iter().skip(known).cloned();
         lost.into_iter().chain(kept).collect()
     }

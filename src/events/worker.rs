@@ -26,7 +26,7 @@ struct Noted {
     openings: usize,
     refusals: usize,
     health: usize,
-    /// Those that were too many.
+    /// How many exceeded that.
     more: u64,
 }
 

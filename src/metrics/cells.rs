@@ -21,13 +21,13 @@ impl Count {
         self.0.load(Relaxed)
     }
 
-    /// Only for a place that nobody counts into any more.
+    /// Only for a place that is not counted into any more.
     pub(crate) fn clear(&self) {
         self.0.store(0, Relaxed);
     }
 }
 
-/// How many bounds a histogram has; the bucket behind them is for what exceeds all.
+/// How many bounds a histogram has; the bucket after them is for what exceeds all.
 pub(crate) const BOUNDS: usize = 15;
 
 /// Upper bounds of the buckets in nanoseconds, each included.

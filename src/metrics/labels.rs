@@ -43,7 +43,7 @@ const STATUS: [u16; 61] = [
     507, 508, 510, 511,
 ];
 
-/// What is behind the registered ones.
+/// The classes of those that are not registered.
 const STATUS_CLASS: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "none"];
 
 /// How many places statuses need.
@@ -135,7 +135,7 @@ pub(crate) fn code(close: Option<Option<u16>>) -> usize {
     }
 }
 
-/// What sluice's own answers with an error can say (RFC 9209 section 2.3).
+/// The error types of sluice's own answers (RFC 9209 section 2.3).
 pub(crate) const ERRORS: [&str; 15] = [
     "http_request_error",
     "http_request_denied",
@@ -229,7 +229,7 @@ pub(crate) const CAUSES: [(&str, &str); 63] = [
 
 /// The client's handshake was not one.
 const HEADER: &str = "bad_header";
-/// The upstream said no.
+/// The upstream refused it.
 const UPSTREAM: &str = "upstream";
 /// What the upstream answered is no handshake.
 const ANSWER: &str = "bad_answer";

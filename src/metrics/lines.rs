@@ -1,9 +1,9 @@
-//! Lines of logs that were lost: found no room, or could not be written. Counted for the whole
+//! Lines of logs that were lost: the queue was full, or they could not be written. Counted for the whole
 //! process, as it is rare and the threads that write come and go.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// What lines tell.
+/// What a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {
     /// Access records.

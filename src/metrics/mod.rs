@@ -3,7 +3,7 @@
 //!
 //! This file is what the rest of sluice calls. `cells` and `thread` are what it counts into,
 //! `slots` leads names to places, `labels` bounds what else a label can say; `sample` and
-//! `scrape` look at the whole process when somebody asks, and `exposition` spells it.
+//! `scrape` look at the whole process when they are asked to, and `exposition` writes it out.
 
 pub mod cells;
 pub mod labels;
@@ -143,7 +143,7 @@ pub fn tunnel_came(route: &Slot, moved: &[Tally; 2]) {
     with_tunnels(route, |tunnels| tunnels.add_flows(moved, u64::MAX));
 }
 
-/// A Pong answered a Ping, `micros` behind it.
+/// A Pong answered a Ping, `micros` after it.
 pub fn round_trip(with: Side, micros: u32) {
     mine().round_trips[with as usize].observe(&WAITS, u64::from(micros) * 1000);
 }
@@ -154,11 +154,11 @@ pub fn round_trip(with: Side, micros: u32) {
 pub enum Connect {
     /// A connection.
     Ok = 0,
-    /// Nobody listens there.
+    /// The connection was refused.
     Refused = 1,
     /// No answer in time.
     Timeout = 2,
-    /// No way to the host or network.
+    /// No route to the host or network.
     Unreachable = 3,
     /// This machine is out of descriptors, ports or memory.
     Local = 4,
@@ -190,7 +190,7 @@ pub enum Retry {
     StaleConnection = 1,
 }
 
-/// Behind a failure with this endpoint another attempt is made.
+/// After a failure with this endpoint another attempt is made.
 pub fn retried(endpoint: &Slot, why: Retry) {
     if let Some(cells) = mine().endpoints.made(endpoint.index()) {
         cells.retries.one(why as usize);

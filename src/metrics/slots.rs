@@ -14,7 +14,7 @@ use crate::system::lock::lock;
 
 /// For how long the counts of what is gone are kept.
 const KEPT: Duration = Duration::from_secs(600);
-/// Of how many at most; the first to go is forgotten first.
+/// For how many of them at most; the oldest is forgotten first.
 const MOST_ENDED: usize = 1024;
 
 /// What has a slot.
@@ -55,7 +55,7 @@ struct Known {
 #[derive(Debug, Default)]
 struct Slots {
     known: HashMap<Key, Known>,
-    /// What has ended, the first first. What came back since stands here too.
+    /// What has ended, oldest first. What came back since is listed here too.
     ended: VecDeque<(Instant, Key)>,
     free: Vec<u32>,
     next: u32,
@@ -111,7 +111,7 @@ impl Drop for Slot {
         let now = Instant::now();
         let mut slots = taken(self.place.kind);
         let key = self.place.key();
-        // The name may have come back meanwhile.
+        // The name may have come back in the meantime.
         if let Some(known) = slots.known.get_mut(&key)
             && known.slot.strong_count() == 0
         {

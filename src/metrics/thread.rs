@@ -1,5 +1,5 @@
-//! One thread's counts, and where readers find those of all threads. Whatever a thread
-//! counts lies on lines that no other core writes.
+//! One thread's counts, and where readers find those of all threads. What a thread
+//! counts lies on cache lines that no other core writes.
 
 use std::cell::Cell;
 use std::sync::Mutex;

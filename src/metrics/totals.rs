@@ -1,4 +1,4 @@
-//! The sums that are told at the end of a run.
+//! The sums that are logged at the end of a run.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! What one worker tells one tap at most, so that a tap costs its tunnels little whatever
-//! passes through them. The worker's tick fills it up: no frame reads a clock for it.
+//! What one worker sends to one tap at most, so that a tap costs its tunnels little, however
+//! much passes through them. The worker's tick fills it up: no frame reads a clock for it.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +21,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// That of a second.
+    /// Enough for a second.
     pub(super) fn new(now: Instant) -> Budget {
         Budget {
             frames: FRAMES,
@@ -39,7 +39,7 @@ impl Budget {
         self.filled = now;
     }
 
-    /// Whether one more frame may be told.
+    /// Whether one more frame may be sent.
     pub(super) fn take_frame(&mut self) -> bool {
         take(&mut self.frames, 1)
     }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_is_told_whole_or_not_at_all() {
+    fn a_payload_is_sent_whole_or_not_at_all() {
         let mut budget = Budget::new(Instant::now());
         assert!(budget.take_bytes(BYTES as usize - 10));
         assert!(!budget.take_bytes(11));

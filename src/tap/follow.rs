@@ -1,6 +1,6 @@
 //! Follows one direction frame by frame (RFC 6455 section 5.2), beside the scanner that the
 //! tunnel itself goes by: what is wanted of a payload is kept, unmasked, and each frame is
-//! told when it is complete. It performs no I/O, and can begin anywhere in a stream.
+//! reported when it is complete. It performs no I/O, and can begin anywhere in a stream.
 
 use crate::websocket::frame::{Header, MAX_HEADER, Opcode, Side, Violation};
 
@@ -10,7 +10,7 @@ pub(super) const RSV1: u8 = 4;
 /// A frame that has passed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Its number among those of its direction, from 1; those that were not told count too.
+    /// Its number among those of its direction, from 1; those that were left out count too.
     pub number: u64,
     /// What it is.
     pub opcode: Opcode,
@@ -18,7 +18,7 @@ pub struct Frame {
     pub fin: bool,
     /// RSV1, RSV2 and RSV3, as three bits.
     pub rsv: u8,
-    /// Bytes of its payload; of a [`Frame::partial`] one those behind where following began.
+    /// Bytes of its payload; of a [`Frame::partial`] one those after where following began.
     pub length: u64,
     /// It had begun already.
     pub partial: bool,
@@ -35,10 +35,10 @@ pub struct Frame {
     pub passed: bool,
 }
 
-/// Who is told.
+/// Where frames are reported.
 pub trait Sink {
     /// A frame begins whose payload has so many bytes. Returns how many of them to keep;
-    /// `None`: nothing is to be told of it.
+    /// `None`: it is left out.
     fn begins(&mut self, opcode: Opcode, length: u64) -> Option<usize>;
 
     /// A frame is complete.
@@ -69,8 +69,8 @@ pub struct Position {
 #[derive(Debug)]
 struct Current {
     frame: Frame,
-    /// It is to be told.
-    told: bool,
+    /// It is to be reported.
+    is_wanted: bool,
     key: [u8; 4],
     left: u64,
     /// Bytes of payload that are kept at most.
@@ -96,7 +96,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// In front of `sender`'s first frame.
+    /// Before `sender`'s first frame.
     pub fn new(sender: Side) -> Follower {
         Follower {
             sender,
@@ -150,7 +150,7 @@ impl Follower {
         }
     }
 
-    /// Goes over payload bytes of the current data frame that nobody saw.
+    /// Goes over payload bytes of the current data frame that were moved unseen.
     pub fn skip(&mut self, n: u64, sink: &mut impl Sink) {
         if let Some(current) = &mut self.current {
             let n = n.min(current.left);
@@ -230,18 +230,18 @@ impl Follower {
         };
         self.current = Some(Current {
             frame,
-            told: room.is_some(),
+            is_wanted: room.is_some(),
             key: [0; 4],
             left: length,
             room: room.unwrap_or(0),
         });
     }
 
-    /// Tells the current frame, if it is complete.
+    /// Reports the current frame, if it is complete.
     fn settle(&mut self, sink: &mut impl Sink) {
         if let Some(mut current) = self.current.take_if(|current| current.left == 0) {
             current.frame.passed = !std::mem::take(&mut self.withheld);
-            if current.told {
+            if current.is_wanted {
                 sink.frame(current.frame);
             }
         }

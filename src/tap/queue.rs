@@ -1,5 +1,5 @@
 //! The way from one worker to a tap's reader. What cannot be sent at once is counted and
-//! forgotten; the count is sent before whatever comes next.
+//! forgotten; the count is sent before the next message.
 
 use std::time::{Duration, Instant, SystemTime};
 

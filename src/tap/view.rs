@@ -1,5 +1,5 @@
-//! What a tap tells, as JSON: for the admin interface and the command line. Fields are added,
-//! never renamed; all of it that stands in a line by itself, so that a line needs no other.
+//! What a tap sends, as JSON: for the admin interface and the command line. Fields are added,
+//! never renamed, and each message is complete without those before it.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -86,7 +86,7 @@ pub struct FrameView {
     pub takeover: Option<bool>,
     /// It went on to the other side; false: sluice kept it, as answers to its own Pings.
     pub passed: bool,
-    /// Bytes of payload that were moved by the kernel, and seen by nobody.
+    /// Bytes of payload that were moved by the kernel, unseen.
     pub spliced: u64,
     /// What a Close says.
     pub close: Option<CloseView>,
@@ -128,9 +128,9 @@ pub struct UnframedView {
 pub struct LostView {
     /// When that was noticed, in microseconds since 1970.
     pub time_us: u64,
-    /// Frames that are not told.
+    /// Frames that were left out.
     pub frames: u64,
-    /// Frames that are told without their payload.
+    /// Frames that were sent without their payload.
     pub payloads: u64,
 }
 
@@ -147,7 +147,7 @@ impl OfView {
 }
 
 impl FrameView {
-    /// What is told of a frame.
+    /// The view of a frame.
     pub fn new(at: SystemTime, of: &Subject, from: Origin, to: Side, frame: Frame) -> FrameView {
         let deflate = of.deflate;
         let control = frame.opcode.is_control();
@@ -219,7 +219,7 @@ impl CloseView {
 }
 
 impl UnframedView {
-    /// What is told of such a direction.
+    /// The view of such a direction.
     pub fn new(at: SystemTime, of: &Subject, from: Side, why: &str) -> UnframedView {
         UnframedView {
             time_us: micros(at),
@@ -231,7 +231,7 @@ impl UnframedView {
 }
 
 impl LostView {
-    /// What is told of what is missing.
+    /// The view of what is missing.
     pub fn new(at: SystemTime, frames: u64, payloads: u64) -> LostView {
         LostView {
             time_us: micros(at),

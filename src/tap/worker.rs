@@ -75,8 +75,11 @@ impl Tap {
 /// A tunnel begins or goes on, and nothing of it has passed yet. Returns whether it is tapped.
 pub fn opened(tunnel: &Candidate<'_>) -> bool {
     TAPS.with_borrow_mut(|taps| {
-        let taps = taps.iter_mut();
-        taps.fold(false, |taken, tap| tap.offer(tunnel) || taken)
+        let mut is_tapped = false;
+        for tap in taps.iter_mut() {
+            is_tapped |= tap.offer(tunnel);
+        }
+        is_tapped
     })
 }
 

@@ -76,12 +76,12 @@ impl Trace {
         self.server
     }
 
-    /// What the upstream is told: our client span is its parent.
+    /// What goes to the upstream: our client span is its parent.
     fn for_upstream(&self) -> [u8; super::context::LENGTH] {
         self.server.with_span(self.upstream).to_bytes()
     }
 
-    /// Takes out of a request's fields what the client said and does not hold for the
+    /// Removes the client's trace fields from a request where they do not hold for the
     /// upstream. Unless [`Trace::write`] is to follow, our own parent takes its place.
     pub fn propagate(&self, fields: &mut HeaderMap, written_later: bool) {
         if self.has_parent {
@@ -95,7 +95,7 @@ impl Trace {
         }
     }
 
-    /// Writes our `traceparent` behind the other lines of a head; `field` writes one line.
+    /// Writes our `traceparent` after the other lines of a head; `field` writes one line.
     pub fn write(&self, out: &mut Vec<u8>, field: impl Fn(&mut Vec<u8>, &[u8], &[u8])) {
         field(out, TRACEPARENT.as_str().as_bytes(), &self.for_upstream());
     }
@@ -107,7 +107,7 @@ impl Trace {
         }
     }
 
-    /// The head of an answer is there, the upstream's or one of ours.
+    /// The head of an answer is complete, the upstream's or one of ours.
     pub fn answered(&mut self) {
         if let Some(recording) = &mut self.recording {
             recording.answered.get_or_insert_with(Instant::now);

@@ -1,6 +1,6 @@
 //! The exporter: a bounded queue that never blocks, and a thread that empties it in batches.
 //! What finds the queue full is dropped and counted; so is a batch that the collector does
-//! not take. Both are reported, not for each span but now and then.
+//! not take. Both are reported from time to time, not for each span.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::finished::Finished;
 use super::span;
 use crate::vocabulary::span::millis;
 
-/// How often the queue is emptied. Nobody wakes the thread: that would cost a worker a
+/// How often the queue is emptied. Workers do not wake the thread: that would cost them a
 /// system call for each span.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// Exchanges and tunnels that may wait.
@@ -32,7 +32,7 @@ const PERSIST: Duration = Duration::from_secs(10);
 /// Shortest time between two reports of lost spans.
 const REPORT: Duration = Duration::from_secs(10);
 
-/// The queue's end that workers hold. The thread ends behind the last of them.
+/// The workers' end of the queue. The thread ends when the last of them is dropped.
 #[derive(Debug)]
 pub(super) struct Exporter {
     queue: SyncSender<Finished>,
@@ -63,7 +63,7 @@ impl Exporter {
             .with_timeout(PERSIST)
             .build()
             .map_err(io::Error::other)?;
-        // With OTEL_RESOURCE_ATTRIBUTES, which the name is stronger than.
+        // OTEL_RESOURCE_ATTRIBUTES adds to these, but does not replace the name.
         let resource = Resource::builder()
             .with_service_name(service.to_owned())
             .with_attribute(opentelemetry::KeyValue::new(
@@ -133,7 +133,7 @@ struct Sending {
     reported: Reported,
 }
 
-/// What was said of lost spans, and when.
+/// What was reported of lost spans, and when.
 #[derive(Default)]
 struct Reported {
     at: Option<Instant>,
@@ -156,7 +156,7 @@ impl Sending {
         }
     }
 
-    /// Sends what waits, but no more than the queue holds: others are to be heard too.
+    /// Sends what waits, but no more than the queue holds: requests to flush come in between.
     fn empty(&mut self) {
         for _ in 0..WAITING.div_ceil(BATCH) {
             let batch: Vec<Finished> = self.finished.try_iter().take(BATCH).collect();

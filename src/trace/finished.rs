@@ -36,7 +36,7 @@ pub(super) struct Recording {
     pub(super) user_agent: Option<HeaderValue>,
     /// The request as the upstream sees it, and when its head was ready.
     pub(super) sent: Option<(Target, Instant)>,
-    /// When the answer's head was there, or an error of ours in its place.
+    /// When the answer's head was complete, or an error of ours in its place.
     pub(super) answered: Option<Instant>,
     /// The answer is an error of ours.
     pub(super) refused: bool,
@@ -49,7 +49,7 @@ pub struct Ended {
     pub method: Method,
     /// The target, as the client sent it.
     pub target: Target,
-    /// Whether its query may be told.
+    /// Whether its query may be exported.
     pub with_query: bool,
     /// The scheme of the listener.
     pub scheme: Scheme,

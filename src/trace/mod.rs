@@ -1,6 +1,6 @@
 //! Tracing: sluice as a participant in W3C traces, and its spans on their way to an OTLP
 //! collector. Off by default; then `traceparent` is a field like any other, and an exchange
-//! costs one look at a thread-local.
+//! reads one thread-local.
 //!
 //! `context` reads and writes the fields, `exchange` and `tunnel` gather what their spans
 //! say, `span` spells it, `export` and `collector` carry it away. What is not sampled
@@ -23,7 +23,7 @@ pub use self::finished::Ended;
 pub use self::tracer::Tracer;
 pub use self::tunnel::tunnel_ended;
 
-/// The part that sluice plays in this request's trace; `None` while tracing is off.
+/// This request's place in its trace; `None` while tracing is off.
 pub fn begin(parts: &Parts, peer_is_trusted: bool) -> Option<Trace> {
     tracer::with(|tracer| Trace::begin(tracer, parts, peer_is_trusted))
 }

@@ -26,7 +26,7 @@ pub(super) fn scope() -> InstrumentationScope {
         .build()
 }
 
-/// One span's attributes, on their way.
+/// The attributes of one span, as they are collected.
 #[derive(Default)]
 struct Attributes(Vec<KeyValue>);
 
@@ -35,7 +35,7 @@ impl Attributes {
         self.0.push(KeyValue::new(name, value));
     }
 
-    /// Where there is something to say.
+    /// Left out where it is empty.
     fn text(&mut self, name: &'static str, value: &str) {
         if !value.is_empty() {
             self.add(name, value.to_owned());
@@ -102,7 +102,8 @@ fn failed(is_failed: bool, description: Option<&str>) -> Status {
     }
 }
 
-/// The methods that the conventions know; others would make names without number.
+/// The methods that the conventions know; with others, clients could make up any number of
+/// span names.
 fn known(method: &Method) -> Option<&'static str> {
     [
         "GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "QUERY",
@@ -125,7 +126,7 @@ fn template(path: &PathPattern) -> String {
     }
 }
 
-/// The spans of an exchange: its own, and the one of its way to the upstream if it went there.
+/// The spans of an exchange: its server span, and a client span if it went to an upstream.
 pub(super) fn of_exchange(
     exchange: &FinishedExchange,
     scope: &InstrumentationScope,

@@ -14,7 +14,7 @@ thread_local! {
     static TRACER: RefCell<Option<Arc<Running>>> = const { RefCell::new(None) };
 }
 
-/// What takes part in traces, or nothing.
+/// The tracer of a process that takes part in traces, or nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Tracer(Option<Arc<Running>>);
 

@@ -103,15 +103,15 @@ impl<G> Tunnel<G> {
         }
     }
 
-    /// Whether nothing is left to wait for. Behind a complete closing handshake the client
+    /// Whether nothing is left to wait for. After a complete closing handshake the client
     /// is not waited for, since we are its server (RFC 6455 section 7.1.1); the upstream,
     /// whose client we are, is: until the tick that follows [`Phase::Closed`].
     pub(super) fn has_ended(&self) -> bool {
         self.down.done && (self.up.done || self.is_over())
     }
 
-    /// Whether one side is gone for good, and the other was told with a Close or does not even
-    /// take what came before.
+    /// Whether one side is gone for good, and the other was sent a Close or does not even take
+    /// what came before it.
     pub(super) fn has_said_so(&self) -> bool {
         let [client, upstream] = self.journal.lost;
         let at_end = |direction: &Direction| direction.close_sent || !direction.flushed();

@@ -1,6 +1,6 @@
 //! A live tunnel is exported: its task comes to rest, gives up both sockets and what it knows,
-//! and is gone without a word to either peer and without a record. Where it goes, and how, is
-//! decided above; what nothing takes is put back by [`ExportedTunnel::restore`].
+//! and is gone; neither peer is sent anything, and no record is written. Where it goes is decided
+//! by the caller; a tunnel that nothing takes is put back by [`ExportedTunnel::restore`].
 
 use std::io;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ fn report_loss(handle: Arc<TunnelHandle>) {
 }
 
 impl<G: Send + 'static> Tunnel<G> {
-    /// Why the tunnel cannot go, if so. Else it is ready to: nothing is in a pipe.
+    /// Why the tunnel cannot go. `None`: it is ready to, and nothing is in a pipe.
     pub(super) fn must_stay(&mut self) -> Option<&'static str> {
         let directions = [&self.up, &self.down];
         let ordered = self.journal.closing || self.journal.handle.order().is_some();
@@ -62,7 +62,7 @@ impl<G: Send + 'static> Tunnel<G> {
             return Some("one side is gone");
         }
         if self.journal.is_ending() {
-            return Some("it is coming to its end");
+            return Some("it is ending");
         }
         if self.has_ended() {
             return Some("it has ended");
@@ -79,7 +79,7 @@ impl<G: Send + 'static> Tunnel<G> {
         None
     }
 
-    /// Takes the tunnel apart and sends it off; [`Tunnel::must_stay`] said nothing.
+    /// Takes the tunnel apart and sends it off; [`Tunnel::must_stay`] returned `None`.
     pub(super) fn hand_off(mut self) {
         let handle = self.journal.handle.clone();
         let mut state = self.state();

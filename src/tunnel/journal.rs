@@ -33,7 +33,7 @@ struct Outcome {
 /// The Pings of a tunnel, ours and others.
 #[derive(Debug)]
 struct Pings {
-    /// Begins the payload of our Pings; peers cannot foresee it.
+    /// Begins the payload of our Pings; peers cannot predict it.
     secret: u64,
     /// Our Pings to each side so far.
     sequence: [u32; 2],
@@ -96,7 +96,7 @@ impl Journal {
         self.ended(by(side), detail);
     }
 
-    /// The direction from `from` waits for its sink: until that is over the clock looks whether
+    /// The direction from `from` waits for its sink: until that is over the clock checks whether
     /// its source is still there.
     #[cold]
     pub(super) fn blocked(&self, from: Side) {
@@ -225,7 +225,7 @@ impl Journal {
         });
     }
 
-    /// Whether something stands here that only a tunnel on its way to its end has.
+    /// Whether anything is recorded that only a tunnel on its way to its end has.
     pub(super) fn is_ending(&self) -> bool {
         let outcome = self.outcome.as_deref();
         !matches!(self.phase, Phase::Open | Phase::Half)

@@ -36,7 +36,7 @@ pub(super) fn send(exported: Box<ExportedTunnel>) {
     if let Err(exported) = OUTLET.with(|outlet| outlet.send(exported)) {
         let id = exported.state.id;
         if let Err(error) = exported.restore() {
-            tracing::warn!(tunnel = id, %error, "a tunnel that was not wanted is lost");
+            tracing::warn!(tunnel = id, %error, "a tunnel that was not taken over is lost");
         }
     }
 }

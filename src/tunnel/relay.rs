@@ -22,9 +22,9 @@ pub struct TunnelSpec<G> {
     pub client: Io,
     /// The upstream's connection.
     pub upstream: Io,
-    /// What the client sent behind its handshake and was read already.
+    /// What the client sent after its handshake and was read already.
     pub from_client: Bytes,
-    /// What the upstream sent behind its 101 and was read already.
+    /// What the upstream sent after its 101 and was read already.
     pub from_upstream: Bytes,
     /// The route's settings.
     pub settings: Arc<WebSocketConfig>,
@@ -32,7 +32,7 @@ pub struct TunnelSpec<G> {
     pub identity: Box<TunnelIdentity>,
     /// Called once, on the worker's thread, when the tunnel has ended.
     pub report: fn(&TunnelReport<'_>),
-    /// Dropped behind the report: leases, permits.
+    /// Dropped after the report: leases, permits.
     pub guard: G,
 }
 
@@ -114,15 +114,15 @@ impl<G> Tunnel<G> {
         }
     }
 
-    /// Looks whether a side is gone that no direction reads from at the moment.
+    /// Checks whether a side is gone from which no direction reads at the moment.
     fn probe(&mut self) {
         let sides = [
             (Side::Client, &self.client, self.down.has_ended()),
             (Side::Upstream, &self.upstream, self.up.has_ended()),
         ];
-        for (side, io, told) in sides {
+        for (side, io, ended) in sides {
             if !self.journal.lost[side as usize]
-                && let Some(error) = io.broken(told)
+                && let Some(error) = io.broken(ended)
             {
                 self.journal.failed(side, &error);
             }

@@ -41,8 +41,8 @@ pub struct Resume<G> {
 }
 
 /// Lets a tunnel go on as a task of the current thread's runtime; must be called inside
-/// that runtime, on the worker's thread. Every clock goes on to run; settings other than the
-/// tunnel has lived under come to it as [`Review::Settings`](crate::tunnel_registry::Review) do.
+/// that runtime, on the worker's thread. Every clock keeps running; settings other than those
+/// that the tunnel has had come to it as [`Review::Settings`](crate::tunnel_registry::Review) do.
 ///
 /// Fails where the state contradicts itself, see [`TunnelState::check`], and where a
 /// descriptor is not a stream socket or cannot be waited for. No byte was moved then.

@@ -1,5 +1,5 @@
 //! Tunnels over real sockets: a client's end and an upstream's end in the test's hands,
-//! the tunnel between them. Time is told by hand: `tick_at`.
+//! the tunnel between them. Time is set by hand: `tick_at`.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -125,7 +125,7 @@ impl TunnelIdentity {
         self.route.name()
     }
 
-    /// Where it is counted: as its route's to its end, whatever becomes of the route.
+    /// Where it is counted: as its route's to its end, even if the route is removed.
     pub fn slot(&self) -> &Slot {
         &self.route
     }

@@ -1,5 +1,4 @@
-//! What is known of a tunnel at its end: the material of its log line. Who writes that
-//! line is decided above.
+//! What is known of a tunnel at its end: the material of its log line, event and span.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
 //! What a drain means for one tunnel's entry: when its turn is, and how it leaves the drain
-//! again. Which tunnels are in it, the registry decides.
+//! again. The registry decides which tunnels are in it.
 
 use std::rc::Rc;
 
@@ -31,7 +31,7 @@ impl Entry {
     }
 
     /// Takes the tunnel out of the drain if that has not reached it yet. Returns whether it
-    /// has been spared so.
+    /// was.
     pub(super) fn spare(&mut self, id: u64) -> bool {
         let waits = |drain: &mut Rc<LocalDrain>| drain.order.id == id && self.close_at != NEVER;
         let drain = self.drain.take_if(waits);

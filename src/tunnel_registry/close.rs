@@ -1,10 +1,10 @@
-//! What ends a tunnel from outside: an order to close it, with what its peers are told, and a
-//! cut, which tells them nothing.
+//! What ends a tunnel from outside: an order to close it, with what its peers are sent, and a
+//! cut, which sends them nothing.
 
 use crate::config::DrainConfig;
 use crate::vocabulary::ClosedBy;
 
-/// What the close reason may say about when to come back.
+/// Stands in a close reason for the seconds after which to come back.
 const RETRY_AFTER: &str = "{retry_after}";
 
 /// Why and with what a tunnel is to be closed by sluice.

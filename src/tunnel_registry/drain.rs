@@ -1,6 +1,6 @@
 //! A drain as all workers share it: which tunnels, over what span, with which Close, and how
-//! far it has come. When each tunnel's turn is, the registry of its worker decides; what is
-//! no tunnel is not drained here.
+//! far it has come. The registry of a worker decides when each tunnel's turn is. Only tunnels are
+//! drained here.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,20 +12,20 @@ use crate::config::DrainConfig;
 use crate::tunnel_info::TunnelIdentity;
 use crate::vocabulary::ClosedBy;
 
-/// Closes tunnels spread over a span, and cuts what is left behind it.
+/// Closes tunnels spread over a span, and cuts what is left after it.
 #[derive(Debug)]
 pub struct DrainOrder {
     /// Unique in the process.
     pub id: u64,
-    /// Which tunnels, those opened later too.
+    /// Which tunnels, including those opened later.
     pub select: Selection,
     /// When it began.
     pub started: Instant,
     /// Closes are spread uniformly over this span from `started`. A tunnel that comes to it
-    /// later gets a moment in what is left of the span; behind it, at once.
+    /// later gets a moment in what is left of the span; after it, it is closed at once.
     pub over: Duration,
     /// From `started`, not shorter than `over`: what is left then is cut. A tunnel that
-    /// comes to the drain behind it has the time-outs of its closing handshake instead.
+    /// comes to the drain after it has the time-outs of its closing handshake instead.
     pub deadline: Duration,
     /// What each tunnel is closed with.
     pub close: Arc<CloseOrder>,
@@ -44,7 +44,7 @@ pub enum Selection {
     Endpoint {
         /// The upstream's name.
         upstream: Arc<str>,
-        /// The endpoint's address, as the tunnels' identity spells it.
+        /// The endpoint's address, as it is in the tunnels' identity.
         endpoint: Arc<str>,
     },
     /// Only those that a review gave to it, and none that are opened later.
@@ -132,7 +132,7 @@ impl Progress {
         self.total.load(Acquire)
     }
 
-    /// Those that have ended, whoever ended them.
+    /// Those that have ended, for any reason but the deadline.
     pub fn closed(&self) -> u64 {
         self.closed.load(Acquire)
     }
@@ -155,7 +155,7 @@ impl Progress {
 
     /// Those that are still in the drain.
     pub fn left(&self) -> u64 {
-        // Before `total`: what has left is then among it.
+        // Read before `total`, so that this includes what has left.
         let gone = self.closed() + self.cut() + self.spared() + self.moved();
         self.total().saturating_sub(gone)
     }

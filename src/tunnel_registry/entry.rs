@@ -65,7 +65,7 @@ pub(super) struct Entry {
     /// keep-alive is to be switched on, [`NEVER`] once it is.
     deadline: Moment,
     phase: Phase,
-    /// It came behind the deadline of its drain, which is not for it.
+    /// It came after the deadline of its drain, which does not apply to it.
     pub(super) late: bool,
     /// It was asked to go to another process.
     pub(super) asked: bool,
@@ -100,7 +100,7 @@ impl Entry {
         }
     }
 
-    /// Goes on under other settings, `age` tenths of a second behind the opening.
+    /// Goes on under other settings, `age` tenths of a second after the opening.
     pub(super) fn set(&mut self, settings: &Arc<WebSocketConfig>, now: Moment, age: u32) {
         self.observe_bytes(now);
         let before = self.handle.swap_settings(settings);
@@ -122,7 +122,7 @@ impl Entry {
         };
         for (side, pulse) in self.sides.iter_mut().enumerate() {
             if before.ping_interval.is_none() {
-                // Nobody has followed what became of earlier Pings.
+                // What became of earlier Pings was not followed.
                 pulse.pings = self.handle.pinged[side].load(Relaxed);
                 pulse.pinged = NEVER;
                 pulse.asked = false;
@@ -307,7 +307,7 @@ impl Entry {
 }
 
 /// How long a tunnel may live: `max_age`, shortened by a share that stays the tunnel's own
-/// whatever the settings become, so that a reload does not roll the dice again.
+/// when the settings change, so that a reload does not roll the dice again.
 fn life(settings: &WebSocketConfig, id: u64) -> Option<u32> {
     settings.max_age.map(|age| {
         let share = settings.max_age_jitter.clamp(0.0, 1.0) * fastrand::Rng::with_seed(id).f64();
@@ -320,8 +320,8 @@ fn soon(now: Moment, limit: u32) -> Moment {
     pick(now, now.saturating_add(limit.min(SPREAD)))
 }
 
-/// Since when a silence must be said to last, so that it reaches `limit` [`soon`] where it
-/// is longer already. One that was too long under the limit `before` is not put off.
+/// The beginning that a silence is given, so that it reaches `limit` [`soon`] where it is
+/// longer already. One that was too long under the limit `before` is not put off.
 fn spread(since: Moment, limit: u32, before: Option<Duration>, now: Moment) -> Moment {
     let silent = now.saturating_sub(since);
     let overdue = before.is_some_and(|before| silent >= tenths(before));

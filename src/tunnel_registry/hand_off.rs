@@ -1,5 +1,5 @@
-//! Tunnels that go to another process and that come from one: the registry chooses whom to
-//! ask, and carries their clocks over.
+//! Tunnels that go to another process and that come from one: the registry chooses which
+//! to ask, and carries their clocks over.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,8 +37,7 @@ pub fn forget_asked() {
     });
 }
 
-/// Takes a tunnel that goes out of the registry, with its clocks. To its drain that is
-/// neither an end nor a pardon.
+/// Takes a tunnel that goes out of the registry, with its clocks. Its drain counts it as moved.
 pub fn leave(handle: &Arc<TunnelHandle>) -> Option<Ages> {
     REGISTRY.with_borrow_mut(|registry| {
         let now = registry.moment(Instant::now());

@@ -42,7 +42,7 @@ pub struct PingCounts {
     pub rtt: u32,
 }
 
-/// The face of one tunnel.
+/// What others see of one tunnel.
 #[derive(Debug)]
 pub struct TunnelHandle {
     /// Unique in the process.
@@ -51,7 +51,7 @@ pub struct TunnelHandle {
     pub identity: Box<TunnelIdentity>,
     /// When it was opened.
     pub opened: Instant,
-    /// Those in force; the registry replaces them.
+    /// The settings in force; the registry replaces them.
     settings: Mutex<Arc<WebSocketConfig>>,
     /// Called at the end; it stands here because the allocation has room for it.
     pub(crate) report: fn(&TunnelReport<'_>),
@@ -76,7 +76,7 @@ pub struct TunnelHandle {
 }
 
 impl TunnelHandle {
-    /// The face of a tunnel that begins now.
+    /// That of a tunnel that begins now.
     pub fn new(
         identity: Box<TunnelIdentity>,
         settings: Arc<WebSocketConfig>,
@@ -112,7 +112,7 @@ impl TunnelHandle {
         }
     }
 
-    /// The face of a tunnel that goes on.
+    /// That of a tunnel that goes on.
     pub fn restore(
         past: &Past,
         identity: Box<TunnelIdentity>,
@@ -150,7 +150,7 @@ impl TunnelHandle {
         self.lock_settings().clone()
     }
 
-    /// Puts others in force; those until now.
+    /// Puts others in force, and returns those that were.
     pub(super) fn swap_settings(&self, settings: &Arc<WebSocketConfig>) -> Arc<WebSocketConfig> {
         std::mem::replace(&mut *self.lock_settings(), settings.clone())
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// A moment in tenths of a second of the worker's life since a year before the registry began,
-/// so that what came to pass in the life of another process has one too; enough for 12 years.
+/// so that what happened in another process has one too; enough for 12 years.
 pub(super) type Moment = u32;
 
 /// When the registry began.

@@ -1,5 +1,5 @@
 //! A worker's tunnels as others ask about them: each with when something last came from its
-//! clients, seen by comparing byte counters whenever [`observe`] or [`snapshots`] is called.
+//! peers, seen by comparing byte counters whenever [`observe`] or [`snapshots`] is called.
 //! The time-outs do not use this, and it does not touch what they use.
 
 use std::sync::Arc;

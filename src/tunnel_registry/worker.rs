@@ -53,7 +53,7 @@ pub enum Review {
 #[derive(Debug)]
 pub(super) struct Registry {
     pub(super) epoch: Instant,
-    /// How long the worker stood still altogether; no [`Moment`] counts that.
+    /// How long the worker stood still in total; no [`Moment`] counts that.
     forgiven: Duration,
     pub(super) entries: Vec<Entry>,
     /// When each entry must be looked at, at its index: apart from the entries, so that
@@ -107,7 +107,7 @@ pub fn forgive(span: Duration) {
 
 /// Asks `judge` about every tunnel of this thread.
 pub fn review(now: Instant, judge: &dyn Fn(&TunnelHandle) -> Review) {
-    // Nothing is borrowed while it judges: it may ask this module too.
+    // Nothing is borrowed while it judges: it may call this module.
     for handle in handles() {
         apply(&handle, judge(&handle), now);
     }
@@ -306,7 +306,7 @@ impl Registry {
 
     /// This thread's view of a drain, which is in force from now on.
     fn in_force(&mut self, order: &Arc<DrainOrder>) -> Rc<LocalDrain> {
-        // Nobody comes to one of chosen tunnels any more once none is left in it.
+        // A drain of chosen tunnels gets no further ones, so it is over once none is left in it.
         self.drains
             .retain(|drain| drain.order.select != Selection::Chosen || Rc::strong_count(drain) > 1);
         if let Some(drain) = self.drains.iter().find(|d| d.order.id == order.id) {

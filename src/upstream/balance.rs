@@ -30,7 +30,7 @@ impl Upstream {
         })
     }
 
-    /// The same without the last resorts.
+    /// The same without the endpoints of last resort.
     pub fn pick_usable(&self, exclude: &[usize]) -> Option<Lease> {
         let list = self.endpoints();
         let retry_after = self.config().retry_after;
@@ -69,7 +69,7 @@ impl Upstream {
                         return best;
                     }
                 }
-                // A random start spreads those that tie.
+                // A random start spreads requests over equal ones.
                 let first = if list.len() == 1 {
                     0
                 } else {

@@ -14,8 +14,8 @@ use super::client::{InFlight, RequestContent};
 use super::{Lease, pool};
 use crate::message::response::{BodyKind, ResponseHead};
 
-/// A chunk of so many bytes is handed on as it is; smaller ones are put together up to as much.
-/// Where a chunk begins means nothing (RFC 9112 section 7.1).
+/// A chunk of at least this many bytes is handed on as it is; smaller ones are put together up
+/// to this size. Chunk boundaries mean nothing (RFC 9112 section 7.1).
 const TOGETHER: usize = 4 * 1024;
 
 /// Why an answer broke off.
@@ -39,7 +39,7 @@ enum Rest {
     Ended,
 }
 
-/// The rest of an answer behind its head.
+/// The rest of an answer after its head.
 #[derive(Debug)]
 pub struct AnswerBody<B> {
     /// `None` once the connection has been given back or is of no further use.
@@ -47,7 +47,7 @@ pub struct AnswerBody<B> {
     rest: Rest,
     /// Bytes read and not yet handed on.
     ready: Bytes,
-    /// What came after the chunks that were handed on together: the end, or what is none.
+    /// What came after the chunks that were handed on together: the end, or an error.
     after: Option<Result<Step, Malformed>>,
     /// The lines of the trailer section that was handed on last.
     trailer_lines: Vec<u8>,
@@ -58,7 +58,7 @@ pub struct AnswerBody<B> {
     lease: Lease,
     /// How many idle connections the pool may keep, and how long.
     idle: (usize, Duration),
-    /// The socket failed while somebody peeked.
+    /// The socket failed while the body was peeked at.
     failed: Option<io::Error>,
 }
 
@@ -66,7 +66,7 @@ impl<B> AnswerBody<B>
 where
     B: RequestContent,
 {
-    /// Continues behind `head`; `ready` is what was read of the body with it. `bodiless`: the
+    /// Continues after `head`; `ready` is what was read of the body with it. `bodiless`: the
     /// request was a HEAD. `idle`: how many connections the pool may keep, and how long.
     pub fn new(
         flight: InFlight<B>,
@@ -128,7 +128,7 @@ where
         Poll::Ready(())
     }
 
-    /// Whether it is the upstream's turn; else the client's, to bring more of its request.
+    /// Whether it is the upstream's turn; else the client has to send more of its request.
     pub fn awaits_upstream(&self) -> bool {
         self.flight.as_ref().is_none_or(InFlight::awaits_upstream)
     }
@@ -138,7 +138,7 @@ where
         self.flight.as_ref().map_or(0, InFlight::sent)
     }
 
-    /// The lines in which the trailer fields came that were handed on, once.
+    /// The lines of the trailer fields that were handed on; given out once.
     pub fn take_trailer_lines(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.trailer_lines)
     }

@@ -1,6 +1,6 @@
 //! A chunked answer (RFC 9112 section 7.1), decoded without I/O and without copying its data:
-//! the decoder says which of the bytes are data, and keeps the trailers. What is a chunk is
-//! decided by `crate::message::chunked`, for requests too.
+//! the decoder says which of the bytes are data, and keeps the trailers. The grammar of a chunk
+//! is in `crate::message::chunked`, for requests too.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -9,7 +9,7 @@ use crate::message::chunked::{Broken, Chunks, Piece};
 /// Most trailer lines.
 const MAX_TRAILER_LINES: usize = 64;
 
-/// What stands at the front of the bytes.
+/// What the bytes begin with.
 #[derive(Debug, PartialEq)]
 pub enum Step {
     /// Nothing but framing: all of it was taken, more is needed.
@@ -18,7 +18,7 @@ pub enum Step {
     Data {
         /// Bytes of framing in front.
         skip: usize,
-        /// Bytes of data behind them.
+        /// Bytes of data after them.
         len: usize,
     },
     /// The end of the body, after `used` bytes.
@@ -60,7 +60,7 @@ impl Decoder {
     }
 
     /// Looks at the next bytes; those that the step accounts for must not be fed again, and
-    /// none behind the end.
+    /// none after the end.
     ///
     /// # Errors
     /// [`Malformed`]; the body is lost then.
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     /// Decodes `bytes` fed in pieces of `piece` bytes; returns data, trailers and what was
-    /// left over behind the end.
+    /// left over after the end.
     fn decode(
         bytes: &[u8],
         piece: usize,

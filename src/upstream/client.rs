@@ -48,7 +48,7 @@ pub enum FlightError<E> {
     Connection {
         /// What the socket said.
         error: io::Error,
-        /// What had come of an answer.
+        /// What had arrived of an answer.
         came: Bytes,
     },
     /// The answer's head is not acceptable.
@@ -75,9 +75,9 @@ pub struct InFlight<B> {
     head: Vec<u8>,
     written: usize,
     body: Option<(B, BodyFraming)>,
-    /// What the head of the answer may be like.
+    /// The limits and leniency for the head of the answer.
     rules: HeadRules,
-    /// Chunk framing and data that are to be written before the body is asked for more.
+    /// Chunk framing and data that are to be written before more of the body is asked for.
     prefix: Vec<u8>,
     data: Bytes,
     suffix: &'static [u8],
@@ -88,7 +88,7 @@ pub struct InFlight<B> {
     sent: u64,
     /// The socket is full: the upstream does not take the request as fast as it comes.
     blocked: bool,
-    /// Something has come of an answer.
+    /// Part of an answer has arrived.
     heard: bool,
     /// The body is not asked for yet: the upstream has not said whether it wants it.
     held: bool,
@@ -164,7 +164,7 @@ where
     }
 
     /// Whether it is the upstream's turn, to answer or to take more of the request; else the
-    /// client's, to bring more of it.
+    /// client has to send more of it.
     pub fn awaits_upstream(&self) -> bool {
         self.blocked || self.held || self.write_failed.is_some() || self.is_sent()
     }

@@ -100,7 +100,7 @@ async fn tcp(address: SocketAddr) -> io::Result<TcpStream> {
         Err(error) => return Err(error.into()),
     }
     let stream = TcpStream::from_std(fd.into())?;
-    // A failed connect shows as EPOLLERR and EPOLLHUP, so SO_ERROR is asked for only then.
+    // A failed connect shows as EPOLLERR and EPOLLHUP, so SO_ERROR is read only then.
     let ready = stream.ready(Interest::WRITABLE).await?;
     if ready.is_write_closed()
         && let Some(error) = stream.take_error()?
@@ -128,7 +128,7 @@ async fn unix(path: &Path) -> io::Result<UnixStream> {
     let path = abstract_name(path);
     loop {
         match descriptors::outside_reserve(UnixStream::connect(&path).await) {
-            // The listener's backlog is full, and no event tells when it no longer is.
+            // The listener's backlog is full, and no event says when it no longer is.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -151,7 +151,7 @@ fn abstract_name(path: &Path) -> Cow<'_, Path> {
 /// Why there is no connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConnectErrorKind {
-    /// Nobody listens there.
+    /// The connection was refused.
     Refused,
     /// No answer in time.
     Timeout,
@@ -196,7 +196,7 @@ impl ConnectErrorKind {
         }
     }
 
-    /// What logs and the admin interface call it.
+    /// Its name in logs and the admin interface.
     pub fn word(self) -> &'static str {
         match self {
             ConnectErrorKind::Refused => "refused",
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_where_nobody_listens_refuses() {
+    async fn a_port_without_a_listener_refuses() {
         let closed = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -359,7 +359,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_backlog_times_out() {
-        // The kernel drops the SYN of whoever comes when the queue of one is full.
+        // The kernel drops further SYNs when the queue of one is full.
         let fd = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
         rustix::net::bind(&fd, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         rustix::net::listen(&fd, 0).unwrap();

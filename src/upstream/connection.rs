@@ -29,9 +29,9 @@ pub struct Connection {
 
 impl Connection {
     /// Whether an idle connection may carry a request: nothing has come on it and it was not closed,
-    /// as far as the reactor knows. Where the reactor holds it for readable, as it does after a full
-    /// read, the socket is asked, and its "no" is remembered. What came since the reactor last looked
-    /// is not seen.
+    /// as far as the reactor knows. Where the reactor still takes it for readable, as it does after a
+    /// full read, the socket is read, and that it had nothing is remembered. What came since the
+    /// reactor last looked is not seen.
     pub(super) fn is_usable(&self) -> bool {
         let peeked = self.io.try_io(Interest::READABLE, |fd| {
             let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
@@ -77,8 +77,8 @@ impl Bound {
     }
 
     /// Takes the connection to an endpoint of `upstream` with a share of that endpoint. `None`
-    /// where there is none, or the upstream has closed it or spoken on it: the login is lost
-    /// then, and the backend asks for it again.
+    /// where there is none, or the upstream has closed it or sent something on it: the login is
+    /// lost then, and the backend asks for it again.
     pub fn take(self: &Arc<Self>, upstream: &Upstream) -> Option<(Connection, Lease)> {
         let mut idle = lock(&self.0);
         let list = upstream.endpoints();

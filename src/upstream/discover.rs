@@ -33,12 +33,12 @@ use super::connect::STOOD_STILL;
 use super::registry::Learnt;
 use super::{Registry, Upstream};
 
-/// How often it is looked whether `/etc/hosts` has changed.
+/// How often `/etc/hosts` is checked for a change.
 const LOOK_AT_HOSTS: Duration = Duration::from_secs(1);
 /// The largest `/etc/hosts` that is read.
 const LARGEST_HOSTS: u64 = 16 << 20;
 
-/// How often a look-up under way is looked at, to see that the process stood still.
+/// How often a look-up under way checks whether the process stood still.
 const BEAT: Duration = Duration::from_millis(250);
 
 /// Longest pause after a failure.
@@ -105,7 +105,7 @@ impl Discovery {
         }
     }
 
-    /// Returns when every name has been asked for once, whatever came of it, or after
+    /// Returns when every name has been asked for once, with or without success, or after
     /// `within`: a start waits for this so that its first requests find addresses, and does
     /// not fail without them.
     pub async fn settled(&self, within: Duration) {
@@ -121,7 +121,7 @@ struct Follower {
     registry: Arc<Registry>,
     names: Arc<Names>,
     failures: u32,
-    /// Tells that `/etc/hosts` has changed.
+    /// Sends that `/etc/hosts` has changed.
     hosts: watch::Receiver<()>,
 }
 
@@ -195,7 +195,7 @@ impl Follower {
     }
 }
 
-/// What tells a file from another one and from its own past.
+/// What distinguishes a file from another one and from its own past.
 type Stamp = Option<(Option<SystemTime>, u64, u64)>;
 
 fn stamp(found: io::Result<Metadata>) -> Stamp {
@@ -203,7 +203,7 @@ fn stamp(found: io::Result<Metadata>) -> Stamp {
     Some((found.modified().ok(), found.len(), found.ino()))
 }
 
-/// Tells when the file is no longer as `known`.
+/// Returns when the file is no longer as `known`.
 async fn watch_file(path: Box<Path>, mut known: Stamp, changes: watch::Sender<()>) {
     loop {
         tokio::time::sleep(LOOK_AT_HOSTS).await;
@@ -215,7 +215,7 @@ async fn watch_file(path: Box<Path>, mut known: Stamp, changes: watch::Sender<()
     }
 }
 
-/// Waits, and says whether the process stood still meanwhile.
+/// Waits, and says whether the process stood still in the meantime.
 async fn noticing<T>(waited: impl Future<Output = T>) -> (T, bool) {
     let mut waited = pin!(waited);
     let mut stood_still = false;
@@ -233,7 +233,7 @@ async fn noticing<T>(waited: impl Future<Output = T>) -> (T, bool) {
 struct Resolved {
     addresses: Vec<IpAddr>,
     ttl: Duration,
-    /// No server said it, which might have more of them: a file did.
+    /// It comes from a file, and not from a server that might have more addresses.
     whole: bool,
 }
 

@@ -70,7 +70,7 @@ pub struct Endpoint {
     slot: Arc<metrics::Slot>,
     in_flight: AtomicU32,
     tunnels: AtomicU32,
-    /// What its requests met.
+    /// What its requests experienced.
     health: Health,
     /// Why it fails and since when; only written when it does.
     failure: Mutex<Option<Failure>>,
@@ -151,7 +151,7 @@ impl Endpoint {
         self.health.age()
     }
 
-    /// Why it has failed and since when; `None`: it has not, or is back.
+    /// Why it has failed and since when; `None`: it has not, or has recovered.
     pub fn failure(&self) -> Option<Failure> {
         *lock(&self.failure)
     }

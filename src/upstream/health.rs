@@ -1,5 +1,5 @@
-//! Whether an endpoint can be used, judged by what its requests met: connects that failed or
-//! hang, and answers that did not come. Shared by all workers; the atomics are relaxed, since
+//! Whether an endpoint can be used, judged by its requests: connects that failed or hang, and
+//! answers that did not come. Shared by all workers; the atomics are relaxed, since
 //! they guide a choice and guard no memory.
 //!
 //! Which endpoint is chosen, and what is said about a failure, is decided elsewhere.
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 const UNANSWERED: u32 = 3;
 
 thread_local! {
-    /// [`clock_ms`] at the worker's last tick: when an answer came need not be known better.
+    /// [`clock_ms`] at the worker's last tick: precise enough for when an answer came.
     static TICKED: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -130,7 +130,7 @@ impl Health {
     }
 }
 
-/// Tells this thread's health the time.
+/// Sets the time that this thread's health checks use.
 pub(super) fn tick() {
     TICKED.set(clock_ms());
 }

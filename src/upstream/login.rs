@@ -1,5 +1,5 @@
 //! Logins that belong to a connection instead of each request (NTLM, Negotiate; RFC 4559
-//! section 6): how they are told.
+//! section 6): how they are recognised.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 

@@ -1,7 +1,7 @@
 //! Upstreams: where requests go. An `Upstream` turns its configuration and what its names
 //! resolve to into a list of endpoints, from which `balance` picks without a lock.
 //!
-//! `endpoint` holds counts, `health` what requests met there, `discover` keeps names resolved,
+//! `endpoint` holds counts, `health` judges an endpoint by its requests, `discover` keeps names resolved,
 //! `registry` holds what outlives configurations. `connect` opens sockets; a `connection` is
 //! kept in the `pool`, or by the one client whose `login` it carries; `client` speaks HTTP/1.1
 //! on one, with `body` and `chunked` for what comes back.
@@ -106,7 +106,7 @@ impl Upstream {
         &self.config
     }
 
-    /// What the head of an answer may be like.
+    /// The limits and leniency for the head of an answer.
     pub fn head_rules(&self) -> HeadRules {
         HeadRules::new(self.config.max_header_lines, self.config.lenient)
     }
@@ -122,7 +122,7 @@ impl Upstream {
         self.list.load().is_empty()
     }
 
-    /// The host names that somebody has to resolve.
+    /// The host names that have to be resolved.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.config
             .endpoints
@@ -238,7 +238,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_name_expands_to_its_addresses_and_ipv6_waits_behind_ipv4() {
+    fn a_name_expands_to_its_addresses_and_ipv6_comes_after_ipv4() {
         let registry = Arc::new(Registry::default());
         let upstream = Upstream::new(config(&["app.test:80"], Balance::Least), registry.clone());
         assert!(upstream.is_unresolved());

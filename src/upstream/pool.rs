@@ -31,8 +31,8 @@ struct Kept {
 
 struct Idle {
     connection: Connection,
-    /// The endpoint's age when it was kept. When that has changed, whichever worker saw the
-    /// reason, the connection may lead nowhere.
+    /// The endpoint's age when it was kept. When that has changed, on any worker, the connection
+    /// may lead nowhere.
     age: u32,
     since: Option<Instant>,
     timeout: Duration,
@@ -59,7 +59,7 @@ impl Hasher for NumberHasher {
 }
 
 /// Takes the connection to `endpoint` that was used last, passing over those that the
-/// upstream has closed or spoken on since, and those from before a failure.
+/// upstream has closed or sent something on since, and those from before a failure.
 pub fn take(endpoint: &Endpoint) -> Option<Connection> {
     POOL.with_borrow_mut(|pool| {
         let idle = &mut pool.kept.get_mut(&endpoint.id())?.idle;

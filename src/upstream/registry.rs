@@ -49,7 +49,7 @@ struct Endpoints {
 }
 
 impl Registry {
-    /// The endpoint of this upstream at this address: the living one, or a new one.
+    /// The endpoint of this upstream at this address: the one in use, or a new one.
     pub fn endpoint(&self, upstream: &Arc<str>, address: Address) -> Arc<Endpoint> {
         let mut all = lock(&self.endpoints);
         let key = (upstream.clone(), address);

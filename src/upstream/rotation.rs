@@ -7,12 +7,12 @@ use std::net::IpAddr;
 /// While a name rotates, an address that so many look-ups in a row did not bring is gone.
 const REMEMBERED: u32 = 16;
 
-/// So many changes among the last eight answers, with an address that came back, are a
-/// rotation. A switch that is taken back is two.
+/// This many changes among the last eight answers, with an address that came back, are a
+/// rotation. A switch that is taken back counts as two.
 const CHANGES: u32 = 3;
 
-/// The last so many answers have nothing in common with the one before, each: there are many
-/// addresses, and it may be long until one comes back.
+/// Where each of this many last answers has nothing in common with the one before, there are
+/// many addresses, and it may be long until one comes back.
 const REPLACED: u8 = 0b1111;
 
 /// The answers for one name.

@@ -263,13 +263,13 @@ fn serve(shared: &Arc<Shared>, accepted: Accepted, info: ListenerInfo, guard: co
 /// Gives memory back when a rush of connections is over, and once more when its last ones have
 /// had time to end.
 #[derive(Default)]
-struct Ebb {
+struct IdleTrim {
     /// The most connections since it last did.
     peak: usize,
     again: Option<Instant>,
 }
 
-impl Ebb {
+impl IdleTrim {
     /// Fewer connections are no rush: what they leave behind is not worth the walk.
     const RUSH: usize = 256;
     const REST: Duration = Duration::from_secs(5);
@@ -304,7 +304,7 @@ fn stood_still(span: Duration) {
 
 /// The worker's clock.
 async fn tick(pulse: Arc<Pulse>, load: Arc<connections::Load>) {
-    let mut ebb = Ebb::default();
+    let mut trim = IdleTrim::default();
     let mut last = Instant::now();
     loop {
         let pause = match tunnel_registry::is_draining() {
@@ -326,7 +326,7 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<connections::Load>) {
         access_log::tick();
         events::tick();
         tap::tick(now);
-        ebb.tick(load.worker(), now);
+        trim.tick(load.worker(), now);
         pulse.beat(Instant::now());
     }
 }

@@ -306,11 +306,11 @@ fn what_is_too_much_is_counted_and_the_tunnel_loses_nothing() {
         let lost = lines.iter().filter_map(|line| line.json["frames"].as_u64());
         (from_client.count() as u64, lost.sum::<u64>())
     };
-    let told = || {
+    let sent = || {
         let (shown, lost) = count(&tap);
         shown + lost
     };
-    eventually!(told() >= FRAMES);
+    eventually!(sent() >= FRAMES);
     let (shown, lost) = count(&tap);
     // The backend's own frame may be among those that are lost.
     assert!(shown + lost <= FRAMES + 1, "{shown} {lost}");

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// All that is told of a stream.
+/// All that is reported of a stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     frames: Vec<Frame>,
@@ -15,7 +15,7 @@ struct Seen {
 
 impl Sink for Seen {
     fn begins(&mut self, opcode: Opcode, _: u64) -> Option<usize> {
-        // Something that is not told, for its part in the numbers of the others.
+        // Something that is left out, for its part in the numbers of the others.
         (opcode != Opcode::Pong).then_some(self.keep)
     }
 

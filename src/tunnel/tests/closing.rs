@@ -187,7 +187,7 @@ async fn answered(by_us: bool) -> (TcpStream, TcpStream) {
 }
 
 #[tokio::test]
-async fn an_upstream_that_closes_behind_the_handshake_ends_the_tunnel() {
+async fn an_upstream_that_closes_after_the_handshake_ends_the_tunnel() {
     for by_us in [true, false] {
         let (client, upstream) = answered(by_us).await;
         drop(upstream);
@@ -198,7 +198,7 @@ async fn an_upstream_that_closes_behind_the_handshake_ends_the_tunnel() {
 }
 
 #[tokio::test]
-async fn nobody_is_waited_for_longer_than_a_tick_behind_the_handshake() {
+async fn no_peer_is_waited_for_longer_than_a_tick_after_the_handshake() {
     for by_us in [true, false] {
         let (client, mut upstream) = answered(by_us).await;
         let now = Instant::now();
@@ -219,7 +219,7 @@ async fn nobody_is_waited_for_longer_than_a_tick_behind_the_handshake() {
 }
 
 #[tokio::test]
-async fn our_close_waits_for_the_frame_border() {
+async fn our_close_waits_for_the_frame_boundary() {
     // Small enough to be copied, and large enough to be spliced.
     for size in [1000, 500_000] {
         let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
@@ -231,17 +231,17 @@ async fn our_close_waits_for_the_frame_border() {
         assert_eq!(
             read_masked(&mut upstream).await.0,
             0x88,
-            "that direction was at a border"
+            "that direction was at a boundary"
         );
         until("the phase", || handle.phase() == Phase::Boundary).await;
         let close = close_frame(1012, "service restart");
         let more = [rest, &server_frame(0x81, b"too late")].concat();
-        let (written, behind) = tokio::join!(
+        let (written, rest) = tokio::join!(
             upstream.write_all(&more),
             read(&mut client, rest.len() + close.len())
         );
         written.expect("write");
-        assert!([seen, behind].concat() == [frame, close].concat());
+        assert!([seen, rest].concat() == [frame, close].concat());
         client
             .write_all(&client_frame(0x88, b""))
             .await

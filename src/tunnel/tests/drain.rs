@@ -153,7 +153,7 @@ async fn tunnels_opened_later_are_drained_too() {
 }
 
 #[tokio::test]
-async fn a_tunnel_opened_behind_the_deadline_is_sent_a_close() {
+async fn a_tunnel_opened_after_the_deadline_is_sent_a_close() {
     let now = Instant::now();
     let order = drain(Selection::Route("chat".into()), now - 2000 * SECOND);
     let mut late = chat();

@@ -1,5 +1,5 @@
 //! One side is lost, or an upstream ends its stream without a Close: what the other side is
-//! told, behind all that came before, and where nothing can be said.
+//! sent, after all that came before, and where nothing can be sent.
 
 use super::closing::{close_frame, read_masked};
 use super::*;

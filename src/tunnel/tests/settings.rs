@@ -143,7 +143,7 @@ async fn keep_alive_can_be_switched_on_and_off() {
     })
     .await;
     let start = Instant::now();
-    // Behind this one nothing is due for it, ever.
+    // After this one nothing is due for it, ever.
     registry::tick(start + 6 * SECOND);
     give(start + 100 * SECOND, pinging(30 * SECOND));
     registry::tick(start + 100 * SECOND);
@@ -153,7 +153,7 @@ async fn keep_alive_can_be_switched_on_and_off() {
     assert_eq!(ping[..2], [0x89, 12]);
     let masked = read(&mut upstream, 18).await;
     assert_eq!(masked[..2], [0x89, 0x8C]);
-    // Off: nobody waits for an answer any more, and there are no further ones.
+    // Off: no answer is waited for any more, and no further Pings are sent.
     give(start + 131 * SECOND, WebSocketConfig::default());
     registry::tick(start + 132 * SECOND);
     registry::tick(start + 200 * SECOND);

@@ -16,19 +16,19 @@ async fn tap_all(payload: Option<usize>) -> Receiver<TapMessage> {
         opened.is_some()
     })
     .await;
-    let (subscription, told) = opened.expect("a place");
+    let (subscription, messages) = opened.expect("a place");
     let taken = taps::begin(&subscription, Instant::now());
     assert_eq!(taken, registry::count());
-    told
+    messages
 }
 
-async fn next(told: &mut Receiver<TapMessage>) -> TapMessage {
-    let next = tokio::time::timeout(Duration::from_secs(10), told.recv());
+async fn next(messages: &mut Receiver<TapMessage>) -> TapMessage {
+    let next = tokio::time::timeout(Duration::from_secs(10), messages.recv());
     next.await.expect("in time").expect("the tap goes on")
 }
 
-async fn frame(told: &mut Receiver<TapMessage>) -> (Origin, Frame) {
-    match next(told).await {
+async fn frame(messages: &mut Receiver<TapMessage>) -> (Origin, Frame) {
+    match next(messages).await {
         TapMessage::Frame {
             from, to, frame, ..
         } => {
@@ -40,8 +40,8 @@ async fn frame(told: &mut Receiver<TapMessage>) -> (Origin, Frame) {
 }
 
 /// Origin, opcode, payload and whether it went on.
-async fn brief(told: &mut Receiver<TapMessage>) -> (Origin, Opcode, Vec<u8>, bool) {
-    let (from, frame) = frame(told).await;
+async fn brief(messages: &mut Receiver<TapMessage>) -> (Origin, Opcode, Vec<u8>, bool) {
+    let (from, frame) = frame(messages).await;
     (from, frame.opcode, frame.payload, frame.passed)
 }
 
@@ -54,23 +54,23 @@ async fn pass(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
 #[tokio::test]
 async fn frames_of_both_sides_are_seen_in_their_order() {
     let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let mut told = tap_all(Some(5)).await;
+    let mut messages = tap_all(Some(5)).await;
     pass(&mut client, &mut upstream, &client_frame(0x01, b"hello ")).await;
     pass(&mut upstream, &mut client, &server_frame(0x82, b"\0\xff")).await;
     let rest = [client_frame(0x89, b"?"), client_frame(0x80, b"world")].concat();
     pass(&mut client, &mut upstream, &rest).await;
-    let (from, begins) = frame(&mut told).await;
+    let (from, begins) = frame(&mut messages).await;
     assert_eq!((from, begins.opcode), (Origin::Client, Opcode::Text));
     assert_eq!((begins.fin, begins.length), (false, 6));
     assert_eq!(begins.payload, b"hello", "as much as was asked for");
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(
         seen,
         (Origin::Upstream, Opcode::Binary, b"\0\xff".to_vec(), true)
     );
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(seen, (Origin::Client, Opcode::Ping, b"?".to_vec(), true));
-    let (_, ends) = frame(&mut told).await;
+    let (_, ends) = frame(&mut messages).await;
     assert_eq!(
         (ends.opcode, ends.fin, ends.text),
         (Opcode::Continuation, true, true)
@@ -81,7 +81,7 @@ async fn frames_of_both_sides_are_seen_in_their_order() {
 #[tokio::test]
 async fn without_payloads_only_a_close_says_something() {
     let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let mut told = tap_all(None).await;
+    let mut messages = tap_all(None).await;
     pass(&mut client, &mut upstream, &client_frame(0x81, b"secret")).await;
     pass(&mut client, &mut upstream, &client_frame(0x89, b"secret")).await;
     pass(
@@ -95,7 +95,7 @@ async fn without_payloads_only_a_close_says_something() {
         (Opcode::Ping, 6, b""),
         (Opcode::Close, 5, b"\x03\xe8bye"),
     ] {
-        let (_, frame) = frame(&mut told).await;
+        let (_, frame) = frame(&mut messages).await;
         assert_eq!((frame.opcode, frame.length), (opcode, length));
         assert_eq!(frame.payload, payload);
     }
@@ -104,18 +104,18 @@ async fn without_payloads_only_a_close_says_something() {
 #[tokio::test]
 async fn what_sluice_sends_and_keeps_is_seen_as_that() {
     let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
-    let mut told = tap_all(Some(200)).await;
+    let mut messages = tap_all(Some(200)).await;
     handle.ask(command::PING_CLIENT);
     let ping = read(&mut client, 14).await;
     let bytes = [client_frame(0x8A, &ping[2..]), client_frame(0x81, b"on")].concat();
     client.write_all(&bytes).await.expect("write");
     assert_eq!(read(&mut upstream, 8).await, client_frame(0x81, b"on"));
     let payload = ping[2..].to_vec();
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(seen, (Origin::Sluice, Opcode::Ping, payload.clone(), true));
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(seen, (Origin::Client, Opcode::Pong, payload, false));
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(seen, (Origin::Client, Opcode::Text, b"on".to_vec(), true));
 
     handle.close(Arc::new(CloseOrder {
@@ -133,11 +133,11 @@ async fn what_sluice_sends_and_keeps_is_seen_as_that() {
         .write_all(&client_frame(0x81, b"too late"))
         .await
         .expect("write");
-    let mut closes = [brief(&mut told).await, brief(&mut told).await];
+    let mut closes = [brief(&mut messages).await, brief(&mut messages).await];
     closes.sort_by_key(|(_, _, payload, _)| payload.clone());
     let close = |payload: &[u8]| (Origin::Sluice, Opcode::Close, payload.to_vec(), true);
     assert_eq!(closes, [close(b"\x03\xe9later"), close(b"\x03\xf4later")]);
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(
         seen,
         (Origin::Client, Opcode::Text, b"too late".to_vec(), false)
@@ -160,20 +160,20 @@ async fn a_tap_that_begins_inside_of_a_frame_is_in_step() {
                 handle.counters(Side::Client).bytes() == at as u64
             })
             .await;
-            let mut told = tap_all(Some(100)).await;
+            let mut messages = tap_all(Some(100)).await;
             client.write_all(&whole[at..]).await.expect("write");
             assert!(read(&mut upstream, whole.len()).await == whole);
-            let (_, long) = frame(&mut told).await;
+            let (_, long) = frame(&mut messages).await;
             assert_eq!(long.opcode as u8, first & 0xF, "{at}");
             let in_payload = long.partial;
             assert_eq!(in_payload, first == 0x82 && at > 8, "{at}");
             if !in_payload {
                 assert_eq!(long.payload, noise(1, length)[..100]);
             }
-            let seen = brief(&mut told).await;
+            let seen = brief(&mut messages).await;
             let text = (Origin::Client, Opcode::Text, b"next".to_vec(), true);
             assert_eq!(seen, text, "{at}");
-            drop((client, upstream, told));
+            drop((client, upstream, messages));
             ended().await;
             tap::tick(Instant::now());
         }
@@ -183,7 +183,7 @@ async fn a_tap_that_begins_inside_of_a_frame_is_in_step() {
 #[tokio::test]
 async fn what_is_spliced_is_counted_and_the_tap_stays_in_step() {
     let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let mut told = tap_all(Some(64 * 1024)).await;
+    let mut messages = tap_all(Some(64 * 1024)).await;
     let payload = noise(7, 1 << 20);
     let long = server_frame(0x82, &payload);
     let bytes = [long.clone(), long.clone(), server_frame(0x81, b"next")].concat();
@@ -191,7 +191,7 @@ async fn what_is_spliced_is_counted_and_the_tap_stays_in_step() {
     written.expect("write");
     assert!(seen == bytes);
     for number in [1, 2] {
-        let (_, frame) = frame(&mut told).await;
+        let (_, frame) = frame(&mut messages).await;
         assert_eq!((frame.number, frame.length), (number, 1 << 20));
         assert!(
             frame.spliced > 1 << 19,
@@ -200,7 +200,7 @@ async fn what_is_spliced_is_counted_and_the_tap_stays_in_step() {
         );
         assert!(payload.starts_with(&frame.payload));
     }
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(
         seen,
         (Origin::Upstream, Opcode::Text, b"next".to_vec(), true)
@@ -209,7 +209,7 @@ async fn what_is_spliced_is_counted_and_the_tap_stays_in_step() {
 
 #[tokio::test]
 async fn tunnels_that_open_come_to_it_with_what_was_read_before() {
-    let mut told = tap_all(Some(100)).await;
+    let mut messages = tap_all(Some(100)).await;
     let (_client, near_client) = tcp_pair().await;
     let (mut upstream, near_upstream) = tcp_pair().await;
     let first = client_frame(0x81, b"first");
@@ -219,7 +219,7 @@ async fn tunnels_that_open_come_to_it_with_what_was_read_before() {
     });
     assert_eq!(read(&mut upstream, first.len()).await, first);
     assert_eq!(tap::followed(), [1]);
-    let seen = brief(&mut told).await;
+    let seen = brief(&mut messages).await;
     assert_eq!(
         seen,
         (Origin::Client, Opcode::Text, b"first".to_vec(), true)
@@ -238,11 +238,11 @@ async fn what_is_no_framing_is_said_and_passes() {
     let mut late = tap_all(None).await;
     pass(&mut client, &mut upstream, &client_frame(0x81, b"y")).await;
     frame(&mut early).await;
-    for (told, said) in [
+    for (messages, said) in [
         (&mut early, "reserved opcode"),
         (&mut late, "before the tap"),
     ] {
-        match next(told).await {
+        match next(messages).await {
             TapMessage::Unframed { from, why, .. } => {
                 assert!(from == Side::Client && why.contains(said), "{why}");
             }
@@ -251,11 +251,11 @@ async fn what_is_no_framing_is_said_and_passes() {
     }
     pass(&mut client, &mut upstream, &client_frame(0x81, b"z")).await;
     pass(&mut upstream, &mut client, &server_frame(0x81, b"seen")).await;
-    for told in [&mut early, &mut late] {
+    for messages in [&mut early, &mut late] {
         assert_eq!(
-            frame(told).await.0,
+            frame(messages).await.0,
             Origin::Upstream,
-            "nothing else was said"
+            "nothing else was sent"
         );
     }
 }
@@ -264,15 +264,15 @@ async fn what_is_no_framing_is_said_and_passes() {
 async fn what_exceeds_the_rate_is_counted_and_passes() {
     const MORE: usize = 700;
     let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let mut told = tap_all(Some(4096)).await;
+    let mut messages = tap_all(Some(4096)).await;
     let small = client_frame(0x81, b"x").repeat(FRAMES as usize + MORE);
     pass(&mut client, &mut upstream, &small).await;
     for number in 1..=u64::from(FRAMES) {
-        assert_eq!(frame(&mut told).await.1.number, number);
+        assert_eq!(frame(&mut messages).await.1.number, number);
     }
-    assert!(told.try_recv().is_err(), "the rest is not told");
+    assert!(messages.try_recv().is_err(), "the rest is not sent");
     tap::tick(Instant::now() + SECOND);
-    let lost = match next(&mut told).await {
+    let lost = match next(&mut messages).await {
         TapMessage::Lost {
             frames, payloads, ..
         } => (frames, payloads),
@@ -284,16 +284,16 @@ async fn what_exceeds_the_rate_is_counted_and_passes() {
     let fit = BYTES as usize / 4096;
     pass(&mut client, &mut upstream, &large.repeat(fit + 3)).await;
     for index in 0..fit + 3 {
-        // The first of those without a payload stands behind what is said of it.
-        let told = match next(&mut told).await {
+        // The first of those without a payload comes after what is said of it.
+        let message = match next(&mut messages).await {
             TapMessage::Lost { payloads, .. } => {
                 assert_eq!(payloads, 1);
-                next(&mut told).await
+                next(&mut messages).await
             }
-            told => told,
+            message => message,
         };
-        let TapMessage::Frame { frame, .. } = told else {
-            panic!("{told:?}");
+        let TapMessage::Frame { frame, .. } = message else {
+            panic!("{message:?}");
         };
         let kept = if index < fit { 4096 } else { 0 };
         assert_eq!((frame.length, frame.payload.len()), (4096, kept), "{index}");
@@ -303,10 +303,10 @@ async fn what_exceeds_the_rate_is_counted_and_passes() {
 #[tokio::test]
 async fn a_reader_that_goes_or_stops_reading_leaves_nothing_behind() {
     let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
-    let told = tap_all(None).await;
+    let messages = tap_all(None).await;
     let mut stuck = tap_all(None).await;
     assert_eq!(tap::followed(), [1, 1]);
-    drop(told);
+    drop(messages);
     let now = Instant::now();
     tap::tick(now);
     assert_eq!(tap::followed(), [1]);
@@ -326,13 +326,13 @@ async fn a_reader_that_goes_or_stops_reading_leaves_nothing_behind() {
     while stuck.recv().await.is_some() {
         read += 1;
     }
-    assert_eq!(read, 1024, "what had been told is there, and then the end");
+    assert_eq!(read, 1024, "what had been sent is there, and then the end");
 }
 
 #[tokio::test]
 async fn a_tunnel_that_leaves_is_let_go_and_tapped_again_when_it_comes_back() {
     let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let mut told = tap_all(Some(100)).await;
+    let mut messages = tap_all(Some(100)).await;
     // It leaves inside of a frame.
     let text = client_frame(0x81, b"two parts");
     pass(&mut client, &mut upstream, &text[..8]).await;
@@ -341,7 +341,7 @@ async fn a_tunnel_that_leaves_is_let_go_and_tapped_again_when_it_comes_back() {
     exported.restore().expect("it goes on");
     assert_eq!(tap::followed(), [1]);
     pass(&mut client, &mut upstream, &text[8..]).await;
-    let (_, rest) = frame(&mut told).await;
+    let (_, rest) = frame(&mut messages).await;
     assert!(rest.partial);
     assert_eq!((rest.opcode, rest.length), (Opcode::Text, 7));
 }

@@ -1,4 +1,4 @@
-//! Deadlines, told by a clock in the test's hand.
+//! Deadlines, by a clock in the test's hand.
 
 use super::*;
 
@@ -24,7 +24,7 @@ async fn silence_in_both_directions_is_idle() {
     let frame = read(&mut client, 16).await;
     assert_eq!(frame, server_frame(0x88, b"\x03\xe9idle timeout"));
     until("the phase", || handle.phase() == Phase::Closing).await;
-    // Nobody answers: the close deadline ends it.
+    // There is no answer: the close deadline ends it.
     tick_at(117 * SECOND);
     tick_at(123 * SECOND);
     let ended = ended().await;

@@ -36,8 +36,8 @@ fn sent(frame: impl Fn(u8, &[u8]) -> Vec<u8>, ours: &[u8]) -> (Vec<u8>, Vec<u8>)
         .windows(ours.len())
         .position(|part| part == ours)
         .expect("the second answer");
-    let behind = [&second[..at], &second[at + ours.len()..]].concat();
-    (sent, [first, behind].concat())
+    let rest = [&second[..at], &second[at + ours.len()..]].concat();
+    (sent, [first, rest].concat())
 }
 
 fn masked(stream: &[u8]) -> Vec<u8> {
@@ -135,7 +135,7 @@ async fn one_move_at_every_byte() {
         (stayed.closed_by, stayed.from_client.pongs),
         (ClosedBy::Client, 3)
     );
-    // A move behind the last byte has nothing left to move.
+    // A move after the last byte has nothing left to move.
     let length = (stayed.from_client.bytes + stayed.from_upstream.bytes) as usize;
     assert!(length > 400);
     for at in 0..length {

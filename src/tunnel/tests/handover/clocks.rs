@@ -1,4 +1,4 @@
-//! Every clock goes on where it was, told by a clock in the test's hand.
+//! Every clock goes on where it was, by a clock in the test's hand.
 
 use super::*;
 

@@ -44,7 +44,7 @@ async fn a_half_closed_tunnel_goes_on_half_closed() {
 }
 
 #[tokio::test]
-async fn an_end_behind_unwritten_bytes_is_told_behind_them() {
+async fn an_end_after_unwritten_bytes_is_sent_after_them() {
     let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
     let all = server_frame(0x82, &noise(9, 8 << 20));
     let sent = all.clone();
@@ -99,7 +99,7 @@ async fn a_pong_that_comes_later_is_swallowed_and_timed() {
 }
 
 #[tokio::test]
-async fn a_ping_that_is_due_waits_for_the_border_elsewhere() {
+async fn a_ping_that_is_due_waits_for_the_boundary_elsewhere() {
     let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
     let frame = server_frame(0x82, b"0123456789");
     upstream.write_all(&frame[..6]).await.expect("write");
@@ -212,7 +212,7 @@ async fn the_guard_and_the_record_belong_to_the_last() {
     let copies = [&exported.client, &exported.upstream].map(|fd| fd.try_clone().expect("dup"));
     drop(exported);
     assert_eq!(Arc::strong_count(&lease), 1);
-    // Another process holds the connections: nothing was sent to anybody.
+    // Another process holds the connections: nothing was sent to either peer.
     client.write_all(b"\x81").await.expect("write");
     assert_eq!(
         client.try_read(&mut [0]).map_err(|e| e.kind()),
@@ -227,7 +227,7 @@ async fn the_guard_and_the_record_belong_to_the_last() {
 }
 
 #[tokio::test]
-async fn a_tunnel_that_nobody_takes_goes_on() {
+async fn a_tunnel_that_is_not_taken_goes_on() {
     let (mut client, mut upstream, _handle) = open(WebSocketConfig::default()).await;
     let (sink, answers) = unbounded_channel();
     drop(answers);

@@ -1,4 +1,4 @@
-//! States that nobody in his right mind would send: they are refused by name, or the tunnel
+//! States that no sane process would send: they are refused by name, or the tunnel
 //! goes on as it can. Nothing panics.
 
 use std::cell::Cell;

@@ -24,10 +24,10 @@ async fn stalled(handle: &TunnelHandle, side: Side) {
 async fn a_spliced_frame_is_moved_out_of_its_pipe() {
     let (mut client, mut upstream, mut handle) = open(WebSocketConfig::default()).await;
     let frame = server_frame(0x82, &noise(5, 24 << 20));
-    let (all, behind) = (frame.clone(), server_frame(0x81, b"behind"));
+    let (all, next) = (frame.clone(), server_frame(0x81, b"behind"));
     let writing = tokio::spawn(async move {
         upstream.write_all(&all).await.expect("write");
-        upstream.write_all(&behind).await.expect("write");
+        upstream.write_all(&next).await.expect("write");
         upstream
     });
     let (mut seen, mut piped) = (Vec::new(), 0);
@@ -68,7 +68,7 @@ async fn what_a_slow_reader_has_not_taken_goes_with_the_tunnel() {
     let exported = hand_off().await;
     assert!(!exported.spill[0].is_empty(), "the sink was full");
     assert_eq!(exported.state.check(&exported.spill), Ok(()));
-    // Nobody took it: it goes on here, and is moved once more.
+    // It was not taken: it goes on here, and is moved once more.
     let handle = exported.restore().expect("restored");
     stalled(&handle, Side::Client).await;
     move_on().await;

@@ -222,6 +222,8 @@ async fn head_of_answer(
         .await;
         stream.pass_interim(&head);
         flight.unread(rest);
+        // There may always be another one.
+        tokio::task::yield_now().await;
     }
 }
 

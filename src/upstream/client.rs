@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, ReadBuf};
 use super::connection::Connection;
 use crate::message::response::{HeadError, HeadRules, ResponseHead};
 use crate::message::spelling::{Speller, push_spelled};
-use crate::net::io::{Io, with_scratch};
+use crate::net::io::{Io, PIECE_COST, TURN, with_scratch, yield_turn};
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
 const READ: usize = 32 * 1024;
@@ -92,6 +92,8 @@ pub struct InFlight<B> {
     heard: bool,
     /// The body is not asked for yet: the upstream has not said whether it wants it.
     held: bool,
+    /// What is left of the body's turn among all that the worker does.
+    turn: usize,
 }
 
 impl<B> InFlight<B>
@@ -120,6 +122,7 @@ where
             blocked: false,
             heard: false,
             held: false,
+            turn: TURN,
         }
     }
 
@@ -259,13 +262,24 @@ where
             return Poll::Ready(Ok(false));
         };
         let framing = *framing;
-        let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)).transpose()? else {
+        if self.turn == 0 {
+            self.turn = TURN;
+            yield_turn(cx);
+            return Poll::Pending;
+        }
+        let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else {
+            self.turn = TURN;
+            return Poll::Pending;
+        };
+        let Some(frame) = frame.transpose()? else {
             self.body = None;
             if framing == BodyFraming::Chunked {
                 self.suffix = b"0\r\n\r\n";
             }
             return Poll::Ready(Ok(true));
         };
+        let len = frame.data_ref().map_or(0, Bytes::len);
+        self.turn = self.turn.saturating_sub(len + PIECE_COST);
         match frame.into_data() {
             Ok(data) if data.is_empty() => {}
             Ok(data) => {
@@ -418,3 +432,6 @@ fn poll_read(
     buf.reserve(room);
     pin!(io.read_buf(buf)).poll(cx)
 }
+
+#[cfg(test)]
+mod tests;

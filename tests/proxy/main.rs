@@ -13,6 +13,7 @@ mod answers;
 mod conditions;
 mod endpoints;
 mod expect;
+mod floods;
 mod forwarded;
 mod half_close;
 mod hostile;

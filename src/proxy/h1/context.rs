@@ -19,6 +19,9 @@ use crate::process::Shared;
 use crate::proxy::spelling::Spelling;
 use crate::upstream::connection::Bound;
 
+/// Exchanges of one connection after which all others get their turn.
+const TURN_EXCHANGES: u64 = 32;
+
 /// What the parts of one client connection share. All of them run on one worker; the
 /// atomics are there to keep futures `Send`, and cost no more than plain stores.
 #[derive(Debug)]
@@ -157,6 +160,12 @@ impl Context {
         self.exchanges.store(before + 1, Relaxed);
         self.watch.turn.begin(version);
         before == 0
+    }
+
+    /// Whether all others have their turn before the exchange that has just begun: a client that
+    /// pipelines may always have another one.
+    pub fn is_turn_over(&self) -> bool {
+        self.exchanges.load(Relaxed).is_multiple_of(TURN_EXCHANGES)
     }
 
     /// Something follows a request for another protocol, or not any more.

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use super::context::Context;
 use super::sent_body::SentBody;
+use crate::net::io::yield_turn;
 use crate::proxy::exchange::{self, Running};
 use crate::proxy::outcome::{Answer, Outcome};
 use crate::proxy::pending::PendingTunnel;
@@ -47,6 +48,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let (mut parts, body) = request.into_parts();
         let target = take_target(&context, &mut parts);
         Answering {
+            yields: context.is_turn_over(),
             state: State::Running(exchange::begin(context.clone(), parts, target, body)),
             context,
         }
@@ -70,6 +72,8 @@ fn take_target(context: &Context, parts: &mut Parts) -> Target {
 pub struct Answering {
     context: Arc<Context>,
     state: State,
+    /// Everything else has its turn first.
+    yields: bool,
 }
 
 enum State {
@@ -84,6 +88,10 @@ impl Future for Answering {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        if std::mem::take(&mut this.yields) {
+            yield_turn(cx);
+            return Poll::Pending;
+        }
         loop {
             match &mut this.state {
                 State::Running(exchange) => match ready!(exchange.as_mut().poll(cx)) {

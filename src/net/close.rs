@@ -1,6 +1,9 @@
-//! The last bytes of a connection: written as a whole, and kept from being thrown away.
+//! The last bytes of a connection: written as a whole, and kept from being thrown away. What is
+//! waited for has a limit, in which the time does not count that the process stood still.
 
 use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -11,14 +14,43 @@ use super::io::Io;
 /// not throw away our answer because its own bytes were never read.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 1024 * 1024;
+/// Between two looks at the clock, and at the other side.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Why not everything was written.
+#[derive(Debug)]
+pub enum Unwritten {
+    /// The connection broke.
+    Gone(io::Error),
+    /// The peer does not read.
+    Unread,
+    /// The other side's connection broke meanwhile.
+    Other(io::Error),
+}
 
 /// Writes everything, or gives up after the linger time.
-pub async fn write_all(io: &Io, mut bytes: &[u8]) -> std::io::Result<()> {
+///
+/// # Errors
+/// [`Unwritten`], which never speaks of another side.
+pub async fn write_all(io: &Io, bytes: &[u8]) -> Result<(), Unwritten> {
+    write_while(io, bytes, LINGER, || None).await
+}
+
+/// Writes everything, within `limit`, and only while `broken` knows of no reason to give up.
+///
+/// # Errors
+/// [`Unwritten`].
+pub async fn write_while(
+    io: &Io,
+    mut bytes: &[u8],
+    limit: Duration,
+    broken: impl Fn() -> Option<io::Error>,
+) -> Result<(), Unwritten> {
     let write = async {
         while !bytes.is_empty() {
             match io.try_write(bytes) {
                 Ok(n) => bytes = &bytes[n..],
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     poll_fn(|cx| io.poll_write_ready(cx)).await?;
                 }
                 Err(error) => return Err(error),
@@ -26,12 +58,20 @@ pub async fn write_all(io: &Io, mut bytes: &[u8]) -> std::io::Result<()> {
         }
         Ok(())
     };
-    tokio::time::timeout(LINGER, write).await?
+    match within(limit, write, broken).await {
+        Ok(written) => written.map_err(Unwritten::Gone),
+        Err(Missed::Late) => Err(Unwritten::Unread),
+        Err(Missed::GivenUp(error)) => Err(Unwritten::Other(error)),
+    }
 }
 
 /// Ends our direction and reads what the client still sends, within bounds, so that its
 /// kernel does not answer our last bytes with a reset (RFC 9112 section 9.6).
-pub async fn linger(mut io: Io) {
+pub async fn linger(io: Io) {
+    linger_for(io, LINGER).await;
+}
+
+async fn linger_for(mut io: Io, limit: Duration) {
     if io.shutdown_write().is_err() {
         return;
     }
@@ -45,5 +85,38 @@ pub async fn linger(mut io: Io) {
             }
         }
     };
-    let _ = tokio::time::timeout(LINGER, drain).await;
+    let _ = within(limit, drain, || None::<()>).await;
 }
+
+/// Why something waited for did not come.
+enum Missed<T> {
+    /// The limit is over.
+    Late,
+    /// There was a reason to give up.
+    GivenUp(T),
+}
+
+/// Waits within `limit`, and only while `give_up` knows of no reason not to.
+async fn within<T, R>(
+    limit: Duration,
+    waited: impl Future<Output = T>,
+    give_up: impl Fn() -> Option<R>,
+) -> Result<T, Missed<R>> {
+    let mut waited = pin!(waited);
+    let mut left = limit;
+    while !left.is_zero() {
+        // A look that comes late is one look.
+        let span = left.min(LOOK);
+        match tokio::time::timeout(span, &mut waited).await {
+            Ok(done) => return Ok(done),
+            Err(_) => left -= span,
+        }
+        if let Some(reason) = give_up() {
+            return Err(Missed::GivenUp(reason));
+        }
+    }
+    Err(Missed::Late)
+}
+
+#[cfg(test)]
+mod tests;

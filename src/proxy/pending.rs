@@ -13,7 +13,8 @@ use super::record::Record;
 use super::tunnel_record;
 use super::underway::Underway;
 use crate::config::WebSocketConfig;
-use crate::net::close::write_all;
+use crate::fault::error::{Kind, ProxyError};
+use crate::net::close::{Unwritten, write_while};
 use crate::net::io::Io;
 use crate::policy::admitted::Admitted;
 use crate::policy::facts::Facts;
@@ -119,12 +120,15 @@ impl PendingTunnel {
         live: connections::Guard,
         shared: &Shared,
     ) {
-        if let Err(error) = write_all(&client, &self.switching).await {
-            // The exchange ends here without an answer, and its record says so.
-            tracing::debug!(%error, "the client left before its 101");
+        let mut exchange = self.exchange.take();
+        let limit = shared.snapshot.load().http.write_timeout;
+        let broken = || self.upstream.broken(false);
+        if let Err(why) = write_while(&client, &self.switching, limit, broken).await {
+            if let Some(exchange) = &mut exchange {
+                not_switched(exchange.record(), &why);
+            }
             return;
         }
-        let mut exchange = self.exchange.take();
         let asked = exchange
             .as_mut()
             .and_then(|exchange| exchange.record().switched());
@@ -147,5 +151,17 @@ impl PendingTunnel {
         {
             tunnel_registry::apply(&handle, reviewer.judge(&handle), Instant::now());
         }
+    }
+}
+
+/// The exchange ends without an answer, and its record says why.
+fn not_switched(record: &mut Record, why: &Unwritten) {
+    match why {
+        Unwritten::Gone(_) => record.client_left("the client was gone before its 101"),
+        Unwritten::Unread => record.client_stalled("the client did not take its 101"),
+        Unwritten::Other(error) => record.error(&ProxyError::upstream(
+            Kind::ConnectionTerminated,
+            format!("the upstream was gone before the client took its 101: {error}"),
+        )),
     }
 }

@@ -258,6 +258,11 @@ impl Record {
         self.left("client_closed", detail.into());
     }
 
+    /// The client does not read, and gets no answer.
+    pub fn client_stalled(&mut self, detail: &'static str) {
+        self.left("write_timeout", detail.into());
+    }
+
     fn left(&mut self, kind: &'static str, detail: Cow<'static, str>) {
         if self.handshake {
             metrics::handshake_refused(self.slot(), cause::CLIENT_GONE);

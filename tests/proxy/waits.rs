@@ -5,11 +5,12 @@ use crate::support;
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType};
-use support::websocket::handshake;
-use support::{Proxy, RawBackend, Wire};
+use support::websocket::{handshake, switching};
+use support::{DEADLINE, Proxy, RawBackend, Wire};
 
 /// A listener that no connection reaches: the kernel drops the SYN of all that come while its
 /// queue is full.
@@ -115,6 +116,67 @@ fn a_reset_ends_an_upload_that_the_upstream_does_not_take() {
     Wire::over(stream).reset();
     let record = proxy.wait_for_access("the upload", |json| json["kind"] == "exchange");
     assert_eq!(record["error"], "client_closed", "{record}");
+}
+
+/// Writes until nothing more is taken.
+fn fill(wire: Wire) -> Wire {
+    let mut stream = wire.into_stream();
+    let stalled = Duration::from_millis(500);
+    stream.set_write_timeout(Some(stalled)).expect("an option");
+    while stream.write(&[b'x'; 65536]).is_ok() {}
+    Wire::over(stream)
+}
+
+/// In each direction, whichever side is gone: the one that is written to and does not read, or
+/// the other one, from which nothing is read because of that.
+#[test]
+fn a_reset_of_either_side_ends_a_tunnel_whose_write_waits() {
+    let (wires, opened) = mpsc::channel();
+    let wires = Mutex::new(wires);
+    let backend = RawBackend::start(move |_, mut wire| {
+        wire.read_head();
+        wire.send(switching(""));
+        let _ = wires.lock().unwrap().send(wire);
+    });
+    for (fills, is_gone) in [
+        ("client", "client"),
+        ("client", "upstream"),
+        ("upstream", "client"),
+        ("upstream", "upstream"),
+    ] {
+        let proxy = Proxy::with(
+            backend.address(),
+            "[route.websocket]\nclose_timeout = \"1s\"\n",
+        );
+        let mut client = proxy.send(handshake(proxy.address(), "/", ""));
+        assert_eq!(client.read_head().status(), 101);
+        let mut upstream = opened.recv_timeout(DEADLINE).expect("a tunnel");
+        // One binary message without an end: 2^40 bytes.
+        let length = [0, 0, 1, 0, 0, 0, 0, 0];
+        if fills == "client" {
+            client.send([&[0x82, 0xFF], &length[..], &[0; 4]].concat());
+            client = fill(client);
+        } else {
+            upstream.send([&[0x82, 0x7F], &length[..]].concat());
+            upstream = fill(upstream);
+        }
+        let _stays = match is_gone {
+            "client" => {
+                client.reset();
+                upstream
+            }
+            _ => {
+                upstream.reset();
+                client
+            }
+        };
+        // The kernel's patience and `unread_timeout` are minutes.
+        let record = proxy.wait_for_tunnel_close();
+        let what = format!("{fills} fills, {is_gone} is gone: {record}");
+        assert_eq!(record["closed_by"], is_gone, "{what}");
+        let detail = record["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with("connection reset"), "{what}");
+    }
 }
 
 /// A backend that accepts, and neither reads nor says anything.

@@ -3,27 +3,28 @@
 //! be written, is dropped and counted. There is one writer for standard output, one for
 //! standard error, and one for each time that a file is opened.
 
+mod pipe;
+
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use self::pipe::{Pipe, whole_lines};
 use crate::metrics::{self, Lines};
+use crate::system::lock::lock;
 
 /// Messages that may wait.
 const MESSAGES: usize = 4096;
 /// Bytes that may wait.
 const BYTES: usize = 8 << 20;
-/// What a pipe takes as a whole or not at all (POSIX `write`; Linux: one page). Others may write
-/// to it too: the log of before a reload, another process.
-const PIPE_BUF: usize = 4096;
 /// How often a flush looks for room in the queue.
 const FULL_QUEUE: Duration = Duration::from_millis(5);
 /// How often a thread that waits for a reader looks whether its log is still wanted, and how
@@ -156,12 +157,12 @@ fn start(name: &'static str, sink: Sink, idle: fn()) -> io::Result<Writer> {
     let state = Arc::<State>::default();
     let stat = rustix::fs::fstat(sink.as_fd())?;
     let thread = Thread {
-        is_pipe: FileType::from_raw_mode(stat.st_mode) == FileType::Fifo,
+        pipe: Pipe::of(sink.as_fd()),
+        inode: (stat.st_dev, stat.st_ino),
         sink,
         is_wanted: Arc::downgrade(&state),
         fails: None,
         given_up: false,
-        torn: false,
         told: None,
         idle,
     };
@@ -175,30 +176,24 @@ fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
-/// The lines at the beginning of `left` that a pipe takes whole; a longer one alone.
-fn whole_lines(left: &[u8]) -> &[u8] {
-    let room = left.len().min(PIPE_BUF);
-    let end = match memchr::memrchr(b'\n', &left[..room]) {
-        _ if left.len() <= PIPE_BUF => room,
-        Some(at) => at + 1,
-        None => memchr::memchr(b'\n', left).map_or(left.len(), |at| at + 1),
-    };
-    &left[..end]
-}
+/// A file, whoever has opened it.
+type Inode = (u64, u64);
+
+/// Files that a part of a line was written to, and not its rest: the next line begins with an end.
+static TORN: Mutex<BTreeSet<Inode>> = Mutex::new(BTreeSet::new());
 
 /// The thread's side.
 struct Thread {
     sink: Sink,
-    /// Lines go to it in pieces that it takes whole.
-    is_pipe: bool,
+    /// Lines go to it in pieces that stay whole.
+    pipe: Option<Pipe>,
+    inode: Inode,
     /// Gone with the last [`Writer`].
     is_wanted: Weak<State>,
     /// Lines lost since writing began to fail.
     fails: Option<u64>,
     /// The log is not wanted any more, and its reader has had its time.
     given_up: bool,
-    /// A part of a line was written, and not its rest.
-    torn: bool,
     /// When dropped lines were last reported.
     told: Option<Instant>,
     idle: fn(),
@@ -242,13 +237,7 @@ impl Thread {
 
     fn write(&mut self, what: Lines, lines: &[u8]) {
         let mut left = lines;
-        let result = match std::mem::take(&mut self.torn) {
-            // What was begun before it failed is not to swallow the next line.
-            true => self.push(&mut &b"\n"[..]),
-            false => Ok(()),
-        };
-        let result = result.and_then(|()| self.push(&mut left));
-        match result {
+        match self.push(&mut left) {
             Ok(()) => {
                 if let Some(lost) = self.fails.take() {
                     tracing::info!(lost, log = self.name(), "the log can be written again");
@@ -257,8 +246,6 @@ impl Thread {
             Err(error) => {
                 let lost = count(left);
                 metrics::lines_lost(what, lost);
-                self.torn =
-                    left.len() < lines.len() && !lines[..lines.len() - left.len()].ends_with(b"\n");
                 // The rest of a queue of thousands is not waited for one by one.
                 self.given_up |= error == Errno::CANCELED;
                 if self.fails.is_none() && error != Errno::CANCELED {
@@ -273,11 +260,42 @@ impl Thread {
     /// Writes as much as can be; `left` is what could not.
     fn push(&self, left: &mut &[u8]) -> Result<(), Errno> {
         while !left.is_empty() {
-            let piece = match self.is_pipe {
-                true => whole_lines(left),
-                false => left,
+            let Some(pipe) = &self.pipe else {
+                self.push_piece(left)?;
+                continue;
             };
-            match rustix::io::write(self.sink.as_fd(), piece) {
+            let mut piece = whole_lines(left);
+            let length = piece.len();
+            let turn = pipe.turn(length, || self.wait())?;
+            let result = self.push_piece(&mut piece);
+            drop(turn);
+            *left = &left[length - piece.len()..];
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Writes what nobody is to write into.
+    fn push_piece(&self, left: &mut &[u8]) -> Result<(), Errno> {
+        // What was begun before it failed is not to swallow the next line.
+        if lock(&TORN).remove(&self.inode)
+            && let Err(error) = self.push_bytes(&mut &b"\n"[..])
+        {
+            lock(&TORN).insert(self.inode);
+            return Err(error);
+        }
+        let all = *left;
+        let result = self.push_bytes(left);
+        let written = &all[..all.len() - left.len()];
+        if result.is_err() && !written.is_empty() && !written.ends_with(b"\n") {
+            lock(&TORN).insert(self.inode);
+        }
+        result
+    }
+
+    fn push_bytes(&self, left: &mut &[u8]) -> Result<(), Errno> {
+        while !left.is_empty() {
+            match rustix::io::write(self.sink.as_fd(), left) {
                 Ok(0) => return Err(Errno::IO),
                 Ok(written) => *left = &left[written..],
                 Err(Errno::INTR) => {}
@@ -338,57 +356,4 @@ impl AsFd for Sink {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader};
-
-    use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
-
-    use super::*;
-
-    #[test]
-    fn pieces_of_a_pipe_end_with_a_line() {
-        let lines = [vec![b'a'; 3000], vec![b'b'; 3000], vec![b'c'; 9000]];
-        let text = lines.join(&b'\n');
-        let mut left = &text[..];
-        let mut pieces = Vec::new();
-        while !left.is_empty() {
-            let piece = whole_lines(left);
-            pieces.push(piece.len());
-            left = &left[piece.len()..];
-        }
-        assert_eq!(pieces, [3001, 3001, 9000]);
-    }
-
-    /// A log that is opened again, as at a reload, while its reader is slow.
-    #[test]
-    fn a_writer_given_up_tears_no_line_for_the_next_one() {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).expect("a pipe");
-        fcntl_setpipe_size(&write, 3 * PIPE_BUF).expect("a small one");
-        rustix::io::ioctl_fionbio(&read, false).expect("a reader that waits");
-        let again = || Writer::file(write.try_clone().expect("a descriptor").into());
-        let line = |name: &str| format!("{name}{}.\n", "x".repeat(998)).into_bytes();
-        let first = again().expect("a writer");
-        first.write(Lines::Access, line("first").repeat(64));
-        // The pipe is as full as it gets; the thread waits for the reader, and gives up.
-        let until = Instant::now() + Duration::from_secs(15);
-        while rustix::io::ioctl_fionread(&read).expect("a count") < 2 * PIPE_BUF as u64 {
-            assert!(Instant::now() < until, "it is written to");
-            std::thread::yield_now();
-        }
-        drop(first);
-        let second = again().expect("a writer");
-        second.write(Lines::Access, line("second").repeat(8));
-        let mut seconds = 0;
-        let mut lines = BufReader::new(File::from(read)).lines();
-        while seconds < 8 {
-            let line = lines.next().expect("a line").expect("is read");
-            let name = line.split('x').next().unwrap_or_default();
-            assert!(["first", "second"].contains(&name), "{line}");
-            assert!(
-                line.ends_with('.') && line.len() == name.len() + 999,
-                "{line}"
-            );
-            seconds += usize::from(name == "second");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::metrics::slots;
 use crate::metrics::thread::{FLOWS, flow_of, mine};
-use crate::proxy::connections;
+use crate::proxy::h1::connections;
 use crate::tunnel_registry;
 use crate::vocabulary::Side;
 

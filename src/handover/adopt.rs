@@ -9,7 +9,8 @@ use super::protocol::{ConnectionItem, TunnelItem};
 use crate::net::listen::Accepted;
 use crate::net::listen::ListenerInfo;
 use crate::process::Shared;
-use crate::proxy::{connections, tunnel_record};
+use crate::proxy::load::Guard;
+use crate::proxy::tunnel_record;
 use crate::system::descriptors;
 use crate::tunnel::{self, Resume, TunnelState};
 use crate::tunnel_registry;
@@ -33,12 +34,12 @@ pub struct Adoptee {
 
 /// What a tunnel holds: its share of the endpoint, where that has an address, and of the
 /// process.
-type Shares = (Option<Lease>, connections::Guard);
+type Shares = (Option<Lease>, Guard);
 
 #[derive(Debug)]
 enum What {
     Tunnel(Box<Resume<Shares>>),
-    Connection(connections::Guard, Accepted, ListenerInfo),
+    Connection(Guard, Accepted, ListenerInfo),
 }
 
 impl Adoptee {
@@ -165,7 +166,7 @@ impl Adopter {
 
     /// A place on the worker with the fewest connections, whatever `max_connections` says:
     /// what is open stays open.
-    fn admit(&self) -> Result<(usize, connections::Guard), String> {
+    fn admit(&self) -> Result<(usize, Guard), String> {
         let workers = self.workers.iter().enumerate();
         let least = workers.min_by_key(|(_, worker)| worker.load());
         least

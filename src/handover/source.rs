@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::item::Item;
-use crate::proxy::{connections, hand_off};
+use crate::proxy::drain;
+use crate::proxy::h1::hand_off;
 use crate::tunnel::{self, Export};
 use crate::tunnel_registry;
 use crate::vocabulary::hand_off::HandOff;
@@ -100,7 +101,7 @@ impl Sources {
         self.workers.each(|| {
             || {
                 hand_off::end();
-                connections::drain();
+                drain::begin();
             }
         });
     }

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::Response;
-use hyper::ext::ReasonPhrase;
 
 use super::body::ExchangeBody;
 use super::outcome::{Answer, Outcome};
@@ -18,12 +17,11 @@ pub fn own(mut exchange: Box<Underway>, response: Response<Bytes>, configured: B
     if let Some((name, value)) = record.request_id_field(stream.facts()) {
         parts.headers.insert(name, value);
     }
-    if parts.status.canonical_reason().is_none() {
-        parts.extensions.insert(ReasonPhrase::from_static(b""));
-    }
     let body = ExchangeBody::whole(body, exchange);
     Answer {
         response: Response::from_parts(parts, body),
+        named_length: None,
+        reason: None,
         spelling: Spelling {
             configured,
             came: Bytes::new(),

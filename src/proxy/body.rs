@@ -1,112 +1,19 @@
-//! The two bodies of an exchange: the client's on its way to the upstream, held to the
-//! route's limit, and the answer's on its way back, counted and tied to the access record.
+//! The content of an answer on its way to the client, counted and tied to the exchange's record.
 
-use std::error::Error;
-use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::clock::Wait;
-use super::stream::Stream;
+use super::request_body::RequestBody;
 use super::underway::Underway;
 use crate::fault::error::{Kind, ProxyError};
-use crate::message::spelling::Section;
 use crate::net::io::{PIECE_COST, TURN, yield_turn};
 use crate::upstream::body::{AnswerBody, AnswerError};
-use crate::upstream::client::RequestContent;
 
-/// Why the client's body could not be sent on.
-#[derive(Debug)]
-pub enum RequestBodyError {
-    /// It is larger than the route allows.
-    TooLarge,
-    /// The client ended or broke it.
-    Client(hyper::Error),
-}
-
-impl RequestBodyError {
-    /// What is wrong with the request, or its client.
-    pub fn into_proxy_error(self, stream: &dyn Stream) -> ProxyError {
-        let error = match self {
-            RequestBodyError::TooLarge => {
-                let detail = "the request body is larger than this route allows";
-                return ProxyError::client(StatusCode::PAYLOAD_TOO_LARGE, detail);
-            }
-            RequestBodyError::Client(error) => error,
-        };
-        if let Some(refusal) = stream.body_refusal() {
-            return refusal.into();
-        }
-        let cause = error.source().and_then(|cause| cause.downcast_ref());
-        match cause.map(io::Error::kind) {
-            // The client's direction has an end; it may still read.
-            Some(io::ErrorKind::UnexpectedEof) => {
-                let detail = "the client ended its direction in the middle of its request body";
-                ProxyError::incomplete(detail)
-            }
-            Some(_) => ProxyError::client_gone(
-                "the client's connection broke in the middle of its request body",
-            ),
-            None => ProxyError::client(StatusCode::BAD_REQUEST, "the request body broke off"),
-        }
-    }
-}
-
-/// The client's body.
-#[derive(Debug)]
-pub struct RequestBody {
-    incoming: Incoming,
-    left: u64,
-    stream: Arc<dyn Stream>,
-}
-
-impl RequestBody {
-    /// Lets at most `max` bytes pass.
-    pub fn new(incoming: Incoming, max: Option<u64>, stream: Arc<dyn Stream>) -> Self {
-        RequestBody {
-            stream,
-            incoming,
-            left: max.unwrap_or(u64::MAX),
-        }
-    }
-}
-
-impl Body for RequestBody {
-    type Data = Bytes;
-    type Error = RequestBodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
-        let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(cx)) {
-            None => return Poll::Ready(None),
-            Some(Err(error)) => return Poll::Ready(Some(Err(RequestBodyError::Client(error)))),
-            Some(Ok(frame)) => frame,
-        };
-        if let Some(data) = frame.data_ref() {
-            match self.left.checked_sub(data.len() as u64) {
-                Some(left) => self.left = left,
-                None => return Poll::Ready(Some(Err(RequestBodyError::TooLarge))),
-            }
-        }
-        Poll::Ready(Some(Ok(frame)))
-    }
-}
-
-impl RequestContent for RequestBody {
-    fn trailer_lines(&self) -> Vec<u8> {
-        self.stream.take_names(Section::Trailers)
-    }
-}
-
-/// Why an answer broke off, for hyper, which then breaks off the client's connection.
+/// An answer broke off: the protocol breaks off the client's stream.
 #[derive(Debug)]
 pub struct BrokenAnswer;
 
@@ -142,9 +49,6 @@ pub struct ExchangeBody {
     request_sent: u64,
     /// What is left of the answer's turn among all that the worker does.
     turn: usize,
-    /// The length that a 304 names and that no content follows: hyper keeps the field only
-    /// where the body confirms it.
-    named: Option<u64>,
 }
 
 impl ExchangeBody {
@@ -153,7 +57,7 @@ impl ExchangeBody {
         let unasked = bytes.is_empty() || exchange.record().is_head_only();
         let mut body = ExchangeBody::of(Source::Whole(bytes), exchange);
         if unasked {
-            // hyper drops such a body without asking for its bytes.
+            // A protocol does not ask for the bytes of such a body.
             body.complete();
         }
         body
@@ -176,14 +80,7 @@ impl ExchangeBody {
             exchange,
             request_sent: 0,
             turn: TURN,
-            named: None,
         }
-    }
-
-    /// The answer has no content, and its head names this length all the same.
-    pub fn naming(mut self, length: u64) -> Self {
-        self.named = Some(length);
-        self
     }
 
     /// Whether the next piece comes from the upstream, which can be left to wait for the client.
@@ -235,7 +132,7 @@ impl Body for ExchangeBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut TaskContext<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let this = &mut *self;
         if let Source::Upstream(body) = &this.source
@@ -297,7 +194,7 @@ impl Body for ExchangeBody {
                     }
                 };
                 this.break_off(&why);
-                // hyper drops what it has buffered with the error: what was good goes first.
+                // What was good goes first: hyper drops with the error what it has buffered.
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -305,9 +202,6 @@ impl Body for ExchangeBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        if self.named.is_some() {
-            return false;
-        }
         match &self.source {
             Source::Whole(bytes) => bytes.is_empty(),
             Source::Upstream(body) => body.is_end_stream(),
@@ -316,9 +210,6 @@ impl Body for ExchangeBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if let Some(length) = self.named {
-            return SizeHint::with_exact(length);
-        }
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Source::Upstream(body) => body.size_hint(),

@@ -2,7 +2,6 @@
 
 use http::header;
 
-use super::body::RequestBody;
 use super::record::Record;
 use super::stream::Stream;
 use crate::message::forwarded;
@@ -17,7 +16,7 @@ use crate::upstream::client::BodyFraming;
 pub fn encode_head(
     stream: &dyn Stream,
     admitted: &Admitted,
-    body: &Option<(RequestBody, BodyFraming)>,
+    framing: Option<BodyFraming>,
     offer: Option<&Offer>,
     record: &mut Record,
 ) -> Vec<u8> {
@@ -65,7 +64,7 @@ pub fn encode_head(
         out.extend_from_slice(b"Connection: Upgrade\r\n");
         push_line(out, b"upgrade", &offer.value());
     }
-    if let Some((_, BodyFraming::Chunked)) = body {
+    if framing == Some(BodyFraming::Chunked) {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     out.extend_from_slice(b"\r\n");

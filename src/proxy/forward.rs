@@ -2,20 +2,20 @@
 //! client's.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::ext::ReasonPhrase;
 
 use super::answer::refuse;
-use super::body::{ExchangeBody, RequestBody};
+use super::body::ExchangeBody;
 use super::encode::encode_head;
+use super::incoming::Incoming;
 use super::outcome::{Answer, Outcome};
+use super::record::Record;
+use super::request_body::RequestBody;
 use super::send::{Failed, Heard, send};
 use super::spelling::Spelling;
 use super::stream::{SlowBody, Stream};
@@ -24,8 +24,8 @@ use crate::fault::error::ProxyError;
 use crate::message::headers;
 use crate::message::response::{BodyKind, ResponseHead};
 use crate::policy::admitted::Admitted;
+use crate::policy::authorize::authorize;
 use crate::upstream::body::AnswerBody;
-use crate::upstream::client::BodyFraming;
 use crate::upstream::pool;
 
 /// The head of an answer, and the rest of it.
@@ -101,20 +101,15 @@ pub async fn forward(
     admitted: Box<Admitted>,
     incoming: Incoming,
 ) -> Outcome {
+    if let Err(error) = authorize(&admitted, exchange.stream().facts()).await {
+        return refuse(exchange, &error);
+    }
     let (stream, record) = exchange.parts();
-    let body = request_body(stream, &admitted, incoming);
-    let head = encode_head(&**stream, &admitted, &body, None, record);
-    let limit = admitted.route.config.timeouts.response_head;
-    let sending = async {
-        match send(&**stream, &admitted, head, body, limit, record).await {
-            Ok(heard) if heard.head.status == StatusCode::SWITCHING_PROTOCOLS => {
-                Err(Failed::Switching.into_proxy_error(&**stream, &heard.lease))
-            }
-            Ok(heard) => Ok(Answered::new(&admitted, heard)),
-            Err(unheard) => Err(unheard.into_proxy_error(&**stream)),
-        }
+    let attempted = {
+        let attempt = pin!(attempt(stream, &admitted, incoming, record));
+        unless_slow(&**stream, attempt).await
     };
-    match unless_slow(&**stream, sending).await {
+    match attempted {
         Ok(answered) => Outcome::Answer(answer(exchange, &admitted, answered)),
         // Whether its body follows is the client's choice.
         Err(error) if admitted.expects_continue => refuse(exchange, &error.closing()),
@@ -122,12 +117,31 @@ pub async fn forward(
     }
 }
 
-/// Goes on with an exchange until the client lets the time for its body pass.
+async fn attempt(
+    stream: &Arc<dyn Stream>,
+    admitted: &Admitted,
+    incoming: Incoming,
+    record: &mut Record,
+) -> Result<Answered, ProxyError> {
+    let body = RequestBody::new(incoming, admitted.route.config.max_body, stream);
+    let framing = body.as_ref().map(|(_, framing)| *framing);
+    let head = encode_head(&**stream, admitted, framing, None, record);
+    let limit = admitted.route.config.timeouts.response_head;
+    match send(&**stream, admitted, head, body, limit, record).await {
+        Ok(heard) if heard.head.status == StatusCode::SWITCHING_PROTOCOLS => {
+            Err(Failed::Switching.into_proxy_error(&**stream, &heard.lease))
+        }
+        Ok(heard) => Ok(Answered::new(admitted, heard)),
+        Err(unheard) => Err(unheard.into_proxy_error(&**stream)),
+    }
+}
+
+/// Goes on with an exchange until the client lets the time for its body pass. It is pinned by
+/// the caller: a future that is moved into another one is kept, and copied, twice.
 pub async fn unless_slow<T>(
     stream: &dyn Stream,
-    exchange: impl Future<Output = Result<T, ProxyError>>,
+    mut exchange: Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
 ) -> Result<T, ProxyError> {
-    let mut exchange = pin!(exchange);
     poll_fn(|cx| match stream.take_slow_body() {
         Some(slow) => {
             let detail = match slow {
@@ -142,25 +156,6 @@ pub async fn unless_slow<T>(
     .await
 }
 
-/// The body with the framing that the upstream will see; none where there is nothing.
-pub fn request_body(
-    stream: &Arc<dyn Stream>,
-    admitted: &Admitted,
-    body: Incoming,
-) -> Option<(RequestBody, BodyFraming)> {
-    if body.is_end_stream() {
-        return None;
-    }
-    let framing = match body.size_hint().exact() {
-        Some(_) => BodyFraming::Length,
-        None => BodyFraming::Chunked,
-    };
-    Some((
-        RequestBody::new(body, admitted.route.config.max_body, stream.clone()),
-        framing,
-    ))
-}
-
 /// The upstream's answer as the client sees it.
 pub fn answer(mut exchange: Box<Underway>, admitted: &Admitted, answered: Answered) -> Answer {
     let Answered {
@@ -169,36 +164,26 @@ pub fn answer(mut exchange: Box<Underway>, admitted: &Admitted, answered: Answer
         unasked,
     } = answered;
     exchange.record().status(head.status);
-    let mut body = match rest {
+    let body = match rest {
         Rest::Whole(bytes) => ExchangeBody::whole(bytes, exchange),
         Rest::Streams(body) => ExchangeBody::upstream(body, exchange),
     };
-    // A HEAD needs no help: hyper trusts its field.
-    if head.status == StatusCode::NOT_MODIFIED
-        && admitted.parts.method != Method::HEAD
-        && let Some(length) = head.length
-    {
-        body = body.naming(length);
-    }
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
-    // The parser let nothing pass that a phrase may not hold.
-    if let Some(reason) = head.unusual_reason()
-        && let Ok(reason) = ReasonPhrase::try_from(reason.clone())
-    {
-        response.extensions_mut().insert(reason);
-    }
+    let reason = head.unusual_reason().cloned();
+    // What a HEAD is told needs no body to confirm it.
+    let is_not_modified =
+        head.status == StatusCode::NOT_MODIFIED && admitted.parts.method != Method::HEAD;
     *response.headers_mut() = head.headers;
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
     Answer {
         response,
-        spelling: Spelling {
-            configured: admitted.route.config.response_headers.spelling.clone(),
-            came: head.lines,
-        },
-        // The client may send the body or not: nothing behind it is a request for sure.
+        named_length: head.length.filter(|_| is_not_modified),
+        reason,
+        spelling: Spelling::of_answer(admitted, head.lines),
+        // The client may send the body or not: nothing after it is a request for sure.
         close: unasked,
     }
 }

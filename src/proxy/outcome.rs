@@ -1,6 +1,7 @@
 //! What becomes of a request, for the protocol that carries it: an answer, a tunnel, or
 //! nothing, since the client is gone.
 
+use bytes::Bytes;
 use http::Response;
 
 use super::body::ExchangeBody;
@@ -27,6 +28,10 @@ pub enum Outcome {
 pub struct Answer {
     /// Status, fields and content.
     pub response: Response<ExchangeBody>,
+    /// The length that a 304 names and that no content follows.
+    pub named_length: Option<u64>,
+    /// The reason phrase of HTTP/1.1, where it is not the usual one of the status.
+    pub reason: Option<Bytes>,
     /// How HTTP/1.1 spells its names.
     pub spelling: Spelling,
     /// What the client sends after this request cannot be trusted, or is not wanted.

@@ -2,19 +2,21 @@
 //! of its own: it waits until the client's stream is free.
 
 use std::borrow::Cow;
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 
-use super::connections;
+use super::acceptance::Acceptance;
+use super::load::Guard;
 use super::record::Record;
 use super::tunnel_record;
 use super::underway::Underway;
 use crate::config::WebSocketConfig;
 use crate::fault::error::{Kind, ProxyError};
-use crate::net::close::{Unwritten, write_while};
+use crate::net::close::Unwritten;
 use crate::net::io::Io;
 use crate::policy::admitted::Admitted;
 use crate::policy::facts::Facts;
@@ -66,15 +68,15 @@ impl Agreed<'_> {
     }
 }
 
-/// A tunnel whose upstream side is open, waiting for the client's socket.
+/// A tunnel whose upstream side is open, waiting for the client's stream.
 #[derive(Debug)]
 pub struct PendingTunnel {
     upstream: Io,
     from_upstream: Bytes,
-    /// The 101 for the client.
-    switching: Vec<u8>,
+    /// What the client is told.
+    acceptance: Acceptance,
     identity: Box<TunnelIdentity>,
-    /// It is under way until the client has its 101.
+    /// It is under way until the client is told.
     exchange: Option<Box<Underway>>,
     settings: Arc<WebSocketConfig>,
     /// Of the configuration that it was admitted by.
@@ -84,19 +86,19 @@ pub struct PendingTunnel {
 
 impl PendingTunnel {
     /// Of an admitted request: the upstream's side with what was read of it after its 101,
-    /// and the 101 for the client.
+    /// and what the client is to be told.
     pub fn new(
         admitted: &Admitted,
         upstream: Io,
         from_upstream: Bytes,
-        switching: Vec<u8>,
+        acceptance: Acceptance,
         identity: Box<TunnelIdentity>,
         lease: Lease,
     ) -> Self {
         PendingTunnel {
             upstream,
             from_upstream,
-            switching,
+            acceptance,
             identity,
             exchange: None,
             settings: admitted.route.config.websocket.clone(),
@@ -111,24 +113,36 @@ impl PendingTunnel {
         self
     }
 
-    /// Answers the client with the 101 and lets the tunnel run as a task of its own.
-    /// `from_client` is what came after the handshake.
-    pub async fn start(
-        mut self,
-        client: Io,
-        from_client: Bytes,
-        live: connections::Guard,
-        shared: &Shared,
-    ) {
-        let mut exchange = self.exchange.take();
-        let limit = shared.snapshot.load().http.write_timeout;
-        let broken = || self.upstream.broken(false);
-        if let Err(why) = write_while(&client, &self.switching, limit, broken).await {
-            if let Some(exchange) = &mut exchange {
-                not_switched(exchange.record(), &why);
-            }
+    /// What the client is to be told before the tunnel starts.
+    pub fn acceptance(&self) -> &Acceptance {
+        &self.acceptance
+    }
+
+    /// Why the upstream's side is broken, if it is.
+    pub fn broken(&self) -> Option<io::Error> {
+        self.upstream.broken(false)
+    }
+
+    /// The client could not be told: the exchange ends without an answer, and its record says why.
+    pub fn untold(mut self, why: &Unwritten) {
+        let Some(exchange) = &mut self.exchange else {
             return;
+        };
+        let record = exchange.record();
+        match why {
+            Unwritten::Gone(_) => record.client_left("the client was gone before its 101"),
+            Unwritten::Unread => record.client_stalled("the client did not take its 101"),
+            Unwritten::Other(error) => record.error(&ProxyError::upstream(
+                Kind::ConnectionTerminated,
+                format!("the upstream was gone before the client took its 101: {error}"),
+            )),
         }
+    }
+
+    /// The client has been told: lets the tunnel run as a task of its own. `from_client` is what
+    /// came after the request.
+    pub fn start(mut self, client: Io, from_client: Bytes, guard: Guard, shared: &Shared) {
+        let mut exchange = self.exchange.take();
         let asked = exchange
             .as_mut()
             .and_then(|exchange| exchange.record().switched());
@@ -140,7 +154,7 @@ impl PendingTunnel {
             from_upstream: self.from_upstream,
             settings: self.settings,
             identity: self.identity,
-            guard: (self.lease, live),
+            guard: (self.lease, guard),
             report: tunnel_record::closed,
         });
         // Its task has not run yet: its end comes after this.
@@ -151,17 +165,5 @@ impl PendingTunnel {
         {
             tunnel_registry::apply(&handle, reviewer.judge(&handle), Instant::now());
         }
-    }
-}
-
-/// The exchange ends without an answer, and its record says why.
-fn not_switched(record: &mut Record, why: &Unwritten) {
-    match why {
-        Unwritten::Gone(_) => record.client_left("the client was gone before its 101"),
-        Unwritten::Unread => record.client_stalled("the client did not take its 101"),
-        Unwritten::Other(error) => record.error(&ProxyError::upstream(
-            Kind::ConnectionTerminated,
-            format!("the upstream was gone before the client took its 101: {error}"),
-        )),
     }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::body::{RequestBody, RequestBodyError};
 use super::clock::Wait;
 use super::open::{open, pick};
 use super::record::Record;
+use super::request_body::{RequestBody, RequestBodyError};
 use super::stream::Stream;
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::response::ResponseHead;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::message::spelling::Speller;
+use crate::policy::admitted::Admitted;
 
 /// How the names of an answer are spelled.
 #[derive(Debug, Default)]
@@ -14,6 +15,14 @@ pub struct Spelling {
 }
 
 impl Spelling {
+    /// Of an upstream's answer, whose fields came in these lines.
+    pub fn of_answer(admitted: &Admitted, came: Bytes) -> Spelling {
+        Spelling {
+            configured: admitted.route.config.response_headers.spelling.clone(),
+            came,
+        }
+    }
+
     /// For looking names up; `more` are lines of the configuration that hold for all routes.
     pub fn speller<'a>(&'a self, more: &'a [u8]) -> Speller<'a> {
         Speller::new(&self.came).after([&self.configured, more])

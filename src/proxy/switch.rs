@@ -1,31 +1,34 @@
 //! A request that may switch to a protocol besides WebSocket, where the route lets it (RFC
-//! 9110 section 7.8): sent upstream with its body, its 101 judged, and both sockets taken
-//! for a tunnel without frames. Any other answer is a plain one.
+//! 9110 section 7.8): sent upstream with its body, its 101 judged, and on a valid one the
+//! exchange becomes a tunnel without frames. Any other answer is a plain one.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use http::StatusCode;
-use http::header::{self, HeaderMap};
-use hyper::body::Incoming;
+use http::header;
 
+use super::acceptance::{Acceptance, Protocol};
 use super::answer::refuse;
-use super::body::RequestBody;
 use super::encode::encode_head;
 use super::forward::{self, Answered};
+use super::incoming::Incoming;
 use super::outcome::Outcome;
 use super::pending::{Agreed, PendingTunnel};
 use super::record::Record;
+use super::request_body::RequestBody;
 use super::send::{Heard, send};
+use super::spelling::Spelling;
 use super::stream::Stream;
 use super::underway::Underway;
 use crate::fault::diagnosis::Diagnosis;
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::headers;
 use crate::message::response::ResponseHead;
-use crate::message::spelling::{Speller, push_line, push_spelled};
 use crate::policy::admitted::Admitted;
+use crate::policy::authorize::authorize;
 use crate::policy::offer::Offer;
 use crate::upstream::client::InFlight;
 use crate::websocket::handshake::UpstreamProblem;
@@ -37,9 +40,15 @@ pub async fn open(
     offer: Offer,
     incoming: Incoming,
 ) -> Outcome {
+    if let Err(error) = authorize(&admitted, exchange.stream().facts()).await {
+        return refuse(exchange, &error);
+    }
     let (stream, record) = exchange.parts();
-    let attempt = attempt(stream, &admitted, &offer, incoming, record);
-    match forward::unless_slow(&**stream, attempt).await {
+    let attempted = {
+        let attempt = pin!(attempt(stream, &admitted, &offer, incoming, record));
+        forward::unless_slow(&**stream, attempt).await
+    };
+    match attempted {
         Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.of(exchange)),
         Ok(Attempt::Answer(answered)) => {
             Outcome::Answer(forward::answer(exchange, &admitted, *answered))
@@ -60,8 +69,9 @@ async fn attempt(
     incoming: Incoming,
     record: &mut Record,
 ) -> Result<Attempt, ProxyError> {
-    let body = forward::request_body(stream, admitted, incoming);
-    let request = encode_head(&**stream, admitted, &body, Some(offer), record);
+    let body = RequestBody::new(incoming, admitted.route.config.max_body, stream);
+    let framing = body.as_ref().map(|(_, framing)| *framing);
+    let request = encode_head(&**stream, admitted, framing, Some(offer), record);
     let limit = admitted.route.config.timeouts.response_head;
     let heard = send(&**stream, admitted, request, body, limit, record).await;
     let heard = heard.map_err(|unheard| unheard.into_proxy_error(&**stream))?;
@@ -83,9 +93,6 @@ async fn attempt(
     let mut fields = head.headers;
     headers::strip_hop_by_hop(&mut fields);
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
-    let edits = &admitted.route.config.response_headers;
-    let configured = [&*edits.spelling, &*stream.facts().http.spelling];
-    let speller = Speller::new(&head.lines).after(configured);
     let agreed = Agreed {
         subprotocol: None,
         upgrade: Some(&protocol),
@@ -96,7 +103,12 @@ async fn attempt(
         admitted,
         flight.connection.io,
         rest,
-        encode_101(&head.reason, &fields, speller, &protocol),
+        Acceptance {
+            protocol: Protocol::Other(protocol),
+            fields,
+            reason: head.reason,
+            spelling: Spelling::of_answer(admitted, head.lines),
+        },
         identity,
         lease,
     ))))
@@ -139,26 +151,4 @@ async fn send_rest(
         }
     }
     Ok(())
-}
-
-/// The 101 for the client, its names as `speller` knows them.
-fn encode_101(
-    reason: &[u8],
-    fields: &HeaderMap,
-    mut speller: Speller<'_>,
-    protocol: &str,
-) -> Vec<u8> {
-    let mut out = Vec::with_capacity(256 + fields.len() * 48);
-    out.extend_from_slice(b"HTTP/1.1 101 ");
-    out.extend_from_slice(reason);
-    out.extend_from_slice(b"\r\nConnection: Upgrade\r\n");
-    push_line(&mut out, b"upgrade", protocol.as_bytes());
-    for (name, value) in fields {
-        if !matches!(name.as_str(), "content-length" | "te" | "trailer") {
-            let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-            push_spelled(&mut out, &mut speller, name, value);
-        }
-    }
-    out.extend_from_slice(b"\r\n");
-    out
 }

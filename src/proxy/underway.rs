@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::record::Record;
 use super::stream::Stream;
+use crate::policy::head::RequestHead;
 
 /// An exchange under way.
 #[derive(Debug)]
@@ -15,7 +16,8 @@ pub struct Underway {
 
 impl Underway {
     /// Of a request that has come on `stream`.
-    pub fn new(stream: Arc<dyn Stream>, record: Record) -> Box<Self> {
+    pub fn begin(stream: Arc<dyn Stream>, head: &RequestHead) -> Box<Self> {
+        let record = Record::begin(stream.facts(), head);
         Box::new(Underway { stream, record })
     }
 

@@ -1,5 +1,5 @@
 //! A WebSocket handshake that was admitted: sent to the upstream, its answer judged, and on
-//! a valid 101 both sockets taken for a tunnel. Until then nothing that the client sent
+//! a valid 101 the exchange becomes a tunnel. Until then nothing that the client sent
 //! after its handshake goes anywhere; on any other answer it never does, and ends the
 //! client's connection.
 
@@ -10,12 +10,14 @@ use http::StatusCode;
 use http::header;
 use tracing::field::Empty;
 
+use super::acceptance::{Acceptance, Protocol};
 use super::answer::refuse;
 use super::forward::{self, Answered, Rest};
 use super::outcome::Outcome;
 use super::pending::{Agreed, PendingTunnel};
 use super::record::Record;
 use super::send::{Failed, Heard, Unheard, send};
+use super::spelling::Spelling;
 use super::stream::Stream;
 use super::underway::Underway;
 use crate::fault::diagnosis::{self, Diagnosis, Sent};
@@ -24,10 +26,11 @@ use crate::message::response::ResponseHead;
 use crate::message::spelling::{Section, Speller, push_line};
 use crate::message::{forwarded, headers};
 use crate::policy::admitted::Admitted;
+use crate::policy::authorize::authorize;
 use crate::route::hop;
 use crate::upstream::client::FlightError;
 use crate::websocket::handshake::{
-    Accepted, ClientHandshake, Fields, encode_101, encode_request_with, validate_101,
+    Accepted, ClientHandshake, Fields, encode_request_with, validate_101,
 };
 
 /// How long the first words of a refusal are waited for, for the log.
@@ -39,6 +42,9 @@ pub async fn open(
     admitted: Box<Admitted>,
     handshake: ClientHandshake,
 ) -> Outcome {
+    if let Err(error) = authorize(&admitted, exchange.stream().facts()).await {
+        return refuse(exchange, &error);
+    }
     let (stream, record) = exchange.parts();
     match attempt(&**stream, &admitted, &handshake, record).await {
         Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.of(exchange)),
@@ -99,25 +105,24 @@ async fn attempt(
     let accepted = judge(admitted, handshake, &head, record)?;
     let mut fields = head.headers;
     headers::apply_edits(&mut fields, &admitted.route.config.response_headers);
-    let mut switching = Vec::with_capacity(512);
-    let edits = &admitted.route.config.response_headers;
-    let fields = Fields {
-        map: &fields,
-        names: Speller::new(&head.lines).after([&edits.spelling, &stream.facts().http.spelling]),
-    };
-    encode_101(&mut switching, &head.reason, fields, &accepted);
     let subprotocol = accepted.subprotocol.as_ref();
     let agreed = Agreed {
         subprotocol: subprotocol.map(|value| String::from_utf8_lossy(value.as_bytes())),
         upgrade: None,
         deflate: accepted.deflate(),
     };
+    let identity = agreed.identity(stream.facts(), admitted, record, &lease);
     Ok(Attempt::Tunnel(Box::new(PendingTunnel::new(
         admitted,
         flight.connection.io,
         rest,
-        switching,
-        agreed.identity(stream.facts(), admitted, record, &lease),
+        Acceptance {
+            protocol: Protocol::WebSocket(accepted),
+            fields,
+            reason: head.reason,
+            spelling: Spelling::of_answer(admitted, head.lines),
+        },
+        identity,
         lease,
     ))))
 }

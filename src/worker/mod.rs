@@ -18,9 +18,9 @@ use tracing::field::Empty;
 use crate::net::listen::ListenerInfo;
 use crate::net::listen::{Accepted, Listener, Whom};
 use crate::process::Shared;
-use crate::proxy::connections;
-use crate::proxy::h1::connection;
 use crate::proxy::h1::context::Context;
+use crate::proxy::h1::{connection, connections};
+use crate::proxy::load::{Guard, Load};
 use crate::system::allocator;
 use crate::system::lock::lock;
 use crate::tunnel_registry::{self, FINE_TICK, TICK};
@@ -37,7 +37,7 @@ const STOOD_STILL: Duration = Duration::from_secs(1);
 /// What a worker is told.
 pub enum Command {
     /// Serve this client.
-    Serve(Accepted, ListenerInfo, connections::Guard),
+    Serve(Accepted, ListenerInfo, Guard),
     /// Accept from this listener, until told to stop by its number.
     Accept(u64, Arc<Listener>, ListenerInfo),
     /// Accept from this listener no more; the sender is dropped when that is so.
@@ -64,7 +64,7 @@ impl fmt::Debug for Command {
 #[derive(Debug)]
 pub struct Worker {
     commands: UnboundedSender<Command>,
-    live: Arc<connections::Load>,
+    load: Arc<Load>,
     pulse: Arc<Pulse>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -79,11 +79,11 @@ impl Worker {
             .enable_all()
             .build()?;
         let (commands, receiver) = unbounded_channel();
-        let live = connections::Load::new(shared.connections.clone());
+        let load = Load::new(shared.connections.clone());
         let pulse = Arc::new(Pulse::new(Instant::now()));
         let state = State {
             shared,
-            live: live.clone(),
+            load: load.clone(),
             pulse: pulse.clone(),
             accepting: Vec::new(),
         };
@@ -97,7 +97,7 @@ impl Worker {
             })?;
         Ok(Worker {
             commands,
-            live,
+            load,
             pulse,
             thread: Mutex::new(Some(thread)),
         })
@@ -105,7 +105,7 @@ impl Worker {
 
     /// Connections and tunnels that it has.
     pub fn load(&self) -> usize {
-        self.live.worker()
+        self.load.worker()
     }
 
     /// How long ago its clock ticked.
@@ -114,13 +114,13 @@ impl Worker {
     }
 
     /// Counts one more connection on it, whatever `max_connections` says.
-    pub fn admit(&self) -> Option<connections::Guard> {
-        connections::Guard::take(&self.live, None)
+    pub fn admit(&self) -> Option<Guard> {
+        Guard::take(&self.load, None)
     }
 
     /// Hands it a client; it is counted at once, so that the next one finds the new load.
     pub fn serve(&self, shared: &Shared, accepted: Accepted, info: ListenerInfo) {
-        if let Some(guard) = admit(shared, &self.live, &accepted) {
+        if let Some(guard) = admit(shared, &self.load, &accepted) {
             self.tell(Command::Serve(accepted, info, guard));
         }
     }
@@ -171,7 +171,7 @@ impl Pulse {
 
 struct State {
     shared: Arc<Shared>,
-    live: Arc<connections::Load>,
+    load: Arc<Load>,
     pulse: Arc<Pulse>,
     accepting: Vec<(u64, TaskHandle<()>)>,
 }
@@ -180,16 +180,16 @@ impl State {
     async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
         self.shared.access_log.load().install();
         self.shared.tracer.load().install();
-        tokio::spawn(tick(self.pulse.clone(), self.live.clone()));
+        tokio::spawn(tick(self.pulse.clone(), self.load.clone()));
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Serve(accepted, info, guard) => {
                     serve(&self.shared, accepted, info, guard);
                 }
                 Command::Accept(number, listener, info) => {
-                    let (shared, live) = (self.shared.clone(), self.live.clone());
+                    let (shared, load) = (self.shared.clone(), self.load.clone());
                     let task = tokio::spawn(accept(listener, Whom::Clients, move |accepted| {
-                        if let Some(guard) = admit(&shared, &live, &accepted) {
+                        if let Some(guard) = admit(&shared, &load, &accepted) {
                             serve(&shared, accepted, info, guard);
                         }
                     }));
@@ -232,13 +232,9 @@ pub async fn accept(listener: Arc<Listener>, whom: Whom, mut serve: impl FnMut(A
 }
 
 /// Counts the connection on the worker, or drops it where there are too many.
-fn admit(
-    shared: &Shared,
-    load: &Arc<connections::Load>,
-    accepted: &Accepted,
-) -> Option<connections::Guard> {
+fn admit(shared: &Shared, load: &Arc<Load>, accepted: &Accepted) -> Option<Guard> {
     let max = shared.snapshot.load().http.max_connections;
-    let guard = connections::Guard::take(load, max);
+    let guard = Guard::take(load, max);
     if guard.is_none() {
         metrics::over_limit();
         tracing::debug!(peer = %accepted.peer(), "refused: max_connections are open");
@@ -246,7 +242,7 @@ fn admit(
     guard
 }
 
-fn serve(shared: &Arc<Shared>, accepted: Accepted, info: ListenerInfo, guard: connections::Guard) {
+fn serve(shared: &Arc<Shared>, accepted: Accepted, info: ListenerInfo, guard: Guard) {
     let peer = accepted.peer();
     match accepted.into_io() {
         Ok(io) => {
@@ -303,7 +299,7 @@ fn stood_still(span: Duration) {
 }
 
 /// The worker's clock.
-async fn tick(pulse: Arc<Pulse>, load: Arc<connections::Load>) {
+async fn tick(pulse: Arc<Pulse>, load: Arc<Load>) {
     let mut trim = IdleTrim::default();
     let mut last = Instant::now();
     loop {

@@ -8,7 +8,6 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::net::close::{linger, write_all};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
@@ -17,17 +16,20 @@ use hyper::server::conn::http1;
 use super::client_io::ClientIo;
 use super::context::Context;
 use super::glimpse::Glimpse;
-use super::refused;
+use super::hand_off::IdleConnection;
 use super::service::{NoAnswer, Service};
+use super::switching::switch;
 use super::watch::Timeout;
+use super::{connections, hand_off, refused};
 use crate::fault::error::{ProxyError, encode_response};
 use crate::message::framing::{HeadLimits, RequestScanner};
+use crate::net::close::{linger, write_all};
 use crate::net::io::Io;
 use crate::net::listen::Accepted;
-use crate::proxy::hand_off::IdleConnection;
+use crate::proxy::drain;
+use crate::proxy::load::Guard;
 use crate::proxy::pending::PendingTunnel;
 use crate::proxy::record::fresh_id;
-use crate::proxy::{connections, hand_off};
 
 /// Why hyper's service of a connection ended, decided by us.
 enum End {
@@ -42,7 +44,7 @@ enum End {
 }
 
 /// Serves one client until its connection ends or becomes a tunnel.
-pub async fn serve(io: Io, context: Arc<Context>, live: connections::Guard) {
+pub async fn serve(io: Io, context: Arc<Context>, guard: Guard) {
     let limits = HeadLimits {
         max_head: context.facts.http.max_head,
         max_header_lines: context.facts.http.max_header_lines,
@@ -71,7 +73,7 @@ pub async fn serve(io: Io, context: Arc<Context>, live: connections::Guard) {
             timeout => return Poll::Ready(End::Timeout(timeout)),
         }
         // hyper has seen nothing of a head that is not complete, and would close without an answer.
-        let closes = connections::is_draining() || (hand_off::takes_all() && context.has_logins());
+        let closes = drain::is_under_way() || (hand_off::takes_all() && context.has_logins());
         if !closing && closes && !context.watch.is_in_head() {
             closing = true;
             Pin::new(&mut *connection).graceful_shutdown();
@@ -106,12 +108,12 @@ pub async fn serve(io: Io, context: Arc<Context>, live: connections::Guard) {
     let (io, from_client, head, since) = take_apart(connection);
     match end {
         End::HandOff => {
-            if let Err(idle) = hand_off::hand_off(io, &context, live) {
+            if let Err(idle) = hand_off::hand_off(io, &context, guard) {
                 restore(idle);
             }
         }
         End::Tunnel(tunnel) => {
-            Box::pin(tunnel.start(io, from_client, live, &context.shared)).await;
+            Box::pin(switch(tunnel, io, from_client, guard, &context)).await;
         }
         End::Done if context.is_over() => {}
         end => Box::pin(finish(io, &context, end, &Glimpse::of(&head), since)).await,

@@ -4,13 +4,16 @@
 mod aside;
 pub mod client_io;
 pub mod connection;
+pub mod connections;
 pub mod context;
 pub mod glimpse;
+pub mod hand_off;
 mod input;
 mod interim;
 mod refused;
 mod sent_body;
 pub mod service;
 mod stream;
+mod switching;
 pub mod turn;
 pub mod watch;

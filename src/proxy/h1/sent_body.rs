@@ -19,13 +19,20 @@ const HELD: u64 = 8 * 1024;
 #[derive(Debug)]
 pub struct SentBody {
     body: ExchangeBody,
+    /// The length that the head names though no content follows: hyper keeps the field only
+    /// where the body confirms it.
+    named_length: Option<u64>,
     context: Arc<Context>,
 }
 
 impl SentBody {
     /// Of an answer on this connection.
-    pub fn new(body: ExchangeBody, context: Arc<Context>) -> Self {
-        SentBody { body, context }
+    pub fn new(body: ExchangeBody, named_length: Option<u64>, context: Arc<Context>) -> Self {
+        SentBody {
+            body,
+            named_length,
+            context,
+        }
     }
 }
 
@@ -54,10 +61,11 @@ impl Body for SentBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.named_length.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        let named = self.named_length.map(SizeHint::with_exact);
+        named.unwrap_or_else(|| self.body.size_hint())
     }
 }

@@ -7,11 +7,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, ready};
 
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::ext::ReasonPhrase;
 
 use super::context::Context;
 use super::sent_body::SentBody;
@@ -19,7 +21,7 @@ use crate::net::io::yield_turn;
 use crate::proxy::exchange::{self, Running};
 use crate::proxy::outcome::{Answer, Outcome};
 use crate::proxy::pending::PendingTunnel;
-use crate::proxy::{connections, untrusted};
+use crate::proxy::{drain, incoming, untrusted};
 use crate::route::target::Target;
 use crate::system::lock::lock;
 
@@ -47,6 +49,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         }
         let (mut parts, body) = request.into_parts();
         let target = take_target(&context, &mut parts);
+        let body = incoming::Incoming::H1(body);
         Answering {
             yields: context.is_turn_over(),
             state: State::Running(exchange::begin(context.clone(), parts, target, body)),
@@ -111,16 +114,21 @@ impl Future for Answering {
     }
 }
 
-/// The answer with what HTTP/1.1 says besides: the spelling of its names, and whether the
-/// connection ends with it, as while the worker drains.
+/// The answer with what HTTP/1.1 says besides: its reason phrase, the spelling of its names, and
+/// whether the connection ends with it, as while the worker drains.
 fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
     let Answer {
         mut response,
+        named_length,
+        reason,
         spelling,
         close,
     } = answer;
+    if let Some(reason) = reason_phrase(response.status(), reason) {
+        response.extensions_mut().insert(reason);
+    }
     context.spell(spelling);
-    if close || context.is_last_exchange() || connections::is_draining() {
+    if close || context.is_last_exchange() || drain::is_under_way() {
         let fields = response.headers_mut();
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -128,7 +136,17 @@ fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
         // HTTP/1.0 knows no chunks.
         context.watch.turn.answer_ends_by_close();
     }
-    response.map(|body| SentBody::new(body, context.clone()))
+    response.map(|body| SentBody::new(body, named_length, context.clone()))
+}
+
+/// The phrase, where hyper must be told: it has a placeholder for a status that it does not know.
+fn reason_phrase(status: StatusCode, unusual: Option<Bytes>) -> Option<ReasonPhrase> {
+    match unusual {
+        // The parser let nothing pass that a phrase may not hold.
+        Some(reason) => ReasonPhrase::try_from(reason).ok(),
+        None if status.canonical_reason().is_some() => None,
+        None => Some(ReasonPhrase::from_static(b"")),
+    }
 }
 
 /// Why hyper gets no answer.

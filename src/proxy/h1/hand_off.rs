@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::connections::{self, Guard};
-use super::h1::context::Context;
+use super::connections;
+use super::context::Context;
 use crate::net::io::Io;
 use crate::net::listen::{ListenerInfo, Peer};
 use crate::process::Shared;
+use crate::proxy::load::Guard;
 use crate::vocabulary::hand_off::{HandOff, Outlet};
 
 thread_local! {
@@ -55,7 +56,7 @@ pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
 pub fn export_all(sink: &UnboundedSender<Export>) {
     OUTLET.with(|outlet| outlet.open(sink.clone()));
     ALL.set(true);
-    connections::for_each(|context| context.watch.wake());
+    connections::wake();
 }
 
 /// Whether connections of this thread are to go as soon as they can.

@@ -1,69 +1,21 @@
-//! A worker's live client connections: counted, ticked, and told of a drain.
+//! A worker's connections that still carry HTTP/1.1: counted, ticked, and woken for a drain.
 //! Thread-local, because a connection never leaves its worker.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use super::h1::context::Context;
-use super::h1::watch::Past;
+use super::context::Context;
+use super::watch::Past;
 
 thread_local! {
     static WATCHED: RefCell<Vec<Option<Watched>>> = const { RefCell::new(Vec::new()) };
     static FREE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
-    static DRAINING: Cell<bool> = const { Cell::new(false) };
 }
 
 struct Watched {
     context: Arc<Context>,
     past: Past,
-}
-
-/// A worker's share of the process's load. One allocation, so that each connection and
-/// each tunnel holds one pointer to it.
-#[derive(Debug)]
-pub struct Load {
-    worker: AtomicUsize,
-    process: Arc<AtomicUsize>,
-}
-
-impl Load {
-    /// No load yet, within that of the process.
-    pub fn new(process: Arc<AtomicUsize>) -> Arc<Load> {
-        Arc::new(Load {
-            worker: AtomicUsize::new(0),
-            process,
-        })
-    }
-
-    /// Connections and tunnels of the worker.
-    pub fn worker(&self) -> usize {
-        self.worker.load(Relaxed)
-    }
-}
-
-/// One of the [`Load`], from accept to the end of the connection or of the tunnel it became.
-#[derive(Debug)]
-pub struct Guard(Arc<Load>);
-
-impl Guard {
-    /// Counts one more; `None` when the process already has `max`.
-    pub fn take(load: &Arc<Load>, max: Option<usize>) -> Option<Self> {
-        if load.process.fetch_add(1, Relaxed) >= max.unwrap_or(usize::MAX) {
-            load.process.fetch_sub(1, Relaxed);
-            return None;
-        }
-        load.worker.fetch_add(1, Relaxed);
-        Some(Guard(load.clone()))
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.worker.fetch_sub(1, Relaxed);
-        self.0.process.fetch_sub(1, Relaxed);
-    }
 }
 
 /// A place in the tick's list, given back when dropped.
@@ -125,19 +77,9 @@ pub fn forgive(span: Duration) {
     });
 }
 
-/// Begins the drain: every connection closes behind the exchange it is in.
-pub fn drain() {
-    DRAINING.set(true);
-    WATCHED.with_borrow(|all| {
-        for watched in all.iter().flatten() {
-            watched.context.watch.wake();
-        }
-    });
-}
-
-/// Whether the worker drains.
-pub fn is_draining() -> bool {
-    DRAINING.get()
+/// Wakes every connection of this thread: something has changed that all of them look at.
+pub fn wake() {
+    for_each(|context| context.watch.wake());
 }
 
 /// Client connections that are still HTTP.

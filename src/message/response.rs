@@ -10,6 +10,7 @@ mod outcome;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 
+use crate::message::spelling::is_usual;
 use lines::{end_of_head, field_line, status_line, unfold};
 use notes::{Entry, Notes};
 pub use outcome::{BodyKind, HeadError};
@@ -57,7 +58,7 @@ pub struct ResponseHead {
     /// All fields, values trimmed, repeated ones in order. Left out are a `Connection:
     /// keep-alive`, which ends here, except on a 101, and copies of one Content-Length.
     pub headers: HeaderMap,
-    /// The field lines as they came, for the spelling of their names.
+    /// The field lines as they came, where names are in other than the usual capitals.
     pub lines: Bytes,
     /// How the content behind the head is delimited, as the answer to a GET.
     pub body: BodyKind,
@@ -135,7 +136,7 @@ fn parse_complete(head: &Bytes, rules: HeadRules) -> Result<ResponseHead, HeadEr
     let (status, version) = (line.status, line.version);
     let mut headers = HeaderMap::with_capacity(16);
     let mut notes = Notes::default();
-    let mut count = 0;
+    let (mut count, mut unusual) = (0, false);
     let mut at = line.end;
     while let Some(field) = field_line(&head[at..], count == 0)? {
         count += 1;
@@ -144,6 +145,7 @@ fn parse_complete(head: &Bytes, rules: HeadRules) -> Result<ResponseHead, HeadEr
         }
         let name = HeaderName::from_bytes(&head[at..at + field.name])
             .map_err(|_| HeadError::Malformed("field name"))?;
+        unusual = unusual || !is_usual(&head[at..at + field.name]);
         let text = at + field.value.start..at + field.value.end;
         at += field.end;
         // Only names of these lengths mean anything here.
@@ -170,7 +172,10 @@ fn parse_complete(head: &Bytes, rules: HeadRules) -> Result<ResponseHead, HeadEr
         reason: head.slice(line.reason),
         version,
         headers,
-        lines: head.slice(line.end..at),
+        lines: match unusual {
+            true => head.slice(line.end..at),
+            false => Bytes::new(),
+        },
         body,
         length: notes.length(),
         persists: notes.persists(status, version, body),

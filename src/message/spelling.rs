@@ -91,11 +91,12 @@ impl<'a> Speller<'a> {
 /// The name as a line that begins with it spells it.
 #[inline]
 fn spells<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let came = line.get(..name.len())?;
-    let goes_on = line
-        .get(name.len())
-        .is_some_and(|&byte| octets::is_token(byte));
-    (came.eq_ignore_ascii_case(name) && !goes_on).then_some(came)
+    let (came, rest) = line.split_at_checked(name.len())?;
+    // Most lines that are looked at are others.
+    let may_be = came.first().zip(name.first());
+    let may_be = may_be.is_some_and(|(came, name)| came | 0x20 == name | 0x20);
+    let goes_on = rest.first().is_some_and(|&byte| octets::is_token(byte));
+    (may_be && !goes_on && came.eq_ignore_ascii_case(name)).then_some(came)
 }
 
 /// Writes a field line with its name as `speller` knows it.
@@ -114,7 +115,8 @@ pub fn push_value(out: &mut Vec<u8>, value: &[u8]) {
 
 /// Writes a field line with the usual capitals.
 pub fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    push_spelled(out, &mut Speller::new(b""), name, value);
+    push_capitals(out, name);
+    push_value(out, value);
 }
 
 /// Appends a name in the usual capitals.
@@ -176,12 +178,10 @@ fn capitals(name: &mut [u8]) {
     let known = registered(name);
     let (head, rest) = name.split_at_mut(known.len());
     head.copy_from_slice(known);
-    let mut first = true;
-    for byte in rest {
-        if first {
-            byte.make_ascii_uppercase();
+    for word in rest.split_mut(|&byte| byte == b'-') {
+        if let Some(first) = word.first_mut() {
+            first.make_ascii_uppercase();
         }
-        first = *byte == b'-';
     }
 }
 

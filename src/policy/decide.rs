@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{Response, StatusCode, Version};
 
 use super::admitted::Admitted;
+use super::facts::Facts;
 use super::grounds::Grounds;
 use super::head::{Content, RequestHead};
 use super::offer::Offer;
@@ -61,11 +62,14 @@ pub enum Way {
 /// Decides.
 pub fn decide(mut head: RequestHead, grounds: Grounds<'_>) -> Decision {
     let mut found = Found::default();
-    let way = take_authority(&mut head.parts).and_then(|authority| {
-        let way = way(head, grounds, &authority, &mut found);
-        found.authority = Some(authority);
-        way
-    });
+    let way = match take_authority(&mut head.parts) {
+        Ok(authority) => {
+            let way = way(head, grounds, &authority, &mut found);
+            found.authority = Some(authority);
+            way
+        }
+        Err(error) => Err(error),
+    };
     Decision { found, way }
 }
 
@@ -84,39 +88,18 @@ fn way(
         upgrade,
         content,
     } = head;
-    let facts = grounds.facts;
-    let websocket = matches!(
-        upgrade,
-        UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
-    );
+    let websocket = upgrade.is_websocket();
     found.expects_tunnel = websocket;
     let path = routing::read_path(&target)?;
-    let port = forwarded::public_port(&parts.headers, &facts.peer_fields);
-    // Conditions judge what the upstream would be sent, so what it is not sent goes first.
-    let (asked, stripped) = rewrite::strip_for_routing(&mut parts.headers);
-    // With nothing else to change, our fields need not go through the map.
-    let mut direct = !grounds.snapshot.judges_our_fields
-        && forwarded::is_direct(&facts.forwarding, &facts.peer_fields);
-    if !direct {
-        found.request_id = rewrite::tell_of_client(&mut parts, facts);
-    }
-    let (scheme, host) =
-        forwarded::public_authority(&parts.headers, &facts.peer_fields, Some(authority));
-    let public = PublicAuthority {
-        scheme,
-        host: host.unwrap_or(""),
-        port,
-    };
+    let taken = take_out(&mut parts, grounds, found);
+    let public = public_authority(&parts, grounds.facts, authority, taken.port);
     let (route, rewritten) = routing::find(grounds.snapshot, &parts, &public, &path, websocket)?;
     found.route = Some(route.clone());
     let handshake = admit_handshake(upgrade, grounds, &route, &parts, &public, found)?;
-    let may_switch =
-        handshake.is_none() && stripped.connection_upgrade && parts.version == Version::HTTP_11;
-    let offer = Offer::new(&asked, &route.config.upgrade).filter(|_| may_switch);
-    if offer.is_some() {
-        found.expects_tunnel = true;
-        tunnels::refuse_while_draining(grounds, &route)?;
-    }
+    let offer = match handshake {
+        Some(_) => None,
+        None => admit_offer(&taken, grounds, &route, &parts, found)?,
+    };
     hold_to_size(&route, content)?;
     let Some(upstream) = route.upstream.clone() else {
         let spelling = route.config.response_headers.spelling.clone();
@@ -124,17 +107,17 @@ fn way(
         return Ok(Way::Answer(answer, spelling));
     };
     let hops = take_hops(&mut parts, &route)?;
-    if direct && !route.config.request_headers.is_empty() {
-        found.request_id = rewrite::tell_of_client(&mut parts, facts);
-        direct = false;
+    // A route's edits may name our fields.
+    let direct = taken.direct && route.config.request_headers.is_empty();
+    if taken.direct && !direct {
+        found.request_id = rewrite::tell_of_client(&mut parts, grounds.facts);
     }
     let expects_continue = rewrite::settle_expectation(&mut parts, content);
     let replaced_host = rewrite::for_upstream(&mut parts, &route, authority, direct, grounds.trace);
     let other = routing::sent_path(rewritten, &target, &path).map(|path| target.with_path(&path));
-    let target = other.unwrap_or(target);
     let admitted = Box::new(Admitted {
         parts,
-        target,
+        target: other.unwrap_or(target),
         route,
         upstream,
         is_handshake: handshake.is_some() || offer.is_some(),
@@ -148,6 +131,53 @@ fn way(
         (None, Some(offer)) => Way::Switch(admitted, offer),
         (None, None) => Way::Forward(admitted),
     })
+}
+
+/// What a head said that conditions must not see.
+struct Taken {
+    /// The port that a trusted proxy vouches for.
+    port: Option<u16>,
+    /// The protocols that `Upgrade` names.
+    asked: Vec<HeaderValue>,
+    /// `Connection` names it.
+    connection_upgrade: bool,
+    /// Our fields need not go through the map.
+    direct: bool,
+}
+
+/// Conditions judge what the upstream would be sent: what it is not sent is taken out first, and
+/// our fields are put in unless nothing depends on it.
+fn take_out(parts: &mut Parts, grounds: Grounds<'_>, found: &mut Found) -> Taken {
+    let facts = grounds.facts;
+    let port = forwarded::public_port(&parts.headers, &facts.peer_fields);
+    let (asked, stripped) = rewrite::strip_for_routing(&mut parts.headers);
+    let direct = !grounds.snapshot.judges_our_fields
+        && forwarded::is_direct(&facts.forwarding, &facts.peer_fields);
+    if !direct {
+        found.request_id = rewrite::tell_of_client(parts, facts);
+    }
+    Taken {
+        port,
+        asked,
+        connection_upgrade: stripped.connection_upgrade,
+        direct,
+    }
+}
+
+/// What the public knows the server as.
+fn public_authority<'a>(
+    parts: &'a Parts,
+    facts: &Facts,
+    authority: &'a HeaderValue,
+    port: Option<u16>,
+) -> PublicAuthority<'a> {
+    let peer = &facts.peer_fields;
+    let (scheme, host) = forwarded::public_authority(&parts.headers, peer, Some(authority));
+    PublicAuthority {
+        scheme,
+        host: host.unwrap_or(""),
+        port,
+    }
 }
 
 /// The authority that the request is for. Exactly one is there: the protocol saw to it.
@@ -190,6 +220,25 @@ fn admit_handshake(
         }
         UpgradeRequest::None | UpgradeRequest::Other => Ok(None),
     }
+}
+
+/// The protocols besides WebSocket that the request may switch to, if there are any.
+fn admit_offer(
+    taken: &Taken,
+    grounds: Grounds<'_>,
+    route: &Route,
+    parts: &Parts,
+    found: &mut Found,
+) -> Result<Option<Offer>, ProxyError> {
+    if !taken.connection_upgrade || parts.version != Version::HTTP_11 {
+        return Ok(None);
+    }
+    let offer = Offer::new(&taken.asked, &route.config.upgrade);
+    if offer.is_some() {
+        found.expects_tunnel = true;
+        tunnels::refuse_while_draining(grounds, route)?;
+    }
+    Ok(offer)
 }
 
 fn hold_to_size(route: &Route, content: Content) -> Result<(), ProxyError> {

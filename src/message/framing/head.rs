@@ -49,8 +49,13 @@ pub(super) enum Asked {
 /// One line at the front of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Nothing wrong; ends in front of this index.
-    Good(usize),
+    /// Nothing wrong. Both end in front of these indices.
+    Good {
+        /// The method, or the name of the field.
+        word: usize,
+        /// The line.
+        end: usize,
+    },
     /// The empty line, two bytes long.
     Empty,
     /// No end of line yet, or something wrong in a line whose end decides what.
@@ -105,7 +110,10 @@ impl Head {
         {
             return Line::Unclear(refusal);
         }
-        Line::Good(end + 2)
+        Line::Good {
+            word: method,
+            end: end + 2,
+        }
     }
 
     /// Checks a target without control characters that hyper may not hold (RFC 9112 section
@@ -162,7 +170,10 @@ impl Head {
         {
             return Line::Unclear(refusal);
         }
-        Line::Good(end + 2)
+        Line::Good {
+            word: name,
+            end: end + 2,
+        }
     }
 
     fn field(&mut self, name: &[u8], value: &[u8]) -> Result<(), Refusal> {

@@ -317,14 +317,16 @@ impl RequestScanner {
         };
         let budget = self.limits.max_head - self.head_bytes;
         match line {
-            Line::Good(end) if end <= budget && self.lines < self.limits.max_header_lines => {
+            Line::Good { word, end }
+                if end <= budget && self.lines < self.limits.max_header_lines =>
+            {
                 self.head_bytes += end;
                 self.lines += 1;
-                self.names.field(&bytes[..end]);
+                self.names.field(&bytes[..word], end);
                 Ok(Some(end))
             }
             Line::Empty if budget >= 2 => self.end_of_head(),
-            Line::Good(_) => self.unclear(bytes, Refusal::TooManyLines),
+            Line::Good { .. } => self.unclear(bytes, Refusal::TooManyLines),
             Line::Empty => Err(Refusal::HeadTooLarge),
             Line::Unclear(refusal) => self.unclear(bytes, refusal),
         }
@@ -332,7 +334,7 @@ impl RequestScanner {
 
     fn request_line(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
         match self.head.request_line(bytes) {
-            Line::Good(end) => {
+            Line::Good { end, .. } => {
                 if end > self.limits.max_target || end > self.limits.max_head {
                     self.check_size(&bytes[..end])?;
                 }

@@ -3,7 +3,6 @@
 
 use std::ops::Range;
 
-use crate::message::octets;
 use crate::message::spelling::is_usual;
 
 /// A part of a head that hyper cannot hold as it is.
@@ -46,11 +45,11 @@ impl Names {
         self.end = at;
     }
 
-    /// A good field line, with its CR LF.
+    /// A good field line of this name, which takes so many bytes.
     #[inline]
-    pub(super) fn field(&mut self, line: &[u8]) {
-        self.end += line.len() as u64;
-        self.unusual = self.unusual || !is_usual(&line[..octets::token_end(line, 0)]);
+    pub(super) fn field(&mut self, name: &[u8], line: usize) {
+        self.end += line as u64;
+        self.unusual = self.unusual || !is_usual(name);
     }
 
     /// This head is complete.

@@ -23,6 +23,16 @@ pub enum UpgradeRequest {
     Invalid(HandshakeProblem),
 }
 
+impl UpgradeRequest {
+    /// Whether the request was meant as a WebSocket handshake, valid or not.
+    pub fn is_websocket(&self) -> bool {
+        matches!(
+            self,
+            UpgradeRequest::WebSocket(_) | UpgradeRequest::Invalid(_)
+        )
+    }
+}
+
 /// What of a valid handshake is needed after its header map has gone to the upstream.
 ///
 /// The values share the request's buffer: nothing is copied.

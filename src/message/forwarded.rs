@@ -28,6 +28,7 @@ pub use self::policy::ForwardingPolicy;
 use self::policy::{FOR, HOST, PORT, PROTO};
 pub use self::request_id::RequestId;
 use self::request_id::{choose, fresh};
+use super::spelling::push_field;
 
 /// Everything [`apply`] needs besides the fields themselves.
 #[derive(Debug, Clone, Copy)]
@@ -86,34 +87,29 @@ pub fn gives_way(policy: &ForwardingPolicy, name: &HeaderName) -> bool {
     claim(name.as_str().as_bytes()).is_some() || policy.request_id.as_ref() == Some(name)
 }
 
-/// What [`apply`] would put into the map, written straight behind a request's other lines,
-/// from which [`gives_way`] has taken the client's; `host` is the client's Host, and `field`
-/// writes one line, its name given in lower case or as it is configured. Returns the request id. Only where
-/// [`is_direct`].
+/// What [`apply`] would put into the map, written straight after a request's other lines,
+/// from which [`gives_way`] has taken the client's; `host` is the client's Host. Returns the
+/// request id. Only where [`is_direct`].
 pub fn write_direct(
     out: &mut Vec<u8>,
     policy: &ForwardingPolicy,
     peer: &PeerFields,
     host: Option<&HeaderValue>,
-    field: impl Fn(&mut Vec<u8>, &[u8], &[u8]),
 ) -> Option<RequestId> {
     let port = host.and_then(|host| port_of(host.as_bytes()));
     let mut digits = [0; 5];
     let len = decimal(port.unwrap_or(peer.scheme.default_port()), &mut digits);
-    field(out, b"x-forwarded-port", &digits[..len]);
-    field(out, b"x-forwarded-proto", peer.scheme.as_str().as_bytes());
+    push_field(out, b"X-Forwarded-Port", &digits[..len]);
+    push_field(out, b"X-Forwarded-Proto", peer.scheme.as_str().as_bytes());
     if let Some(chain) = &peer.chain {
-        field(out, b"x-forwarded-for", chain.as_bytes());
+        push_field(out, b"X-Forwarded-For", chain.as_bytes());
     }
     if let Some(host) = host.filter(|host| !host.is_empty()) {
-        field(out, b"x-forwarded-host", host.as_bytes());
+        push_field(out, b"X-Forwarded-Host", host.as_bytes());
     }
-    let name = policy.request_id.as_ref()?;
+    policy.request_id.as_ref()?;
     let id = fresh();
-    match policy.spelling.strip_suffix(b":\n") {
-        Some(spelled) => field(out, spelled, &id),
-        None => field(out, name.as_str().as_bytes(), &id),
-    }
+    push_field(out, &policy.request_id_spelled, &id);
     Some(RequestId::Made(id))
 }
 

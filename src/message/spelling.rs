@@ -113,10 +113,23 @@ pub fn push_value(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes a field line, its name as it is.
+pub fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    push_value(out, value);
+}
+
 /// Writes a field line with the usual capitals.
 pub fn push_line(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push_capitals(out, name);
     push_value(out, value);
+}
+
+/// A name in the usual capitals.
+pub fn usual(name: &[u8]) -> Vec<u8> {
+    let mut usual = name.to_vec();
+    capitals(&mut usual);
+    usual
 }
 
 /// Appends a name in the usual capitals.
@@ -126,50 +139,50 @@ fn push_capitals(out: &mut Vec<u8>, name: &[u8]) {
     capitals(&mut out[start..]);
 }
 
-/// Names that have other capitals than those after hyphens; W3C Trace Context (section 3.2.1) asks
-/// for none.
-const REGISTERED: [&[u8]; 12] = [
-    b"TE",
-    b"DNT",
-    b"NEL",
-    b"ETag",
-    b"Sec-GPC",
-    b"Content-MD5",
-    b"MIME-Version",
-    b"X-UA-Compatible",
-    b"WWW-Authenticate",
-    b"X-XSS-Protection",
-    b"traceparent",
-    b"tracestate",
-];
 const WEBSOCKET: &[u8] = b"Sec-WebSocket-";
 
-/// What of a name the registry spells.
+/// What of a name is spelled otherwise than by capitals after hyphens, as it is registered. W3C
+/// Trace Context (section 3.2.1) asks for no capitals, and browsers write the client hints that
+/// they always send without any in HTTP/1.1.
 #[inline]
 fn registered(name: &[u8]) -> &'static [u8] {
-    if !matches!(name.len(), 2 | 3 | 4 | 7 | 10 | 11 | 12 | 15 | 16) {
-        let start = name.get(..WEBSOCKET.len());
-        let is_websocket = start.is_some_and(|start| start.eq_ignore_ascii_case(WEBSOCKET));
-        return if is_websocket { WEBSOCKET } else { b"" };
-    }
-    let same = |known: &&&[u8]| known.len() == name.len() && known.eq_ignore_ascii_case(name);
-    REGISTERED.iter().find(same).copied().unwrap_or_default()
+    let known: &[&'static [u8]] = match name.len() {
+        2 => &[b"TE"],
+        3 => &[b"DNT", b"NEL"],
+        4 => &[b"ETag"],
+        7 => &[b"Sec-GPC"],
+        9 => &[b"sec-ch-ua"],
+        10 => &[b"tracestate"],
+        11 => &[b"Content-MD5", b"traceparent"],
+        12 => &[b"MIME-Version"],
+        15 => &[b"X-UA-Compatible"],
+        16 => &[
+            b"WWW-Authenticate",
+            b"X-XSS-Protection",
+            b"sec-ch-ua-mobile",
+        ],
+        18 => &[b"sec-ch-ua-platform"],
+        _ => &[WEBSOCKET],
+    };
+    let begins = |known: &&&[u8]| {
+        let start = name.get(..known.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(known))
+    };
+    known.iter().find(begins).copied().unwrap_or_default()
 }
 
 /// Whether a name is written in the usual spelling.
 #[inline]
 pub fn is_usual(name: &[u8]) -> bool {
     let known = registered(name);
-    let mut first = true;
-    let others = name[known.len()..].iter().all(|byte| {
-        let usual = match first {
-            true => !byte.is_ascii_lowercase(),
-            false => !byte.is_ascii_uppercase(),
-        };
-        first = *byte == b'-';
-        usual
-    });
-    others && name.starts_with(known)
+    let mut words = name[known.len()..].split(|&byte| byte == b'-');
+    name.starts_with(known)
+        && words.all(|word| match word {
+            [first, others @ ..] => {
+                !first.is_ascii_lowercase() && !others.iter().any(u8::is_ascii_uppercase)
+            }
+            [] => true,
+        })
 }
 
 /// The usual spelling of a lower-case name: capitals after hyphens, and the exceptions of the
@@ -337,6 +350,11 @@ mod tests {
             "sec-websocket-protocol-x",
             "traceparent",
             "connection",
+            "sec-ch-ua",
+            "sec-ch-ua-arch",
+            "sec-ch-ua-mobile",
+            "sec-ch-ua-platform",
+            "sec-fetch-site",
         ] {
             let mut usual = name.as_bytes().to_vec();
             capitals(&mut usual);

@@ -5,7 +5,7 @@ use http::header;
 use super::record::Record;
 use super::stream::Stream;
 use crate::message::forwarded;
-use crate::message::spelling::{Section, Speller, push_line, push_spelled};
+use crate::message::spelling::{Section, Speller, push_field, push_spelled};
 use crate::policy::admitted::Admitted;
 use crate::policy::offer::Offer;
 use crate::route::hop;
@@ -52,17 +52,16 @@ pub fn encode_head(
             policy,
             &stream.facts().peer_fields,
             host,
-            push_line,
         ));
-        record.write_trace(out, push_line);
+        record.write_trace(out);
     }
     let hops = &admitted.hops;
     hops.with(&admitted.route.mark, |hops| {
-        push_line(out, hop::FIELD.as_str().as_bytes(), hops);
+        push_field(out, hop::WRITTEN, hops);
     });
     if let Some(offer) = offer {
         out.extend_from_slice(b"Connection: Upgrade\r\n");
-        push_line(out, b"upgrade", &offer.value());
+        push_field(out, b"Upgrade", &offer.value());
     }
     if framing == Some(BodyFraming::Chunked) {
         out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");

@@ -84,7 +84,7 @@ pub async fn send(
         let again = may_repeat && connection.reused;
         let mut flight = InFlight::new(connection, head, body.take(), rules);
         if holds {
-            flight = flight.hold();
+            flight.hold();
         }
         match head_of_answer(stream, admitted, &mut flight, limit).await {
             Ok((head, rest)) => {

@@ -23,7 +23,7 @@ use super::underway::Underway;
 use crate::fault::diagnosis::{self, Diagnosis, Sent};
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::response::ResponseHead;
-use crate::message::spelling::{Section, Speller, push_line};
+use crate::message::spelling::{Section, Speller, push_field};
 use crate::message::{forwarded, headers};
 use crate::policy::admitted::Admitted;
 use crate::policy::authorize::authorize;
@@ -76,24 +76,7 @@ async fn attempt(
         unheard.into_proxy_error(stream)
     })?;
     if heard.head.status != StatusCode::SWITCHING_PROTOCOLS {
-        let mut answered = Answered::new(admitted, heard);
-        if let Rest::Streams(body) = &mut answered.rest {
-            // An upstream that keeps the rest to itself must not hold up the head for long.
-            let peek = poll_fn(|cx| body.poll_peek(cx));
-            let _ = tokio::time::timeout(PEEK, peek).await;
-        }
-        let body = match &answered.rest {
-            Rest::Whole(body) => body,
-            Rest::Streams(body) => body.peek(),
-        };
-        let (status, headers) = (answered.head.status, &answered.head.headers);
-        let answer = diagnosis::HandshakeAnswer::Status {
-            status,
-            headers,
-            body,
-        };
-        record.diagnosed(diagnosis::diagnose(&sent(admitted), &answer));
-        record.quote(diagnosis::first_words(headers, body));
+        let answered = refused(admitted, heard, record).await;
         return Ok(Attempt::Refused(Box::new(answered)));
     }
     let Heard {
@@ -127,6 +110,29 @@ async fn attempt(
     ))))
 }
 
+/// An answer that is no 101, diagnosed by its first words.
+async fn refused(admitted: &Admitted, heard: Heard, record: &mut Record) -> Answered {
+    let mut answered = Answered::new(admitted, heard);
+    if let Rest::Streams(body) = &mut answered.rest {
+        // An upstream that keeps the rest to itself must not hold up the head for long.
+        let peek = poll_fn(|cx| body.poll_peek(cx));
+        let _ = tokio::time::timeout(PEEK, peek).await;
+    }
+    let body = match &answered.rest {
+        Rest::Whole(body) => body,
+        Rest::Streams(body) => body.peek(),
+    };
+    let (status, headers) = (answered.head.status, &answered.head.headers);
+    let answer = diagnosis::HandshakeAnswer::Status {
+        status,
+        headers,
+        body,
+    };
+    record.diagnosed(diagnosis::diagnose(&sent(admitted), &answer));
+    record.quote(diagnosis::first_words(headers, body));
+    answered
+}
+
 /// The handshake as it goes on the wire.
 fn encode_head(
     stream: &dyn Stream,
@@ -153,13 +159,13 @@ fn encode_head(
             if direct {
                 let host = admitted.asked_host();
                 let peer = &stream.facts().peer_fields;
-                let id = forwarded::write_direct(out, policy, peer, Some(host), push_line);
+                let id = forwarded::write_direct(out, policy, peer, Some(host));
                 record.identify(id);
-                record.write_trace(out, push_line);
+                record.write_trace(out);
             }
             let hops = &admitted.hops;
             hops.with(&admitted.route.mark, |hops| {
-                push_line(out, hop::FIELD.as_str().as_bytes(), hops);
+                push_field(out, hop::WRITTEN, hops);
             });
         },
     );

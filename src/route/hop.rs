@@ -15,6 +15,8 @@ use http::header::HeaderName;
 
 /// The field that carries the marks: a list, the latest last.
 pub const FIELD: HeaderName = HeaderName::from_static("sluice-hops");
+/// Its name as it is written.
+pub const WRITTEN: &[u8] = b"Sluice-Hops";
 
 /// A request that has passed so many routes goes in a circle that no mark can show.
 const MOST: usize = 32;

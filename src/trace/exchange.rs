@@ -11,6 +11,7 @@ use http::request::Parts;
 use super::context::{TraceParent, is_tracestate, new_span_id};
 use super::finished::{Ended, Finished, FinishedExchange, Recording};
 use super::tracer::{Running, finish};
+use crate::message::spelling::push_field;
 use crate::route::target::Target;
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -95,9 +96,9 @@ impl Trace {
         }
     }
 
-    /// Writes our `traceparent` after the other lines of a head; `field` writes one line.
-    pub fn write(&self, out: &mut Vec<u8>, field: impl Fn(&mut Vec<u8>, &[u8], &[u8])) {
-        field(out, TRACEPARENT.as_str().as_bytes(), &self.for_upstream());
+    /// Writes our `traceparent` after the other lines of a head.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        push_field(out, TRACEPARENT.as_str().as_bytes(), &self.for_upstream());
     }
 
     /// The request is about to go to an upstream.

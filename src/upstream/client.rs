@@ -127,9 +127,8 @@ where
     }
 
     /// Sends the head alone until [`InFlight::release`] (RFC 9110 section 10.1.1).
-    pub fn hold(mut self) -> Self {
+    pub fn hold(&mut self) {
         self.held = self.body.is_some();
-        self
     }
 
     /// Whether the body has not been asked for.

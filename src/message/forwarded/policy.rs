@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::config::HttpConfig;
+use crate::message::spelling::usual;
 
 pub(super) static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -22,8 +22,8 @@ pub struct ForwardingPolicy {
     /// `Via` for HTTP/1.1 and HTTP/1.0.
     pub(super) via: Option<[HeaderValue; 2]>,
     pub(super) request_id: Option<HeaderName>,
-    /// `HttpConfig::spelling`.
-    pub(super) spelling: Bytes,
+    /// That name as it is written.
+    pub(super) request_id_spelled: Vec<u8>,
 }
 
 impl ForwardingPolicy {
@@ -33,12 +33,16 @@ impl ForwardingPolicy {
             let line = |version| HeaderValue::try_from(format!("{version} {pseudonym}")).ok();
             Some([line("1.1")?, line("1.0")?])
         });
+        // The one name that the configuration spells here.
+        let configured = http.spelling.strip_suffix(b":\n").map(<[u8]>::to_vec);
+        let request_id = http.request_id.as_ref();
+        let usual = || request_id.map(|name| usual(name.as_str().as_bytes()));
         ForwardingPolicy {
             trusted: http.trusted_proxies.clone(),
             forwarded: http.forwarded,
             via,
             request_id: http.request_id.clone(),
-            spelling: http.spelling.clone(),
+            request_id_spelled: configured.or_else(usual).unwrap_or_default(),
         }
     }
 

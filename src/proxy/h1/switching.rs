@@ -4,7 +4,7 @@
 use bytes::Bytes;
 
 use super::context::Context;
-use crate::message::spelling::{Speller, push_line, push_spelled};
+use crate::message::spelling::{Speller, push_field, push_spelled};
 use crate::net::close::write_while;
 use crate::net::io::Io;
 use crate::proxy::acceptance::{Acceptance, Protocol};
@@ -57,7 +57,7 @@ fn encode_other(
     out.extend_from_slice(b"HTTP/1.1 101 ");
     out.extend_from_slice(&acceptance.reason);
     out.extend_from_slice(b"\r\nConnection: Upgrade\r\n");
-    push_line(out, b"upgrade", protocol.as_bytes());
+    push_field(out, b"Upgrade", protocol.as_bytes());
     for (name, value) in &acceptance.fields {
         if !matches!(name.as_str(), "content-length" | "te" | "trailer") {
             let (name, value) = (name.as_str().as_bytes(), value.as_bytes());

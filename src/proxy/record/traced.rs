@@ -25,10 +25,10 @@ impl Deref for ParentText {
 }
 
 impl Record {
-    /// Writes our `traceparent` behind the other lines of a head; `field` writes one line.
-    pub fn write_trace(&self, out: &mut Vec<u8>, field: impl Fn(&mut Vec<u8>, &[u8], &[u8])) {
+    /// Writes our `traceparent` after the other lines of a head.
+    pub fn write_trace(&self, out: &mut Vec<u8>) {
         if let Some(trace) = &self.trace {
-            trace.write(out, field);
+            trace.write(out);
         }
     }
 

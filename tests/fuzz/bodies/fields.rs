@@ -178,7 +178,7 @@ fn direct(headers: &HeaderMap, told: &HeaderMap, policy: &ForwardingPolicy, peer
             line(&mut out, name.as_ref(), value.as_bytes());
         }
     }
-    let _ = write_direct(&mut out, policy, peer, headers.get("host"), line);
+    let _ = write_direct(&mut out, policy, peer, headers.get("host"));
     let mut direct = fields(&out);
     let mut told = told.clone();
     // `fields` reads no more than so many lines.

@@ -172,7 +172,6 @@ fn a_handshake_is_written_as_the_map_would_have_it() {
     use crate::message::forwarded::{
         Forwarding, ForwardingPolicy, PeerFields, apply, gives_way, write_direct,
     };
-    use crate::message::spelling::push_line;
     use http::{Version, header};
     let policy = ForwardingPolicy::new(&HttpConfig::default());
     let peer = PeerFields::new(
@@ -200,7 +199,7 @@ fn a_handshake_is_written_as_the_map_would_have_it() {
         (&fields).into(),
         &key,
         |name| gives_way(&policy, name),
-        |out| id = write_direct(out, &policy, &peer, Some(&host), push_line),
+        |out| id = write_direct(out, &policy, &peer, Some(&host)),
     );
     let forwarding = Forwarding {
         policy: &policy,

@@ -108,11 +108,6 @@ pub fn run(
     out: &mut impl Write,
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
-    let DrainTarget {
-        all,
-        route,
-        endpoint,
-    } = &arguments.target;
     if let (Some(over), Some(deadline)) = (arguments.over, arguments.deadline)
         && deadline < over
     {
@@ -123,14 +118,8 @@ pub fn run(
         )?;
         return Ok(ExitCode::from(2));
     }
-    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
-    let order = DrainRequest {
-        target: target(*all, route.as_ref(), endpoint.as_ref()).unwrap_or(Target::All),
-        over_ms: arguments.over.map(millis),
-        deadline_ms: arguments.deadline.map(millis),
-    };
     let client = arguments.admin.client()?;
-    let drain: DrainView = match client.post("/v1/drain", &order, Some(QUICK))? {
+    let drain: DrainView = match client.post("/v1/drain", &order(arguments), Some(QUICK))? {
         Ok(drain) => drain,
         Err(why) => return refused(&why, err),
     };
@@ -162,6 +151,21 @@ pub fn run(
             writeln!(out, "the drain goes on; to take it back: {undo}")?;
             Ok(ExitCode::SUCCESS)
         }
+    }
+}
+
+/// What is ordered.
+fn order(arguments: &DrainArguments) -> DrainRequest {
+    let DrainTarget {
+        all,
+        route,
+        endpoint,
+    } = &arguments.target;
+    let millis = |span: Duration| u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
+    DrainRequest {
+        target: target(*all, route.as_ref(), endpoint.as_ref()).unwrap_or(Target::All),
+        over_ms: arguments.over.map(millis),
+        deadline_ms: arguments.deadline.map(millis),
     }
 }
 

@@ -97,6 +97,16 @@ fn follow(
     Ok(())
 }
 
+/// How a tunnel ended.
+fn end_of_tunnel(closed: &Closed) -> String {
+    let detail = closed.detail.as_deref();
+    let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
+    let span = Duration::from_millis(closed.duration_ms as u64);
+    let (id, by, closes) = (closed.id, &closed.closed_by, closed.closes());
+    let after = span::written(span);
+    format!("#{id} by {by}{detail}: {closes}, after {after}")
+}
+
 /// An event for a person.
 fn sentence(kind: &str, event: &Value) -> String {
     let text = |name: &str| match &event[name] {
@@ -113,17 +123,7 @@ fn sentence(kind: &str, event: &Value) -> String {
     let rest = match kind {
         "opened" => of(),
         "closed" => match Closed::deserialize(event) {
-            Ok(closed) => {
-                let detail = closed.detail.as_deref();
-                let detail = detail.map_or_else(String::new, |detail| format!(" ({detail})"));
-                let span = Duration::from_millis(closed.duration_ms as u64);
-                let (id, by, closes) = (closed.id, &closed.closed_by, closed.closes());
-                format!(
-                    "#{id} by {by}{detail}: {closes}, after {}, {}",
-                    span::written(span),
-                    of()
-                )
-            }
+            Ok(closed) => format!("{}, {}", end_of_tunnel(&closed), of()),
             Err(_) => event.to_string(),
         },
         "refused" => {

@@ -52,6 +52,30 @@ pub fn run(
 }
 
 fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    print_process(status, out)?;
+    let workers = status.workers.iter().enumerate().map(|(index, worker)| {
+        let share = vec![worker.connections.to_string(), worker.tunnels.to_string()];
+        (index.to_string(), share)
+    });
+    let columns = ["connections", "tunnels"];
+    table(out, "worker", &columns, &workers.collect::<Vec<_>>())?;
+    let routes = status.tunnels.routes.iter().map(|route| {
+        let name = format!("{}{}", route.name, removed(route.configured));
+        (name, vec![route.tunnels.to_string()])
+    });
+    table(out, "route", &["tunnels"], &routes.collect::<Vec<_>>())?;
+    print_http(&status.http, out)?;
+    print_endpoints(status, out)?;
+    print_drains(status, out)
+}
+
+/// What is configured no more and still has tunnels.
+fn removed(configured: bool) -> &'static str {
+    if configured { "" } else { " (removed)" }
+}
+
+/// The process as a whole, and the older ones that still drain.
+fn print_process(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let phase = status.phase.as_str().replace('_', " ");
     let ready = if status.ready { "" } else { ", not ready" };
     writeln!(
@@ -84,21 +108,10 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
             write_duration(seconds(old.ends_in_ms)),
         )?;
     }
-    let mut rows = Vec::new();
-    for (index, worker) in status.workers.iter().enumerate() {
-        let share = vec![worker.connections.to_string(), worker.tunnels.to_string()];
-        rows.push((index.to_string(), share));
-    }
-    table(out, "worker", &["connections", "tunnels"], &rows)?;
+    Ok(())
+}
 
-    let gone = |configured: bool| if configured { "" } else { " (removed)" };
-    let routes = status.tunnels.routes.iter().map(|route| {
-        let name = format!("{}{}", route.name, gone(route.configured));
-        (name, vec![route.tunnels.to_string()])
-    });
-    table(out, "route", &["tunnels"], &routes.collect::<Vec<_>>())?;
-
-    print_http(&status.http, out)?;
+fn print_endpoints(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let mut rows = Vec::new();
     for upstream in &status.tunnels.upstreams {
         if upstream.endpoints.is_empty() {
@@ -106,13 +119,15 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
             rows.push((upstream.name.clone(), cells));
         }
         for endpoint in &upstream.endpoints {
-            let (name, gone) = (&upstream.name, gone(endpoint.configured));
-            let name = format!("{name}/{}{gone}", endpoint.address);
+            let removed = removed(endpoint.configured);
+            let name = format!("{}/{}{removed}", upstream.name, endpoint.address);
             rows.push((name, vec![endpoint.tunnels.to_string(), state(endpoint)]));
         }
     }
-    table(out, "endpoint", &["tunnels", "state"], &rows)?;
+    table(out, "endpoint", &["tunnels", "state"], &rows)
+}
 
+fn print_drains(status: &Status, out: &mut impl Write) -> io::Result<()> {
     let drains = status.drains.iter().map(|drain| {
         let undone = if drain.undone { " (taken back)" } else { "" };
         let elapsed = write_duration(seconds(drain.elapsed_ms));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use crate::admin::unknown;
-use crate::config::write_duration;
+use crate::config::{DrainConfig, write_duration};
 use crate::events::{self, DrainState, Event};
 use crate::process::drains::{Gate, Ordered};
 use crate::process::order::{DrainRequest, DrainView, OrderError, Target};
@@ -39,42 +39,15 @@ impl Control {
             deadline_ms,
         } = request;
         let gate = self.gate(&target)?;
-        if self
-            .shared
-            .state
-            .drains()
-            .0
-            .iter()
-            .any(|one| one.target == target && !one.undone)
-        {
+        let is_drained = |one: &Ordered| one.target == target && !one.undone;
+        if self.shared.state.drains().0.iter().any(is_drained) {
             return Err(OrderError::new(format!(
                 "{target} is drained already; `sluice undrain` takes it back"
             )));
         }
         let config = self.shared.snapshot.load().drain.clone();
-        let over = over_ms.map_or(config.over, Duration::from_millis);
-        let slack = config.deadline.saturating_sub(config.over);
-        let deadline = deadline_ms.map_or(over.saturating_add(slack), Duration::from_millis);
-        if deadline < over {
-            return Err(OrderError::new(format!(
-                "the deadline of {} is shorter than the span of {}{}",
-                write_duration(deadline),
-                write_duration(over),
-                if over_ms.is_none() {
-                    " (`drain.over`)"
-                } else {
-                    ""
-                }
-            )));
-        }
-        let select = match &target {
-            Target::Route(name) => Selection::Route(name.as_str().into()),
-            Target::Endpoint { upstream, endpoint } => Selection::Endpoint {
-                upstream: upstream.as_str().into(),
-                endpoint: endpoint.as_str().into(),
-            },
-            Target::All | Target::Reload(_) => Selection::All,
-        };
+        let (over, deadline) = times(&config, over_ms, deadline_ms)?;
+        let select = selection(&target);
         self.close_gate(&gate, true);
         let order = DrainOrder::new(&config, select, Instant::now(), over, deadline);
         self.listeners
@@ -219,6 +192,40 @@ impl Control {
             Gate::Endpoint(endpoint) => endpoint.set_draining(closed),
             Gate::Removed => {}
         }
+    }
+}
+
+/// The span of a drain and its deadline: as ordered, else as configured.
+fn times(
+    config: &DrainConfig,
+    over_ms: Option<u64>,
+    deadline_ms: Option<u64>,
+) -> Result<(Duration, Duration), OrderError> {
+    let over = over_ms.map_or(config.over, Duration::from_millis);
+    let slack = config.deadline.saturating_sub(config.over);
+    let deadline = deadline_ms.map_or(over.saturating_add(slack), Duration::from_millis);
+    if deadline < over {
+        let configured = match over_ms {
+            Some(_) => "",
+            None => " (`drain.over`)",
+        };
+        return Err(OrderError::new(format!(
+            "the deadline of {} is shorter than the span of {}{configured}",
+            write_duration(deadline),
+            write_duration(over),
+        )));
+    }
+    Ok((over, deadline))
+}
+
+fn selection(target: &Target) -> Selection {
+    match target {
+        Target::Route(name) => Selection::Route(name.as_str().into()),
+        Target::Endpoint { upstream, endpoint } => Selection::Endpoint {
+            upstream: upstream.as_str().into(),
+            endpoint: endpoint.as_str().into(),
+        },
+        Target::All | Target::Reload(_) => Selection::All,
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::clock::Wait;
-use super::request_body::RequestBody;
+use super::request_body::{RequestBody, RequestBodyError};
 use super::underway::Underway;
 use crate::fault::error::{Kind, ProxyError};
 use crate::net::io::{PIECE_COST, TURN, yield_turn};
@@ -107,6 +107,26 @@ impl ExchangeBody {
         self.source = Source::Broken;
     }
 
+    /// Breaks the answer off where its upstream has been silent for too long.
+    fn limit_silence(&mut self) {
+        let clock = self.exchange.stream().clock();
+        if let Source::Upstream(body) = &self.source
+            && clock.is_over(Wait::Body)
+        {
+            body.lease().fell_silent(clock.limit());
+            self.break_off(&incomplete("the upstream's answer fell silent"));
+        }
+    }
+
+    fn why(&self, error: AnswerError<RequestBodyError>) -> ProxyError {
+        match error {
+            AnswerError::Incomplete => incomplete("the upstream's answer ended before its end"),
+            AnswerError::Malformed => incomplete("the upstream's answer has malformed chunks"),
+            AnswerError::Io(_) => incomplete("the upstream's connection failed mid-answer"),
+            AnswerError::Request(error) => error.into_proxy_error(&**self.exchange.stream()),
+        }
+    }
+
     /// The upstream's clock runs while it is its turn: to answer, or to take more of the
     /// request. A client that is slow to bring its body has clocks of its own.
     fn watch_upload(&mut self) {
@@ -135,13 +155,7 @@ impl Body for ExchangeBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let this = &mut *self;
-        if let Source::Upstream(body) = &this.source
-            && this.exchange.stream().clock().is_over(Wait::Body)
-        {
-            let limit = this.exchange.stream().clock().limit();
-            body.lease().fell_silent(limit);
-            this.break_off(&incomplete("the upstream's answer fell silent"));
-        }
+        this.limit_silence();
         let body = match &mut this.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => {
@@ -181,18 +195,7 @@ impl Body for ExchangeBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                let why = match error {
-                    AnswerError::Incomplete => {
-                        incomplete("the upstream's answer ended before its end")
-                    }
-                    AnswerError::Malformed => {
-                        incomplete("the upstream's answer has malformed chunks")
-                    }
-                    AnswerError::Io(_) => incomplete("the upstream's connection failed mid-answer"),
-                    AnswerError::Request(error) => {
-                        error.into_proxy_error(&**this.exchange.stream())
-                    }
-                };
+                let why = this.why(error);
                 this.break_off(&why);
                 // What was good goes first: hyper drops with the error what it has buffered.
                 cx.waker().wake_by_ref();

@@ -2,21 +2,21 @@
 //! is told of the end. It is told; nothing depends on it.
 
 mod asked;
+mod ended;
+mod failure;
 mod traced;
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
+use self::failure::Failure;
 use super::stream::Ending;
-use crate::fault::cause;
-use crate::fault::diagnosis::Diagnosis;
-use crate::fault::error::ProxyError;
 use crate::message::forwarded::RequestId;
 use crate::policy::decide::Found;
 use crate::policy::facts::Facts;
@@ -24,7 +24,7 @@ use crate::policy::head::RequestHead;
 use crate::route::target::Target;
 use crate::snapshot::Route;
 use crate::trace::Trace;
-use crate::{access_log, events, metrics};
+use crate::{access_log, metrics};
 
 pub use self::asked::Asked;
 
@@ -66,34 +66,6 @@ struct Request {
     behind: Option<IpAddr>,
     /// Only for the access log.
     asked: Option<Box<Asked>>,
-}
-
-#[derive(Debug)]
-struct Failure {
-    kind: &'static str,
-    /// Why, where nothing has been diagnosed.
-    cause: &'static str,
-    detail: Cow<'static, str>,
-    diagnosis: Option<Box<Diagnosis>>,
-}
-
-impl Failure {
-    /// The cause, what probably happened, and what would fix it.
-    fn why(&self) -> (&'static str, &str, &str) {
-        match &self.diagnosis {
-            Some(said) => (said.cause, &said.likely, &said.fix),
-            None => (self.cause, &self.detail, cause::fix(self.cause)),
-        }
-    }
-
-    fn write_why(&self, line: &mut access_log::Line<'_>) {
-        let (cause, likely, fix) = self.why();
-        line.text("cause", cause);
-        line.text("likely", likely);
-        if !fix.is_empty() {
-            line.text("fix", fix);
-        }
-    }
 }
 
 impl Request {
@@ -198,35 +170,6 @@ impl Record {
         self.head_only
     }
 
-    /// The answer is an error of our own.
-    pub fn error(&mut self, error: &ProxyError) {
-        metrics::error(error.kind.as_str());
-        self.trace_refused();
-        let diagnosis = self.error.take().and_then(|failure| failure.diagnosis);
-        let cause = cause::of(error, self.route.is_some());
-        if self.handshake && diagnosis.is_none() {
-            metrics::handshake_refused(self.slot(), cause);
-        }
-        self.error = Some(Failure {
-            kind: error.kind.as_str(),
-            cause,
-            detail: error.detail.clone(),
-            diagnosis,
-        });
-    }
-
-    /// A handshake failed, and this is why.
-    pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
-        metrics::handshake_refused(self.slot(), diagnosis.cause);
-        let failure = self.error.get_or_insert(Failure {
-            kind: "http_upgrade_failed",
-            cause: cause::OTHER,
-            detail: Cow::Borrowed("the handshake was refused"),
-            diagnosis: None,
-        });
-        failure.diagnosis = Some(Box::new(diagnosis));
-    }
-
     /// The first words of an answer that refused a handshake.
     pub fn quote(&mut self, words: String) {
         self.quote = words;
@@ -241,38 +184,6 @@ impl Record {
     /// The request's id, if it has one.
     pub fn known_request_id(&self) -> &str {
         self.request_id.as_ref().map_or("", RequestId::as_str)
-    }
-
-    /// The answer broke off.
-    pub fn fail(&mut self, why: &ProxyError) {
-        self.error = Some(Failure {
-            kind: why.kind.as_str(),
-            cause: cause::of(why, true),
-            detail: why.detail.clone(),
-            diagnosis: None,
-        });
-    }
-
-    /// The client is gone, and gets no answer.
-    pub fn client_left(&mut self, detail: impl Into<Cow<'static, str>>) {
-        self.left("client_closed", detail.into());
-    }
-
-    /// The client does not read, and gets no answer.
-    pub fn client_stalled(&mut self, detail: &'static str) {
-        self.left("write_timeout", detail.into());
-    }
-
-    fn left(&mut self, kind: &'static str, detail: Cow<'static, str>) {
-        if self.handshake {
-            metrics::handshake_refused(self.slot(), cause::CLIENT_GONE);
-        }
-        self.error = Some(Failure {
-            kind,
-            cause: cause::CLIENT_GONE,
-            detail,
-            diagnosis: None,
-        });
     }
 
     /// The protocol was given so much of the body.
@@ -313,127 +224,9 @@ impl Record {
     fn slot(&self) -> Option<&metrics::Slot> {
         self.route.as_ref().map(|route| &*route.slot)
     }
-
-    /// What became of a handshake, for those who follow.
-    fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
-        let host = self.request.as_ref().and_then(|one| one.host.as_ref());
-        let (cause, likely, fix) = self
-            .error
-            .as_ref()
-            .map_or((cause::OTHER, "", ""), Failure::why);
-        events::HandshakeRefused {
-            time: events::now(),
-            request_id: self.known_request_id().to_owned(),
-            route: self.route.as_ref().map(|route| route.name.clone()),
-            client: self.client(facts),
-            host: text(host).to_owned(),
-            path: self.asked_path().into_owned(),
-            status: self.status.map(|status| status.as_u16()),
-            cause: cause.to_owned(),
-            likely: likely.to_owned(),
-            fix: fix.to_owned(),
-        }
-    }
-
-    /// The exchange has ended: counts it, and writes its line.
-    pub fn end(&mut self, facts: &Facts, ending: &Ending) {
-        // A handshake that got no answer at all is an outcome too.
-        if self.handshake && self.status.is_none() && self.error.is_none() {
-            let detail = "the client was gone before its handshake was answered";
-            self.left(ending.ended_by, detail.into());
-        }
-        self.end_trace(facts, ending);
-        let whole = self.started.elapsed();
-        self.count(whole);
-        if !self.silent && access_log::is_on() {
-            self.write(facts, ending, whole);
-        }
-        if let (true, Some(failure)) = (self.handshake, &self.error) {
-            events::refused(|| self.refusal(facts));
-            if !access_log::is_on() {
-                // Otherwise the access record says so.
-                self.warn(facts, failure);
-            }
-        }
-    }
-
-    fn warn(&self, facts: &Facts, failure: &Failure) {
-        let (cause, likely, fix) = failure.why();
-        tracing::warn!(
-            left_out = tracing::field::Empty,
-            client = self.client(facts),
-            host = text(self.request.as_ref().and_then(|one| one.host.as_ref())),
-            path = &*self.asked_path(),
-            route = self.route.as_ref().map(|route| &*route.name),
-            status = self.status.map(|status| status.as_u16()),
-            cause,
-            likely,
-            fix,
-            "a WebSocket handshake was refused"
-        );
-    }
-
-    fn count(&self, whole: Duration) {
-        let answered = self.answered;
-        metrics::exchange(&metrics::Exchange {
-            route: self.slot(),
-            method: self.method,
-            status: self.status,
-            first_byte: answered.map(|at| at.saturating_duration_since(self.started)),
-            whole,
-            handshake: self.handshake,
-        });
-    }
-
-    fn write(&self, facts: &Facts, ending: &Ending, whole: Duration) {
-        access_log::record("exchange", |line| {
-            line.optional(
-                "request_id",
-                self.request_id.as_ref().map(RequestId::as_str),
-            );
-            self.write_trace_id(line);
-            line.text("client", &self.client(facts));
-            if let Some(request) = &self.request {
-                line.text("method", request.method.as_str());
-                line.text("host", text(request.host.as_ref()));
-                line.text("path", &request.target.path_text());
-                if access_log::with_query() {
-                    line.optional("query", request.target.query_text().as_deref());
-                }
-                if let Some(asked) = &request.asked {
-                    asked.write(line);
-                }
-            }
-            if let Some(status) = self.status {
-                line.number("status", status.as_u16().into());
-            }
-            if let Some(route) = &self.route {
-                line.text("route", &route.name);
-                line.optional("upstream", route.upstream.as_ref().map(|u| &**u.name()));
-            }
-            line.optional("endpoint", self.endpoint.as_deref());
-            line.millis("duration_ms", whole);
-            line.number("bytes_in", ending.received);
-            line.number("bytes_out", self.written(ending));
-            if let Some(failure) = &self.error {
-                line.text("error", failure.kind);
-                line.text("detail", &failure.detail);
-                failure.write_why(line);
-                if failure.diagnosis.is_some() {
-                    line.text("upstream_said", &self.quote);
-                }
-            } else if !self.complete {
-                line.text("error", ending.ended_by);
-            }
-        });
-    }
 }
 
 /// A new request id: 128 random bits in hex.
 pub fn fresh_id() -> String {
     format!("{:032x}", fastrand::u128(..))
-}
-
-fn text(value: Option<&HeaderValue>) -> &str {
-    value.and_then(|value| value.to_str().ok()).unwrap_or("")
 }

@@ -16,7 +16,7 @@ use super::context::{TraceParent, new_span_id};
 use super::finished::{FinishedExchange, FinishedTunnel};
 use crate::config::PathPattern;
 use crate::route::host;
-use crate::tunnel_info::PeerClose;
+use crate::tunnel_info::{Closes, PeerClose};
 use crate::vocabulary::ClosedBy;
 
 /// Who made the spans.
@@ -138,24 +138,7 @@ pub(super) fn of_exchange(
 fn server_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> SpanData {
     let (recording, about) = (&exchange.recording, &exchange.about);
     let mut attributes = Attributes::default();
-    add_method(&mut attributes, &about.method);
-    attributes.text("url.path", &about.target.path_text());
-    if about.with_query {
-        attributes.text("url.query", &about.target.query_text().unwrap_or_default());
-    }
-    attributes.add("url.scheme", about.scheme.as_str());
-    attributes.server(&text(about.host.as_ref()));
-    attributes.text("client.address", &address_of(&about.client));
-    if let Some(peer) = about.peer {
-        attributes.text("network.peer.address", &peer.ip().to_string());
-        attributes.add("network.peer.port", i64::from(peer.port()));
-    }
-    let version = match recording.version {
-        Version::HTTP_10 => "1.0",
-        _ => "1.1",
-    };
-    attributes.add("network.protocol.version", version);
-    attributes.text("user_agent.original", &text(recording.user_agent.as_ref()));
+    add_request(&mut attributes, exchange);
     let mut name = known(&about.method).unwrap_or("HTTP").to_owned();
     if let Some(route) = &about.route {
         let template = template(&route.config.matches.path);
@@ -202,6 +185,29 @@ fn server_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> Spa
             scope,
         )
     }
+}
+
+/// What the client asked for, and who it is.
+fn add_request(attributes: &mut Attributes, exchange: &FinishedExchange) {
+    let (recording, about) = (&exchange.recording, &exchange.about);
+    add_method(attributes, &about.method);
+    attributes.text("url.path", &about.target.path_text());
+    if about.with_query {
+        attributes.text("url.query", &about.target.query_text().unwrap_or_default());
+    }
+    attributes.add("url.scheme", about.scheme.as_str());
+    attributes.server(&text(about.host.as_ref()));
+    attributes.text("client.address", &address_of(&about.client));
+    if let Some(peer) = about.peer {
+        attributes.text("network.peer.address", &peer.ip().to_string());
+        attributes.add("network.peer.port", i64::from(peer.port()));
+    }
+    let version = match recording.version {
+        Version::HTTP_10 => "1.0",
+        _ => "1.1",
+    };
+    attributes.add("network.protocol.version", version);
+    attributes.text("user_agent.original", &text(recording.user_agent.as_ref()));
 }
 
 fn client_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> Option<SpanData> {
@@ -263,46 +269,8 @@ fn client_span(exchange: &FinishedExchange, scope: &InstrumentationScope) -> Opt
 /// The span of a tunnel's life: in its handshake's trace, below its span and linked to it.
 pub(super) fn of_tunnel(tunnel: &FinishedTunnel, scope: &InstrumentationScope) -> SpanData {
     let mut attributes = Attributes::default();
-    attributes.count("sluice.tunnel.id", tunnel.id);
-    attributes.add("sluice.route", tunnel.route.clone());
-    attributes.add("sluice.upstream", tunnel.upstream.clone());
-    attributes.add("sluice.endpoint", tunnel.endpoint.clone());
-    attributes.text("sluice.request_id", &tunnel.request_id);
-    attributes.text("client.address", &address_of(&tunnel.client));
-    attributes.server(&tunnel.host);
-    attributes.text("url.path", &tunnel.path);
-    if let Some(subprotocol) = &tunnel.subprotocol {
-        attributes.text("sluice.tunnel.subprotocol", subprotocol);
-    }
-    attributes.add("sluice.tunnel.closed_by", tunnel.closed_by.as_str());
-    if let Some(detail) = &tunnel.detail {
-        attributes.text("sluice.tunnel.detail", detail);
-    }
-    let closes = &tunnel.closes;
-    add_close(
-        &mut attributes,
-        [
-            "sluice.tunnel.client_close.code",
-            "sluice.tunnel.client_close.reason",
-        ],
-        closes.client.as_ref(),
-    );
-    add_close(
-        &mut attributes,
-        [
-            "sluice.tunnel.upstream_close.code",
-            "sluice.tunnel.upstream_close.reason",
-        ],
-        closes.upstream.as_ref(),
-    );
-    for (name, code) in [
-        ("sluice.tunnel.sent_client.code", closes.sent_client),
-        ("sluice.tunnel.sent_upstream.code", closes.sent_upstream),
-    ] {
-        if let Some(code) = code {
-            attributes.add(name, i64::from(code));
-        }
-    }
+    add_identity(&mut attributes, tunnel);
+    add_closes(&mut attributes, &tunnel.closes);
     let (up, down) = (tunnel.from_client, tunnel.from_upstream);
     for (name, value) in [
         ("sluice.tunnel.bytes_in", up.bytes),
@@ -337,6 +305,53 @@ pub(super) fn of_tunnel(tunnel: &FinishedTunnel, scope: &InstrumentationScope) -
             attributes,
             scope,
         )
+    }
+}
+
+/// Who the tunnel was, and why it ended.
+fn add_identity(attributes: &mut Attributes, tunnel: &FinishedTunnel) {
+    attributes.count("sluice.tunnel.id", tunnel.id);
+    attributes.add("sluice.route", tunnel.route.clone());
+    attributes.add("sluice.upstream", tunnel.upstream.clone());
+    attributes.add("sluice.endpoint", tunnel.endpoint.clone());
+    attributes.text("sluice.request_id", &tunnel.request_id);
+    attributes.text("client.address", &address_of(&tunnel.client));
+    attributes.server(&tunnel.host);
+    attributes.text("url.path", &tunnel.path);
+    if let Some(subprotocol) = &tunnel.subprotocol {
+        attributes.text("sluice.tunnel.subprotocol", subprotocol);
+    }
+    attributes.add("sluice.tunnel.closed_by", tunnel.closed_by.as_str());
+    if let Some(detail) = &tunnel.detail {
+        attributes.text("sluice.tunnel.detail", detail);
+    }
+}
+
+/// The Close frames that were sent.
+fn add_closes(attributes: &mut Attributes, closes: &Closes) {
+    add_close(
+        attributes,
+        [
+            "sluice.tunnel.client_close.code",
+            "sluice.tunnel.client_close.reason",
+        ],
+        closes.client.as_ref(),
+    );
+    add_close(
+        attributes,
+        [
+            "sluice.tunnel.upstream_close.code",
+            "sluice.tunnel.upstream_close.reason",
+        ],
+        closes.upstream.as_ref(),
+    );
+    for (name, code) in [
+        ("sluice.tunnel.sent_client.code", closes.sent_client),
+        ("sluice.tunnel.sent_upstream.code", closes.sent_upstream),
+    ] {
+        if let Some(code) = code {
+            attributes.add(name, i64::from(code));
+        }
     }
 }
 

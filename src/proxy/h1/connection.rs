@@ -31,6 +31,8 @@ use crate::proxy::load::Guard;
 use crate::proxy::pending::PendingTunnel;
 use crate::proxy::record::fresh_id;
 
+type Hyper = http1::Connection<ClientIo, Service>;
+
 /// Why hyper's service of a connection ended, decided by us.
 enum End {
     /// hyper is done, or the client is gone.
@@ -45,67 +47,18 @@ enum End {
 
 /// Serves one client until its connection ends or becomes a tunnel.
 pub async fn serve(io: Io, context: Arc<Context>, guard: Guard) {
-    let limits = HeadLimits {
-        max_head: context.facts.http.max_head,
-        max_header_lines: context.facts.http.max_header_lines,
-        max_target: context.facts.http.max_target,
-    };
-    let client = ClientIo::new(io, RequestScanner::new(limits), context.clone());
-    let mut hyper = http1::Builder::new();
-    // The scanner's limits are ours; hyper's own must only never be the stricter ones.
-    hyper
-        .max_headers(context.facts.http.max_header_lines + 1)
-        .max_buf_size((context.facts.http.max_head * 2).max(256 * 1024))
-        .half_close(false);
     // Boxed, like the ends below, so that the task itself is small: it is moved when it is
     // spawned, and most of its life it waits.
-    let service = Service::new(context.clone());
-    let mut connection = Box::new(hyper.serve_connection(client, service));
+    let mut hyper = Box::new(begin(io, &context));
     let entry = connections::watch(&context);
     let mut closing = false;
-    let end = poll_fn(|cx| {
-        context.watch.set_waker(cx.waker());
-        match context.watch.timeout() {
-            Timeout::None => {}
-            // The exchange answers, and has the one record.
-            Timeout::BodyIdle | Timeout::BodyRate
-                if context.watch.turn.is_under_way() && !context.answer_begun() => {}
-            timeout => return Poll::Ready(End::Timeout(timeout)),
-        }
-        // hyper has seen nothing of a head that is not complete, and would close without an answer.
-        let closes = drain::is_under_way() || (hand_off::takes_all() && context.has_logins());
-        if !closing && closes && !context.watch.is_in_head() {
-            closing = true;
-            Pin::new(&mut *connection).graceful_shutdown();
-        }
-        if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
-            let Err(error) = result else {
-                return Poll::Ready(End::Done);
-            };
-            return Poll::Ready(match NoAnswer::tunnel(&error) {
-                Some(tunnel) => End::Tunnel(tunnel),
-                None => {
-                    note_own_answer(&context, &error);
-                    End::Done
-                }
-            });
-        }
-        let asked = context.asked_to_go.swap(false, Relaxed);
-        if (asked || hand_off::takes_all()) && !closing && context.is_idle() {
-            return Poll::Ready(End::HandOff);
-        }
-        if asked {
-            hand_off::stays();
-        }
-        Poll::Pending
-    })
-    .await;
+    let end = poll_fn(|cx| poll_end(&mut hyper, &context, &mut closing, cx)).await;
     drop(entry);
     if context.asked_to_go.load(Relaxed) {
         hand_off::stays();
     }
     // Whatever still runs of an exchange ends here.
-    let (io, from_client, head, since) = take_apart(connection);
+    let (io, from_client, head, since) = take_apart(hyper);
     match end {
         End::HandOff => {
             if let Err(idle) = hand_off::hand_off(io, &context, guard) {
@@ -117,6 +70,71 @@ pub async fn serve(io: Io, context: Arc<Context>, guard: Guard) {
         }
         End::Done if context.is_over() => {}
         end => Box::pin(finish(io, &context, end, &Glimpse::of(&head), since)).await,
+    }
+}
+
+fn begin(io: Io, context: &Arc<Context>) -> Hyper {
+    let http = &context.facts.http;
+    let limits = HeadLimits {
+        max_head: http.max_head,
+        max_header_lines: http.max_header_lines,
+        max_target: http.max_target,
+    };
+    let client = ClientIo::new(io, RequestScanner::new(limits), context.clone());
+    // The scanner's limits are ours; hyper's own must only never be the stricter ones.
+    http1::Builder::new()
+        .max_headers(http.max_header_lines + 1)
+        .max_buf_size((http.max_head * 2).max(256 * 1024))
+        .half_close(false)
+        .serve_connection(client, Service::new(context.clone()))
+}
+
+/// Lets hyper go on until its service ends; `closing`: it has been told to close after the
+/// exchange under way.
+fn poll_end(
+    hyper: &mut Hyper,
+    context: &Context,
+    closing: &mut bool,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<End> {
+    context.watch.set_waker(cx.waker());
+    match context.watch.timeout() {
+        Timeout::None => {}
+        // The exchange answers, and has the one record.
+        Timeout::BodyIdle | Timeout::BodyRate
+            if context.watch.turn.is_under_way() && !context.answer_begun() => {}
+        timeout => return Poll::Ready(End::Timeout(timeout)),
+    }
+    // hyper has seen nothing of a head that is not complete, and would close without an answer.
+    let closes = drain::is_under_way() || (hand_off::takes_all() && context.has_logins());
+    if !*closing && closes && !context.watch.is_in_head() {
+        *closing = true;
+        Pin::new(&mut *hyper).graceful_shutdown();
+    }
+    if let Poll::Ready(ended) = hyper.poll_without_shutdown(cx) {
+        return Poll::Ready(match ended {
+            Ok(()) => End::Done,
+            Err(error) => why(context, &error),
+        });
+    }
+    let asked = context.asked_to_go.swap(false, Relaxed);
+    if (asked || hand_off::takes_all()) && !*closing && context.is_idle() {
+        return Poll::Ready(End::HandOff);
+    }
+    if asked {
+        hand_off::stays();
+    }
+    Poll::Pending
+}
+
+/// Why hyper's service ended with an error.
+fn why(context: &Context, error: &hyper::Error) -> End {
+    match NoAnswer::tunnel(error) {
+        Some(tunnel) => End::Tunnel(tunnel),
+        None => {
+            note_own_answer(context, error);
+            End::Done
+        }
     }
 }
 
@@ -148,10 +166,8 @@ fn note_own_answer(context: &Context, error: &hyper::Error) {
 
 /// The socket, what was read from it after the last request, and of that the beginning of a
 /// head, which hyper has not seen, with when that came.
-fn take_apart(
-    connection: Box<http1::Connection<ClientIo, Service>>,
-) -> (Io, Bytes, Vec<u8>, Instant) {
-    let parts = connection.into_parts();
+fn take_apart(hyper: Box<Hyper>) -> (Io, Bytes, Vec<u8>, Instant) {
+    let parts = hyper.into_parts();
     let (io, left) = parts.io.into_parts();
     let read = match left.passed.is_empty() && left.behind.is_empty() {
         true => parts.read_buf,

@@ -84,56 +84,16 @@ impl Scanner {
 
     /// A scanner that goes on where another one stopped.
     pub(crate) fn restore(sender: Side, state: &ScannerState) -> Result<Scanner, StateError> {
-        let require = |valid, field, problem| require(valid, Some(sender), field, problem);
         let opcode = Opcode::from_bits(state.opcode).ok_or(StateError {
             side: Some(sender),
             field: "scanner.opcode",
             problem: "is reserved",
         })?;
-        let header = Header::parse(&state.pending, sender, state.open);
-        if state.in_header {
-            let part = !state.pending.is_empty() && header == Ok(None);
-            require(part, "scanner.pending", "is not a part of a header")?;
-            require(state.left == 0, "scanner.left", "counts after a header")?;
-        } else if !state.pending.is_empty() {
-            let whole = match header {
-                Ok(Some(header)) if header.opcode == opcode && opcode.is_control() => {
-                    header.size as u64 + header.length
-                }
-                _ => 0,
-            };
-            let rest = whole.checked_sub(state.pending.len() as u64);
-            require(rest.is_some(), "scanner.pending", "is not a control frame")?;
-            require(
-                state.left > 0 && rest == Some(state.left),
-                "scanner.left",
-                "is not what the control frame lacks",
-            )?;
-        } else if state.left > 0 {
-            require(
-                state.left <= i64::MAX as u64,
-                "scanner.left",
-                "is longer than a frame",
-            )?;
-            let text = match opcode {
-                Opcode::Continuation => state.text,
-                opcode => opcode == Opcode::Text,
-            };
-            require(
-                !opcode.is_control(),
-                "scanner.opcode",
-                "is not of a data frame",
-            )?;
-            require(
-                text == state.text,
-                "scanner.text",
-                "does not agree with the opcode",
-            )?;
-            require(
-                state.open != state.fin,
-                "scanner.open",
-                "does not agree with FIN",
-            )?;
+        match (state.in_header, state.pending.is_empty()) {
+            (true, _) => check_header(sender, state)?,
+            (false, false) => check_control(sender, state, opcode)?,
+            (false, true) if state.left > 0 => check_data(sender, state, opcode)?,
+            (false, true) => {}
         }
         // A header has 14 bytes at most, of which one is lacking, or a control payload
         // follows it, so this is short.
@@ -149,4 +109,64 @@ impl Scanner {
             sender,
         })
     }
+}
+
+/// The scanner stood in a header.
+fn check_header(sender: Side, state: &ScannerState) -> Result<(), StateError> {
+    let header = Header::parse(&state.pending, sender, state.open);
+    let part = !state.pending.is_empty() && header == Ok(None);
+    let require = |valid, field, problem| require(valid, Some(sender), field, problem);
+    require(part, "scanner.pending", "is not a part of a header")?;
+    require(state.left == 0, "scanner.left", "counts after a header")
+}
+
+/// The scanner stood in a control frame, of which it keeps the beginning.
+fn check_control(sender: Side, state: &ScannerState, opcode: Opcode) -> Result<(), StateError> {
+    let whole = match Header::parse(&state.pending, sender, state.open) {
+        Ok(Some(header)) if header.opcode == opcode && opcode.is_control() => {
+            header.size as u64 + header.length
+        }
+        _ => 0,
+    };
+    let rest = whole.checked_sub(state.pending.len() as u64);
+    let require = |valid, field, problem| require(valid, Some(sender), field, problem);
+    require(rest.is_some(), "scanner.pending", "is not a control frame")?;
+    require(
+        state.left > 0 && rest == Some(state.left),
+        "scanner.left",
+        "is not what the control frame lacks",
+    )
+}
+
+/// The scanner stood in the payload of a data frame.
+fn check_data(sender: Side, state: &ScannerState, opcode: Opcode) -> Result<(), StateError> {
+    let text = match opcode {
+        Opcode::Continuation => state.text,
+        opcode => opcode == Opcode::Text,
+    };
+    let checks = [
+        (
+            state.left <= i64::MAX as u64,
+            "scanner.left",
+            "is longer than a frame",
+        ),
+        (
+            !opcode.is_control(),
+            "scanner.opcode",
+            "is not of a data frame",
+        ),
+        (
+            text == state.text,
+            "scanner.text",
+            "does not agree with the opcode",
+        ),
+        (
+            state.open != state.fin,
+            "scanner.open",
+            "does not agree with FIN",
+        ),
+    ];
+    checks
+        .into_iter()
+        .try_for_each(|(valid, field, problem)| require(valid, Some(sender), field, problem))
 }

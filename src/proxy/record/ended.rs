@@ -1,0 +1,133 @@
+//! The end of an exchange: counted, told, and written as its record.
+
+use std::time::Duration;
+
+use http::header::HeaderValue;
+
+use super::Record;
+use super::failure::Failure;
+use crate::fault::cause;
+use crate::message::forwarded::RequestId;
+use crate::policy::facts::Facts;
+use crate::proxy::stream::Ending;
+use crate::{access_log, events, metrics};
+
+impl Record {
+    /// What became of a handshake, for those who follow.
+    fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
+        let host = self.request.as_ref().and_then(|one| one.host.as_ref());
+        let (cause, likely, fix) = self
+            .error
+            .as_ref()
+            .map_or((cause::OTHER, "", ""), Failure::why);
+        events::HandshakeRefused {
+            time: events::now(),
+            request_id: self.known_request_id().to_owned(),
+            route: self.route.as_ref().map(|route| route.name.clone()),
+            client: self.client(facts),
+            host: text(host).to_owned(),
+            path: self.asked_path().into_owned(),
+            status: self.status.map(|status| status.as_u16()),
+            cause: cause.to_owned(),
+            likely: likely.to_owned(),
+            fix: fix.to_owned(),
+        }
+    }
+
+    /// The exchange has ended: counts it, and writes its line.
+    pub fn end(&mut self, facts: &Facts, ending: &Ending) {
+        // A handshake that got no answer at all is an outcome too.
+        if self.handshake && self.status.is_none() && self.error.is_none() {
+            let detail = "the client was gone before its handshake was answered";
+            self.left(ending.ended_by, detail.into());
+        }
+        self.end_trace(facts, ending);
+        let whole = self.started.elapsed();
+        self.count(whole);
+        if !self.silent && access_log::is_on() {
+            self.write(facts, ending, whole);
+        }
+        if let (true, Some(failure)) = (self.handshake, &self.error) {
+            events::refused(|| self.refusal(facts));
+            if !access_log::is_on() {
+                // Otherwise the access record says so.
+                self.warn(facts, failure);
+            }
+        }
+    }
+
+    fn warn(&self, facts: &Facts, failure: &Failure) {
+        let (cause, likely, fix) = failure.why();
+        tracing::warn!(
+            left_out = tracing::field::Empty,
+            client = self.client(facts),
+            host = text(self.request.as_ref().and_then(|one| one.host.as_ref())),
+            path = &*self.asked_path(),
+            route = self.route.as_ref().map(|route| &*route.name),
+            status = self.status.map(|status| status.as_u16()),
+            cause,
+            likely,
+            fix,
+            "a WebSocket handshake was refused"
+        );
+    }
+
+    fn count(&self, whole: Duration) {
+        let answered = self.answered;
+        metrics::exchange(&metrics::Exchange {
+            route: self.slot(),
+            method: self.method,
+            status: self.status,
+            first_byte: answered.map(|at| at.saturating_duration_since(self.started)),
+            whole,
+            handshake: self.handshake,
+        });
+    }
+
+    fn write(&self, facts: &Facts, ending: &Ending, whole: Duration) {
+        access_log::record("exchange", |line| {
+            line.optional(
+                "request_id",
+                self.request_id.as_ref().map(RequestId::as_str),
+            );
+            self.write_trace_id(line);
+            line.text("client", &self.client(facts));
+            if let Some(request) = &self.request {
+                line.text("method", request.method.as_str());
+                line.text("host", text(request.host.as_ref()));
+                line.text("path", &request.target.path_text());
+                if access_log::with_query() {
+                    line.optional("query", request.target.query_text().as_deref());
+                }
+                if let Some(asked) = &request.asked {
+                    asked.write(line);
+                }
+            }
+            if let Some(status) = self.status {
+                line.number("status", status.as_u16().into());
+            }
+            if let Some(route) = &self.route {
+                line.text("route", &route.name);
+                line.optional("upstream", route.upstream.as_ref().map(|u| &**u.name()));
+            }
+            line.optional("endpoint", self.endpoint.as_deref());
+            line.millis("duration_ms", whole);
+            line.number("bytes_in", ending.received);
+            line.number("bytes_out", self.written(ending));
+            if let Some(failure) = &self.error {
+                line.text("error", failure.kind);
+                line.text("detail", &failure.detail);
+                failure.write_why(line);
+                if failure.diagnosis.is_some() {
+                    line.text("upstream_said", &self.quote);
+                }
+            } else if !self.complete {
+                line.text("error", ending.ended_by);
+            }
+        });
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> &str {
+    value.and_then(|value| value.to_str().ok()).unwrap_or("")
+}

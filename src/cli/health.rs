@@ -19,7 +19,7 @@ use crate::client::api::Client;
 use crate::client::target::Target;
 use crate::config_file;
 use crate::config_file::default::file;
-use crate::fault::error::{PROXY_NAME, PROXY_STATUS};
+use crate::fault::answer::{PROXY_NAME, PROXY_STATUS};
 use crate::net::listen;
 
 /// Time for the whole check, unless told otherwise.

@@ -8,7 +8,8 @@ use http::{Method, Response, StatusCode};
 
 use super::redirect;
 use crate::config::Action;
-use crate::fault::error::{Kind, PROXY_NAME, PROXY_STATUS, ProxyError};
+use crate::fault::answer::{PROXY_NAME, PROXY_STATUS};
+use crate::fault::error::{Kind, ProxyError};
 use crate::message::headers;
 use crate::route::origin::PublicAuthority;
 use crate::route::target::Target;

@@ -1,15 +1,15 @@
-//! Opens one connection to one endpoint, and says in the words of RFC 9209 section 2.3 why
-//! it could not. Which endpoint, and whether to try another, is decided elsewhere.
+//! Opens one connection to one endpoint, or says why it could not. Which endpoint, and whether to
+//! try another, is decided elsewhere.
+
+mod error;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
-use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -24,6 +24,8 @@ use crate::system::descriptors;
 use crate::vocabulary::span;
 
 use super::{Address, Endpoint};
+
+pub use self::error::{ConnectError, ConnectErrorKind};
 
 /// A timer that comes this much too late says that the process stood still.
 pub(super) const STOOD_STILL: Duration = Duration::from_secs(1);
@@ -148,135 +150,6 @@ fn abstract_name(path: &Path) -> Cow<'_, Path> {
     }
 }
 
-/// Why there is no connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConnectErrorKind {
-    /// The connection was refused.
-    Refused,
-    /// No answer in time.
-    Timeout,
-    /// No route to the host or network.
-    Unreachable,
-    /// The name has not been resolved.
-    Dns,
-    /// This machine is out of descriptors, ports or memory: no endpoint's fault.
-    Local,
-    /// Anything else.
-    Other,
-}
-
-impl ConnectErrorKind {
-    fn of(error: &io::Error) -> ConnectErrorKind {
-        match error.raw_os_error().map(Errno::from_raw_os_error) {
-            // A unix socket whose file is missing is a server that is not running.
-            Some(Errno::CONNREFUSED | Errno::NOENT) => ConnectErrorKind::Refused,
-            Some(Errno::TIMEDOUT) => ConnectErrorKind::Timeout,
-            // ENODEV: the interface of a zone is not there.
-            Some(
-                Errno::NODEV
-                | Errno::HOSTUNREACH
-                | Errno::NETUNREACH
-                | Errno::HOSTDOWN
-                | Errno::NETDOWN,
-            ) => ConnectErrorKind::Unreachable,
-            Some(
-                Errno::MFILE | Errno::NFILE | Errno::ADDRNOTAVAIL | Errno::NOBUFS | Errno::NOMEM,
-            ) => ConnectErrorKind::Local,
-            _ => ConnectErrorKind::Other,
-        }
-    }
-
-    fn counted(self) -> Connect {
-        match self {
-            ConnectErrorKind::Refused => Connect::Refused,
-            ConnectErrorKind::Timeout => Connect::Timeout,
-            ConnectErrorKind::Unreachable => Connect::Unreachable,
-            ConnectErrorKind::Local => Connect::Local,
-            ConnectErrorKind::Dns | ConnectErrorKind::Other => Connect::Other,
-        }
-    }
-
-    /// Its name in logs and the admin interface.
-    pub fn word(self) -> &'static str {
-        match self {
-            ConnectErrorKind::Refused => "refused",
-            ConnectErrorKind::Timeout => "timeout",
-            ConnectErrorKind::Unreachable => "unreachable",
-            ConnectErrorKind::Dns => "dns",
-            ConnectErrorKind::Local => "local",
-            ConnectErrorKind::Other => "other",
-        }
-    }
-
-    /// The error type in `Proxy-Status`, RFC 9209 section 2.3.
-    pub fn proxy_error(self) -> &'static str {
-        match self {
-            ConnectErrorKind::Refused => "connection_refused",
-            ConnectErrorKind::Timeout => "connection_timeout",
-            ConnectErrorKind::Unreachable => "destination_ip_unroutable",
-            ConnectErrorKind::Dns => "dns_error",
-            ConnectErrorKind::Local => "proxy_internal_error",
-            ConnectErrorKind::Other => "destination_unavailable",
-        }
-    }
-
-    /// The status that RFC 9209 recommends for it.
-    pub fn status(self) -> http::StatusCode {
-        match self {
-            ConnectErrorKind::Refused | ConnectErrorKind::Unreachable | ConnectErrorKind::Dns => {
-                http::StatusCode::BAD_GATEWAY
-            }
-            ConnectErrorKind::Timeout => http::StatusCode::GATEWAY_TIMEOUT,
-            ConnectErrorKind::Local | ConnectErrorKind::Other => {
-                http::StatusCode::SERVICE_UNAVAILABLE
-            }
-        }
-    }
-
-    /// True if the endpoint is to be marked with [`Lease::failed`](super::Lease::failed) and
-    /// another one tried; where this machine is at fault, neither helps.
-    pub fn blames_endpoint(self) -> bool {
-        self != ConnectErrorKind::Local
-    }
-}
-
-/// A connect that failed. Nothing was sent.
-#[derive(Debug)]
-pub struct ConnectError {
-    /// What kind of failure.
-    pub kind: ConnectErrorKind,
-    /// Name of the endpoint, or of the upstream where no endpoint is known.
-    pub to: Arc<str>,
-    /// What the system said.
-    pub source: Option<io::Error>,
-}
-
-impl ConnectError {
-    /// The upstream's names have not been resolved so far.
-    pub fn unresolved(upstream: Arc<str>) -> ConnectError {
-        ConnectError {
-            kind: ConnectErrorKind::Dns,
-            to: upstream,
-            source: None,
-        }
-    }
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.source {
-            Some(source) => write!(f, "cannot connect to {}: {source}", self.to),
-            None => write!(f, "no address of upstream {} has been resolved", self.to),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|source| source as _)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Registry;
@@ -284,6 +157,7 @@ mod tests {
     use std::io::Read;
     use std::net::TcpListener;
     use std::os::fd::AsFd;
+    use std::sync::Arc;
 
     fn endpoint(address: Address) -> Arc<Endpoint> {
         Registry::default().endpoint(&"app".into(), address)
@@ -353,7 +227,6 @@ mod tests {
             .await
             .unwrap_err();
         assert_eq!(error.kind, ConnectErrorKind::Refused);
-        assert_eq!(error.kind.proxy_error(), "connection_refused");
         assert!(error.to_string().contains(&closed.to_string()), "{error}");
     }
 
@@ -378,7 +251,6 @@ mod tests {
         let address = Address::Tcp(SocketAddr::from(([255, 255, 255, 255], 9)));
         let kind = kind_of(address, LONG).await;
         assert_eq!(kind, ConnectErrorKind::Unreachable);
-        assert_eq!(kind.proxy_error(), "destination_ip_unroutable");
         let error = io::Error::from(Errno::ADDRNOTAVAIL);
         assert!(!ConnectErrorKind::of(&error).blames_endpoint());
     }

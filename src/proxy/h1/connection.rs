@@ -21,7 +21,7 @@ use super::service::{NoAnswer, Service};
 use super::switching::switch;
 use super::watch::Timeout;
 use super::{connections, hand_off, refused};
-use crate::fault::error::{ProxyError, encode_response};
+use crate::fault::error::ProxyError;
 use crate::message::framing::{HeadLimits, RequestScanner};
 use crate::net::close::{linger, write_all};
 use crate::net::io::Io;
@@ -205,7 +205,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     {
         response.headers_mut().insert(name, value);
     }
-    let bytes = encode_response(&response, &context.facts.http.spelling);
+    let bytes = refused::encode(&response, &context.facts.http.spelling);
     let written = write_all(&io, &bytes).await;
     let sent = written.as_ref().map_or(0, |()| response.body().len());
     refused::refused(&context.facts, &error, &id, glimpse, since, sent);

@@ -1,13 +1,37 @@
-//! The record of what never became an exchange: a request that was refused before hyper had
-//! seen its head.
+//! What never became an exchange, since it was refused before hyper had seen its head: the
+//! answer as bytes, and the record.
 
 use std::time::Instant;
+
+use bytes::Bytes;
+use http::Response;
 
 use super::glimpse::Glimpse;
 use crate::fault::cause;
 use crate::fault::error::ProxyError;
+use crate::message::spelling::{Speller, push_spelled};
 use crate::policy::facts::Facts;
 use crate::{access_log, metrics};
+
+/// The answer for a connection that hyper no longer serves. Its names are spelled as in the
+/// lines of `spelling`.
+pub fn encode(response: &Response<Bytes>, spelling: &[u8]) -> Vec<u8> {
+    let mut speller = Speller::new(spelling);
+    let mut out = Vec::with_capacity(512 + response.body().len());
+    let status = response.status();
+    out.extend_from_slice(b"HTTP/1.1 ");
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or("").as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for (name, value) in response.headers() {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        push_spelled(&mut out, &mut speller, name, value);
+    }
+    out.extend_from_slice(format!("Content-Length: {}\r\n\r\n", response.body().len()).as_bytes());
+    out.extend_from_slice(response.body());
+    out
+}
 
 /// Records a request that was refused before it could become an exchange, with what was read
 /// of it: since when that was there, and how much of a body was sent in answer.

@@ -1,28 +1,22 @@
 //! One HTTP/1.1 request on one upstream connection (RFC 9112), driven by the task of the
 //! exchange itself: no task, channel or lock stands between a client and its upstream.
 //!
-//! Knows how to write a request and to read an answer's head; `body` streams the rest.
+//! Knows how to write a request, and in `answer` how to read the head of what comes back; `body`
+//! streams the rest.
+
+mod answer;
 
 use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
-use tokio::io::{AsyncReadExt, ReadBuf};
 
 use super::connection::Connection;
-use crate::message::response::{HeadError, HeadRules, ResponseHead};
+use crate::message::response::{HeadError, HeadRules};
 use crate::message::spelling::{Speller, push_spelled};
-use crate::net::io::{Io, PIECE_COST, TURN, with_scratch, yield_turn};
-
-/// What one read may bring while the size of the answer is unknown, in bytes.
-const READ: usize = 32 * 1024;
-/// A first read of more than this, in bytes, is not worth copying.
-const LARGE: usize = 4 * 1024;
-/// What one read may bring of a large body, in bytes. As much is kept for a client that does
-/// not take its answer; a processor's nearest caches hold it until it is written.
-const READ_LARGE: usize = 32 * 1024;
+use crate::net::io::{PIECE_COST, TURN, yield_turn};
 
 /// The body of a request.
 pub trait RequestContent: Body<Data = Bytes> + Unpin {
@@ -59,12 +53,6 @@ pub enum FlightError<E> {
         bytes: Bytes,
     },
 }
-
-/// The head of an answer with what was read of its body, or why there is none.
-type HeadResult<E> = Result<(ResponseHead, Bytes), FlightError<E>>;
-
-/// What one read brought, and the head if that made it complete.
-type HeadRead<E> = (io::Result<usize>, Option<HeadResult<E>>);
 
 /// A request under way: what is still to be written, and the connection.
 #[derive(Debug)]
@@ -304,132 +292,6 @@ where
         }
         Poll::Ready(Ok(true))
     }
-
-    /// Sends the request and waits for the head of the answer; with it comes what was read
-    /// of the body.
-    ///
-    /// # Errors
-    /// [`FlightError`]; the connection is of no further use then.
-    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<HeadResult<B::Error>> {
-        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
-            return Poll::Ready(Err(FlightError::Body(error)));
-        }
-        if !self.read.is_empty() {
-            let bytes = self.read.split().freeze();
-            if let Some(done) = self.take_head(&bytes) {
-                return Poll::Ready(done);
-            }
-        }
-        loop {
-            let (read, done) = ready!(if self.connection.large {
-                self.poll_read_large(cx)
-            } else {
-                with_scratch(|scratch| self.poll_read_head(cx, scratch))
-            });
-            if let Some(done) = done {
-                return Poll::Ready(done);
-            }
-            let error = match (read, self.write_failed.take()) {
-                (Ok(n), _) if n > 0 => continue,
-                (_, Some(error)) | (Err(error), None) => error,
-                (Ok(_), None) => io::ErrorKind::UnexpectedEof.into(),
-            };
-            let came = self.read.split().freeze();
-            return Poll::Ready(Err(FlightError::Connection { error, came }));
-        }
-    }
-
-    /// Reads once by way of the worker's scratch buffer: a waiting request holds no buffer,
-    /// and a small answer takes no more memory than it needs.
-    fn poll_read_head(
-        &mut self,
-        cx: &mut Context<'_>,
-        scratch: &mut [u8],
-    ) -> Poll<HeadRead<B::Error>> {
-        let mut buf = ReadBuf::new(&mut scratch[..READ]);
-        if let Err(error) = ready!(self.connection.io.poll_read(cx, &mut buf)) {
-            return Poll::Ready((Err(error), None));
-        }
-        let came = buf.filled();
-        self.connection.large = came.len() > LARGE;
-        self.heard |= !came.is_empty();
-        if self.read.is_empty() {
-            return Poll::Ready((Ok(came.len()), self.take_head(came)));
-        }
-        self.read.extend_from_slice(came);
-        let bytes = self.read.split();
-        Poll::Ready((Ok(came.len()), self.take_head(&bytes)))
-    }
-
-    /// The same into a buffer of its own, of which the body becomes a part without a copy.
-    fn poll_read_large(&mut self, cx: &mut Context<'_>) -> Poll<HeadRead<B::Error>> {
-        let mut came = std::mem::take(&mut self.read);
-        let read = match poll_read(&mut self.connection.io, cx, &mut came, READ) {
-            Poll::Ready(read) => read,
-            Poll::Pending => {
-                self.read = came;
-                return Poll::Pending;
-            }
-        };
-        self.heard |= !came.is_empty();
-        self.connection.large = came.len() > LARGE;
-        if let (Ok(1..), Ok(Some((head, end)))) = (&read, ResponseHead::parse(&came, self.rules)) {
-            came.advance(end);
-            return Poll::Ready((read, Some(Ok((head, came.freeze())))));
-        }
-        let done = self.take_head(&came);
-        Poll::Ready((read, done))
-    }
-
-    /// Parses a head off the front of `bytes`; keeps them while it is incomplete.
-    fn take_head(&mut self, bytes: &[u8]) -> Option<HeadResult<B::Error>> {
-        match ResponseHead::parse(bytes, self.rules) {
-            Ok(Some((head, end))) => Some(Ok((head, Bytes::copy_from_slice(&bytes[end..])))),
-            Ok(None) => {
-                self.read = BytesMut::from(bytes);
-                None
-            }
-            Err(error) => {
-                let error = ResponseHead::what_remains(error, bytes, self.rules);
-                let bytes = Bytes::copy_from_slice(bytes);
-                Some(Err(FlightError::Head { error, bytes }))
-            }
-        }
-    }
-
-    /// Puts bytes back in front of what will be read: an interim answer was taken off them.
-    pub fn unread(&mut self, rest: Bytes) {
-        debug_assert!(self.read.is_empty());
-        self.read = BytesMut::from(rest);
-    }
-
-    /// Reads more of the answer; `expect` is how much is known to be missing, in bytes.
-    pub fn poll_more(&mut self, cx: &mut Context<'_>, expect: u64) -> Poll<io::Result<Bytes>> {
-        // One byte more than is missing, so that the last read comes back short: that tells
-        // the reactor, without another call, that nothing is left on the socket.
-        let room = expect
-            .saturating_add(1)
-            .clamp(READ as u64, READ_LARGE as u64) as usize;
-        let mut buf = BytesMut::new();
-        let came = ready!(poll_read(&mut self.connection.io, cx, &mut buf, room))?;
-        if came < room / 4 {
-            // A piece of a slow stream must not keep the whole buffer while it waits.
-            return Poll::Ready(Ok(Bytes::copy_from_slice(&buf)));
-        }
-        Poll::Ready(Ok(buf.freeze()))
-    }
-}
-
-/// Reads once, into a buffer that is only made when there is something to read.
-fn poll_read(
-    io: &mut Io,
-    cx: &mut Context<'_>,
-    buf: &mut BytesMut,
-    room: usize,
-) -> Poll<io::Result<usize>> {
-    ready!(io.poll_read_ready(cx))?;
-    buf.reserve(room);
-    pin!(io.read_buf(buf)).poll(cx)
 }
 
 #[cfg(test)]

@@ -5,19 +5,21 @@
 //! First goes all that can go now; with that the hand-over is over. What an exchange keeps is
 //! offered when that has ended, to a process that [takes it](protocol::Ready::takes_late).
 
+mod ending;
+mod progress;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+pub use self::progress::Progress;
 use super::channel::Channel;
 use super::item::Item;
 use super::protocol::{self, About, Message, Refusal};
 use super::source::Sources;
 use super::taken::is_end;
-use crate::system::lock::lock;
 use crate::vocabulary::hand_off::HandOff;
 use crate::worker::workers::Workers;
 
@@ -67,25 +69,6 @@ pub struct Giving {
     progress: Progress,
     /// When something last arrived from a worker, or nothing was asked for.
     arrived: Instant,
-}
-
-/// When the other process last moved, or had nothing to do.
-#[derive(Debug, Clone)]
-pub struct Progress(Arc<Mutex<Instant>>);
-
-impl Progress {
-    fn new() -> Progress {
-        Progress(Arc::new(Mutex::new(Instant::now())))
-    }
-
-    fn note(&self) {
-        *lock(&self.0) = Instant::now();
-    }
-
-    /// How long nothing has moved.
-    pub fn stands_for(&self) -> Duration {
-        lock(&self.0).elapsed()
-    }
 }
 
 impl Giving {
@@ -297,27 +280,6 @@ impl Giving {
         }
     }
 
-    async fn check_stall(&mut self, channel: &Channel) -> io::Result<()> {
-        let silent = self.progress.stands_for();
-        if !self.acknowledges && self.under_way() == 0 {
-            self.progress.note();
-        } else if self.acknowledges && silent > SILENCE && !self.asked_for_echo {
-            self.asked_for_echo = true;
-            protocol::send(channel, Message::Echo, &[]).await?;
-        }
-        if silent > STALL && (self.acknowledges || !self.offered.is_empty()) {
-            return Err(stalled());
-        }
-        if self.sources.asked() == 0 {
-            self.arrived = Instant::now();
-        }
-        if self.arrived.elapsed() > STALL {
-            tracing::warn!("something that was asked to go has not answered, and stays");
-            self.sources.give_up();
-        }
-        Ok(())
-    }
-
     fn stays(&mut self, tunnel: u64, why: &str) {
         *self.given.stay.entry(why.to_owned()).or_default() += 1;
         self.staying.push(tunnel);
@@ -343,62 +305,6 @@ impl Giving {
             None => {}
         }
         self.sources.restore(worker, item);
-    }
-
-    /// Lets everything that was not given go on in this process. The other one must have been
-    /// killed: it has copies of the descriptors.
-    pub async fn take_back(mut self, channel: &mut Channel) -> Given {
-        // What it has begun it said before. The end of the stream is its own.
-        let last_words = async {
-            while let Ok(Some((message, _))) = protocol::receive(channel).await {
-                if let Message::Begun(About { id }) = message {
-                    self.has_begun(id);
-                }
-            }
-        };
-        let is_dead = tokio::time::timeout(REST, last_words).await.is_ok();
-        if !is_dead {
-            self.count_gone();
-        }
-        self.restore_all();
-        // What was asked to go is still on its way.
-        let rest = async {
-            while self.sources.asked() > 0 {
-                if let (worker, HandOff::Exported(item)) = self.sources.next().await {
-                    self.sources.restore(worker, item);
-                }
-            }
-        };
-        if tokio::time::timeout(REST, rest).await.is_err() {
-            tracing::warn!("something that was asked to go has not answered");
-        }
-        self.sources.end().await;
-        self.given
-    }
-
-    /// The end of a hand-over that went on. `ended`: the other process has closed the stream,
-    /// so that it has only what it said it had begun; else it finds the stream closed, and
-    /// goes on with all that was offered.
-    pub(super) async fn part(mut self, ended: bool) -> Given {
-        if ended {
-            self.restore_all();
-        } else {
-            self.gone.extend(self.offered.drain());
-            self.count_gone();
-        }
-        self.sources.end().await;
-        self.given
-    }
-
-    fn count_gone(&mut self) {
-        let gone: Vec<u64> = self.gone.keys().copied().collect();
-        gone.into_iter().for_each(|id| self.has_begun(id));
-    }
-
-    fn restore_all(&mut self) {
-        for (_, (worker, item)) in self.gone.drain().chain(self.offered.drain()) {
-            self.sources.restore(worker, item);
-        }
     }
 }
 

@@ -108,6 +108,34 @@ pub fn text_end(bytes: &[u8], at: usize) -> usize {
     at
 }
 
+/// Whether the word of `len` bytes at the front of `line` has capitals at its beginning and after
+/// hyphens, and nowhere else.
+#[inline]
+pub fn is_capitalised(line: &[u8], len: usize) -> bool {
+    let (mut at, mut first) = (0, true);
+    #[cfg(target_arch = "x86_64")]
+    while at < len
+        && let Some(block) = simd::load(line, at)
+    {
+        let [upper, lower, hyphens] = simd::letters(block);
+        let firsts = hyphens << 1 | u32::from(first);
+        let within = (1 << (len - at).min(16)) - 1;
+        if (upper & !firsts | lower & firsts) & within != 0 {
+            return false;
+        }
+        first = hyphens & 1 << 15 != 0;
+        at += 16;
+    }
+    line[at.min(len)..len].iter().all(|byte| {
+        let fits = match first {
+            true => !byte.is_ascii_lowercase(),
+            false => !byte.is_ascii_uppercase(),
+        };
+        first = *byte == b'-';
+        fits
+    })
+}
+
 #[cfg(target_arch = "x86_64")]
 mod simd {
     //! The `unsafe` of this module: the intrinsics of SSE2 and SSE may only be called where the
@@ -142,6 +170,25 @@ mod simd {
         (good as u32).trailing_ones() as usize
     }
 
+    /// Which bytes are capitals, small letters and hyphens, a bit each.
+    #[inline(always)]
+    pub(super) fn letters(block: __m128i) -> [u32; 3] {
+        // SAFETY: SSE2 is there; see above.
+        unsafe {
+            let within = |first: u8| {
+                let place = _mm_sub_epi8(block, _mm_set1_epi8(first as i8));
+                let letter = _mm_cmpeq_epi8(_mm_min_epu8(place, _mm_set1_epi8(25)), place);
+                _mm_movemask_epi8(letter) as u32
+            };
+            let hyphens = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'-' as i8));
+            [
+                within(b'A'),
+                within(b'a'),
+                _mm_movemask_epi8(hyphens) as u32,
+            ]
+        }
+    }
+
     /// How many leading bytes are no control characters.
     #[inline(always)]
     pub(super) fn plain_run(block: __m128i) -> usize {
@@ -158,6 +205,32 @@ mod simd {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn capitals_are_seen_in_blocks_and_byte_by_byte() {
+        for (word, fits) in [
+            ("Host", true),
+            ("X-2-B", true),
+            ("-A", true),
+            ("A--B", true),
+            ("X_y", true),
+            ("Host-", true),
+            ("host", false),
+            ("HOst", false),
+            ("X-y", false),
+            ("A--b", false),
+            ("Access-Control-Allow-Origin-And-More", true),
+            ("Access-Control-allow-Origin-And-More", false),
+            ("Access-Control-AlLow-Origin-And-More", false),
+            // A block ends with a hyphen.
+            ("Abcdefghijklmno-Pq", true),
+            ("Abcdefghijklmno-pq", false),
+        ] {
+            assert_eq!(is_capitalised(word.as_bytes(), word.len()), fits, "{word}");
+            let line = format!("{word}: aB-c and some more");
+            assert_eq!(is_capitalised(line.as_bytes(), word.len()), fits, "{line}");
+        }
+    }
 
     #[test]
     fn vector_and_table_agree_on_every_byte_at_every_place() {

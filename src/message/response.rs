@@ -145,7 +145,7 @@ fn parse_complete(head: &Bytes, rules: HeadRules) -> Result<ResponseHead, HeadEr
         }
         let name = HeaderName::from_bytes(&head[at..at + field.name])
             .map_err(|_| HeadError::Malformed("field name"))?;
-        unusual = unusual || !is_usual(&head[at..at + field.name]);
+        unusual = unusual || !is_usual(&head[at..], field.name);
         let text = at + field.value.start..at + field.value.end;
         at += field.end;
         // Only names of these lengths mean anything here.

@@ -171,18 +171,11 @@ fn registered(name: &[u8]) -> &'static [u8] {
     known.iter().find(begins).copied().unwrap_or_default()
 }
 
-/// Whether a name is written in the usual spelling.
+/// Whether the name of `len` bytes at the front of a line is written in the usual spelling.
 #[inline]
-pub fn is_usual(name: &[u8]) -> bool {
-    let known = registered(name);
-    let mut words = name[known.len()..].split(|&byte| byte == b'-');
-    name.starts_with(known)
-        && words.all(|word| match word {
-            [first, others @ ..] => {
-                !first.is_ascii_lowercase() && !others.iter().any(u8::is_ascii_uppercase)
-            }
-            [] => true,
-        })
+pub fn is_usual(line: &[u8], len: usize) -> bool {
+    let (name, known) = (&line[..len], registered(&line[..len]));
+    name.starts_with(known) && octets::is_capitalised(&line[known.len()..], len - known.len())
 }
 
 /// The usual spelling of a lower-case name: capitals after hyphens, and the exceptions of the
@@ -358,12 +351,12 @@ mod tests {
         ] {
             let mut usual = name.as_bytes().to_vec();
             capitals(&mut usual);
-            assert!(is_usual(&usual), "{name}");
+            assert!(is_usual(&usual, usual.len()), "{name}");
             for at in 0..usual.len() {
                 let mut other = usual.clone();
                 other[at] ^= 0x20;
                 if other[at].is_ascii_alphabetic() {
-                    assert!(!is_usual(&other), "{}", other.escape_ascii());
+                    assert!(!is_usual(&other, other.len()), "{}", other.escape_ascii());
                 }
             }
         }

@@ -322,7 +322,7 @@ impl RequestScanner {
             {
                 self.head_bytes += end;
                 self.lines += 1;
-                self.names.field(&bytes[..word], end);
+                self.names.field(&bytes[..end], word);
                 Ok(Some(end))
             }
             Line::Empty if budget >= 2 => self.end_of_head(),

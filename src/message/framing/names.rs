@@ -45,11 +45,11 @@ impl Names {
         self.end = at;
     }
 
-    /// A good field line of this name, which takes so many bytes.
+    /// A good field line, whose name takes so many bytes.
     #[inline]
-    pub(super) fn field(&mut self, name: &[u8], line: usize) {
-        self.end += line as u64;
-        self.unusual = self.unusual || !is_usual(name);
+    pub(super) fn field(&mut self, line: &[u8], name: usize) {
+        self.end += line.len() as u64;
+        self.unusual = self.unusual || !is_usual(line, name);
     }
 
     /// This head is complete.

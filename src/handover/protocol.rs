@@ -7,230 +7,23 @@
 //! process would get wrong raises [`FORMATS`]; what comes before and after the offers stays
 //! as it is, so that any two versions can at least pass on the listeners.
 
+mod greeting;
+mod item;
+mod listener;
+
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+pub use self::greeting::{FORMATS, Failed, Formats, Hello, LISTENERS_ONLY, Ready};
+pub use self::item::{About, ConnectionItem, Refusal, TunnelItem};
+pub use self::listener::{Address, Offer};
 use super::channel::{Channel, Received};
 use super::wire::Frame;
-use crate::config::{ListenAddress, Scheme};
-use crate::net::listen::ListenerInfo;
-use crate::net::listen::{Listener, Peer};
 use crate::process::order::{DrainRequest, Remaining};
 use crate::process::predecessor::PassedOn;
-
-/// The formats that this version speaks.
-pub const FORMATS: Formats = Formats { from: 1, to: 1 };
-
-/// The format of a [`Ready`] from a process that knows none of the other's: nothing is
-/// offered to it.
-pub const LISTENERS_ONLY: u16 = 0;
-
-/// A range of formats, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Formats {
-    /// The oldest.
-    pub from: u16,
-    /// The newest.
-    pub to: u16,
-}
-
-impl Formats {
-    /// The newest one in both ranges.
-    pub fn common(self, other: Formats) -> Option<u16> {
-        let newest = self.to.min(other.to);
-        (newest >= self.from.max(other.from)).then_some(newest)
-    }
-}
-
-/// The old process introduces itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hello {
-    /// What it speaks.
-    pub formats: Formats,
-    /// Its process id.
-    pub pid: u32,
-    /// Its version.
-    #[serde(default)]
-    pub version: String,
-    /// The number that its next tunnel would get.
-    #[serde(default)]
-    pub next_tunnel_id: u64,
-    /// The generation of its configuration.
-    #[serde(default)]
-    pub generation: u64,
-    /// The drains that an operator ordered and has not taken back.
-    #[serde(default)]
-    pub drains: Vec<DrainRequest>,
-    /// It hears [`Message::Begun`], and stays in touch after the hand-over.
-    #[serde(default)]
-    pub acknowledges: bool,
-}
-
-/// A listening socket; one descriptor comes with it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Offer {
-    /// What it was bound to, as the configuration spells it: with port 0 where it says so.
-    pub address: Address,
-    /// Whether the file of a unix socket is to be removed by the process that listens last.
-    #[serde(default)]
-    pub owns_file: bool,
-    /// Whether the service manager has opened it, and goes on listening after all of us.
-    #[serde(default)]
-    pub managed: bool,
-}
-
-impl Offer {
-    /// Describes a listener.
-    pub fn of(listener: &Listener) -> Offer {
-        Offer {
-            address: Address::from(listener.address()),
-            owns_file: listener.owns_file(),
-            managed: listener.is_of_manager(),
-        }
-    }
-}
-
-/// See [`ListenAddress`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Address {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A unix socket's path.
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// Whether it is this address, whatever its permission bits.
-    pub fn is(&self, address: &ListenAddress) -> bool {
-        *self == Address::from(address)
-    }
-
-    /// The address itself; what its permission bits are is not known.
-    pub fn listen(&self) -> ListenAddress {
-        match self {
-            Address::Tcp(address) => ListenAddress::Tcp(*address),
-            Address::Unix(path) => ListenAddress::Unix {
-                path: path.clone(),
-                mode: 0,
-            },
-        }
-    }
-}
-
-impl From<&ListenAddress> for Address {
-    fn from(address: &ListenAddress) -> Address {
-        match address {
-            ListenAddress::Tcp(address) => Address::Tcp(*address),
-            ListenAddress::Unix { path, .. } => Address::Unix(path.clone()),
-        }
-    }
-}
-
-/// The new process accepts from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ready {
-    /// Its process id, which is not that of the child where a script stands between.
-    pub pid: u32,
-    /// Its version.
-    pub version: String,
-    /// The format of everything that follows.
-    pub format: u16,
-    /// It says [`Message::Begun`], echoes, and stays in touch after the hand-over.
-    #[serde(default)]
-    pub acknowledges: bool,
-    /// It takes items after [`Message::Done`], too.
-    #[serde(default)]
-    pub takes_late: bool,
-}
-
-/// The new process gives up.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
-    /// Why, in one line.
-    pub reason: String,
-    /// All of it; may be empty.
-    #[serde(default)]
-    pub details: String,
-}
-
-/// A tunnel that could go on elsewhere; the client's descriptor and the upstream's come with
-/// it, and as raw bytes what is still to be written.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct TunnelItem {
-    /// The number of the item.
-    pub id: u64,
-    /// How many of the raw bytes came from the client; the others came from the upstream.
-    pub from_client: usize,
-    /// The [`TunnelState`](crate::tunnel::TunnelState).
-    pub state: Box<RawValue>,
-}
-
-/// An idle client connection; its descriptor comes with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConnectionItem {
-    /// The number of the item.
-    pub id: u64,
-    /// Who connected; none through a unix socket.
-    pub peer: Option<SocketAddr>,
-    /// The public URL has `https`.
-    pub https: bool,
-    /// The port of the listener that it came through.
-    pub port: u16,
-}
-
-impl ConnectionItem {
-    /// Describes a connection.
-    pub fn new(id: u64, peer: Peer, info: ListenerInfo) -> ConnectionItem {
-        ConnectionItem {
-            id,
-            peer: match peer {
-                Peer::Tcp(address) => Some(address),
-                Peer::Unix => None,
-            },
-            https: info.scheme == Scheme::Https,
-            port: info.port,
-        }
-    }
-
-    /// Who connected.
-    pub fn peer(&self) -> Peer {
-        self.peer.map_or(Peer::Unix, Peer::Tcp)
-    }
-
-    /// Where.
-    pub fn listener_info(&self) -> ListenerInfo {
-        ListenerInfo {
-            scheme: match self.https {
-                true => Scheme::Https,
-                false => Scheme::Http,
-            },
-            port: self.port,
-        }
-    }
-}
-
-/// About the item of this number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
-    /// The number.
-    pub id: u64,
-}
-
-/// An item that the new process cannot take.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refusal {
-    /// The item's number.
-    pub id: u64,
-    /// Why, in one line.
-    pub why: String,
-}
 
 /// A message.
 #[derive(Debug, Clone)]

@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 
+use serde_json::value::RawValue;
+
 use super::*;
 use crate::handover::wire::MAX_BYTES;
 

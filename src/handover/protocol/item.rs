@@ -1,0 +1,81 @@
+//! What is offered one by one: tunnels and idle connections.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::config::Scheme;
+use crate::net::listen::{ListenerInfo, Peer};
+
+/// A tunnel that could go on elsewhere; the client's descriptor and the upstream's come with
+/// it, and as raw bytes what is still to be written.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TunnelItem {
+    /// The number of the item.
+    pub id: u64,
+    /// How many of the raw bytes came from the client; the others came from the upstream.
+    pub from_client: usize,
+    /// The [`TunnelState`](crate::tunnel::TunnelState).
+    pub state: Box<RawValue>,
+}
+
+/// An idle client connection; its descriptor comes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionItem {
+    /// The number of the item.
+    pub id: u64,
+    /// Who connected; none through a unix socket.
+    pub peer: Option<SocketAddr>,
+    /// The public URL has `https`.
+    pub https: bool,
+    /// The port of the listener that it came through.
+    pub port: u16,
+}
+
+impl ConnectionItem {
+    /// Describes a connection.
+    pub fn new(id: u64, peer: Peer, info: ListenerInfo) -> ConnectionItem {
+        ConnectionItem {
+            id,
+            peer: match peer {
+                Peer::Tcp(address) => Some(address),
+                Peer::Unix => None,
+            },
+            https: info.scheme == Scheme::Https,
+            port: info.port,
+        }
+    }
+
+    /// Who connected.
+    pub fn peer(&self) -> Peer {
+        self.peer.map_or(Peer::Unix, Peer::Tcp)
+    }
+
+    /// Where.
+    pub fn listener_info(&self) -> ListenerInfo {
+        ListenerInfo {
+            scheme: match self.https {
+                true => Scheme::Https,
+                false => Scheme::Http,
+            },
+            port: self.port,
+        }
+    }
+}
+
+/// About the item of this number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The number.
+    pub id: u64,
+}
+
+/// An item that the new process cannot take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The item's number.
+    pub id: u64,
+    /// Why, in one line.
+    pub why: String,
+}

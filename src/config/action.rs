@@ -11,7 +11,7 @@ use crate::setting::table::table;
 /// What a route does with its requests.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
-    /// Forward to this upstream, a key of [`Config::upstreams`].
+    /// Forward to this upstream, a key of [`Config::upstreams`](super::Config::upstreams).
     Upstream(String),
     /// Answer at once.
     Respond {

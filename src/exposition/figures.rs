@@ -45,7 +45,7 @@ pub struct RouteFigures {
     pub from_upstream: Flow,
 }
 
-/// How often clients waited how long: counts between the bounds of [`WAITS`].
+/// How often clients waited how long: counts between the bounds of `WAITS`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waits([u64; BOUNDS + 1]);
 

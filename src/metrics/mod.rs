@@ -118,7 +118,7 @@ pub struct Ended<'a> {
     pub moved: [Tally; 2],
 }
 
-/// A tunnel ended. On the thread that it lived on, so that [`sample`] finds its bytes either
+/// A tunnel ended. On the thread that it lived on, so that a sample finds its bytes either
 /// here or there.
 pub fn tunnel_closed(ended: &Ended<'_>) {
     with_tunnels(ended.route, |tunnels| {

@@ -2,7 +2,7 @@
 //! force and keeps it over reloads. One that neither a configuration nor an exchange or tunnel
 //! uses any more keeps its place for some minutes: what ended in it can still be read, and it
 //! goes on where it comes back. The configuration bounds how many there are in use, and
-//! [`MOST_ENDED`] how many besides.
+//! `MOST_ENDED` how many besides.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};

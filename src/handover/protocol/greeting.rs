@@ -47,7 +47,7 @@ pub struct Hello {
     /// The drains that an operator ordered and has not taken back.
     #[serde(default)]
     pub drains: Vec<DrainRequest>,
-    /// It hears [`Message::Begun`], and stays in touch after the hand-over.
+    /// It hears [`Message::Begun`](super::Message::Begun), and stays in touch after the hand-over.
     #[serde(default)]
     pub acknowledges: bool,
 }
@@ -61,10 +61,10 @@ pub struct Ready {
     pub version: String,
     /// The format of everything that follows.
     pub format: u16,
-    /// It says [`Message::Begun`], echoes, and stays in touch after the hand-over.
+    /// It says [`Message::Begun`](super::Message::Begun), echoes, and stays in touch after the hand-over.
     #[serde(default)]
     pub acknowledges: bool,
-    /// It takes items after [`Message::Done`], too.
+    /// It takes items after [`Message::Done`](super::Message::Done), too.
     #[serde(default)]
     pub takes_late: bool,
 }

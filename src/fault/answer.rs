@@ -15,7 +15,7 @@ pub const PROXY_NAME: &str = "sluice";
 /// `Proxy-Status`, RFC 9209.
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
-/// The JSON form of an answer of ours.
+/// The JSON form of our own answers.
 #[derive(Serialize)]
 struct Problem<'a> {
     status: u16,
@@ -25,8 +25,8 @@ struct Problem<'a> {
 }
 
 impl ProxyError {
-    /// The sentence for the client. What is said of its own request is for it; of upstreams and
-    /// of sluice itself only the kind of failure is.
+    /// The sentence for the client: about its own request all of it, about upstreams and sluice
+    /// itself only the kind of failure.
     fn sentence(&self, detail: ErrorDetail) -> &str {
         let is_internal = self.side == Side::Upstream || self.kind == Kind::Internal;
         match &self.public {

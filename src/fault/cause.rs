@@ -5,13 +5,15 @@ use http::StatusCode;
 
 use super::error::{Kind, ProxyError, Side};
 
-/// A cause that nothing more is known of.
+/// The cause where nothing more is known.
 pub const OTHER: &str = "other";
 
-/// A handshake that was not answered, or a request that was not complete, for want of its client.
+/// A handshake that was not answered, or a request that stayed incomplete, because its client is
+/// gone.
 pub const CLIENT_GONE: &str = "client-gone";
 
-/// Every cause here, with what to change; the table in `docs/observability.md` has all of them.
+/// The causes of this file, each with what to change; all causes are in a table of
+/// `docs/observability.md`.
 pub const CAUSES: [(&str, &str); 20] = [
     (
         "origin-not-allowed",

@@ -1,7 +1,7 @@
 //! "Say why": from what was sent and what came back, the likely cause of a refused WebSocket
 //! handshake and what would fix it, in sentences for a log line. Decides nothing: the rules
-//! are in `http::handshake`. What real servers answer was recorded and stands in the tests.
-//! Foreign values (Host, Origin, body) enter the sentences only cleaned and cut.
+//! are in `websocket::handshake`. The answers of real servers were recorded and are in the tests.
+//! Foreign values (Host, Origin, body) enter the sentences only cleaned and shortened.
 
 pub mod proxied;
 mod quote;
@@ -34,21 +34,21 @@ pub enum HandshakeAnswer<'a> {
         /// The start of its content; 200 bytes are enough.
         body: &'a [u8],
     },
-    /// A 101 that does not hold.
+    /// A 101 that is not valid.
     Invalid101 {
         /// The rule it breaks.
         problem: UpstreamProblem,
         /// Its fields.
         headers: &'a HeaderMap,
     },
-    /// Bytes that are no HTTP/1 response head.
+    /// Bytes that are not an HTTP/1 response head.
     Garbage {
-        /// Why they are none.
+        /// Why not.
         error: HeadError,
-        /// The first of them.
+        /// The first bytes.
         bytes: &'a [u8],
     },
-    /// The connection ended before a complete head; what came until then, perhaps nothing.
+    /// The connection ended before a complete head; with what had come, perhaps nothing.
     Closed(&'a [u8]),
     /// No complete head within this time.
     TimedOut(Duration),
@@ -77,7 +77,7 @@ pub fn diagnose(sent: &Sent<'_>, answer: &HandshakeAnswer<'_>) -> Diagnosis {
     }
 }
 
-/// Tells a person what a client did wrong; `cause` is [`HandshakeProblem::name`].
+/// What a client did wrong, in words; `cause` is [`HandshakeProblem::name`].
 pub fn diagnose_client(problem: HandshakeProblem) -> Diagnosis {
     let fix = match problem {
         HandshakeProblem::UpgradeRemoved
@@ -121,7 +121,7 @@ fn broken_rule(problem: UpstreamProblem, headers: &HeaderMap) -> Cow<'static, st
                 .into()
         }
         UpstreamProblem::UpgradeMissing => {
-            "the 101 carries no Upgrade: something behind removed the hop-by-hop headers, or the \
+            "the 101 carries no Upgrade: something on the way removed the hop-by-hop headers, or the \
              server is not a WebSocket server"
                 .into()
         }
@@ -131,7 +131,7 @@ fn broken_rule(problem: UpstreamProblem, headers: &HeaderMap) -> Cow<'static, st
         )
         .into(),
         UpstreamProblem::ConnectionMissing => {
-            "the 101 carries no Connection: Upgrade: something behind removed the hop-by-hop \
+            "the 101 carries no Connection: Upgrade: something on the way removed the hop-by-hop \
              headers"
                 .into()
         }
@@ -165,7 +165,7 @@ fn broken_rule(problem: UpstreamProblem, headers: &HeaderMap) -> Cow<'static, st
     }
 }
 
-/// Bytes that are no answer; `error` is absent where the connection ended first.
+/// Bytes that are not an answer; `error` is absent where the connection ended first.
 fn diagnose_bytes(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
     match bytes {
         // RFC 8446 section 5.1: a record of type alert, version 3.x.

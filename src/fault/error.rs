@@ -27,7 +27,7 @@ pub enum Kind {
     RequestError,
     /// The request ended before its end.
     RequestIncomplete,
-    /// The client is gone: it gets no answer, and only records tell.
+    /// The client is gone: it gets no answer; there is only a record.
     ClientGone,
     /// A policy refused the request.
     RequestDenied,
@@ -39,7 +39,7 @@ pub enum Kind {
     ConnectionRefused,
     /// No endpoint accepted the connection in time.
     ConnectionTimeout,
-    /// The network says there is no way to the endpoint.
+    /// The network has no route to the endpoint.
     DestinationUnroutable,
     /// The connection ended while it was in use.
     ConnectionTerminated,
@@ -51,9 +51,9 @@ pub enum Kind {
     ResponseTimeout,
     /// The 101 is not valid, or was not asked for.
     UpgradeFailed,
-    /// The request has come back.
+    /// The request has come back to sluice.
     LoopDetected,
-    /// A bug or an exhausted resource of ours.
+    /// A bug of sluice, or a resource that it has run out of.
     Internal,
 }
 
@@ -79,7 +79,7 @@ impl Kind {
         }
     }
 
-    /// What the public is told of it: nothing about what stands behind sluice.
+    /// The sentence for the public: nothing about upstreams.
     pub(super) fn sentence(self) -> &'static str {
         match self {
             Kind::RequestError => "the request is not valid",
@@ -102,7 +102,7 @@ impl Kind {
     }
 }
 
-/// Why an exchange has an answer of sluice's own.
+/// Why an exchange is answered by sluice itself.
 #[derive(Debug, Clone)]
 pub struct ProxyError {
     /// Whose fault it was.
@@ -113,7 +113,7 @@ pub struct ProxyError {
     pub status: StatusCode,
     /// One line in words, for the log.
     pub detail: Cow<'static, str>,
-    /// What the public is told instead, where its kind says too little.
+    /// A sentence for the public, where that of its kind says too little.
     pub public: Option<Cow<'static, str>>,
     /// Close the client's connection after the answer.
     pub close: bool,
@@ -171,7 +171,7 @@ impl ProxyError {
         }
     }
 
-    /// Our own fault or choice.
+    /// The fault, or the choice, of sluice itself.
     pub fn sluice(status: StatusCode, kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         ProxyError {
             side: Side::Sluice,
@@ -185,7 +185,7 @@ impl ProxyError {
         }
     }
 
-    /// The client ended its direction too early.
+    /// The client ended its direction in the middle of its request.
     pub fn incomplete(detail: &'static str) -> Self {
         let mut error = Self::client(StatusCode::BAD_REQUEST, detail);
         error.kind = Kind::RequestIncomplete;
@@ -199,7 +199,7 @@ impl ProxyError {
         error
     }
 
-    /// Says when to come back.
+    /// Sets when to try again.
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
@@ -211,7 +211,7 @@ impl ProxyError {
         self
     }
 
-    /// Tells the public this: no name or address of an upstream.
+    /// Sets the sentence for the public, without the name or address of an upstream.
     pub fn publicly(mut self, sentence: impl Into<Cow<'static, str>>) -> Self {
         self.public = Some(sentence.into());
         self

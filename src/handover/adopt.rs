@@ -1,5 +1,5 @@
-//! What came from the old process becomes a tunnel or a connection of this one: checked and
-//! counted when it is offered, brought to life on its worker when it was let go.
+//! Tunnels and connections from the old process: checked and counted when they are offered, and
+//! started on a worker when they were let go.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -18,14 +18,14 @@ use crate::upstream::{Address, Lease};
 use crate::worker::workers::Workers;
 use crate::worker::{Command, Worker};
 
-/// Knows where things go in this process.
+/// Finds a place in this process for what is offered.
 #[derive(Debug)]
 pub struct Adopter {
     shared: Arc<Shared>,
     workers: Workers,
 }
 
-/// Something that can come to life; dropping it closes this process's descriptors only.
+/// An item that can be started; dropping it closes this process's descriptors only.
 #[derive(Debug)]
 pub struct Adoptee {
     worker: usize,
@@ -65,7 +65,7 @@ impl Adopter {
         &self.shared
     }
 
-    /// A tunnel that was offered; `bytes` is what it has still to write.
+    /// A tunnel that was offered; `bytes` are still to be written.
     ///
     /// # Errors
     /// Why it has to stay where it is.
@@ -135,7 +135,7 @@ impl Adopter {
         })
     }
 
-    /// Brings it to life: the old process has let it go.
+    /// Starts it: the old process has let it go.
     pub fn go(&self, adoptee: Adoptee) {
         let Some(worker) = self.workers.iter().nth(adoptee.worker) else {
             return;
@@ -175,8 +175,8 @@ impl Adopter {
     }
 }
 
-/// A process that has no more places for descriptors gets fewer than it was sent; and what
-/// it can be asked and told with is no place for clients.
+/// A process that has run out of descriptors gets fewer than it was sent; and the reserve for
+/// orders is not for clients.
 fn exactly<const N: usize>(came: Vec<OwnedFd>) -> Result<[OwnedFd; N], String> {
     let came = match came.iter().any(descriptors::is_reserved) {
         true => Vec::new(),

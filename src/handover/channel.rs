@@ -1,6 +1,6 @@
 //! Messages with their descriptors over a unix stream socket (unix(7), `SCM_RIGHTS`).
-//! Receiving can be abandoned and taken up again; a descriptor that came is closed unless
-//! it is taken out of its message.
+//! Receiving can be abandoned and resumed; a descriptor that was received is closed unless it is
+//! taken out of its message.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -21,23 +21,23 @@ const SEND: Duration = Duration::from_secs(10);
 
 const CONTROL: usize = rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS));
 
-/// One end of the way between two processes.
+/// One end of the connection between two processes.
 #[derive(Debug)]
 pub struct Channel {
     stream: UnixStream,
     decoder: Decoder,
-    /// Those of the message under way.
+    /// The descriptors of the message under way.
     descriptors: Vec<OwnedFd>,
     scratch: Box<[u8]>,
 }
 
-/// A message that came. There may be fewer descriptors than its frame says: a process
-/// that has no more places for them loses those that it is sent.
+/// A message that was received. There may be fewer descriptors than its frame says: a process
+/// that has run out of them loses those that it is sent.
 #[derive(Debug)]
 pub struct Received {
     /// The message.
     pub frame: Frame,
-    /// What came with it.
+    /// The descriptors that came with it.
     pub descriptors: Vec<OwnedFd>,
 }
 
@@ -57,8 +57,8 @@ impl Channel {
         })
     }
 
-    /// Sends a message with copies of these descriptors. Must not be abandoned: half a
-    /// message would be left on its way.
+    /// Sends a message with copies of these descriptors. The future must not be dropped: half a
+    /// message would have been sent.
     ///
     /// # Errors
     /// When it is too large, the other process is gone, or it does not read.
@@ -77,7 +77,7 @@ impl Channel {
                         Ok(send(self.stream.as_fd(), parts, descriptors)?)
                     })
                     .await?;
-                // They have left with the first byte.
+                // They were sent with the first byte.
                 descriptors = &[];
                 IoSlice::advance_slices(&mut parts, sent);
             }
@@ -101,7 +101,7 @@ impl Channel {
             let at_header = self.decoder.at_header();
             let read = stream.async_io(Interest::READABLE, || match at_header {
                 true => receive(stream.as_fd(), buf, descriptors),
-                // What comes with other bytes than a header's the kernel closes.
+                // The kernel closes descriptors that come with other bytes than those of a header.
                 false => Ok(rustix::net::recv(stream, &mut *buf, RecvFlags::empty())?.0),
             });
             let n = read.await?;

@@ -1,5 +1,5 @@
-//! The old side after the hand-over: it stays in touch with the new process, hears what that
-//! passes on, and hands over late what an exchange has kept until then.
+//! The old side after the hand-over: it stays in touch with the new process, receives what that
+//! passes on, and hands over later what an exchange has kept until then.
 
 use std::io;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use crate::process::order::Remaining;
 use crate::process::predecessor::PassedOn;
 use crate::vocabulary::hand_off::HandOff;
 
-/// How often is looked for tunnels that were born late.
+/// How often to look for tunnels that were opened late.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The way to the process that has taken over.
+/// The connection to the process that has taken over.
 #[derive(Debug)]
 pub struct Contact {
     channel: Channel,
-    /// Where that takes what comes late.
+    /// The hand-over of late items, where the new process takes them.
     giving: Option<Giving>,
     look: Interval,
 }
@@ -36,23 +36,23 @@ enum What {
     Message(Message),
     Arrival(usize, HandOff<Item>),
     Look,
-    /// Nothing can be heard any more.
+    /// Nothing more can be received.
     Over(io::Error),
 }
 
-/// What follows of it for this process.
+/// What this process has to do about it.
 #[derive(Debug)]
 pub enum Followed {
     /// Nothing.
     Nothing,
     /// The new process passes this on.
     Told(PassedOn),
-    /// Nothing more is heard or taken.
+    /// Nothing more is received or taken.
     Over,
 }
 
 impl Contact {
-    /// In touch; with `giving` it can hand over what comes late.
+    /// After the hand-over; with `giving` it can hand over late items.
     pub fn new(channel: Channel, giving: Option<Giving>) -> Contact {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -98,7 +98,7 @@ impl Contact {
         })
     }
 
-    /// Does what follows; not to be dropped before that is done.
+    /// Handles it. The future must not be dropped before it is done.
     pub async fn handle(&mut self, event: Event) -> Followed {
         let done = match event.0 {
             What::Message(Message::Stop) => return Followed::Told(PassedOn::Stop),
@@ -136,7 +136,7 @@ impl Contact {
         ignore_end(told).is_ok()
     }
 
-    /// The end on this side's part: the new process goes on with all that it was offered.
+    /// Ends it from this side: the new process goes on with all that it was offered.
     pub async fn part(mut self) {
         self.stop_giving(false).await;
     }
@@ -160,7 +160,7 @@ impl What {
     }
 }
 
-/// What the other process said before its end is still to be read.
+/// Reads what the other process sent before its end.
 fn ignore_end(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if is_end(&error) => Ok(()),

@@ -1,12 +1,13 @@
 //! The old side: offers every tunnel and idle connection that can go, a window of them at a
 //! time. An item belongs to this process until the other one is told `Go`, and is put back where
-//! it was if that cannot be said.
+//! it was if `Go` cannot be sent.
 //!
-//! First goes all that can go now; with that the hand-over is over. What an exchange keeps is
+//! First everything goes that can go now, and the hand-over is over. What an exchange keeps is
 //! offered when that has ended, to a process that [takes it](protocol::Ready::takes_late).
 
 mod ending;
 mod progress;
+mod stall;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -26,9 +27,9 @@ use crate::worker::workers::Workers;
 /// Items under way at once: twice as many descriptors are in flight, of which the system
 /// allows as many as open files.
 const WINDOW: usize = 64;
-/// How often is looked for what can go meanwhile.
+/// How often to look for what can go meanwhile.
 const LOOK: Duration = Duration::from_millis(50);
-/// How long nothing may come of the other process before it is asked whether it is there.
+/// How long the other process may be silent before it is asked whether it is there.
 const SILENCE: Duration = Duration::from_millis(250);
 /// How long the other process may be silent when it has something to answer.
 const STALL: Duration = Duration::from_secs(10);
@@ -50,9 +51,9 @@ pub struct Given {
 #[derive(Debug)]
 pub struct Giving {
     sources: Sources,
-    /// What the other process has not answered for, with the worker that it came from.
+    /// Offered and not answered, with the worker that it came from.
     offered: HashMap<u64, (usize, Item)>,
-    /// What was let go, and has not begun to run there: it could go on here still.
+    /// Let go and not yet running there: it could still go on here.
     gone: HashMap<u64, (usize, Item)>,
     /// The other process says when an item begins to run, and echoes.
     acknowledges: bool,
@@ -60,11 +61,11 @@ pub struct Giving {
     asked_for_echo: bool,
     next: u64,
     given: Given,
-    /// The numbers of tunnels that stay, and were not told of by [`Giving::take_staying`].
+    /// The numbers of tunnels that stay and were not returned by [`Giving::take_staying`].
     staying: Vec<u64>,
     /// Idle connections are offered: none was refused yet.
     connections: bool,
-    /// Everything was said to be handed over; what comes now is late.
+    /// The end was announced; what comes now is late.
     goes_on: bool,
     progress: Progress,
     /// When something last arrived from a worker, or nothing was asked for.
@@ -113,7 +114,7 @@ impl Giving {
         std::mem::take(&mut self.staying)
     }
 
-    /// Gives until only what stays or is in an exchange is left, and hears that everything
+    /// Gives until only what stays or is in an exchange is left, and waits until everything
     /// runs. `hurry`: what has not been asked to go stays, too.
     ///
     /// # Errors
@@ -143,7 +144,7 @@ impl Giving {
         self.end(channel).await
     }
 
-    /// Says that this was all, and hears that it runs.
+    /// Announces the end, and waits until everything runs.
     async fn end(&self, channel: &mut Channel) -> io::Result<()> {
         protocol::send(channel, Message::End, &[]).await?;
         self.progress.note();
@@ -171,7 +172,7 @@ impl Giving {
         }
     }
 
-    /// Looks for tunnels that were born meanwhile.
+    /// Looks for tunnels that were opened meanwhile.
     pub(super) async fn look(&mut self) {
         if self.has_room() {
             self.ask(false).await;
@@ -228,7 +229,7 @@ impl Giving {
                 Ok(())
             }
             Err(error) if !is_end(&error) => {
-                // Not all of it was said, so that the other process cannot have it.
+                // It was sent only in part, so that the other process cannot have it.
                 self.keep(id, "the new process does not read");
                 Err(error)
             }
@@ -243,8 +244,7 @@ impl Giving {
         Ok(message)
     }
 
-    /// Does what the other process's message asks for; gives back one that is not about an
-    /// item.
+    /// Handles a message of the other process; returns one that is not about an item.
     pub(super) async fn answer(
         &mut self,
         channel: &Channel,
@@ -295,7 +295,7 @@ impl Giving {
                 tracing::warn!(tunnel, why, "a tunnel was not taken");
                 self.stays(tunnel, why);
             }
-            // It would be idle again at once, and offered again for ever.
+            // It would be idle at once and be offered again, for ever.
             None if self.connections => {
                 self.connections = false;
                 if self.goes_on {

@@ -1,5 +1,5 @@
-//! What is handed over one by one: tunnels and idle connections. Either is offered with its
-//! descriptors and, where the other process does not take it, goes on where it was.
+//! What is handed over one by one: tunnels and idle connections. Each is offered with its
+//! descriptors, and goes on where it was if the other process does not take it.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -31,7 +31,7 @@ impl Item {
     /// Offers it under this number.
     ///
     /// # Errors
-    /// `InvalidData` where this one cannot be told, and the stream is whole.
+    /// `InvalidData` where this item cannot be encoded; the stream is intact.
     pub(super) async fn offer(&self, channel: &Channel, id: u64) -> io::Result<()> {
         match self {
             Item::Tunnel(tunnel) => {

@@ -1,5 +1,5 @@
 //! Starting the next process: which binary, with which arguments, and one end of a socket
-//! pair as its standard input. Waiting for what it says is in `daemon`.
+//! pair as its standard input. `daemon` waits for its messages.
 
 use std::ffi::OsString;
 use std::io;
@@ -25,7 +25,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Of this process; to be called at its start, before the binary can be replaced.
+    /// For this process; to be called at its start, before the binary can be replaced.
     ///
     /// # Errors
     /// When the system does not say which binary this is.
@@ -100,12 +100,12 @@ fn undeleted(exe: PathBuf) -> PathBuf {
     }
 }
 
-/// The next process, and the way to it.
+/// The next process, and the connection to it.
 #[derive(Debug)]
 pub struct Successor {
     /// The process.
     pub process: NextProcess,
-    /// The way to it.
+    /// The connection to it.
     pub channel: Channel,
 }
 
@@ -124,7 +124,7 @@ impl NextProcess {
         self.0.as_mut()?.try_wait().ok().flatten()
     }
 
-    /// How it ended, where it has ended the stream; `None`: it runs all the same.
+    /// How it ended, after it has ended the stream; `None`: it still runs.
     pub async fn wait(&mut self) -> Option<ExitStatus> {
         let give_up = tokio::time::Instant::now() + EXIT;
         loop {
@@ -136,7 +136,7 @@ impl NextProcess {
         }
     }
 
-    /// It goes on by itself.
+    /// It is not killed any more.
     pub fn let_go(&mut self) {
         self.0 = None;
     }
@@ -145,7 +145,7 @@ impl NextProcess {
     pub fn kill(&mut self) {
         if let Some(mut child) = self.0.take() {
             let _ = child.kill();
-            // Gone in a moment, which is not waited for here.
+            // It is gone in a moment; there is no need to wait.
             let reap = std::thread::Builder::new().spawn(move || child.wait());
             if let Err(error) = reap {
                 tracing::debug!(%error, "the new process stays a zombie");

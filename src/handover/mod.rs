@@ -1,8 +1,8 @@
 //! One process hands its listeners, tunnels and idle connections over to the next one.
-//! `wire` frames messages, `channel` moves them with their descriptors, `protocol` has the
-//! words; `launch` starts the next process. `give` is the old side, with `source` and `item` for
-//! what goes, and `contact` for what goes late; `take` and `taken` are the new side, and `adopt` makes
-//! living tunnels and connections of what came.
+//! `wire` frames messages, `channel` moves them with their descriptors, `protocol` has
+//! the messages; `launch` starts the next process. `give` is the old side, with `source` and `item`
+//! for what goes, and `contact` for what goes late; `take` and `taken` are the new side,
+//! and `adopt` starts what came.
 //!
 //! When to hand over, and what becomes of the old process, is decided in `daemon`.
 

@@ -1,7 +1,7 @@
-//! What two processes say to each other. The old one begins with [`Hello`] and its
+//! The messages between two processes. The old one begins with [`Hello`] and its
 //! listeners, the new one answers [`Ready`] or [`Failed`]; then each tunnel and each idle
 //! connection is offered, taken and let go, and `End` is answered by `Done`. What is late is
-//! offered after that, while the old process says what is [`Left`](Message::Left) there.
+//! offered after that, while the old process reports what is [`Left`](Message::Left) there.
 //!
 //! Fields are added with defaults, never renamed. A change of what is offered that an older
 //! process would get wrong raises [`FORMATS`]; what comes before and after the offers stays
@@ -34,7 +34,7 @@ pub enum Message {
     Listener(Offer),
     /// Old to new: the listener of the admin interface.
     Admin(Offer),
-    /// Old to new: that were all.
+    /// Old to new: these were all.
     EndOfListeners,
     /// New to old: it accepts.
     Ready(Ready),
@@ -48,16 +48,16 @@ pub enum Message {
     Taken(About),
     /// New to old: an item has to stay.
     Refused(Refusal),
-    /// Old to new: an item is the new one's alone from now on.
+    /// Old to new: an item belongs to the new process from now on.
     Go(About),
     /// Old to new: nothing more comes.
     End,
     /// New to old: everything that was let go runs.
     Done,
-    /// New to old: an item that was let go is about to run. Until that was said, nothing of
-    /// it has been touched here.
+    /// New to old: an item that was let go is about to run. Until then nothing of it
+    /// has been touched.
     Begun(About),
-    /// Old to new while nothing else is to be said, and back: the process is there.
+    /// Old to new in silence, and back: the process is there.
     Echo,
     /// Old to new, after the hand-over: what is left there.
     Left(Remaining),
@@ -67,7 +67,7 @@ pub enum Message {
     Drain(DrainRequest),
 }
 
-/// The kinds on the wire.
+/// The kinds as encoded.
 mod kind {
     pub(super) const HELLO: u8 = 1;
     pub(super) const LISTENER: u8 = 2;
@@ -99,7 +99,7 @@ impl From<PassedOn> for Message {
 }
 
 impl Message {
-    /// The message as it is framed, with so many descriptors.
+    /// The frame of the message, with this many descriptors.
     ///
     /// # Errors
     /// When a path is not Unicode.
@@ -139,7 +139,7 @@ impl Message {
     /// What a frame says.
     ///
     /// # Errors
-    /// When it is of no known kind or lacks a field.
+    /// When its kind is unknown or a field is missing.
     pub fn decode(frame: Frame) -> io::Result<Message> {
         let fields = &frame.json[..];
         Ok(match frame.kind {
@@ -194,7 +194,7 @@ pub async fn send(
 /// future loses nothing.
 ///
 /// # Errors
-/// When the stream broke, or what came is no message.
+/// When the stream broke, or what came is not a message.
 pub async fn receive(channel: &mut Channel) -> io::Result<Option<(Message, Vec<OwnedFd>)>> {
     let Some(Received { frame, descriptors }) = channel.receive().await? else {
         return Ok(None);

@@ -1,4 +1,5 @@
-//! Where that arrives which the workers let go of, and where it goes back to.
+//! The workers as the source of a hand-over: what they let go of arrives here, and goes back if it
+//! is not taken.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -14,7 +15,7 @@ use crate::vocabulary::hand_off::HandOff;
 use crate::worker::Command;
 use crate::worker::workers::Workers;
 
-/// All workers, each with its place for arrivals.
+/// All workers, each with a queue of what arrives from it.
 #[derive(Debug)]
 pub(super) struct Sources {
     workers: Workers,
@@ -127,7 +128,7 @@ impl Sources {
         }
     }
 
-    /// Nothing goes any more: what comes too late, or has come already, goes on where it was.
+    /// Ends it: what arrives too late, or has arrived already, goes on where it was.
     pub(super) async fn end(&mut self) {
         let end = || {
             hand_off::end();

@@ -23,7 +23,7 @@ const HELLO: Duration = Duration::from_secs(30);
 /// How long it may take to tell its service manager.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// The way to the process that this one takes over from.
+/// The connection to the process that this one takes over from.
 #[derive(Debug)]
 pub struct Inherited(OwnedFd);
 
@@ -32,7 +32,7 @@ impl Inherited {
     /// replaced by `/dev/null`.
     ///
     /// # Errors
-    /// When it leads to no other process.
+    /// When it is not connected to another process.
     pub fn from_environment() -> io::Result<Option<Inherited>> {
         if std::env::var_os(ENVIRONMENT).is_none_or(|value| value.is_empty()) {
             return Ok(None);
@@ -52,7 +52,7 @@ impl Inherited {
         Ok(Some(Inherited(socket)))
     }
 
-    /// Says why this process does not take over; to be called where no runtime is.
+    /// Reports why this process does not take over; to be called outside a runtime.
     pub fn fail(self, failed: Failed) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -60,7 +60,7 @@ impl Inherited {
         if let Ok(runtime) = runtime {
             runtime.block_on(async {
                 if let Ok(channel) = Channel::new(self.0) {
-                    // A process that is not there learns it from the end of the stream.
+                    // If it cannot be sent, the end of the stream says so.
                     let _ = protocol::send(&channel, Message::Failed(failed), &[]).await;
                 }
             });
@@ -68,7 +68,7 @@ impl Inherited {
     }
 }
 
-/// A listener that came, not adopted yet.
+/// A listener that was received and not yet adopted.
 type Came = (Offer, OwnedFd);
 
 /// A hand-over that this process receives.
@@ -89,10 +89,10 @@ pub struct Taking {
 }
 
 impl Taking {
-    /// Hears who is there and takes its listeners.
+    /// Waits for the old process's introduction and takes its listeners.
     ///
     /// # Errors
-    /// When that is no sluice; it was told.
+    /// When the other process is not a sluice; it was told.
     pub async fn begin(inherited: Inherited) -> io::Result<Taking> {
         let mut channel = Channel::new(inherited.0)?;
         let begun = tokio::time::timeout(HELLO, Taking::hear(&mut channel)).await;
@@ -170,7 +170,7 @@ impl Taking {
     /// The socket that is bound to this address already, if the old process has one.
     ///
     /// # Errors
-    /// When what came is no listening socket.
+    /// When what was received is not a listening socket.
     pub fn listener(&mut self, address: &ListenAddress) -> io::Result<Option<Arc<Listener>>> {
         let found = self
             .listeners
@@ -188,7 +188,7 @@ impl Taking {
     /// The same for the listener of the admin interface.
     ///
     /// # Errors
-    /// When what came is no listening socket.
+    /// When what was received is not a listening socket.
     pub fn admin(&mut self, address: &ListenAddress) -> io::Result<Option<Arc<Listener>>> {
         match self.admin.take_if(|(offer, _)| offer.address.is(address)) {
             Some(came) => self.adopt(came, address).map(Some),
@@ -217,16 +217,16 @@ impl Taking {
         std::mem::take(&mut self.unused)
     }
 
-    /// Says why this process does not take over after all.
+    /// Reports why this process does not take over after all.
     pub async fn fail(self, failed: Failed) {
         let _ = protocol::send(&self.channel, Message::Failed(failed), &[]).await;
     }
 
-    /// Says that this process accepts. Listeners that it did not want stay with the old one. An old
-    /// process that is gone is no reason not to: no other process serves then.
+    /// Reports that this process accepts. Listeners that it did not take stay with the old process.
+    /// This one goes on if the old process is gone: no other process serves then.
     ///
     /// # Errors
-    /// When the old process does not hear it: it may have decided to go on.
+    /// When the old process cannot be told: it may have decided to go on.
     pub async fn ready(&mut self) -> io::Result<()> {
         let left: Vec<Came> = self.listeners.drain(..).chain(self.admin.take()).collect();
         for came in left {
@@ -281,9 +281,9 @@ impl Taking {
         ended.is_ok()
     }
 
-    /// Says that everything runs here, and waits until the old process has told its service
-    /// manager who goes on: what this one says before that is not heard. Gives that process
-    /// and what is left there, where it stays in touch.
+    /// Reports that everything runs here, and waits until the old process has told the service
+    /// manager which process goes on: notifications of this one are ignored before that. Returns
+    /// the old process and what is left there, if it stays in touch.
     pub async fn done(mut self) -> Option<(Finishing, Remaining)> {
         if let Err(error) = protocol::send(&self.channel, Message::Done, &[]).await {
             tracing::warn!(%error, "the old process does not hear that it is done");

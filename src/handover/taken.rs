@@ -1,4 +1,4 @@
-//! The new side's items: offered, taken, let go by the old process, and alive from then on.
+//! The new side's items: offered, taken, let go by the old process, and running from then on.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,9 +13,9 @@ use crate::process::predecessor::PassedOn;
 /// What was taken so far.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    /// Tunnels that live here.
+    /// Tunnels that run here.
     pub(super) tunnels: u64,
-    /// Connections that do.
+    /// Connections that run here.
     pub(super) connections: u64,
     /// What had to stay.
     pub(super) refused: u64,
@@ -26,7 +26,7 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Nothing; `acknowledges`: as the old process said.
+    /// Nothing yet; `acknowledges`: as the old process announced.
     pub(super) fn new(acknowledges: bool) -> Taken {
         Taken {
             acknowledges,
@@ -34,8 +34,8 @@ impl Taken {
         }
     }
 
-    /// Does what a message about an item asks for; gives back any other one. Not to be
-    /// dropped before it is done.
+    /// Handles a message about an item; returns any other one. The future must not be dropped
+    /// before it is done.
     pub(super) async fn handle(
         &mut self,
         channel: &Channel,
@@ -80,7 +80,7 @@ impl Taken {
         }
     }
 
-    /// The old process is gone: what it has offered can go on only here.
+    /// The old process is gone: what it has offered can only go on here.
     pub(super) fn all_go(&mut self, adopter: &Adopter) {
         for (_, adoptee) in std::mem::take(&mut self.waiting) {
             self.bring_to_life(adopter, adoptee);
@@ -96,24 +96,24 @@ impl Taken {
     }
 }
 
-/// An old process that finishes what it has: it says what is left, and hands over late what its
-/// exchanges have kept.
+/// An old process that finishes what it has: it reports what is left, and hands over later what
+/// its exchanges have kept.
 #[derive(Debug)]
 pub struct Finishing {
     channel: Channel,
     taken: Taken,
 }
 
-/// What was heard of it.
+/// What was received from it.
 #[derive(Debug)]
 pub struct Heard(io::Result<Option<(Message, Vec<OwnedFd>)>>);
 
 /// What that means.
 #[derive(Debug)]
 pub enum Meaning {
-    /// So much is left there.
+    /// This much is left there.
     Left(Remaining),
-    /// Nothing that concerns more than its items.
+    /// Nothing except for its items.
     Nothing,
     /// It has ended.
     Ended,
@@ -124,12 +124,12 @@ impl Finishing {
         Finishing { channel, taken }
     }
 
-    /// Waits for what it says. Dropping the future loses nothing.
+    /// Waits for its next message. Dropping the future loses nothing.
     pub async fn hear(&mut self) -> Heard {
         Heard(protocol::receive(&mut self.channel).await)
     }
 
-    /// Does what it asks for; not to be dropped before that is done.
+    /// Handles it. The future must not be dropped before it is done.
     pub async fn handle(&mut self, adopter: &Adopter, heard: Heard) -> Meaning {
         let (message, descriptors) = match heard.0 {
             Ok(Some(heard)) => heard,
@@ -149,7 +149,7 @@ impl Finishing {
 
     /// Passes something on to it.
     pub async fn tell(&self, what: PassedOn) {
-        // Where that fails the end is heard next.
+        // If that fails, the end of the stream follows.
         let _ = protocol::send(&self.channel, what.into(), &[]).await;
     }
 
@@ -171,7 +171,7 @@ async fn tell(channel: &Channel, answer: Message) -> io::Result<()> {
 }
 
 /// Whether the other end of the stream is closed. An old process that goes on itself has
-/// killed this one before it closes it, so whichever sees this end is the only one left.
+/// killed this one before it closes it, so a process that sees this end is the only one left.
 pub(super) fn is_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)

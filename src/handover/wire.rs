@@ -1,5 +1,5 @@
 //! The framing of messages between two processes: a fixed header, JSON, raw bytes. No I/O;
-//! descriptors travel beside the header, which says how many.
+//! descriptors are sent with the header, which says how many.
 //!
 //! | offset | bytes | |
 //! |---|---|---|
@@ -23,7 +23,7 @@ pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 const MAGIC: [u8; 4] = *b"sluh";
 
-/// How many bytes a [`Decoder`] asks for at once, so that a length that is a lie costs
+/// How many bytes a [`Decoder`] asks for at once, so that a false length costs
 /// no memory.
 const STEP: usize = 64 * 1024;
 
@@ -36,14 +36,14 @@ pub struct Frame {
     pub descriptors: u8,
     /// Its fields.
     pub json: Vec<u8>,
-    /// What is no JSON.
+    /// Raw bytes.
     pub bytes: Vec<u8>,
 }
 
-/// Why bytes are no message.
+/// Why bytes are not a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireError {
-    /// They do not begin as a message does.
+    /// They do not begin like a message.
     Magic,
     /// More descriptors than a message may have.
     Descriptors(u8),

@@ -1,7 +1,7 @@
 //! The chunked coding of RFC 9112 section 7.1, strictly: hexadecimal sizes, CRLF only, no
 //! white space, bounded extensions and trailers. A byte-wise machine, so that any split of
 //! the bytes gives the same result; chunk data is skipped, never looked at, and nothing is
-//! copied. Requests are watched with it and answers decoded (`upstream::chunked`).
+//! copied. Requests are checked with it, and answers decoded (`upstream::chunked`).
 
 use crate::message::octets;
 
@@ -29,7 +29,7 @@ enum State {
     EndLf,
 }
 
-/// Where in a chunked body a stream of bytes stands.
+/// The position of a byte stream within a chunked body.
 #[derive(Debug, Clone)]
 pub struct Chunks {
     /// Size of the chunk while it is read, then what is left of its data.
@@ -39,14 +39,14 @@ pub struct Chunks {
     extension: u16,
     extensions: u16,
     trailer: u16,
-    /// The trailer field's name, as far as it can be a forbidden one.
+    /// The trailer field's name, as long as it may be a forbidden one.
     name: [u8; 17],
     name_len: u8,
-    /// White space behind a size is passed over.
+    /// White space after a size is skipped.
     padded: bool,
 }
 
-/// Why bytes are not the coding.
+/// Why bytes are not validly chunked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broken {
     /// A size that is not a hexadecimal number in range.
@@ -59,14 +59,14 @@ pub enum Broken {
     TrailersTooLarge,
     /// A trailer field is malformed.
     Trailer,
-    /// A trailer field that belongs into the head.
+    /// A trailer field that is only allowed in the head.
     TrailerField,
 }
 
 /// What the next bytes of a chunked body are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
-    /// All of them were framing; more must come.
+    /// All of them were framing; more bytes are needed.
     More,
     /// The last chunk is over at this index: what follows up to the end is the trailer
     /// section and its empty line.
@@ -95,7 +95,7 @@ impl Default for Chunks {
 
 impl Chunks {
     /// For a body whose sizes may be padded with spaces, as some old servers write them. It
-    /// is decoded and framed anew, so nobody behind can read it differently.
+    /// is decoded and framed anew, so no upstream can read it differently.
     pub fn padded() -> Self {
         Chunks {
             padded: true,
@@ -210,7 +210,7 @@ impl Chunks {
                 if self.state == State::TrailerStart {
                     self.name_len = 0;
                 }
-                // A longer name than any forbidden one stays at a length that none has.
+                // A name longer than any forbidden one keeps a length that none of them has.
                 if let Some(place) = self.name.get_mut(usize::from(self.name_len)) {
                     *place = byte.to_ascii_lowercase();
                 }

@@ -1,5 +1,5 @@
 //! What sluice tells an upstream about the client: `X-Forwarded-*`, `Forwarded` (RFC 7239),
-//! `Via` (RFC 9110 section 7.6.3) and the request id; and whose word about it sluice takes.
+//! `Via` (RFC 9110 section 7.6.3) and the request id; and which peers' fields sluice believes.
 //! Hop-by-hop fields are gone before this; see `headers`.
 //!
 //! A peer in `trusted_proxies` is believed, judged by its socket address alone. A peer on a
@@ -41,9 +41,9 @@ pub struct Forwarding<'a> {
     pub version: Version,
 }
 
-/// Replaces what the client says about itself by what sluice knows, keeping a trusted peer's
-/// word, and returns the request id. `Host` must be the effective one (RFC 9112 section
-/// 3.2.2). Spellings other than the canonical (`x_forwarded_for`) go whoever sent them.
+/// Replaces what the client says about itself by what sluice knows, except where a trusted peer
+/// says it, and returns the request id. `Host` must be the effective one (RFC 9112 section
+/// 3.2.2). Spellings other than the canonical (`x_forwarded_for`) are removed from every request.
 pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<HeaderValue> {
     let Forwarding {
         policy,
@@ -75,7 +75,7 @@ pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<Hea
     choose(headers, policy, peer)
 }
 
-/// Whether [`write_direct`] does all that [`apply`] would: nobody is believed, and neither
+/// Whether [`write_direct`] does all that [`apply`] would: no peer is believed, and neither
 /// `Forwarded` nor `Via` is sent.
 pub fn is_direct(policy: &ForwardingPolicy, peer: &PeerFields) -> bool {
     !peer.trusted && !policy.forwarded && policy.via.is_none()
@@ -113,7 +113,7 @@ pub fn write_direct(
     Some(RequestId::Made(id))
 }
 
-/// Removes the client's copies of everything that belongs to us; of a trusted peer only the
+/// Removes the client's copies of everything that belongs to us; from a trusted peer only the
 /// spellings that no proxy writes.
 fn remove_claims(headers: &mut HeaderMap, trusted: bool) {
     let claims = |name: &&HeaderName| match claim(name.as_str().as_bytes()) {
@@ -214,12 +214,12 @@ fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> HeaderV
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(last.as_bytes());
-    // Made of valid values; if that were wrong, our own word is the one to keep.
+    // It is made of valid values; otherwise only ours would be kept.
     HeaderValue::try_from(list).unwrap_or_else(|_| last.clone())
 }
 
-/// `Forwarded` (RFC 7239 section 4), made of what the `X-Forwarded-*` fields say by now, so that
-/// the two cannot contradict each other: an element for each address in the chain, of which the
+/// `Forwarded` (RFC 7239 section 4), made from the `X-Forwarded-*` fields, so that the two
+/// cannot contradict each other: an element for each address in the chain, of which the
 /// first, the client's, has the public scheme and host. A peer's own `Forwarded` goes.
 #[cold]
 fn add_forwarded(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&HeaderValue>) {

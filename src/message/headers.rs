@@ -1,12 +1,12 @@
 //! Header hygiene of RFC 9110 section 7.6.1: what belongs to one connection only does not
 //! cross the proxy, in either direction, upgrades included. Also a route's own edits. What
-//! is told about the client instead stands in `forwarded`.
+//! upstreams are told about the client is in `forwarded`.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::config::HeaderEdits;
 
-/// What [`strip_hop_by_hop`] met.
+/// What [`strip_hop_by_hop`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stripped {
     /// There was a `Connection` field.
@@ -39,7 +39,7 @@ const HTTP2_SETTINGS: u16 = 1 << 9;
 /// More `Connection` lines than one.
 const MORE_CONNECTION: u16 = 1 << 15;
 
-/// The fields that always go, by their bit.
+/// The fields that are always removed, by their bit.
 static HOP_BY_HOP: [(u16, HeaderName); 8] = [
     (KEEP_ALIVE, HeaderName::from_static("keep-alive")),
     (TRANSFER_ENCODING, header::TRANSFER_ENCODING),
@@ -62,8 +62,8 @@ static HOP_BY_HOP: [(u16, HeaderName); 8] = [
 ///
 /// - `TE` becomes exactly `TE: trailers` if it listed that, since trailers are forwarded;
 ///   `Trailer` announces them and stays.
-/// - `Proxy-Authorization` and `Proxy-Authenticate` go too. sluice stands in the origin's
-///   place: it never asks for the former, which was meant for a proxy in front of it
+/// - `Proxy-Authorization` and `Proxy-Authenticate` go too. sluice acts as the
+///   origin: it never asks for the former, which was meant for a proxy in front of it
 ///   (RFC 9110 section 11.7.2), and the latter would be the upstream posing as a proxy.
 /// - `HTTP2-Settings` means nothing once its `Upgrade` is gone (RFC 7540 section 3.2.1).
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Stripped {
@@ -141,8 +141,8 @@ fn strip_connection(headers: &mut HeaderMap, several: bool, stripped: &mut Strip
     }
 }
 
-/// Goes through one `Connection` line. What is no token, quoted strings among it, names no
-/// field and is passed over.
+/// Goes through one `Connection` line. What is not a token, such as a quoted string, names no
+/// field and is skipped.
 fn strip_nominated(headers: &mut HeaderMap, line: &HeaderValue, stripped: &mut Stripped) {
     for option in line.as_bytes().split(|&byte| byte == b',') {
         let option = option.trim_ascii();
@@ -166,7 +166,7 @@ fn strip_nominated(headers: &mut HeaderMap, line: &HeaderValue, stripped: &mut S
 
 /// Fields that a `Connection` option cannot strip: who the client is, what it may do, whom it
 /// speaks to, and where the message ends. `-` and `_` count as the same, since some
-/// backends read them so.
+/// backends treat them alike.
 fn is_protected(name: &[u8]) -> bool {
     const EXACT: &[&[u8]] = &[
         b"host",

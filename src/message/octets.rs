@@ -57,7 +57,7 @@ pub fn is_host(byte: u8) -> bool {
     CLASS[byte as usize] & HOST != 0
 }
 
-/// Index of the first byte at or behind `at` that is no token character.
+/// Index of the first byte at or after `at` that is not a token character.
 #[inline]
 pub fn token_end(bytes: &[u8], mut at: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -77,8 +77,8 @@ pub fn token_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Index of the first byte at or behind `at` that no field value may hold, tab included.
-/// What is found is a CR, a tab or an offence.
+/// Index of the first byte at or after `at` that no field value may hold, tab included.
+/// It is a CR, a tab or an invalid byte.
 #[inline]
 pub fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     #[cfg(target_arch = "x86_64")]
@@ -98,7 +98,7 @@ pub fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// Index of the first byte at or behind `at` that no field value may hold.
+/// Index of the first byte at or after `at` that no field value may hold.
 #[inline]
 pub fn text_end(bytes: &[u8], at: usize) -> usize {
     let mut at = plain_end(bytes, at);
@@ -150,14 +150,14 @@ mod simd {
     pub(super) fn load(bytes: &[u8], at: usize) -> Option<__m128i> {
         let block: &[u8; 16] = bytes.get(at..)?.first_chunk()?;
         let value = u128::from_le_bytes(*block);
-        // SAFETY: SSE2 is there; see above.
+        // SAFETY: SSE2 is available; see above.
         Some(unsafe { _mm_set_epi64x((value >> 64) as i64, value as i64) })
     }
 
     /// How many leading bytes are letters, digits or `-`, which almost all names are made of.
     #[inline(always)]
     pub(super) fn name_run(block: __m128i) -> usize {
-        // SAFETY: SSE2 is there; see above.
+        // SAFETY: SSE2 is available; see above.
         let good = unsafe {
             let lower = _mm_or_si128(block, _mm_set1_epi8(0x20));
             let letter = _mm_sub_epi8(lower, _mm_set1_epi8(b'a' as i8));
@@ -173,7 +173,7 @@ mod simd {
     /// Which bytes are capitals, small letters and hyphens, a bit each.
     #[inline(always)]
     pub(super) fn letters(block: __m128i) -> [u32; 3] {
-        // SAFETY: SSE2 is there; see above.
+        // SAFETY: SSE2 is available; see above.
         unsafe {
             let within = |first: u8| {
                 let place = _mm_sub_epi8(block, _mm_set1_epi8(first as i8));
@@ -192,7 +192,7 @@ mod simd {
     /// How many leading bytes are no control characters.
     #[inline(always)]
     pub(super) fn plain_run(block: __m128i) -> usize {
-        // SAFETY: SSE2 is there; see above.
+        // SAFETY: SSE2 is available; see above.
         let bad = unsafe {
             let low = _mm_cmpeq_epi8(_mm_min_epu8(block, _mm_set1_epi8(0x1f)), block);
             let del = _mm_cmpeq_epi8(block, _mm_set1_epi8(0x7f));

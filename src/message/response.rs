@@ -1,7 +1,7 @@
 //! The head of an upstream's answer, parsed from bytes as they arrive (RFC 9112 sections
 //! 4 to 6). Stricter than the RFC asks of a recipient: what two parsers could
-//! read differently is refused. Lines are read in `lines`, what they say of the message's end
-//! in `notes`. Whether a 101 is the right one is decided in `http::handshake`.
+//! read differently is refused. Lines are read in `lines`, the fields about the message's end in
+//! `notes`. Whether a 101 is valid is decided in `websocket::handshake`.
 
 mod lines;
 mod notes;
@@ -18,7 +18,7 @@ pub use outcome::{BodyKind, HeadError};
 /// The largest head in bytes.
 pub const MAX_RESPONSE_HEAD: usize = 64 * 1024;
 
-/// What a head may be like.
+/// The limits and leniency for a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HeadRules {
     /// Largest head in bytes, from the status line to the empty line, both included.
@@ -55,12 +55,12 @@ pub struct ResponseHead {
     pub reason: Bytes,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// All fields, values trimmed, repeated ones in order. Left out are a `Connection:
-    /// keep-alive`, which ends here, except on a 101, and copies of one Content-Length.
+    /// All fields, values trimmed, repeated ones in order. Not included are a `Connection:
+    /// keep-alive`, which is for sluice, except on a 101, and copies of one Content-Length.
     pub headers: HeaderMap,
     /// The field lines as they came, where names are in other than the usual capitals.
     pub lines: Bytes,
-    /// How the content behind the head is delimited, as the answer to a GET.
+    /// How the content after the head is delimited, as the answer to a GET.
     pub body: BodyKind,
     /// The Content-Length, also where no content follows.
     pub length: Option<u64>,
@@ -96,8 +96,8 @@ impl ResponseHead {
         Ok(Some((parse_complete(&head, rules)?, end)))
     }
 
-    /// What to say of a head that was refused with `error`: that `lenient` takes it only where it
-    /// does, as far as the head has come.
+    /// The error to report for a head that was refused with `error`: that `lenient` would accept it
+    /// only where it does, as far as the head has come.
     #[cold]
     pub fn what_remains(error: HeadError, buf: &[u8], rules: HeadRules) -> HeadError {
         use HeadError::{BareLineFeed, Folded, Malformed, StatusBlanks};
@@ -119,7 +119,7 @@ impl ResponseHead {
         (usual.map(str::as_bytes) != Some(&self.reason)).then_some(&self.reason)
     }
 
-    /// Whether the connection persists behind the answer (RFC 9112 section 9.3).
+    /// Whether the connection persists after the answer (RFC 9112 section 9.3).
     pub fn persists(&self) -> bool {
         self.persists
     }

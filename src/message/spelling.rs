@@ -1,8 +1,7 @@
-//! The case of field names. Names mean the same in any case (RFC 9110 section 5.1), but devices
-//! and SOAP servers compare them byte by byte, and the HTTP library knows them in lower case
-//! only: so the lines that came are kept beside it, and a name is written as it stands there.
-//! A name that the configuration spells is written so, and one that stands nowhere gets the usual
-//! capitals.
+//! The case of field names. Names are case-insensitive (RFC 9110 section 5.1), but devices and SOAP
+//! servers compare them byte by byte, and the HTTP library knows them in lower case only. So the
+//! lines that came are kept besides, and a name is written as it stands there. A name that the
+//! configuration spells is written in that spelling, any other one in the usual capitals.
 
 use std::collections::VecDeque;
 
@@ -11,18 +10,18 @@ use crate::message::octets;
 /// Looks names up in the lines that they came in.
 #[derive(Debug, Clone, Copy)]
 pub struct Speller<'a> {
-    /// Lines with names that the configuration spells, which go before.
+    /// Lines with names that the configuration spells, which take precedence.
     configured: [&'a [u8]; 2],
     /// Field lines; their values may be missing.
     lines: &'a [u8],
-    /// The line behind the one found last: names are asked for nearly in their order.
+    /// The line after the one found last: names are asked for nearly in their order.
     at: usize,
-    /// Lines that may yet be looked at: the order must not cost more than the lines are worth.
+    /// Lines that may still be looked at, which bounds the cost of names in another order.
     left: usize,
 }
 
 impl<'a> Speller<'a> {
-    /// Of these lines, each `name ":"` and whatever follows up to its LF.
+    /// For these lines, each `name ":"` and anything up to its LF.
     pub fn new(lines: &'a [u8]) -> Self {
         Speller {
             configured: [b""; 2],
@@ -32,7 +31,7 @@ impl<'a> Speller<'a> {
         }
     }
 
-    /// With lines that go before these.
+    /// With lines that take precedence over these.
     pub fn after(self, configured: [&'a [u8]; 2]) -> Self {
         Speller { configured, ..self }
     }
@@ -141,9 +140,9 @@ fn push_capitals(out: &mut Vec<u8>, name: &[u8]) {
 
 const WEBSOCKET: &[u8] = b"Sec-WebSocket-";
 
-/// What of a name is spelled otherwise than by capitals after hyphens, as it is registered. W3C
-/// Trace Context (section 3.2.1) asks for no capitals, and browsers write the client hints that
-/// they always send without any in HTTP/1.1.
+/// The part of a name whose registered spelling is other than capitals after hyphens. W3C Trace
+/// Context (section 3.2.1) asks for lower case, and browsers write the client hints that they
+/// always send in lower case too.
 #[inline]
 fn registered(name: &[u8]) -> &'static [u8] {
     let known: &[&'static [u8]] = match name.len() {
@@ -239,7 +238,7 @@ pub enum Section {
 pub struct RequestNames(VecDeque<(u64, Section, Vec<u8>)>);
 
 impl RequestNames {
-    /// These lines have come.
+    /// Adds the lines of a request.
     pub fn push(&mut self, head: u64, section: Section, lines: Vec<u8>) {
         self.0.push_back((head, section, lines));
     }

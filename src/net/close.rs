@@ -1,5 +1,5 @@
-//! The last bytes of a connection: written as a whole, and kept from being thrown away. What is
-//! waited for has a limit, in which the time does not count that the process stood still.
+//! The last bytes of a connection: written as a whole, and kept from being thrown away. Every wait
+//! has a limit, which does not count the time that the process stood still.
 
 use std::future::poll_fn;
 use std::io;

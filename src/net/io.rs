@@ -1,5 +1,5 @@
-//! The socket under everything: one enum over the stream types, so that taking a hyper
-//! connection apart has one target type and no box stands on the data's way.
+//! One type over the kinds of stream sockets, so that taking a hyper connection apart has one
+//! target type and data needs no box.
 //!
 //! Knows sockets only; HTTP and WebSocket rules live above it.
 
@@ -19,7 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 /// Size of a worker's scratch buffer, in bytes.
 pub const SCRATCH: usize = 64 * 1024;
 
-/// Bytes that a connection may move in one go before all others get their turn.
+/// Bytes that a connection may move before all other tasks get their turn.
 pub const TURN: usize = 8 * SCRATCH;
 /// What a piece of them, a frame or a chunk, costs of a turn besides its bytes, in bytes that could
 /// be moved meanwhile: a turn ends after 2048 empty ones.
@@ -34,7 +34,7 @@ pub fn with_scratch<R>(use_it: impl FnOnce(&mut [u8]) -> R) -> R {
     SCRATCH_BUFFER.with_borrow_mut(|scratch| use_it(scratch))
 }
 
-/// Lets everything else have its turn that is ready, or becomes so, before the task is woken:
+/// Lets all other tasks that are ready, or become so, have their turn before the task is woken:
 /// woken at once it would be polled dozens of times before the runtime looks at the sockets.
 #[cold]
 pub fn yield_turn(cx: &mut Context<'_>) {
@@ -140,7 +140,7 @@ impl Io {
         })
     }
 
-    /// Takes a connected stream socket, whichever it is, into the current runtime.
+    /// Registers a connected stream socket of either kind with the current runtime.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Io> {
         let family = getsockname(&fd)?.address_family();
         let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "not a TCP or unix stream");
@@ -165,8 +165,8 @@ impl Io {
         self.as_fd().try_clone_to_owned()
     }
 
-    /// Why the connection is broken, if it is, whatever waits in its buffers; `ended`: our
-    /// direction was ended, so that one that is at its end on both sides is none.
+    /// Why the connection is broken, if it is, whatever waits in its buffers; `ended`: we
+    /// have ended our direction, so that a connection that has ended on both sides is not broken.
     pub fn broken(&self, ended: bool) -> Option<io::Error> {
         let mut asked = [PollFd::new(self, PollFlags::empty())];
         let at_once = Timespec::default();

@@ -1,4 +1,4 @@
-//! A request that may go to its upstream, as the upstream is to see it.
+//! A request that was admitted, in the form in which its upstream will see it.
 
 use std::sync::Arc;
 
@@ -10,27 +10,27 @@ use crate::route::target::Target;
 use crate::snapshot::Route;
 use crate::upstream::Upstream;
 
-/// A request that may go to its upstream.
+/// A request that was admitted.
 #[derive(Debug)]
 pub struct Admitted {
-    /// Its head, as the upstream is to see it, but for the WebSocket fields. Its `uri` is not
+    /// The head as the upstream will see it, except for the WebSocket fields. Its `uri` is not
     /// the target.
     pub parts: Parts,
-    /// The target that the upstream is to see.
+    /// The target as the upstream will see it.
     pub target: Target,
-    /// The route it took.
+    /// The route that took it.
     pub route: Arc<Route>,
-    /// Where it goes.
+    /// The upstream that it goes to.
     pub upstream: Arc<Upstream>,
     /// Whether it asks for another protocol, WebSocket or not.
     pub is_handshake: bool,
-    /// Our own fields are not in the map yet: they are written with the head.
+    /// Our own fields are not in the map yet; they are written with the head.
     pub direct: bool,
     /// The Host that the client sent, where the route replaces it.
     pub replaced_host: Option<HeaderValue>,
     /// The routes that it has passed.
     pub hops: Hops,
-    /// The client waits with its body until it is asked for.
+    /// The client sends its body only when asked to.
     pub expects_continue: bool,
 }
 

@@ -1,14 +1,14 @@
-//! Who may do what: the part of a decision that may have to wait for others. Nothing asks for
-//! it yet, and a request that need not wait is not made to.
+//! Authorisation: the part of a decision that may have to wait for another service. Nothing is
+//! configured to need it yet, and a request that need not wait does not.
 
 use super::admitted::Admitted;
 use super::facts::Facts;
 use crate::fault::error::ProxyError;
 
-/// Lets an admitted request go on, or says why it must not.
+/// Authorises an admitted request.
 ///
 /// # Errors
-/// The refusal that the client is answered with.
+/// The refusal for the client.
 #[inline]
 pub async fn authorize(_admitted: &Admitted, _facts: &Facts) -> Result<(), ProxyError> {
     Ok(())

@@ -25,41 +25,41 @@ use crate::websocket::handshake::{ClientHandshake, UpgradeRequest};
 /// What becomes of a request, and what was found on the way, for its record.
 #[derive(Debug)]
 pub struct Decision {
-    /// What was found, however far it came.
+    /// What was found until the decision was made.
     pub found: Found,
-    /// Where it goes, or the refusal.
+    /// What is done with it, or the refusal.
     pub way: Result<Way, ProxyError>,
 }
 
-/// What is known of a request that was decided.
+/// What is known of a request after the decision.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The authority that it is for, which an absolute-form target names instead of Host.
+    /// The authority of the request: its Host, or that of an absolute-form target.
     pub authority: Option<HeaderValue>,
     /// It asks for a tunnel, validly or not.
     pub expects_tunnel: bool,
-    /// Its id, where the upstream's fields are in the head already.
+    /// Its id, where our fields have already been added to the head.
     pub request_id: Option<RequestId>,
     /// Its route.
     pub route: Option<Arc<Route>>,
-    /// Why a handshake is refused, where that can be said.
+    /// Why a handshake is refused, where that is known.
     pub diagnosis: Option<Diagnosis>,
 }
 
-/// Where a request goes that is not refused.
+/// What is done with a request that is not refused.
 #[derive(Debug)]
 pub enum Way {
-    /// To an upstream.
+    /// It goes to an upstream.
     Forward(Box<Admitted>),
-    /// To an upstream, as a WebSocket handshake.
+    /// It goes to an upstream as a WebSocket handshake.
     WebSocket(Box<Admitted>, ClientHandshake),
-    /// To an upstream, which may switch to a protocol of the offer.
+    /// It goes to an upstream, which may switch to a protocol of the offer.
     Switch(Box<Admitted>, Offer),
-    /// Nowhere: here is the answer, and the lines in which the route spells names of fields.
+    /// It is answered here; with the lines in which the route spells names of fields.
     Answer(Response<Bytes>, Bytes),
 }
 
-/// Decides.
+/// Decides what becomes of a request.
 pub fn decide(mut head: RequestHead, grounds: Grounds<'_>) -> Decision {
     let mut found = Found::default();
     let way = match take_authority(&mut head.parts) {
@@ -133,7 +133,7 @@ fn way(
     })
 }
 
-/// What a head said that conditions must not see.
+/// What was in a head that conditions must not see.
 struct Taken {
     /// The port that a trusted proxy vouches for.
     port: Option<u16>,
@@ -164,7 +164,7 @@ fn take_out(parts: &mut Parts, grounds: Grounds<'_>, found: &mut Found) -> Taken
     }
 }
 
-/// What the public knows the server as.
+/// The authority under which the public knows the server.
 fn public_authority<'a>(
     parts: &'a Parts,
     facts: &Facts,
@@ -180,7 +180,7 @@ fn public_authority<'a>(
     }
 }
 
-/// The authority that the request is for. Exactly one is there: the protocol saw to it.
+/// The authority of the request. There is exactly one: the protocol has checked that.
 fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
     match parts.headers.get(header::HOST) {
         Some(host) => Ok(host.clone()),
@@ -251,7 +251,7 @@ fn hold_to_size(route: &Route, content: Content) -> Result<(), ProxyError> {
     Ok(())
 }
 
-/// The routes that the request has passed; not this one.
+/// The routes that the request has passed so far.
 fn take_hops(parts: &mut Parts, route: &Route) -> Result<Hops, ProxyError> {
     let hops = Hops::take(&mut parts.headers);
     hops.check(&route.mark).map_err(|circle| {

@@ -1,5 +1,5 @@
 //! What is known of a client's connection when it is accepted, and holds for all of its
-//! requests: who connected, where, and by which settings it is treated.
+//! requests: the peer, the listener, and the settings that apply.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::snapshot::Snapshot;
 /// What is known of a client's connection.
 #[derive(Debug)]
 pub struct Facts {
-    /// Who connected.
+    /// The peer.
     pub peer: Peer,
-    /// Where.
+    /// The listener.
     pub listener_info: ListenerInfo,
     /// Header values about the peer, made once.
     pub peer_fields: PeerFields,
     /// Settings that were in force at accept.
     pub http: Arc<HttpConfig>,
-    /// What upstreams are told about clients, as it was at accept.
+    /// The forwarding policy that was in force at accept.
     pub forwarding: Arc<ForwardingPolicy>,
 }
 
 impl Facts {
-    /// Of a connection accepted on `listener_info` while `snapshot` is in force.
+    /// For a connection accepted on `listener_info` while `snapshot` is in force.
     pub fn new(peer: Peer, listener_info: ListenerInfo, snapshot: &Snapshot) -> Facts {
         let (http, forwarding) = (snapshot.http.clone(), snapshot.forwarding.clone());
         let address = match peer {
@@ -48,7 +48,7 @@ impl Facts {
         }
     }
 
-    /// Who connected, for a log.
+    /// The peer, for a log.
     pub fn client(&self) -> String {
         match (self.peer, self.peer_fields.address_text()) {
             (Peer::Tcp(SocketAddr::V4(peer)), Some(address)) => {
@@ -64,7 +64,7 @@ impl Facts {
 
     /// The client's address as a trusted proxy vouches for it; `None` where the peer is the
     /// client.
-    pub fn behind_proxy(&self, headers: &HeaderMap) -> Option<IpAddr> {
+    pub fn vouched_client(&self, headers: &HeaderMap) -> Option<IpAddr> {
         if !self.peer_fields.is_trusted() {
             return None;
         }

@@ -1,29 +1,29 @@
-//! What a request is decided by, besides its head.
+//! What a decision depends on, besides the head of the request.
 
 use super::facts::Facts;
 use crate::snapshot::Snapshot;
 use crate::trace::Trace;
 
-/// What a request is decided by, besides its head.
+/// What a decision depends on, besides the head of the request.
 #[derive(Debug, Clone, Copy)]
 pub struct Grounds<'a> {
     /// The client's connection.
     pub facts: &'a Facts,
     /// The configuration in force.
     pub snapshot: &'a Snapshot,
-    /// Which drain is under way.
+    /// The drain under way.
     pub drain: Drain,
-    /// The request's place in its trace, which the upstream is told.
+    /// The request's trace context, which is sent to the upstream.
     pub trace: Option<&'a Trace>,
 }
 
-/// Which drain is under way, besides those of routes.
+/// The drain under way, besides those of routes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drain {
     /// None.
     None,
-    /// That of all tunnels, by an operator's command.
+    /// A drain of all tunnels, ordered by an operator.
     Tunnels,
-    /// That of the process, which ends.
+    /// The drain at the end of the process.
     Process,
 }

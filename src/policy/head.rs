@@ -12,7 +12,7 @@ pub struct RequestHead {
     pub parts: Parts,
     /// Its target.
     pub target: Target,
-    /// What it wants besides an answer.
+    /// The upgrade that it asks for.
     pub upgrade: UpgradeRequest,
     /// Its content.
     pub content: Content,
@@ -21,14 +21,14 @@ pub struct RequestHead {
 /// What is known of a request's content before it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
-    /// There is none.
+    /// No content.
     None,
-    /// There are at least so many bytes.
+    /// At least this many bytes.
     AtLeast(u64),
 }
 
 impl RequestHead {
-    /// Of what a protocol has read.
+    /// From what a protocol has read.
     pub fn new(parts: Parts, target: Target, content: Content) -> RequestHead {
         let has_content = content != Content::None;
         let upgrade =

@@ -12,7 +12,7 @@ use crate::websocket::handshake::UpstreamProblem;
 pub struct Offer(Vec<Vec<u8>>);
 
 impl Offer {
-    /// Of what `asked` lists, in its order; `None` where nothing is left.
+    /// Keeps of `asked` what is `allowed`, in its order; `None` where nothing is left.
     pub fn new(asked: &[HeaderValue], allowed: &[String]) -> Option<Offer> {
         let offered: Vec<Vec<u8>> = asked
             .iter()
@@ -55,7 +55,7 @@ impl Offer {
     }
 }
 
-/// Names of protocols are the same in any case, their versions only as they are written.
+/// Names of protocols are case-insensitive, their versions are not.
 fn is_same(one: &[u8], other: &[u8]) -> bool {
     let end = |text: &[u8]| memchr::memchr(b'/', text).unwrap_or(text.len());
     let (name, version) = one.split_at(end(one));

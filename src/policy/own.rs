@@ -1,4 +1,4 @@
-//! Answers that need no upstream: of sluice about itself, and of routes that respond or
+//! Answers that need no upstream: about sluice itself, and from routes that respond or
 //! redirect.
 
 use bytes::Bytes;
@@ -36,7 +36,7 @@ pub fn by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
     None
 }
 
-/// `respond` and `redirect`.
+/// The answer of a route with `respond` or `redirect`.
 pub fn of_route(
     route: &Route,
     path: &[u8],

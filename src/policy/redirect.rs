@@ -1,5 +1,5 @@
-//! Where a `redirect` leads: its target with what stands for the request's own parts filled
-//! in, in one pass, so that a brace in a path or query is never taken for one of ours.
+//! The target of a `redirect`: its variables are replaced in one pass, so that a brace in a path
+//! or query is never taken for a variable.
 
 use crate::route::host;
 use crate::route::origin::PublicAuthority;
@@ -15,7 +15,7 @@ pub fn location(
     let mut rest = to;
     while let Some((before, after)) = rest.split_once('{') {
         location.push_str(before);
-        // The configuration takes no other names, and no brace that stands alone.
+        // The configuration accepts no other names and no single brace.
         let (name, after) = after.split_once('}').unwrap_or((after, ""));
         match name {
             "scheme" => location.push_str(public.scheme.as_str()),

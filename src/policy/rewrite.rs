@@ -1,4 +1,4 @@
-//! The head of a request as its upstream is to see it.
+//! Rewriting the head of a request for its upstream.
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -12,7 +12,7 @@ use crate::message::headers::{self, Stripped};
 use crate::snapshot::Route;
 use crate::trace::Trace;
 
-/// Removes the hop-by-hop fields, except `Upgrade`, which a route may ask for; its values.
+/// Removes the hop-by-hop fields, except `Upgrade`, which a route may match. Returns its values.
 pub fn strip_for_routing(fields: &mut HeaderMap) -> (Vec<HeaderValue>, Stripped) {
     if !fields.contains_key(header::UPGRADE) {
         return (Vec::new(), headers::strip_hop_by_hop(fields));
@@ -25,7 +25,7 @@ pub fn strip_for_routing(fields: &mut HeaderMap) -> (Vec<HeaderValue>, Stripped)
     (asked, stripped)
 }
 
-/// Puts what sluice tells about the client into the place of what the client says.
+/// Replaces what the client says about itself by what sluice knows.
 /// Returns the request's id.
 pub fn tell_of_client(parts: &mut Parts, facts: &Facts) -> Option<RequestId> {
     let forwarding = Forwarding {
@@ -36,9 +36,9 @@ pub fn tell_of_client(parts: &mut Parts, facts: &Facts) -> Option<RequestId> {
     forwarded::apply(&mut parts.headers, &forwarding).map(RequestId::Field)
 }
 
-/// `Expect` goes on where it says something (RFC 9110 section 10.1.1): not of HTTP/1.0, and
-/// no 100-continue without a body to send. Whether the client waits for the upstream's word;
-/// what else it expects is for the upstream to judge.
+/// Removes an `Expect` that means nothing (RFC 9110 section 10.1.1): one of HTTP/1.0, and a
+/// 100-continue without a body. Returns whether the client waits for a 100; other expectations
+/// are for the upstream to judge.
 pub fn settle_expectation(parts: &mut Parts, content: Content) -> bool {
     let mut lines = parts.headers.get_all(header::EXPECT).iter();
     let Some(line) = lines.next() else {
@@ -52,8 +52,8 @@ pub fn settle_expectation(parts: &mut Parts, content: Content) -> bool {
     waits && !in_vain
 }
 
-/// Makes the head what the upstream is to see; hop-by-hop fields are gone, and ours are
-/// there. Returns the client's Host where another one replaced it.
+/// Completes the head for the upstream, after hop-by-hop fields were removed and ours were
+/// added. Returns the client's Host where another one replaced it.
 pub fn for_upstream(
     parts: &mut Parts,
     route: &Route,

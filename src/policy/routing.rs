@@ -1,4 +1,4 @@
-//! Which route takes a request, and the path that it sends.
+//! Finding the route of a request, and the path that is sent.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use crate::route::path::{self, PathProblem, RequestPath};
 use crate::route::target::Target;
 use crate::snapshot::{Route, Snapshot};
 
-/// What the target's path can be read as. `OPTIONS *` asks about the server: it takes the
-/// route of `/`.
+/// The readings of the target's path. `OPTIONS *` asks about the server and takes the route of
+/// `/`.
 pub fn read_path(target: &Target) -> Result<RequestPath<'_>, ProxyError> {
     let path = match target.path() {
         b"*" => b"/",
@@ -29,7 +29,7 @@ fn bad_path(problem: PathProblem) -> ProxyError {
     ProxyError::client(StatusCode::BAD_REQUEST, problem.to_string())
 }
 
-/// The path to send where it is not the received one.
+/// The path to send, where it differs from the received one.
 pub fn sent_path<'a>(
     rewritten: Option<Vec<u8>>,
     target: &Target,
@@ -45,7 +45,7 @@ pub fn sent_path<'a>(
     }
 }
 
-/// The route, and the path that it sends where it replaces a prefix.
+/// The route, and the path to send where the route replaces a prefix.
 pub fn find(
     snapshot: &Snapshot,
     parts: &Parts,

@@ -1,5 +1,5 @@
-//! Which tunnels are refused although a route takes their handshakes: while they are drained,
-//! and to pages of origins that may not connect.
+//! Tunnels that are refused although a route takes their handshakes: during a drain, and to
+//! origins that may not connect.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -32,8 +32,8 @@ pub fn refuse_while_draining(grounds: Grounds<'_>, route: &Route) -> Result<(), 
     Ok(())
 }
 
-/// Holds a handshake to the origins of its route; `found` is told why, where more than the
-/// Origin is to be said.
+/// Checks a handshake against the origins of its route. `found` gets a diagnosis where there is
+/// more to say than the Origin.
 pub fn check_origin(
     facts: &Facts,
     route: &Route,
@@ -46,7 +46,7 @@ pub fn check_origin(
         .map_err(|refusal| refused_origin(facts, parts, public, refusal, found).closing())
 }
 
-/// The 403; where a proxy in front is the reason, it says so instead of naming a list.
+/// The 403. Where a proxy in front is the reason, it says so instead of naming a list.
 #[cold]
 fn refused_origin(
     facts: &Facts,
@@ -71,7 +71,7 @@ fn refused_origin(
     };
     refusal.remedy = None;
     let detail = format!("{refusal}; {}", diagnosis.likely);
-    // This Host is the proxy's, not one that the browser sent: it stands after the colon.
+    // The Host after the colon is the proxy's, not one that the browser sent.
     let (told, _) = diagnosis.likely.split_once(':').unwrap_or_default();
     let told = format!("{told}, with which the Origin is compared");
     *found = Some(diagnosis);

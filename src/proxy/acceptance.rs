@@ -1,5 +1,5 @@
-//! What a client is told when its tunnel can open. How it is told is its protocol's: by a 101, or
-//! in HTTP/2 by a 200 (RFC 8441 section 5).
+//! What a client is told when its tunnel can open. The protocol decides how: with a 101, or in
+//! HTTP/2 with a 200 (RFC 8441 section 5).
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -12,7 +12,7 @@ use crate::websocket::handshake::Accepted;
 pub struct Acceptance {
     /// What the tunnel carries.
     pub protocol: Protocol,
-    /// The fields of the upstream's answer, as the route changes them.
+    /// The fields of the upstream's answer, with the route's edits applied.
     pub fields: HeaderMap,
     /// The reason phrase, for HTTP/1.1.
     pub reason: Bytes,
@@ -23,7 +23,7 @@ pub struct Acceptance {
 /// What a tunnel carries.
 #[derive(Debug)]
 pub enum Protocol {
-    /// WebSocket, with what was agreed on.
+    /// WebSocket, with the negotiated subprotocol and extensions.
     WebSocket(Accepted),
     /// Another protocol, as the upstream names it.
     Other(String),

@@ -1,4 +1,4 @@
-//! Answers of sluice's own: what a route says by itself, and refusals.
+//! Our own answers: those of routes that need no upstream, and refusals.
 
 use bytes::Bytes;
 use http::Response;
@@ -9,7 +9,7 @@ use super::spelling::Spelling;
 use super::underway::Underway;
 use crate::fault::error::{Kind, ProxyError};
 
-/// Sends an answer of our own, with names as `configured` spells them.
+/// An answer of our own, with names spelled as in the lines of `configured`.
 pub fn own(mut exchange: Box<Underway>, response: Response<Bytes>, configured: Bytes) -> Answer {
     let (stream, record) = exchange.parts();
     record.status(response.status());
@@ -30,7 +30,7 @@ pub fn own(mut exchange: Box<Underway>, response: Response<Bytes>, configured: B
     }
 }
 
-/// Answers with an error where the client is there to read it, and notes it.
+/// Records an error, and answers with it unless the client is gone.
 pub fn refuse(mut exchange: Box<Underway>, error: &ProxyError) -> Outcome {
     let (stream, record) = exchange.parts();
     let facts = stream.facts();

@@ -32,11 +32,11 @@ fn incomplete(detail: &'static str) -> ProxyError {
 /// Where an answer's bytes come from.
 #[derive(Debug)]
 enum Source {
-    /// All of it is here.
+    /// All of it is in memory.
     Whole(Bytes),
     /// It streams from the upstream.
     Upstream(Box<AnswerBody<RequestBody>>),
-    /// It came from there and broke off.
+    /// It streamed from the upstream and broke off.
     Broken,
 }
 
@@ -45,14 +45,14 @@ enum Source {
 pub struct ExchangeBody {
     source: Source,
     exchange: Box<Underway>,
-    /// Bytes of the request that had been sent when last looked at.
+    /// Bytes of the request that had been sent at the last look.
     request_sent: u64,
-    /// What is left of the answer's turn among all that the worker does.
+    /// What is left of the turn that the answer may take before other tasks run.
     turn: usize,
 }
 
 impl ExchangeBody {
-    /// An answer that is here as a whole.
+    /// An answer that is in memory as a whole.
     pub fn whole(bytes: Bytes, mut exchange: Box<Underway>) -> Self {
         let unasked = bytes.is_empty() || exchange.record().is_head_only();
         let mut body = ExchangeBody::of(Source::Whole(bytes), exchange);
@@ -83,13 +83,13 @@ impl ExchangeBody {
         }
     }
 
-    /// Whether the next piece comes from the upstream, which can be left to wait for the client.
+    /// Whether the next piece comes from the upstream, which can wait until the client has read.
     pub fn can_wait(&self) -> bool {
         matches!(self.source, Source::Upstream(_))
             && !self.exchange.stream().clock().is_over(Wait::Body)
     }
 
-    /// The lines in which the upstream's trailer fields came, once they have.
+    /// The lines of the upstream's trailer section, once they have arrived.
     pub fn take_trailer_lines(&mut self) -> Vec<u8> {
         match &mut self.source {
             Source::Upstream(body) => body.take_trailer_lines(),
@@ -127,8 +127,8 @@ impl ExchangeBody {
         }
     }
 
-    /// The upstream's clock runs while it is its turn: to answer, or to take more of the
-    /// request. A client that is slow to bring its body has clocks of its own.
+    /// The upstream's clock runs while it has to answer or to take more of the request. A client
+    /// that sends its body slowly has clocks of its own.
     fn watch_upload(&mut self) {
         let Source::Upstream(body) = &self.source else {
             return;
@@ -197,7 +197,7 @@ impl Body for ExchangeBody {
             Some(Err(error)) => {
                 let why = this.why(error);
                 this.break_off(&why);
-                // What was good goes first: hyper drops with the error what it has buffered.
+                // First what was good: with the error hyper drops what it has buffered.
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }

@@ -1,5 +1,5 @@
-//! How long one exchange waits for its upstream: activity that the worker's tick compares with
-//! those that it saw before. No timer and no clock read of its own.
+//! How long one exchange waits for its upstream. The worker's tick compares its activity with
+//! what it saw before; there is no timer and no clock read of its own.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -41,7 +41,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The exchange has ended: what was slow once is not held against the next one.
+    /// The exchange has ended; the next one starts afresh.
     pub fn reset(&self) {
         self.wait.store(Wait::None as u8, Relaxed);
         self.over.store(Wait::None as u8, Relaxed);
@@ -52,7 +52,7 @@ impl Clock {
         self.over.load(Relaxed) == wait as u8
     }
 
-    /// Whether the upstream has had its time to ask for the body; says so once.
+    /// Whether the time for the upstream to ask for the body is over; true once.
     pub fn take_continue(&self) -> bool {
         let over = self.is_over(Wait::Continue);
         if over {
@@ -61,7 +61,7 @@ impl Clock {
         over
     }
 
-    /// The upstream need not ask for the body any more. Whether that is news.
+    /// The upstream need not ask for the body any more. Returns whether this is new.
     pub fn end_continue(&self) -> bool {
         let first = self.is_over(Wait::None);
         if first {
@@ -78,7 +78,7 @@ impl Clock {
         self.moved();
     }
 
-    /// The silence that is allowed.
+    /// The longest silence allowed.
     pub fn limit(&self) -> Duration {
         Duration::from_millis(self.limit.load(Relaxed).into())
     }
@@ -98,14 +98,14 @@ impl Clock {
         Wait::of(self.wait.load(Relaxed))
     }
 
-    /// The upstream said something, or is not being asked to.
+    /// There was activity, or the upstream is not expected to act.
     pub fn moved(&self) {
         let progress = self.progress.load(Relaxed);
         self.progress.store(progress.wrapping_add(1), Relaxed);
     }
 
-    /// One tick: compares the activity with the past one. Whether the time is over just now; it
-    /// does not run while the client is the one that `holds_up`.
+    /// One tick: compares the activity with the past one. Returns whether the time is over now; it
+    /// does not run while the client `holds_up` the exchange.
     pub fn tick(&self, past: &mut Past, now: Instant, holds_up: bool) -> bool {
         if !self.is_over(Wait::None) {
             return false;
@@ -141,7 +141,7 @@ impl Past {
         }
     }
 
-    /// Moves by a span that is not to count.
+    /// Leaves a span out of account.
     pub fn forgive(&mut self, span: Duration) {
         self.since += span;
     }

@@ -1,4 +1,4 @@
-//! The head of a plain request as it goes on the wire to an upstream.
+//! Encoding the head of a plain request for an upstream.
 
 use http::header;
 
@@ -11,8 +11,7 @@ use crate::policy::offer::Offer;
 use crate::route::hop;
 use crate::upstream::client::BodyFraming;
 
-/// The request's head as it goes on the wire. Content-Length is the client's own line, which
-/// the scanner has checked.
+/// The encoded head. Content-Length is the client's own line, which the protocol has checked.
 pub fn encode_head(
     stream: &dyn Stream,
     admitted: &Admitted,

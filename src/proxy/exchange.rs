@@ -1,5 +1,5 @@
-//! One request, whatever protocol carries it: decided here, then forwarded or upgraded by the
-//! module of its way, which begins with its authorisation.
+//! One request of any protocol: decided here, then forwarded or upgraded by a module of its own,
+//! which begins with the authorisation.
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -22,7 +22,7 @@ use crate::route::target::Target;
 /// An exchange under way.
 pub type Running = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Begins an exchange. What needs no waiting is done here, so that what waits is small.
+/// Begins an exchange. What need not wait is done here, so that the future is small.
 pub fn begin(stream: Arc<dyn Stream>, parts: Parts, target: Target, incoming: Incoming) -> Running {
     let content = match incoming.is_end_stream() {
         true => Content::None,

@@ -1,5 +1,5 @@
-//! A plain request: sent to its upstream with its body, and the answer's head made the
-//! client's.
+//! A plain request: sent to its upstream with its body, and the head of the answer rewritten for
+//! the client.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -40,14 +40,14 @@ pub struct Answered {
 
 /// The body of an answer.
 pub enum Rest {
-    /// All of it came with the head; the connection serves the next request already.
+    /// All of it came with the head; the connection may already serve another request.
     Whole(Bytes),
     /// It streams.
     Streams(Box<AnswerBody<RequestBody>>),
 }
 
 impl Answered {
-    /// What was heard.
+    /// From what was heard of the upstream.
     pub fn new(admitted: &Admitted, heard: Heard) -> Self {
         let Heard {
             mut flight,
@@ -59,8 +59,8 @@ impl Answered {
         flight.drop_held();
         let bodiless = admitted.parts.method == Method::HEAD;
         let config = admitted.upstream.config();
-        // A connection that carried a handshake is of no further use: whoever refused it may
-        // have understood its rest differently.
+        // A connection that carried a handshake is of no further use: a server that refused it
+        // may have understood its rest differently.
         let max_idle = if admitted.is_handshake {
             0
         } else {
@@ -111,7 +111,7 @@ pub async fn forward(
     };
     match attempted {
         Ok(answered) => Outcome::Answer(answer(exchange, &admitted, answered)),
-        // Whether its body follows is the client's choice.
+        // The client may send its body or not.
         Err(error) if admitted.expects_continue => refuse(exchange, &error.closing()),
         Err(error) => refuse(exchange, &error),
     }
@@ -136,8 +136,8 @@ async fn attempt(
     }
 }
 
-/// Goes on with an exchange until the client lets the time for its body pass. It is pinned by
-/// the caller: a future that is moved into another one is kept, and copied, twice.
+/// Polls an exchange until the client's body is too slow. The caller pins it: a future that is
+/// moved into another one is stored, and copied, twice.
 pub async fn unless_slow<T>(
     stream: &dyn Stream,
     mut exchange: Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
@@ -171,7 +171,7 @@ pub fn answer(mut exchange: Box<Underway>, admitted: &Admitted, answered: Answer
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     let reason = head.unusual_reason().cloned();
-    // What a HEAD is told needs no body to confirm it.
+    // The answer to a HEAD needs no body to confirm its length.
     let is_not_modified =
         head.status == StatusCode::NOT_MODIFIED && admitted.parts.method != Method::HEAD;
     *response.headers_mut() = head.headers;
@@ -183,7 +183,7 @@ pub fn answer(mut exchange: Box<Underway>, admitted: &Admitted, answered: Answer
         named_length: head.length.filter(|_| is_not_modified),
         reason,
         spelling: Spelling::of_answer(admitted, head.lines),
-        // The client may send the body or not: nothing after it is a request for sure.
+        // The client may send the body or not, so what follows may not be a request.
         close: unasked,
     }
 }

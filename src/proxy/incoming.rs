@@ -1,6 +1,5 @@
-//! The content of a request on its way in, from whichever crate speaks its protocol: one type
-//! over them, as `net::io` is over sockets, so that an exchange is compiled once and no box
-//! stands on a body's way.
+//! The content of a request as the crate of its protocol delivers it. One type over them, as
+//! `net::io` is over sockets: an exchange is compiled once, and a body needs no box.
 
 use std::error::Error;
 use std::io;
@@ -13,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 /// The content of a request.
 #[derive(Debug)]
 pub enum Incoming {
-    /// In HTTP/1.1.
+    /// From HTTP/1.1.
     H1(hyper::body::Incoming),
 }
 

@@ -1,5 +1,5 @@
-//! How many connections and tunnels a worker has: what newcomers are spread by, and refused
-//! over `max_connections`.
+//! How many connections and tunnels a worker has: new ones go to the worker with the fewest, and
+//! are refused above `max_connections`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

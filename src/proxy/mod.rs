@@ -1,9 +1,9 @@
-//! One exchange, whatever protocol carries it: `exchange` decides and authorises, `forward` and
-//! `upgrade` carry it to an upstream, `h1` serves the clients' connections of HTTP/1.1.
+//! One exchange of any protocol: `exchange` decides, `forward`, `upgrade` and `switch` authorise it
+//! and carry it to an upstream. `h1` serves the clients' connections of HTTP/1.1.
 //!
-//! Outside of `h1` no protocol is known: its requests come as a head, an `incoming` body and a
-//! `stream`, and it carries the `outcome` out. Nothing here knows what a tunnel does; `pending`
-//! hands it two sockets and is done.
+//! Outside `h1` no protocol is known: a protocol provides a head, an `incoming` body and a
+//! `stream`, and carries the `outcome` out. What a tunnel does is not known here either; `pending` starts it
+//! with two sockets.
 
 pub mod acceptance;
 pub mod answer;

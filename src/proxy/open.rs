@@ -1,5 +1,5 @@
-//! A connection to an upstream: the endpoint whose turn it is, or another one while nothing
-//! was sent.
+//! A connection to an upstream: to the endpoint whose turn it is, or to another one as long as
+//! nothing was sent.
 
 use crate::fault::error::{Kind, ProxyError};
 use crate::metrics::{self, Retry};
@@ -24,7 +24,7 @@ pub fn pick(upstream: &Upstream, tried: &[usize]) -> Result<Lease, ProxyError> {
         })
 }
 
-/// Opens a connection to the leased endpoint, or to another one while nothing was sent.
+/// Opens a connection to the leased endpoint, or to another one where that fails.
 pub async fn open(upstream: &Upstream, lease: Lease) -> Result<(Connection, Lease), ProxyError> {
     let mut lease = lease;
     let mut tried = Vec::new();

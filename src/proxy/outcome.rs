@@ -23,12 +23,12 @@ pub enum Outcome {
     ClientGone,
 }
 
-/// An answer, without what only some protocols say.
+/// An answer, in the form that every protocol can send.
 #[derive(Debug)]
 pub struct Answer {
     /// Status, fields and content.
     pub response: Response<ExchangeBody>,
-    /// The length that a 304 names and that no content follows.
+    /// The length that a 304 names although it has no content.
     pub named_length: Option<u64>,
     /// The reason phrase of HTTP/1.1, where it is not the usual one of the status.
     pub reason: Option<Bytes>,

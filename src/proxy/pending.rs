@@ -1,5 +1,5 @@
-//! A tunnel whose upstream side is open, on its way from the exchange that opened it to a task
-//! of its own: it waits until the client's stream is free.
+//! A tunnel whose upstream side is open: it waits until the client's stream is free, and then gets
+//! a task of its own.
 
 use std::borrow::Cow;
 use std::io;
@@ -39,7 +39,7 @@ pub struct Agreed<'a> {
 }
 
 impl Agreed<'_> {
-    /// Who the tunnel is, for lists and records.
+    /// The tunnel's identity, for lists and records.
     pub fn identity(
         &self,
         facts: &Facts,
@@ -79,14 +79,14 @@ pub struct PendingTunnel {
     /// It is under way until the client is told.
     exchange: Option<Box<Underway>>,
     settings: Arc<WebSocketConfig>,
-    /// Of the configuration that it was admitted by.
+    /// The generation of the configuration that admitted it.
     generation: u64,
     lease: Lease,
 }
 
 impl PendingTunnel {
-    /// Of an admitted request: the upstream's side with what was read of it after its 101,
-    /// and what the client is to be told.
+    /// For an admitted request: the upstream's side with what was read after its 101, and what the
+    /// client is to be told.
     pub fn new(
         admitted: &Admitted,
         upstream: Io,
@@ -107,7 +107,7 @@ impl PendingTunnel {
         }
     }
 
-    /// The exchange that it is the outcome of.
+    /// With the exchange whose outcome it is.
     pub fn of(mut self: Box<Self>, exchange: Box<Underway>) -> Box<Self> {
         self.exchange = Some(exchange);
         self

@@ -1,5 +1,5 @@
-//! The record of one exchange: begun with the request, filled on the way, and written when it
-//! is told of the end. It is told; nothing depends on it.
+//! The record of one exchange: begun with the request, filled on the way, and written at the end.
+//! It only records; nothing depends on it.
 
 mod asked;
 mod ended;
@@ -17,6 +17,9 @@ use http::{Method, StatusCode};
 
 use self::failure::Failure;
 use super::stream::Ending;
+use crate::fault::cause;
+use crate::fault::diagnosis::Diagnosis;
+use crate::fault::error::ProxyError;
 use crate::message::forwarded::RequestId;
 use crate::policy::decide::Found;
 use crate::policy::facts::Facts;
@@ -33,13 +36,13 @@ pub use self::asked::Asked;
 pub struct Record {
     trace: Option<Trace>,
     started: Instant,
-    /// When the head of the answer was there.
+    /// When the head of the answer arrived.
     answered: Option<Instant>,
     method: u8,
     /// It asks for a WebSocket.
     handshake: bool,
-    /// Kept for the access log, for sampled traces, and of handshakes, which lists and events
-    /// name.
+    /// Kept for the access log, for sampled traces, and for handshakes, which appear in lists and
+    /// events.
     request: Option<Box<Request>>,
     accept: Option<HeaderValue>,
     /// Only the head of the answer is sent.
@@ -63,7 +66,7 @@ struct Request {
     target: Target,
     host: Option<HeaderValue>,
     /// The client's address where a trusted proxy stands in between.
-    behind: Option<IpAddr>,
+    vouched: Option<IpAddr>,
     /// Only for the access log.
     asked: Option<Box<Asked>>,
 }
@@ -74,7 +77,7 @@ impl Request {
             method: parts.method.clone(),
             target: target.clone(),
             host: None,
-            behind: facts.behind_proxy(&parts.headers),
+            vouched: facts.vouched_client(&parts.headers),
             asked: access_log::is_on().then(|| Asked::of(parts)),
         })
     }
@@ -123,12 +126,12 @@ impl Record {
         }
     }
 
-    /// Its place in its trace.
+    /// Its trace context.
     pub fn trace(&self) -> Option<&Trace> {
         self.trace.as_ref()
     }
 
-    /// The request's id, as the upstream is told.
+    /// The request's id, as it was sent to the upstream.
     pub fn identify(&mut self, id: Option<RequestId>) {
         self.request_id = id;
     }
@@ -170,6 +173,67 @@ impl Record {
         self.head_only
     }
 
+    /// The answer is an error of our own.
+    pub fn error(&mut self, error: &ProxyError) {
+        metrics::error(error.kind.as_str());
+        self.trace_refused();
+        let diagnosis = self.error.take().and_then(|failure| failure.diagnosis);
+        let cause = cause::of(error, self.route.is_some());
+        if self.handshake && diagnosis.is_none() {
+            metrics::handshake_refused(self.slot(), cause);
+        }
+        self.error = Some(Failure {
+            kind: error.kind.as_str(),
+            cause,
+            detail: error.detail.clone(),
+            diagnosis,
+        });
+    }
+
+    /// A handshake failed, and this is why.
+    pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
+        metrics::handshake_refused(self.slot(), diagnosis.cause);
+        let failure = self.error.get_or_insert(Failure {
+            kind: "http_upgrade_failed",
+            cause: cause::OTHER,
+            detail: Cow::Borrowed("the handshake was refused"),
+            diagnosis: None,
+        });
+        failure.diagnosis = Some(Box::new(diagnosis));
+    }
+
+    /// The answer broke off.
+    pub fn fail(&mut self, why: &ProxyError) {
+        self.error = Some(Failure {
+            kind: why.kind.as_str(),
+            cause: cause::of(why, true),
+            detail: why.detail.clone(),
+            diagnosis: None,
+        });
+    }
+
+    /// The client is gone, and gets no answer.
+    pub fn client_left(&mut self, detail: impl Into<Cow<'static, str>>) {
+        self.left("client_closed", detail.into());
+    }
+
+    /// The client does not read, and gets no answer.
+    pub fn client_stalled(&mut self, detail: &'static str) {
+        self.left("write_timeout", detail.into());
+    }
+
+    pub(super) fn left(&mut self, kind: &'static str, detail: Cow<'static, str>) {
+        if self.handshake {
+            metrics::handshake_refused(self.slot(), cause::CLIENT_GONE);
+        }
+        self.error = Some(Failure {
+            kind,
+            cause: cause::CLIENT_GONE,
+            detail,
+            diagnosis: None,
+        });
+    }
+
     /// The first words of an answer that refused a handshake.
     pub fn quote(&mut self, words: String) {
         self.quote = words;
@@ -205,17 +269,17 @@ impl Record {
         self.complete = true;
     }
 
-    /// The client has its 101: a tunnel goes on, which has records of its own. Gives what only
-    /// the access log wants, for the record of its opening.
+    /// The client has been told: a tunnel goes on, with records of its own. Returns what only the
+    /// access log needs, for the record of its opening.
     pub fn switched(&mut self) -> Option<Box<Asked>> {
         self.status(StatusCode::SWITCHING_PROTOCOLS);
         self.silent = true;
         self.request.as_mut()?.asked.take()
     }
 
-    /// Who asked: behind a trusted proxy the address that it vouches for, else the peer.
+    /// The client: the address that a trusted proxy vouches for, else the peer.
     pub fn client(&self, facts: &Facts) -> String {
-        match self.request.as_ref().and_then(|request| request.behind) {
+        match self.request.as_ref().and_then(|request| request.vouched) {
             Some(address) => address.to_string(),
             None => facts.client(),
         }

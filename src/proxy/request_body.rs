@@ -24,7 +24,7 @@ pub enum RequestBodyError {
 }
 
 impl RequestBodyError {
-    /// What is wrong with the request, or its client.
+    /// The error that says so.
     pub fn into_proxy_error(self, stream: &dyn Stream) -> ProxyError {
         let broken = match self {
             RequestBodyError::TooLarge => {
@@ -59,7 +59,7 @@ pub struct RequestBody {
 }
 
 impl RequestBody {
-    /// Lets at most `max` bytes pass. With the framing that the upstream will see; `None` where
+    /// Lets at most `max` bytes pass. Returned with the framing for the upstream; `None` where
     /// there is no content.
     pub fn new(
         incoming: Incoming,

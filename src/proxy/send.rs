@@ -1,5 +1,5 @@
-//! A request on its way to an upstream: a connection chosen, the request sent, and sent once
-//! more where nothing was lost, until the head of an answer is there.
+//! Sending a request to an upstream: a connection is chosen, and the request sent until the head of
+//! an answer arrives; once more where the first connection turns out to be closed.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -23,7 +23,7 @@ use crate::upstream::{Lease, login, pool};
 
 /// The head of an answer, what was read with it, and the connection that it came on.
 pub struct Heard {
-    /// The request, of which some may be left to be sent.
+    /// The request, part of which may still have to be sent.
     pub flight: InFlight<RequestBody>,
     /// The head.
     pub head: ResponseHead,
@@ -65,7 +65,7 @@ pub async fn send(
 ) -> Result<Heard, Unheard> {
     let may_repeat = admitted.parts.method.is_idempotent();
     let bodiless = body.is_none();
-    // Where the client sends it unasked there is nothing to wait for.
+    // A client that has begun to send need not be asked to.
     let holds = admitted.expects_continue && stream.received() == 0;
     let rules = admitted.upstream.head_rules();
     let login = login::is_login(&admitted.parts.headers);
@@ -213,8 +213,8 @@ async fn head_of_answer(
         if head.status == StatusCode::CONTINUE {
             flight.release();
         }
-        // Not into the middle of an earlier, pipelined answer; and a client that does not
-        // take them must not make them pile up.
+        // Not in the middle of an earlier, pipelined answer; and they must not pile up for a
+        // client that does not read.
         poll_fn(|_| match stream.is_ready_for_interim() {
             true => Poll::Ready(()),
             false => Poll::Pending,
@@ -227,8 +227,8 @@ async fn head_of_answer(
     }
 }
 
-/// The clock for the answer runs while it is the upstream's turn: the request is out, or the
-/// socket does not take more of it.
+/// The clock for the answer runs while the upstream has to act: the request is out, or the socket
+/// does not take more of it.
 fn watch_upstream(stream: &dyn Stream, its_turn: bool, moved: bool, limit: Duration) {
     let clock = stream.clock();
     if !its_turn {

@@ -8,14 +8,14 @@ use crate::policy::admitted::Admitted;
 /// How the names of an answer are spelled.
 #[derive(Debug, Default)]
 pub struct Spelling {
-    /// In lines of the route.
+    /// Configured for the route, in lines.
     pub configured: Bytes,
-    /// In the lines that came from the upstream.
+    /// As they came from the upstream, in lines.
     pub came: Bytes,
 }
 
 impl Spelling {
-    /// Of an upstream's answer, whose fields came in these lines.
+    /// For an upstream's answer, whose fields came in these lines.
     pub fn of_answer(admitted: &Admitted, came: Bytes) -> Spelling {
         Spelling {
             configured: admitted.route.config.response_headers.spelling.clone(),
@@ -23,7 +23,7 @@ impl Spelling {
         }
     }
 
-    /// For looking names up; `more` are lines of the configuration that hold for all routes.
+    /// A speller for these; `more` are lines of the configuration that hold for all routes.
     pub fn speller<'a>(&'a self, more: &'a [u8]) -> Speller<'a> {
         Speller::new(&self.came).after([&self.configured, more])
     }

@@ -1,5 +1,5 @@
-//! The client's side of one exchange, as the protocol that carries it provides it. An exchange
-//! knows no more of its connection than this, and nothing of other exchanges on it.
+//! The client's side of one exchange, provided by its protocol. An exchange knows no more of its
+//! connection, and nothing of other exchanges on it.
 
 use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
@@ -27,7 +27,7 @@ pub trait Stream: Debug + Send + Sync {
     /// Data bytes of the request's body that have come so far.
     fn received(&self) -> u64;
 
-    /// Why the request's body is too slow, if the tick has said so; once.
+    /// Why the request's body is too slow, if the tick has found so; returned once.
     fn take_slow_body(&self) -> Option<SlowBody>;
 
     /// What was wrong with the request's body, if something was.
@@ -49,7 +49,7 @@ pub trait Stream: Debug + Send + Sync {
     /// The protocol has all of the answer.
     fn answer_ends(&self);
 
-    /// The exchange is over, whatever became of it. How it ended.
+    /// The exchange is over. Returns how it ended.
     fn end(&self) -> Ending;
 
     /// Where the upstream connections are kept that carry this client's logins.

@@ -133,7 +133,7 @@ fn refused_101(problem: UpstreamProblem, head: &ResponseHead) -> (Diagnosis, Pro
     (diagnosis, error)
 }
 
-/// Sends what is left of the request: the new protocol begins after it (RFC 9110 section 7.8).
+/// Sends the rest of the request: the new protocol begins after it (RFC 9110 section 7.8).
 async fn send_rest(
     stream: &dyn Stream,
     flight: &mut InFlight<RequestBody>,

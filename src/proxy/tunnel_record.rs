@@ -8,7 +8,7 @@ use crate::trace;
 use crate::tunnel_info::{PeerClose, TunnelIdentity, TunnelReport};
 use crate::tunnel_registry::TunnelHandle;
 
-/// A tunnel has opened; `asked` is what else its handshake said.
+/// A tunnel has opened; `asked` is what the access log adds about its handshake.
 pub fn opened(tunnel: &TunnelHandle, asked: Option<&Asked>) {
     let identity = &tunnel.identity;
     metrics::tunnel_opened(identity.slot());

@@ -1,5 +1,5 @@
-//! An exchange from its head to the end of its answer, wherever it is held: its record, and the
-//! client's stream. However it ends, the stream is told first, and the record last.
+//! An exchange from its head to the end of its answer: its record and the client's stream. At its
+//! end, for whatever reason, the stream is told first and the record last.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub struct Underway {
 }
 
 impl Underway {
-    /// Of a request that has come on `stream`.
+    /// For a request that has come on `stream`.
     pub fn begin(stream: Arc<dyn Stream>, head: &RequestHead) -> Box<Self> {
         let record = Record::begin(stream.facts(), head);
         Box::new(Underway { stream, record })

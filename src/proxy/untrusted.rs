@@ -1,5 +1,5 @@
-//! Peers that say something about the client and are not believed: noted once each, within
-//! bounds, so that a proxy that was forgotten in `http.trusted_proxies` leaves a trace.
+//! Peers that send forwarded fields and are not trusted: each is noted once, within bounds, so that
+//! a proxy missing in `http.trusted_proxies` is found.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use http::header::HeaderName;
 use crate::message::forwarded::PeerFields;
 use crate::system::lock::lock;
 
-/// The most peers that are noted; anybody may send these fields.
+/// The most peers that are noted; any client may send these fields.
 const MOST: usize = 64;
 
 /// The fields that proxies write.
@@ -23,7 +23,7 @@ static CLAIMS: [HeaderName; 3] = [
 
 static PEERS: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
 
-/// Looks at a connection's first request.
+/// Checks a connection's first request.
 pub fn look(headers: &HeaderMap, peer: &PeerFields) {
     if peer.is_trusted() {
         return;

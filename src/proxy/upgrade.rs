@@ -33,7 +33,7 @@ use crate::websocket::handshake::{
     Accepted, ClientHandshake, Fields, encode_request_with, validate_101,
 };
 
-/// How long the first words of a refusal are waited for, for the log.
+/// How long to wait for the first words of a refusal, for the log.
 const PEEK: Duration = Duration::from_secs(1);
 
 /// Opens the upstream's side; the client's follows when its protocol has let go of the stream.
@@ -133,7 +133,7 @@ async fn refused(admitted: &Admitted, heard: Heard, record: &mut Record) -> Answ
     answered
 }
 
-/// The handshake as it goes on the wire.
+/// The encoded handshake.
 fn encode_head(
     stream: &dyn Stream,
     admitted: &Admitted,
@@ -172,7 +172,7 @@ fn encode_head(
     request
 }
 
-/// Validates a 101, or takes it as it is where the route says so.
+/// Validates a 101, or accepts an invalid one where the route says so.
 fn judge(
     admitted: &Admitted,
     handshake: &ClientHandshake,

@@ -1,10 +1,10 @@
-//! Hop marks: how a request that comes back to a route it has already left by is known (RFC
-//! 9110 section 7.6.3 asks intermediaries not to forward such a one). Each route of each
-//! process adds a mark of its own; other instances in between pass it on.
+//! Hop marks, by which a request is recognised that comes back to a route which has forwarded it
+//! before (RFC 9110 section 7.6.3 asks intermediaries not to forward such a request). Each route
+//! of each process adds a mark of its own; other instances pass it on.
 //!
-//! A mark is a keyed hash that tells nothing about instance or route. One that a client makes
-//! up can only have its own request refused, and only if it hits upon 64 random bits or
-//! counts as too many hops.
+//! A mark is a keyed hash that tells nothing about instance or route. A client
+//! that makes one up can only have its own request refused, and only if it guesses 64 random bits
+//! or sends too many.
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -21,7 +21,7 @@ pub const WRITTEN: &[u8] = b"Sluice-Hops";
 /// A request that has passed so many routes goes in a circle that no mark can show.
 const MOST: usize = 32;
 
-/// Length of a mark on the wire.
+/// Length of a mark as text.
 const LENGTH: usize = 16;
 
 /// A route's mark.
@@ -52,12 +52,12 @@ pub struct Hops(Vec<Mark>);
 pub enum Loop {
     /// It was on this route before.
     Back,
-    /// It has passed more routes than any sound chain has.
+    /// It has passed more routes than any sensible chain has.
     Long,
 }
 
 impl Hops {
-    /// Takes the marks out of a request's fields. What is no mark is dropped.
+    /// Takes the marks out of a request's fields. What is not a mark is dropped.
     pub fn take(headers: &mut HeaderMap) -> Hops {
         if !headers.contains_key(FIELD) {
             return Hops::default();
@@ -89,7 +89,7 @@ impl Hops {
         }
     }
 
-    /// Gives the value for the next hop, this route's mark behind the others, to `write`.
+    /// Passes the value for the next hop, this route's mark after the others, to `write`.
     pub fn with(&self, mark: &Mark, write: impl FnOnce(&[u8])) {
         if self.0.is_empty() {
             return write(&mark.0);

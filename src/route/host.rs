@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
-/// The one spelling of `host`, which has no port. Borrows what is spelt that way already,
-/// except that an IPv6 literal is always written anew.
+/// The one spelling of `host`, which has no port. Borrows where nothing has to
+/// change, except that an IPv6 literal is always written anew.
 pub fn normalise(host: &str) -> Cow<'_, str> {
     if let Some(address) = ipv6(host) {
         return Cow::Owned(format!("[{address}]"));
@@ -26,7 +26,7 @@ pub fn same(a: &str, b: &str) -> bool {
 }
 
 /// Splits `host[:port]` as in a `Host` field. An empty port is none (RFC 9110 section 4.2.3).
-/// `None` for what is no authority: an empty host, userinfo, a bad port, a bare IPv6 address.
+/// `None` for what is not an authority: an empty host, userinfo, a bad port, a bare IPv6 address.
 pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let colon = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,

@@ -27,14 +27,14 @@ use super::matches::{HeaderMatch, HostPattern, PathPattern, RouteMatch};
 #[cfg(doc)]
 use super::path;
 
-/// What the matcher looks at.
+/// What the matcher compares.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestView<'a> {
     /// The host without its port, in any letter case; empty where there is none.
     pub host: &'a str,
     /// The path in normal form ([`path::RequestPath::normal`]).
     pub path: &'a str,
-    /// What else the path may be read as ([`path::RequestPath::readings`]).
+    /// The other readings of the path ([`path::RequestPath::readings`]).
     pub readings: &'a [String],
     /// The method.
     pub method: &'a Method,
@@ -126,7 +126,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// What decides between routes of the same host and path pattern; more is better.
+    /// Decides between routes of the same host and path pattern; more is better.
     fn rank(&self) -> (bool, bool, usize) {
         rank(&self.wanted)
     }
@@ -167,8 +167,8 @@ fn holds(wanted: &HeaderMatch, headers: &HeaderMap) -> bool {
 }
 
 impl RouteTable {
-    /// Lays out the conditions of routes; the look-ups answer with indices into them. Between routes that
-    /// tie (see [`ties`]) the earlier one wins.
+    /// Lays out the conditions of routes; the look-ups return indices into them. Of routes that tie
+    /// (see [`ties`]) the earlier one wins.
     pub fn new(routes: &[Arc<RouteMatch>]) -> RouteTable {
         let mut table = RouteTable::default();
         for (index, wanted) in routes.iter().enumerate() {
@@ -216,8 +216,7 @@ impl RouteTable {
         found.break_value()
     }
 
-    /// Every route whose host and path match, most specific first, and what keeps it from
-    /// taking the request.
+    /// Every route whose host and path match, most specific first, with the condition that fails.
     pub fn candidates(&self, view: &RequestView<'_>) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
         let _ = self.walk(view, &mut |entry| {

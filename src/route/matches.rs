@@ -1,4 +1,4 @@
-//! What a route asks of a request: host, path, method, header fields, handshake or not.
+//! The conditions of a route: host, path, method, header fields, handshake or not.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Routing: what a request's host, path and origin mean, and which route takes it.
 //! Pure functions and tables over the configuration; no socket, no clock.
 //!
-//! A request walks: [`path::read`] → [`matcher::RouteTable::find`] → (a handshake)
+//! The steps of a request: [`path::read`] → [`matcher::RouteTable::find`] → (a handshake)
 //! [`origin::check`] → [`path::rewrite`].
 
 pub mod hop;

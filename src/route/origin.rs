@@ -1,6 +1,6 @@
 //! Who may open a WebSocket: the Origin policy of a route (RFC 6454, RFC 6455 section 10.2).
 //! Owns the check and the words of a refusal; knows no sockets and does not find out the
-//! public authority. How the entries of a list are written stands in `pattern`.
+//! public authority. The syntax of a list's entries is in `pattern`.
 //!
 //! # Same origin
 //!
@@ -34,7 +34,7 @@ use self::site::{Origin, default_port};
 use super::host;
 use crate::vocabulary::Scheme;
 
-/// What the client believes it talks to.
+/// The authority that the client has connected to.
 #[derive(Debug, Clone, Copy)]
 pub struct PublicAuthority<'a> {
     /// The scheme, as the listener or a trusted proxy tells it.

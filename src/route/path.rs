@@ -1,7 +1,7 @@
 //! The request path: sent as it was received, matched in every way it can be read.
 //! Owns dot segments (RFC 3986 section 5.2.4), the normal form that patterns are compared with,
-//! and prefix rewriting. Knows no routes and never sees a query; what other software may make
-//! of a path is in `readings`.
+//! and prefix rewriting. Knows no routes and never sees a query; how other software may read a
+//! path is in `readings`.
 //!
 //! # The rule
 //!
@@ -9,8 +9,8 @@
 //! browsers do before they send. What is sent can be read in several ways: as it stands, with
 //! escapes decoded, empty segments merged, `;parameters` cut, `//x` taken for a host, and so on
 //! in any order. The matcher looks all of them up, and refuses a path of which two lead to
-//! different routes: `//admin`, `/x/..%2fadmin`, `/admin;x` beside a route `/admin`. So whatever
-//! an upstream makes of a path, it is one that its route takes. Where a prefix is replaced, the
+//! different routes: `//admin`, `/x/..%2fadmin`, `/admin;x` beside a route `/admin`. So however
+//! an upstream reads a path, its route takes that reading. Where a prefix is replaced, the
 //! readings of what is sent are judged the same way ([`before_rewrite`]).
 //!
 //! Patterns have one reading ([`check_pattern`]). They are compared with the normal form of a
@@ -30,10 +30,10 @@ use std::borrow::Cow;
 pub use self::problem::PathProblem;
 use self::text::{canonical, escape_at, is_plain_byte};
 
-/// A path, and what can be made of it.
+/// A path and its readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestPath<'a> {
-    /// What goes on: the path as it came, without dot segments.
+    /// What is sent: the path as it came, without dot segments.
     pub sent: Cow<'a, [u8]>,
     /// The normal form of `sent`, which patterns are compared with.
     pub normal: Cow<'a, str>,
@@ -78,8 +78,8 @@ pub fn read(received: &[u8]) -> Result<RequestPath<'_>, PathProblem> {
     })
 }
 
-/// Normal, and with one reading only: the path of almost every request. No branch a byte,
-/// so that the loops become vector instructions.
+/// Whether the path is normal and has one reading only, as in almost every request. No branch
+/// per byte, so that the loops become vector instructions.
 fn is_plain(path: &[u8]) -> bool {
     let [b'/', rest @ ..] = path else {
         return false;
@@ -94,7 +94,8 @@ fn is_plain(path: &[u8]) -> bool {
     !odd && (!boundary || has_no_dot_segment(path))
 }
 
-/// Of a path in which a `/` precedes a `/` or a `.`: neither `//` nor a dot segment.
+/// For a path in which a `/` precedes a `/` or a `.`: whether it has neither `//` nor a dot
+/// segment.
 fn has_no_dot_segment(path: &[u8]) -> bool {
     let inner = path.strip_suffix(b"/").unwrap_or(path);
     let mut segments = inner.split(|&byte| byte == b'/').skip(1);
@@ -117,7 +118,7 @@ fn check_escape(byte: u8, next: Option<u8>) -> Result<(), PathProblem> {
     }
 }
 
-/// Refuses what shows once a path is decoded, however deep: NUL and overlong UTF-8.
+/// Refuses what appears when a path is decoded, however deep: NUL and overlong UTF-8.
 fn refuse_hidden(canonical: &str) -> Result<(), PathProblem> {
     if memchr::memchr(b'%', canonical.as_bytes()).is_none() {
         return Ok(());
@@ -192,12 +193,12 @@ pub fn rewrite(sent: &[u8], normal: &str, prefix: &str, replacement: &str) -> Ve
     }
 }
 
-/// What the client would have asked for if it had meant what others may read in the path that
-/// is [sent for it](rewrite): each reading, with `prefix` in the place of `replacement`. All of
+/// What the client would have asked for by each of the readings of the path that is
+/// [sent for it](rewrite): each reading, with `prefix` in the place of `replacement`. All of
 /// them must take the same route; none for almost every path.
 ///
 /// # Errors
-/// When a reading is not below `replacement`, or is none at all.
+/// When a reading is not below `replacement`, or is not a path.
 pub fn before_rewrite(
     rewritten: &[u8],
     prefix: &str,

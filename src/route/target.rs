@@ -1,5 +1,5 @@
 //! The target of a request (RFC 9112 section 3.2), byte for byte as the client sent it.
-//! Owns its parts: authority, path, query. What a path means is `path`'s business.
+//! Owns its parts: authority, path, query. The meaning of a path is in `path`.
 
 use std::borrow::Cow;
 
@@ -13,9 +13,9 @@ pub struct Target(Text);
 
 #[derive(Debug, Clone)]
 enum Text {
-    /// As hyper parsed it, which is as it came.
+    /// As hyper parsed it, unchanged.
     Parsed(PathAndQuery),
-    /// What no `Uri` holds, or what was rewritten; the query begins at `path`.
+    /// One that no `Uri` can hold, or that was rewritten; the query begins at `path`.
     Bytes { all: Bytes, path: usize },
 }
 
@@ -26,7 +26,7 @@ impl Default for Target {
 }
 
 impl From<&Uri> for Target {
-    /// Of a target in origin form or `*`.
+    /// From a target in origin form or `*`.
     fn from(uri: &Uri) -> Self {
         match uri.path_and_query() {
             Some(target) => Target(Text::Parsed(target.clone())),
@@ -36,8 +36,8 @@ impl From<&Uri> for Target {
 }
 
 impl Target {
-    /// Takes any target apart that names a path or a URL; with it comes the authority of a
-    /// URL. `OPTIONS` of a URL without path and query asks about the server (RFC 9112 section
+    /// Takes any target apart that is a path or a URL. Returned with the authority of a URL.
+    /// `OPTIONS` of a URL without path and query asks about the server (RFC 9112 section
     /// 3.2.4).
     pub fn parse(raw: &[u8], is_options: bool) -> (Target, Option<&[u8]>) {
         let Some((authority, rest)) = split_absolute(raw) else {
@@ -72,7 +72,7 @@ impl Target {
         }
     }
 
-    /// Path and query as they go on the wire.
+    /// Path and query as they are sent.
     pub fn as_bytes(&self) -> &[u8] {
         match &self.0 {
             Text::Parsed(target) => target.as_str().as_bytes(),
@@ -90,7 +90,7 @@ impl Target {
         self.query().map(String::from_utf8_lossy)
     }
 
-    /// The same query behind another path.
+    /// The same query after another path.
     pub fn with_path(&self, path: &[u8]) -> Target {
         let all = match self.query() {
             Some(query) => [path, b"?", query].concat(),

@@ -1,5 +1,5 @@
 //! An Origin that differs from Host because a proxy in front did not keep Host. A list of
-//! origins would hide that; what fixes it is told instead.
+//! origins would hide that; the diagnosis says what would fix it.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use super::said::Diagnosis;
 use crate::message::forwarded::PeerFields;
 use crate::route::host;
 
-/// What shows that a proxy has passed the request on.
+/// Fields that show that a proxy has forwarded the request.
 /// `X-Forwarded-Host` is the first.
 static TRACES: [HeaderName; 6] = [
     HeaderName::from_static("x-forwarded-host"),
@@ -21,8 +21,8 @@ static TRACES: [HeaderName; 6] = [
     header::VIA,
 ];
 
-/// The diagnosis where `host`, which the Origin was compared with, is one that only a proxy
-/// would ask for.
+/// The diagnosis where `host`, with which the Origin was compared, is one that only a proxy
+/// would send.
 pub fn host_not_kept(headers: &HeaderMap, host: &str, peer: &PeerFields) -> Option<Diagnosis> {
     let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
     let (scheme, authority) = origin.split_once("://")?;

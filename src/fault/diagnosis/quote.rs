@@ -31,13 +31,13 @@ pub fn first_words(headers: &HeaderMap, body: &[u8]) -> String {
     }))
 }
 
-/// A header's value or other bytes, quoted as they are.
+/// A header's value or other bytes, made printable.
 pub(super) fn shown(bytes: &[u8]) -> String {
     printable(String::from_utf8_lossy(&bytes[..bytes.len().min(400)]).chars())
 }
 
 /// Whitespace runs become one space; what is neither a letter, a digit nor ASCII is dropped, and
-/// letters that take no room are too, so that no control or direction mark reaches a terminal.
+/// letters without width are too, so that no control or direction mark reaches a terminal.
 fn printable(text: impl Iterator<Item = char>) -> String {
     let mut out = String::new();
     let mut length = 0;

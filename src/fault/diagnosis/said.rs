@@ -1,10 +1,10 @@
-//! A diagnosis, and what of the handshake it is made from.
+//! A diagnosis, and the parts of the handshake that it is made from.
 
 use std::borrow::Cow;
 
 use http::HeaderValue;
 
-/// A cause that a counter can carry, and what to tell a person.
+/// A cause for counters, and the sentences for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnosis {
     /// Stable, lower-case, with hyphens: `origin-refused`.
@@ -29,7 +29,7 @@ impl Diagnosis {
     }
 }
 
-/// What of the handshake sent upstream the diagnosis needs.
+/// The parts of the handshake sent upstream that a diagnosis needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Sent<'a> {
     /// The Host given to the upstream.
@@ -42,7 +42,7 @@ pub struct Sent<'a> {
     pub path: &'a [u8],
 }
 
-/// The port expects TLS; `how` says what tells so.
+/// The port expects TLS; `how` says what shows it.
 pub(super) fn tls_expected(how: &'static str) -> Diagnosis {
     Diagnosis::new(
         "tls-expected",

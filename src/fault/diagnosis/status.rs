@@ -1,4 +1,4 @@
-//! The likely cause behind a plain HTTP answer to a handshake, told from its status, its
+//! The likely cause of a plain HTTP answer to a handshake, inferred from its status, its
 //! fields, the first words of its content, and the Host and Origin that were sent.
 
 use http::header::{LOCATION, RETRY_AFTER, UPGRADE};
@@ -72,7 +72,7 @@ pub(super) fn diagnose_status(
     }
 }
 
-/// The statuses that say something about the path or the server, whoever answers.
+/// The statuses that say something about the path or the server by their class alone.
 fn by_class(sent: &Sent<'_>, status: u16) -> Diagnosis {
     match status {
         200..=299 => Diagnosis::new(
@@ -87,7 +87,7 @@ fn by_class(sent: &Sent<'_>, status: u16) -> Diagnosis {
         ),
         502 | 504 => Diagnosis::new(
             "gateway-behind-failed",
-            "the upstream is itself a gateway and could not reach what stands behind it",
+            "the upstream is itself a gateway and could not reach its own upstream",
             "see the log of that gateway",
         ),
         501 | 505 => Diagnosis::new(
@@ -108,7 +108,7 @@ fn by_class(sent: &Sent<'_>, status: u16) -> Diagnosis {
     }
 }
 
-/// 400 and 426: the statuses of servers that miss something in the handshake.
+/// 400 and 426: the statuses of servers to which something in the handshake is missing.
 fn not_seen_or_not_liked(
     sent: &Sent<'_>,
     status: StatusCode,
@@ -181,7 +181,7 @@ fn upgrade_not_seen() -> Diagnosis {
 }
 
 /// 403: mostly an Origin check. gorilla's default compares the Origin's host and port with
-/// Host, without regard to case, and knows no scheme; python `websockets` has a list only.
+/// Host, ignoring case and scheme; python `websockets` has a list only.
 fn forbidden(sent: &Sent<'_>, words: &str) -> Diagnosis {
     let Some(origin) = sent.origin else {
         return Diagnosis::new(

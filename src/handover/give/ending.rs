@@ -1,4 +1,4 @@
-//! The end of a hand-over: what was not given goes on in this process.
+//! The end of a hand-over: what was not taken goes on in this process.
 
 use super::{Given, Giving, REST};
 use crate::handover::channel::Channel;
@@ -9,7 +9,7 @@ impl Giving {
     /// Lets everything that was not given go on in this process. The other one must have been
     /// killed: it has copies of the descriptors.
     pub async fn take_back(mut self, channel: &mut Channel) -> Given {
-        // What it has begun it said before. The end of the stream is its own.
+        // It has announced what it has begun. The end of the stream is its end.
         let last_words = async {
             while let Ok(Some((message, _))) = protocol::receive(channel).await {
                 if let Message::Begun(About { id }) = message {
@@ -38,8 +38,8 @@ impl Giving {
     }
 
     /// The end of a hand-over that went on. `ended`: the other process has closed the stream,
-    /// so that it has only what it said it had begun; else it finds the stream closed, and
-    /// goes on with all that was offered.
+    /// so that it has only what it announced; else it finds the stream closed, and goes on with
+    /// all that was offered.
     pub(in crate::handover) async fn part(mut self, ended: bool) -> Given {
         if ended {
             self.restore_all();

@@ -7,8 +7,8 @@ use crate::process::order::DrainRequest;
 /// The formats that this version speaks.
 pub const FORMATS: Formats = Formats { from: 1, to: 1 };
 
-/// The format of a [`Ready`] from a process that knows none of the other's: nothing is
-/// offered to it.
+/// The format in a [`Ready`] of a process that knows none of the other's formats: it is offered
+/// nothing.
 pub const LISTENERS_ONLY: u16 = 0;
 
 /// A range of formats, both ends included.
@@ -31,7 +31,7 @@ impl Formats {
 /// The old process introduces itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// What it speaks.
+    /// The formats that it speaks.
     pub formats: Formats,
     /// Its process id.
     pub pid: u32,
@@ -47,7 +47,8 @@ pub struct Hello {
     /// The drains that an operator ordered and has not taken back.
     #[serde(default)]
     pub drains: Vec<DrainRequest>,
-    /// It hears [`Message::Begun`](super::Message::Begun), and stays in touch after the hand-over.
+    /// It understands [`Message::Begun`](super::Message::Begun), and stays in touch after the
+    /// hand-over.
     #[serde(default)]
     pub acknowledges: bool,
 }
@@ -55,13 +56,14 @@ pub struct Hello {
 /// The new process accepts from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
-    /// Its process id, which is not that of the child where a script stands between.
+    /// Its process id, which is not that of the child if a script started it.
     pub pid: u32,
     /// Its version.
     pub version: String,
     /// The format of everything that follows.
     pub format: u16,
-    /// It says [`Message::Begun`](super::Message::Begun), echoes, and stays in touch after the hand-over.
+    /// It sends [`Message::Begun`](super::Message::Begun), echoes, and stays in touch after the
+    /// hand-over.
     #[serde(default)]
     pub acknowledges: bool,
     /// It takes items after [`Message::Done`](super::Message::Done), too.

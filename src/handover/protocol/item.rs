@@ -25,7 +25,7 @@ pub struct TunnelItem {
 pub struct ConnectionItem {
     /// The number of the item.
     pub id: u64,
-    /// Who connected; none through a unix socket.
+    /// The peer; none for a unix socket.
     pub peer: Option<SocketAddr>,
     /// The public URL has `https`.
     pub https: bool,
@@ -47,12 +47,12 @@ impl ConnectionItem {
         }
     }
 
-    /// Who connected.
+    /// The peer.
     pub fn peer(&self) -> Peer {
         self.peer.map_or(Peer::Unix, Peer::Tcp)
     }
 
-    /// Where.
+    /// The listener.
     pub fn listener_info(&self) -> ListenerInfo {
         ListenerInfo {
             scheme: match self.https {

@@ -16,7 +16,7 @@ pub struct Offer {
     /// Whether the file of a unix socket is to be removed by the process that listens last.
     #[serde(default)]
     pub owns_file: bool,
-    /// Whether the service manager has opened it, and goes on listening after all of us.
+    /// Whether the service manager has opened it, and goes on listening after sluice.
     #[serde(default)]
     pub managed: bool,
 }

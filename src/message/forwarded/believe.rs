@@ -1,5 +1,5 @@
-//! Whose word about the client is taken, and what it says: the public URL, the client's
-//! address. Reads fields only.
+//! What trusted peers say about the client: the public URL and the client's address. Only reads
+//! fields.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -28,7 +28,7 @@ pub fn public_authority<'a>(
 }
 
 /// The port of that URL as a trusted peer names it beside the host: in `X-Forwarded-Port`,
-/// else in the `host` of `Forwarded`. Only of use where a port decides no route: a trusted
+/// else in the `host` of `Forwarded`. Only for uses where the port decides no route: a trusted
 /// proxy may pass a client's `Forwarded` on as it came. Before [`apply`](super::apply),
 /// which fills the gaps.
 pub fn public_port(headers: &HeaderMap, peer: &PeerFields) -> Option<u16> {
@@ -99,7 +99,7 @@ pub(super) fn port_of(host: &[u8]) -> Option<u16> {
 
 /// The client's address for logs and limits: the rightmost in the chain that no trusted
 /// proxy has, so that what a client writes in front of it does not count. Gives the same
-/// before and after [`apply`](super::apply). `None`: nothing but a unix socket is known.
+/// before and after [`apply`](super::apply). `None`: only a unix socket is known.
 pub fn client_ip(
     headers: &HeaderMap,
     policy: &ForwardingPolicy,
@@ -110,8 +110,8 @@ pub fn client_ip(
         return client;
     }
     for line in headers.get_all(&FOR).iter().rev() {
-        // Bytes, so that one element that is no text does not hide those after it. Empty ones
-        // say nothing (RFC 9110 section 5.6.1).
+        // Bytes, so that one element that is not text does not hide those after it. Empty ones
+        // mean nothing (RFC 9110 section 5.6.1).
         let elements = line.as_bytes().rsplit(|byte| *byte == b',');
         for element in elements.map(<[u8]>::trim_ascii).filter(|e| !e.is_empty()) {
             let text = std::str::from_utf8(element).ok();

@@ -1,5 +1,5 @@
-//! What is known of a connection's peer, made into header values once: its address, whether
-//! it is believed, and the port that it came to.
+//! What is known of a connection's peer, made into header values once: its address, whether it is
+//! trusted, and the port that it connected to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
@@ -55,7 +55,7 @@ impl PeerFields {
         }
     }
 
-    /// The peer's forwarded fields are believed.
+    /// Whether the peer's forwarded fields are believed.
     pub fn is_trusted(&self) -> bool {
         self.trusted
     }

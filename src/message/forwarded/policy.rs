@@ -1,4 +1,4 @@
-//! What the configuration says of forwarded fields: who is believed, and what upstreams are told.
+//! The configuration of forwarded fields: which peers are believed, and what upstreams are told.
 
 use std::net::IpAddr;
 

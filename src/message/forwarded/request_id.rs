@@ -11,7 +11,7 @@ const MAX_REQUEST_ID: usize = 128;
 /// A request's id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestId {
-    /// Made here. Kept as it is: most ids are needed on the wire only.
+    /// Made here. Kept as bytes: most ids are only written out.
     Made([u8; 32]),
     /// A field's value.
     Field(HeaderValue),
@@ -63,7 +63,7 @@ pub(super) fn fresh() -> [u8; 32] {
     let bits = fastrand::u128(..);
     let mut text = [0; 32];
     let (low, high) = text.split_at_mut(16);
-    // Which bits stand where does not matter.
+    // The order of the bits does not matter.
     low.copy_from_slice(&hexadecimal(bits & NIBBLES).to_ne_bytes());
     high.copy_from_slice(&hexadecimal((bits >> 4) & NIBBLES).to_ne_bytes());
     text

@@ -25,9 +25,9 @@ pub(super) struct Head {
     chunked: bool,
     upgrade: bool,
     upgrades_to_websocket: bool,
-    /// The target names the authority: an empty Host is as good as any.
+    /// The target names the authority, so Host may be empty.
     absolute: bool,
-    /// The target is nothing that hyper can hold.
+    /// hyper cannot hold the target.
     carried: bool,
 }
 
@@ -51,7 +51,7 @@ pub(super) enum Asked {
 /// One line at the front of some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Line {
-    /// Nothing wrong. Both end in front of these indices.
+    /// It is valid. Both end before these indices.
     Good {
         /// The method, or the name of the field.
         word: usize,
@@ -60,7 +60,7 @@ pub(super) enum Line {
     },
     /// The empty line, two bytes long.
     Empty,
-    /// No end of line yet, or something wrong in a line whose end decides what.
+    /// No end of line yet, or a fault that is named once the line is complete.
     Unclear(Refusal),
 }
 
@@ -125,7 +125,7 @@ impl Head {
         if target.is_empty() || target.contains(&b' ') {
             return Err(Refusal::RequestLine);
         }
-        // A fragment is cut off by some; behind a `?` that is none of our business.
+        // A fragment is cut off by some; after a `?` it is not ours to judge.
         let mut ends = target.iter().filter(|byte| matches!(byte, b'?' | b'#'));
         if ends.next() == Some(&b'#') {
             return Err(Refusal::TargetCharacter);
@@ -251,7 +251,7 @@ fn is_proxy_protocol(bytes: &[u8]) -> bool {
         .is_some_and(|rest| KINDS.iter().any(|kind| rest.starts_with(kind)))
 }
 
-/// What is wrong at `end`, where text ended, unless a CRLF stands there.
+/// What is wrong at `end`, where text ended, unless there is a CRLF.
 fn line_break(bytes: &[u8], end: usize, otherwise: Refusal) -> Option<Refusal> {
     match (bytes.get(end), bytes.get(end + 1)) {
         (Some(b'\r'), Some(b'\n')) => None,
@@ -280,7 +280,7 @@ fn empty_or_malformed(bytes: &[u8], name: usize) -> Line {
     })
 }
 
-/// A request line whose end is no version, told from what stands behind the method.
+/// A request line that does not end in a version: its fault, from what follows the method.
 #[cold]
 fn malformed(rest: &[u8]) -> Refusal {
     match rest.rsplit(|&byte| byte == b' ').next() {
@@ -299,14 +299,14 @@ fn malformed(rest: &[u8]) -> Refusal {
 
 fn method_refusal(method: &[u8]) -> Option<Refusal> {
     match method.len() {
-        // Methods are case-sensitive, but what stands behind sluice may not know that.
+        // Methods are case-sensitive, but an upstream may not know that.
         7 if method.eq_ignore_ascii_case(b"connect") => Some(Refusal::Connect),
         5 if method.eq_ignore_ascii_case(b"trace") => Some(Refusal::Trace),
         _ => None,
     }
 }
 
-/// Whether a `Uri` may not hold these, or not as they are. Branchless, so that it vectorises.
+/// Whether a `Uri` cannot hold these, or not unchanged. Branchless, so that it vectorises.
 fn has_odd_bytes(target: &[u8]) -> bool {
     target.iter().fold(false, |odd, &byte| {
         odd | (byte <= b' ')

@@ -1,4 +1,4 @@
-//! A head line by line: which line it is, whether it is whole, and the sizes that it may have.
+//! A head, line by line: which line it is, whether it is complete, and its limits.
 
 use super::head::{Follows, Head, Line};
 use super::{Carried, Refusal, RequestScanner, State};
@@ -81,8 +81,8 @@ impl RequestScanner {
         }
     }
 
-    /// A line that is too large, unfinished, or wrong, asked in this order: so a line that
-    /// comes in pieces is refused for the same reason as one that comes whole.
+    /// A line that is too large, unfinished, or wrong, checked in this order: so a line that comes
+    /// in pieces is refused for the same reason as one that comes whole.
     #[cold]
     fn unclear(&self, bytes: &[u8], refusal: Refusal) -> Result<Option<usize>, Refusal> {
         let end = memchr::memchr(b'\n', bytes);
@@ -100,8 +100,8 @@ impl RequestScanner {
         }
     }
 
-    /// Sizes of a line, or of as much of it as has come: what is refused here is refused
-    /// with any of its continuations.
+    /// Checks the size of a line, or of the part that has come: what is refused here is refused
+    /// with any continuation.
     fn check_size(&self, line: &[u8]) -> Result<(), Refusal> {
         let budget = self.limits.max_head - self.head_bytes;
         if matches!(self.state, State::Start) {
@@ -145,9 +145,9 @@ impl RequestScanner {
 /// as an empty line.
 const PROXY_PROTOCOL_2: &[u8] = b"\r\n\0\r\nQUIT\n";
 
-/// The first byte begins no method. An error where the bytes so far decide, so that a TLS
-/// client is not left waiting for an answer; otherwise what is wrong once the line is whole, or
-/// `None` while more may tell what it is.
+/// The first byte cannot begin a method. An error where the bytes so far are decisive, so that a
+/// TLS client does not wait for an answer; otherwise the fault once the line is complete, or
+/// `None` while more bytes are needed.
 #[cold]
 fn not_a_request(bytes: &[u8]) -> Result<Option<Refusal>, Refusal> {
     match bytes {

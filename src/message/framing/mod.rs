@@ -4,9 +4,9 @@
 //! chunks in `crate::message::chunked`.
 //!
 //! Every line is judged when its LF has come and before hyper sees that LF, so hyper never
-//! completes a head or a body that was not found good. Only the unfinished line at the end
-//! of a read is kept, and freed with the head it belongs to. A target that is sound but more
-//! than hyper can hold is pointed out, so that it can be carried around it.
+//! completes a head or a body that was not found valid. Only the unfinished line at the end
+//! of a read is kept, and freed with the head it belongs to. A target that is valid but more
+//! than hyper can hold is reported, so that it can be passed around hyper.
 
 mod head;
 mod lines;
@@ -48,7 +48,7 @@ pub enum Phase {
     /// Inside a request body.
     Body,
     /// After a request that asks for WebSocket: whether what comes is frames or the next request
-    /// is not decided, so it is passed to no one.
+    /// is not decided, so it is not passed on.
     Upgrade,
     /// The same after a request that asks for another protocol.
     Held,
@@ -57,8 +57,8 @@ pub enum Phase {
 /// A request must be refused and the connection closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Violation {
-    /// How many bytes of the slice stand in front of the offending head (or chunk) and may
-    /// still be passed on.
+    /// How many bytes of the slice come before the offending head (or chunk) and may still be
+    /// passed on.
     pub safe: usize,
     /// What is wrong.
     pub refusal: Refusal,
@@ -84,7 +84,7 @@ pub struct RequestScanner {
     head_bytes: usize,
     /// Complete field lines of this head.
     lines: usize,
-    /// The one tolerated empty line in front of a request line has come.
+    /// The one tolerated empty line before a request line has come.
     leading: bool,
     /// The unfinished line at the end of the last slice.
     carry: Vec<u8>,
@@ -97,7 +97,7 @@ pub struct RequestScanner {
     refused: Option<Refusal>,
     /// What the latest request asks for.
     asks: Asked,
-    /// How many bytes at the end of the last slice stand behind such a request.
+    /// How many bytes at the end of the last slice come after such a request.
     held: usize,
     names: Names,
 }
@@ -125,7 +125,7 @@ impl RequestScanner {
         }
     }
 
-    /// Looks at the next bytes from the client, before anybody else does. After an error the
+    /// Looks at the next bytes from the client, before anything else does. After an error the
     /// connection is lost: every further call gives the same error with nothing safe.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         if let Some(refusal) = self.refused {
@@ -158,7 +158,7 @@ impl RequestScanner {
     }
 
     /// How many bytes at the end of the last slice were not looked at, and must come again
-    /// behind [`RequestScanner::resume`] if the protocol stays.
+    /// after [`RequestScanner::resume`] if the protocol stays.
     pub fn held(&self) -> usize {
         self.held
     }
@@ -209,7 +209,7 @@ impl RequestScanner {
         self.position
     }
 
-    /// Targets of complete heads that must be carried around hyper, each told once.
+    /// Targets of complete heads that must be passed around hyper, each returned once.
     pub fn take_carried(&mut self) -> Vec<Carried> {
         let complete = self
             .carried

@@ -1,5 +1,5 @@
-//! The spelling of field names as requests pass by: where the lines stand whose names are not in
-//! the usual capitals, which hyper forgets, and the trailer sections.
+//! The spelling of field names, which hyper forgets: the places of field lines whose names are not
+//! in the usual capitals, and the trailer sections.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::message::spelling::is_usual;
 pub struct Carried {
     /// Which head of the connection it belongs to, counted from 1.
     pub head: u64,
-    /// Where it stands, counted from the connection's first byte.
+    /// Its place, counted from the connection's first byte.
     pub place: Range<u64>,
 }
 

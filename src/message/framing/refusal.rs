@@ -1,5 +1,5 @@
-//! Every reason for which a client's bytes are refused before hyper sees them, with the
-//! status and the words it is answered with. The checks themselves live beside it.
+//! Every reason to refuse a client's bytes before hyper sees them, with the status and the
+//! sentence of the answer. The checks are in the other files.
 
 use http::StatusCode;
 
@@ -14,7 +14,7 @@ macro_rules! refusals {
         }
 
         impl Refusal {
-            /// Every refusal there is, for counters and documentation.
+            /// All refusals, for counters and documentation.
             pub const ALL: &[Refusal] = &[$(Refusal::$name),*];
 
             /// Status of the answer.
@@ -51,13 +51,13 @@ refusals! {
     BareCr => BAD_REQUEST, "a CR that is not followed by LF";
     /// The request line is not `method SP target SP version` (RFC 9112 section 3).
     RequestLine => BAD_REQUEST, "the request line is not `method target version` with single spaces";
-    /// The method is no token (RFC 9110 section 9.1).
+    /// The method is not a token (RFC 9110 section 9.1).
     Method => BAD_REQUEST, "the method has a character that no method may have";
     /// CONNECT: sluice opens no tunnels of that kind (RFC 9110 section 9.3.6).
     Connect => METHOD_NOT_ALLOWED, "CONNECT is not offered";
     /// TRACE: it would echo credentials (RFC 9110 section 9.3.8).
     Trace => METHOD_NOT_ALLOWED, "TRACE is not offered";
-    /// The target holds a control character, or its path a `#` (RFC 9112 section 3.2).
+    /// The target contains a control character, or its path a `#` (RFC 9112 section 3.2).
     TargetCharacter => BAD_REQUEST, "the request target has a character that no target may have";
     /// The target is in none of the four forms (RFC 9112 section 3.2).
     TargetForm => BAD_REQUEST, "the request target is neither a path nor an http or ws URL";
@@ -73,7 +73,7 @@ refusals! {
     HeadTooLarge => REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head is too large";
     /// More lines than `http.max_header_lines`.
     TooManyLines => REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head has too many lines";
-    /// The name of a field is longer than any map of fields holds.
+    /// The name of a field is longer than a map of fields can hold.
     NameTooLong => REQUEST_HEADER_FIELDS_TOO_LARGE, "a header field's name is too long";
     /// A line folded over two (RFC 9112 section 5.2).
     ObsFold => BAD_REQUEST, "a header line begins with white space (obsolete line folding)";
@@ -81,7 +81,7 @@ refusals! {
     EmptyName => BAD_REQUEST, "a header field has no name";
     /// White space between name and colon (RFC 9112 section 5.1).
     SpaceBeforeColon => BAD_REQUEST, "white space between a header field's name and its colon";
-    /// A line without a colon, or a name that is no token.
+    /// A line without a colon, or a name that is not a token.
     FieldName => BAD_REQUEST, "a header field's name has a character that no name may have";
     /// A control character in a value (RFC 9110 section 5.5).
     FieldValue => BAD_REQUEST, "a header field's value has a control character";
@@ -93,7 +93,7 @@ refusals! {
     Host => BAD_REQUEST, "Host is not a host name or address with an optional port";
     /// Two Content-Length, equal or not (RFC 9112 section 6.3).
     ContentLengthRepeated => BAD_REQUEST, "more than one Content-Length";
-    /// Content-Length is no number (RFC 9110 section 8.6).
+    /// Content-Length is not a number (RFC 9110 section 8.6).
     ContentLength => BAD_REQUEST, "Content-Length is not a decimal number in range";
     /// Both lengths at once: request smuggling (RFC 9112 section 6.1).
     LengthAndEncoding => BAD_REQUEST, "Content-Length and Transfer-Encoding in one request";

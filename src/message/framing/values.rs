@@ -17,7 +17,7 @@ pub(super) fn host_refusal(value: &[u8]) -> Refusal {
 
 pub(super) struct NotAnAuthority;
 
-/// `host[:port]` with a host that is not empty and, behind a colon, none or a port from 0 to
+/// `host[:port]` with a host that is not empty and, after a colon, none or a port from 0 to
 /// 65535.
 pub(super) fn authority(value: &[u8]) -> Result<(), NotAnAuthority> {
     let end = if let [b'[', rest @ ..] = value {

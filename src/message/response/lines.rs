@@ -1,5 +1,5 @@
 //! One line of an answer's head at a time: the status line (RFC 9112 section 4) and field
-//! lines (section 5). Knows no field.
+//! lines (section 5). Fields have no meaning here.
 
 use std::ops::Range;
 
@@ -8,8 +8,8 @@ use http::{StatusCode, Version};
 use super::outcome::HeadError;
 use crate::message::octets;
 
-/// Where the empty line ends. Finding it first keeps a head that drips in byte by byte from
-/// being parsed once for every byte.
+/// Where the empty line ends. It is found first, so that a head that comes byte by byte is not
+/// parsed for every byte.
 pub(super) fn end_of_head(buf: &[u8], lenient: bool) -> Result<Option<usize>, HeadError> {
     let mut line_start = 0;
     for feed in memchr::memchr_iter(b'\n', buf) {
@@ -59,13 +59,13 @@ fn is_framing(name: &[u8]) -> bool {
         .any(|framing| name.eq_ignore_ascii_case(framing.as_bytes()))
 }
 
-/// A status line, and where its parts stand.
+/// A status line, and the places of its parts.
 #[derive(Debug)]
 pub(super) struct StatusLine {
     pub(super) version: Version,
     pub(super) status: StatusCode,
     pub(super) reason: Range<usize>,
-    /// Behind its CR LF.
+    /// After its CR LF.
     pub(super) end: usize,
 }
 
@@ -105,19 +105,19 @@ pub(super) fn status_line(head: &[u8], lenient: bool) -> Result<StatusLine, Head
     })
 }
 
-/// Where the parts of a field line stand.
+/// The places of the parts of a field line.
 #[derive(Debug)]
 pub(super) struct FieldLine {
     /// Length of the name.
     pub(super) name: usize,
     /// The value without the white space around it.
     pub(super) value: Range<usize>,
-    /// Behind its CR LF.
+    /// After its CR LF.
     pub(super) end: usize,
 }
 
 /// The field line at the front of `bytes`; `None` for the empty line. White space in front of
-/// the colon is passed over (RFC 9112 section 5.1). The first line has none that it could
+/// the colon is skipped (RFC 9112 section 5.1). The first line has none that it could
 /// continue.
 pub(super) fn field_line(bytes: &[u8], is_first: bool) -> Result<Option<FieldLine>, HeadError> {
     let name = octets::token_end(bytes, 0);

@@ -1,5 +1,5 @@
-//! What an answer's fields say about the message's end and the connection's (RFC 9112
-//! sections 6 and 9.3), noted as they pass.
+//! What an answer's fields say about the end of the message and of the connection (RFC 9112
+//! sections 6 and 9.3).
 
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::{HeaderName, StatusCode, Version};
@@ -24,7 +24,7 @@ pub(super) struct Notes<'a> {
 pub(super) enum Entry {
     /// It goes on as it came.
     AsItCame,
-    /// It says `Connection: keep-alive` and nothing else: meant for sluice alone.
+    /// It is `Connection: keep-alive` and nothing else, which is for sluice only.
     EndsHere,
     /// It repeats what an earlier line said.
     Copy,
@@ -110,8 +110,9 @@ impl<'a> Notes<'a> {
         })
     }
 
-    /// Whether the connection persists behind the answer. One that announces content where
-    /// none can be may send it all the same: the bytes would be the next answer.
+    /// Whether the connection persists after the answer. An upstream that announces
+    /// content where there can be none may send it all the same: it would be read as the next
+    /// answer.
     pub(super) fn persists(&self, status: StatusCode, version: Version, body: BodyKind) -> bool {
         let announced = match status {
             StatusCode::NO_CONTENT => self.length.unwrap_or(0) > 0 || self.coding.is_some(),

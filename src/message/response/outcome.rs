@@ -1,4 +1,4 @@
-//! What reading a head comes to: how the content after it ends, or why it is none.
+//! The outcome of reading a head: how the content after it ends, or why it is not valid.
 
 /// How a response's content ends (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub enum BodyKind {
     UntilClose,
 }
 
-/// Why bytes are no response head. Once returned, more bytes do not change it.
+/// Why bytes are not a response head. More bytes do not change it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeadError {
     /// The first bytes are not `HTTP/1.`: another protocol.
@@ -22,13 +22,13 @@ pub enum HeadError {
     TooLarge,
     /// More field lines than the upstream may send.
     TooManyFields,
-    /// A line that does not end in CR LF. `lenient = true` of the upstream takes it.
+    /// A line that does not end in CR LF. Accepted where the upstream has `lenient = true`.
     BareLineFeed,
-    /// A field's value goes on in the next line. `lenient = true` of the upstream takes it.
+    /// A field's value goes on in the next line. Accepted where the upstream has `lenient = true`.
     Folded,
-    /// A field that says where the message ends goes on in the next line. Nothing takes it.
+    /// A field that says where the message ends goes on in the next line. It is never accepted.
     FoldedFraming,
-    /// Blanks repeat in the status line. `lenient = true` of the upstream takes it.
+    /// Blanks repeat in the status line. Accepted where the upstream has `lenient = true`.
     StatusBlanks,
     /// Anything else that breaks the grammar.
     Malformed(&'static str),

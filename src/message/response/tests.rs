@@ -118,7 +118,7 @@ fn a_connection_persists_as_its_options_say() {
         assert!(!persists(&status_line, option).0, "{version} {option}");
     }
     let switching = persists("HTTP/1.1 101 X", "Connection: keep-alive\r\n");
-    assert_eq!(switching, (true, true), "shown to whoever judges it");
+    assert_eq!(switching, (true, true), "kept for the handshake's judge");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn unclear_lengths_are_refused() {
             matches!(body(fields), Err(HeadError::Framing(_))),
             "{fields}"
         );
-        // On a 101 too: the bytes behind it must not be read in two ways.
+        // On a 101 too: the bytes after it must not be read in two ways.
         let switching = body_of("HTTP/1.1 101 X", fields);
         assert!(matches!(switching, Err(HeadError::Framing(_))), "{fields}");
     }

@@ -1,7 +1,7 @@
 //! Listening: bind an address, accept connections, outlast a shortage of descriptors. An
 //! accepted socket belongs to no runtime yet, so that it can be handed to any worker.
 //!
-//! Which worker gets it, and how many connections are allowed, is decided above.
+//! Which worker gets it, and how many connections are allowed, is decided elsewhere.
 
 pub mod socket;
 
@@ -74,12 +74,12 @@ pub fn probe(address: &ListenAddress) -> Result<(), BindError> {
     probed.map_err(|error| BindError::new(address, error))
 }
 
-/// Who comes to a listener.
+/// Who connects to a listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whom {
     /// Clients: they get no descriptor of the reserve.
     Clients,
-    /// Those who give orders: the reserve is for them.
+    /// Operators: the reserve is for them.
     Operators,
 }
 
@@ -95,7 +95,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// What was asked for.
+    /// The address that was asked for.
     pub fn address(&self) -> &ListenAddress {
         &self.address
     }
@@ -129,7 +129,7 @@ impl Listener {
     /// left the removal of a unix socket's file to us.
     ///
     /// # Errors
-    /// When it is no listening socket, or has no address.
+    /// When it is not a listening socket, or has no address.
     pub fn adopt(fd: OwnedFd, address: &ListenAddress, owns_file: bool) -> io::Result<Listener> {
         if !rustix::net::sockopt::socket_acceptconn(&fd)? {
             let message = "the descriptor is no listening socket";
@@ -318,7 +318,7 @@ fn accept(listener: &OwnedFd) -> rustix::io::Result<(OwnedFd, Option<SocketAddrA
     rustix::net::acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
-/// Who connected.
+/// The peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// A TCP peer; an IPv4 address is never in its IPv6-mapped form.
@@ -359,14 +359,14 @@ impl Accepted {
         Accepted { fd, peer }
     }
 
-    /// Who connected.
+    /// The peer.
     pub fn peer(&self) -> Peer {
         self.peer
     }
 
-    /// Closes it so that the peer learns at once that nobody serves here.
+    /// Closes it so that the peer learns at once that nothing serves here.
     pub fn refuse(self) {
-        // A reset instead of an end where there is such a thing.
+        // A reset instead of an end, where the protocol has one.
         let _ = rustix::net::sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 

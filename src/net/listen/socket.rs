@@ -1,4 +1,4 @@
-//! Sockets that listen: their options, the rules for a unix socket's file, and errors that
+//! Listening sockets: their options, the rules for a unix socket's file, and errors that
 //! name the address and what would fix it. Accepting is in `listen`.
 
 use std::fmt;
@@ -134,7 +134,7 @@ pub(super) fn bind_unix(path: &Path, mode: u32) -> io::Result<(OwnedFd, Option<S
     Ok((fd, Some(file)))
 }
 
-/// Nothing is left of it when it is closed.
+/// It leaves nothing when it is closed.
 fn bound_abstract(name: &[u8]) -> io::Result<OwnedFd> {
     let fd = unix_socket()?;
     rustix::net::bind(&fd, &SocketAddrUnix::new_abstract_name(name)?)?;
@@ -168,7 +168,7 @@ fn is_stale(path: &Path, name: &SocketAddrUnix) -> io::Result<bool> {
     match rustix::net::connect(&probe, name) {
         Err(Errno::CONNREFUSED) => Ok(true),
         Err(Errno::NOENT) => Ok(false),
-        // Connected, a full backlog, or no permission to ask: somebody lives there.
+        // Connected, a full backlog, or no permission to ask: something listens there.
         _ => Err(Errno::ADDRINUSE.into()),
     }
 }
@@ -180,7 +180,7 @@ pub(super) struct SocketFile {
     path: PathBuf,
     device: u64,
     inode: u64,
-    /// Somebody else removes it.
+    /// It is not ours to remove.
     left: AtomicBool,
 }
 
@@ -236,7 +236,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if !self.is_left() && self.is_there() {
-            // Nothing to do about a failure: the next start finds the file stale.
+            // A failure can be ignored: the next start finds the file stale.
             let _ = std::fs::remove_file(&self.path);
         }
     }

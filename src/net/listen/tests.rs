@@ -171,7 +171,7 @@ fn only_a_stale_socket_file_is_removed() {
 
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists(), "left behind, as by a killed process");
-    let alive = bind(&unix(&path)).expect("nobody listens on it");
+    let alive = bind(&unix(&path)).expect("nothing listens on it");
 
     assert!(refusal(&unix(&path)).contains("another process listens on this socket"));
     std::os::unix::net::UnixStream::connect(&path).expect("the first one is untouched");

@@ -1,11 +1,11 @@
-//! A value that is rarely there: to see that it is not costs no lock.
+//! A value that is rarely present. Seeing that it is absent costs no lock.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::system::lock::lock;
 
-/// A value that is rarely there.
+/// A value that is rarely present.
 #[derive(Debug, Default)]
 pub struct Aside<T> {
     value: Mutex<T>,
@@ -13,12 +13,12 @@ pub struct Aside<T> {
 }
 
 impl<T: Default> Aside<T> {
-    /// Whether there is something.
+    /// Whether it is present.
     pub fn is_there(&self) -> bool {
         self.is_there.load(Relaxed)
     }
 
-    /// Puts it there.
+    /// Sets it.
     pub fn set(&self, value: T) {
         *lock(&self.value) = value;
         self.is_there.store(true, Relaxed);
@@ -38,7 +38,7 @@ impl<T: Default> Aside<T> {
         self.is_there.store(true, Relaxed);
     }
 
-    /// Works on it where it is there; `is_empty` tells whether anything is left.
+    /// Applies `reduce` where it is present; `is_empty` tells whether it still is afterwards.
     pub fn reduce<R>(
         &self,
         reduce: impl FnOnce(&mut T) -> R,

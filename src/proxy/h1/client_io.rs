@@ -1,6 +1,6 @@
 //! The client's socket as hyper sees it. Every byte passes the strict scanner of `framing`
 //! before hyper parses it, heads only once they are whole; every wait is noted in the
-//! `Watch`, and interim answers (1xx) that hyper cannot send are slipped in between its own
+//! `Watch`, and interim answers (1xx), which hyper cannot send, are written between its own
 //! writes. The names in the heads that hyper writes are respelled on their way.
 
 mod respelled;
@@ -28,19 +28,19 @@ pub struct ClientIo {
     context: Arc<ConnectionContext>,
     /// The beginning of a head that is not complete, or the one that was refused.
     head: Vec<u8>,
-    /// Since when that beginning is here.
+    /// When that beginning arrived.
     head_since: Option<Instant>,
-    /// What hyper may see and has had no room for.
+    /// Bytes that hyper may see and has had no room for.
     passed: Vec<u8>,
-    /// The scanner refused what came; hyper sees no further byte.
+    /// The scanner has refused something; hyper sees no further byte.
     refused: bool,
     /// It was the body of the request under way that was refused.
     in_body: bool,
     /// The client has ended its direction.
     ended: bool,
-    /// Read, and not looked at: what follows a request that asks for another protocol.
-    behind: Vec<u8>,
-    /// What is left of an answer's head that was respelled.
+    /// Read but not scanned: what follows a request that asks for another protocol.
+    held: Vec<u8>,
+    /// The unwritten rest of an answer's head that was respelled.
     respelled: Vec<u8>,
     /// A trailer section that was respelled: the last that hyper writes of an answer.
     trailers: Vec<u8>,
@@ -49,14 +49,14 @@ pub struct ClientIo {
 /// Bytes from a client that hyper has not seen.
 #[derive(Debug)]
 pub struct Left {
-    /// They would have been its next.
+    /// Those that it would have read next.
     pub passed: Vec<u8>,
     /// A head that is incomplete or refused.
     pub head: Vec<u8>,
-    /// Since when its beginning is here.
+    /// When its beginning arrived.
     pub head_since: Option<Instant>,
     /// What follows a request that asks for another protocol.
-    pub behind: Vec<u8>,
+    pub held: Vec<u8>,
 }
 
 /// What one read brought.
@@ -65,9 +65,9 @@ enum Got {
     Bytes,
     /// Part of a head.
     Part,
-    /// Nothing but what is held.
+    /// Only bytes that are held back.
     Held,
-    /// Nothing but what is refused.
+    /// Only bytes that are refused.
     Refused,
     /// The end of the client's direction.
     End,
@@ -86,7 +86,7 @@ impl ClientIo {
             refused: false,
             in_body: false,
             ended: false,
-            behind: Vec::new(),
+            held: Vec::new(),
             respelled: Vec::new(),
             trailers: Vec::new(),
         }
@@ -98,7 +98,7 @@ impl ClientIo {
             passed: self.passed,
             head: self.head,
             head_since: self.head_since,
-            behind: self.behind,
+            held: self.held,
         };
         (self.io, left)
     }
@@ -148,9 +148,9 @@ impl ClientIo {
         Poll::Ready(Ok(self.scan(bytes, bytes.len(), cursor)))
     }
 
-    /// Hands the end of the client's direction on where it cuts a body short. Otherwise all that
-    /// was asked for is answered first (RFC 9112 section 9.6), a tunnel included, which sees the
-    /// end by itself; meanwhile only a reset, or a write, tells that the client is gone.
+    /// Passes the end of the client's direction on where it cuts a body short. Otherwise all
+    /// requests are answered first (RFC 9112 section 9.6), and a tunnel sees the end by itself;
+    /// meanwhile only a reset or a failing write shows that the client is gone.
     fn poll_ended(&self) -> Poll<io::Result<()>> {
         let context = &*self.context;
         if self.scanner.phase() == Phase::Body {
@@ -166,8 +166,8 @@ impl ClientIo {
         Poll::Pending
     }
 
-    /// Ends hyper's reading. An earlier, pipelined request still gets all of its answer:
-    /// until then this is pending, and the end of its exchange or the flush wakes the task.
+    /// Ends hyper's reading once every earlier, pipelined request has got all of its answer. Until
+    /// then it is pending; the end of the exchange, or the flush, wakes the task.
     fn poll_refused(&self) -> Poll<io::Result<()>> {
         let waits = self.context.watch.turn.is_under_way() || self.context.awaits_flush();
         if waits && !self.in_body {
@@ -176,8 +176,8 @@ impl ClientIo {
         Poll::Ready(Err(refused()))
     }
 
-    /// Looks, when the tick asks for it, whether the client is gone: nothing else tells while
-    /// hyper does not read, be it a body that the upstream does not take or what was pipelined.
+    /// Checks, when the tick asks for it, whether the client is gone: nothing else shows it while
+    /// hyper does not read, neither a body that the upstream does not take nor what is pipelined.
     fn look(&self) -> io::Result<()> {
         let broken = self
             .context
@@ -188,7 +188,7 @@ impl ClientIo {
     }
 
     /// Writes pending interim answers; `Ready` when there are none left. They are queued
-    /// only when hyper holds no bytes back, so whatever it writes next stands behind them.
+    /// only when hyper holds no bytes back, so whatever it writes next comes after them.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (io, watch) = (&mut self.io, &self.context.watch);
         let written = self.context.write_interim(|interim| {
@@ -211,9 +211,8 @@ impl ClientIo {
         written.unwrap_or(Poll::Ready(Ok(())))
     }
 
-    /// Nothing is read for hyper while a body is held back: here is seen that it comes all the
-    /// same, or that the client is gone, and the wait for the upstream's word ends (RFC 9110
-    /// section 10.1.1).
+    /// While a body is held back nothing is read for hyper. Where the body comes all the same, or
+    /// the client is gone, the wait for the upstream's 100 ends (RFC 9110 section 10.1.1).
     fn look_for_body(&self, cx: &mut Context<'_>) {
         if self.context.watch.turn.clock.wait() != Wait::Continue {
             return;

@@ -1,5 +1,5 @@
-//! One client connection from accept to its end: hyper serves the requests, and whatever
-//! hyper cannot do ends its service: a tunnel, a refused head, a time-out.
+//! One client connection from accept to its end. hyper serves the requests; its service ends for
+//! what it cannot do: a tunnel, a refused head, a time-out.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -33,13 +33,13 @@ use crate::proxy::record::fresh_id;
 
 type Hyper = http1::Connection<ClientIo, Service>;
 
-/// Why hyper's service of a connection ended, decided by us.
+/// Why hyper's service of a connection ended.
 enum End {
     /// hyper is done, or the client is gone.
     Done,
     /// The socket is wanted for a tunnel.
     Tunnel(Box<PendingTunnel>),
-    /// The tick said so.
+    /// The tick found a time-out.
     Timeout(Timeout),
     /// It is idle, and goes on in another process.
     HandOff,
@@ -57,7 +57,7 @@ pub async fn serve(io: Io, context: Arc<Context>, guard: Guard) {
     if context.asked_to_go.load(Relaxed) {
         hand_off::stays();
     }
-    // Whatever still runs of an exchange ends here.
+    // An exchange that still runs ends here.
     let (io, from_client, head, since) = take_apart(hyper);
     match end {
         End::HandOff => {
@@ -81,7 +81,7 @@ fn begin(io: Io, context: &Arc<Context>) -> Hyper {
         max_target: http.max_target,
     };
     let client = ClientIo::new(io, RequestScanner::new(limits), context.clone());
-    // The scanner's limits are ours; hyper's own must only never be the stricter ones.
+    // The scanner enforces the limits; hyper's own must not be stricter.
     http1::Builder::new()
         .max_headers(http.max_header_lines + 1)
         .max_buf_size((http.max_head * 2).max(256 * 1024))
@@ -100,7 +100,7 @@ fn poll_end(
     context.watch.set_waker(cx.waker());
     match context.watch.timeout() {
         Timeout::None => {}
-        // The exchange answers, and has the one record.
+        // The exchange answers and is recorded.
         Timeout::BodyIdle | Timeout::BodyRate
             if context.watch.turn.is_under_way() && !context.answer_begun() => {}
         timeout => return Poll::Ready(End::Timeout(timeout)),
@@ -149,8 +149,8 @@ pub fn restore(idle: IdleConnection) {
     }
 }
 
-/// hyper answers by itself what it cannot parse. The scanner is there so that this does not
-/// happen; should it, the answer has a record all the same.
+/// hyper itself answers what it cannot parse. The scanner prevents that; should it happen all the
+/// same, it is recorded.
 fn note_own_answer(context: &Context, error: &hyper::Error) {
     if !error.is_parse() {
         return;
@@ -164,14 +164,14 @@ fn note_own_answer(context: &Context, error: &hyper::Error) {
     refused::refused(&context.facts, &error, &id, &glimpse, Instant::now(), 0);
 }
 
-/// The socket, what was read from it after the last request, and of that the beginning of a
-/// head, which hyper has not seen, with when that came.
+/// The socket, what was read from it after the last request, the beginning of a head that hyper
+/// has not seen, and when that arrived.
 fn take_apart(hyper: Box<Hyper>) -> (Io, Bytes, Vec<u8>, Instant) {
     let parts = hyper.into_parts();
     let (io, left) = parts.io.into_parts();
-    let read = match left.passed.is_empty() && left.behind.is_empty() {
+    let read = match left.passed.is_empty() && left.held.is_empty() {
         true => parts.read_buf,
-        false => [&parts.read_buf[..], &left.passed, &left.behind]
+        false => [&parts.read_buf[..], &left.passed, &left.held]
             .concat()
             .into(),
     };
@@ -181,7 +181,7 @@ fn take_apart(hyper: Box<Hyper>) -> (Io, Bytes, Vec<u8>, Instant) {
 
 /// Answers what hyper could not, and closes.
 async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: Instant) {
-    // After the first bytes of an answer a second one would only confuse.
+    // After the first bytes of an answer there can be no second one.
     if context.answer_begun() {
         return abandon(&io, context);
     }
@@ -214,8 +214,8 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     }
 }
 
-/// Closes after an answer that is not complete. Where its end is the connection's end, an
-/// orderly close would pass the part off as the whole (RFC 9112 section 8).
+/// Closes after an answer that is not complete. Where the connection's end marks the
+/// answer's end, an orderly close would make the part look complete (RFC 9112 section 8).
 fn abandon(io: &Io, context: &Context) {
     if context.watch.turn.ends_by_close()
         && let Err(error) = socket2::SockRef::from(io).set_linger(Some(Duration::ZERO))

@@ -68,7 +68,7 @@ pub fn tick(now: Instant) {
     });
 }
 
-/// The worker stood still for `span` until now: no connection's clock counts that.
+/// The worker stood still for `span` until now; no connection's clock counts it.
 pub fn forgive(span: Duration) {
     WATCHED.with_borrow_mut(|all| {
         for watched in all.iter_mut().flatten() {

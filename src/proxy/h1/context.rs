@@ -1,6 +1,6 @@
-//! What the parts of one client connection share: the facts of it, what goes around hyper, and
-//! notes of how far reading, answering and handing off have come. How far the exchange under
-//! way has come is the `turn`'s to say.
+//! What the parts of one client connection share: its facts, what is passed around hyper, and how
+//! far reading, answering and handing off have come. The `turn` knows how far the exchange under
+//! way has come.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -19,7 +19,7 @@ use crate::process::Shared;
 use crate::proxy::spelling::Spelling;
 use crate::upstream::connection::Bound;
 
-/// Exchanges of one connection after which all others get their turn.
+/// Exchanges of one connection before all other tasks get their turn.
 const TURN_EXCHANGES: u64 = 32;
 
 /// What the parts of one client connection share. All of them run on one worker; the
@@ -28,7 +28,7 @@ const TURN_EXCHANGES: u64 = 32;
 pub struct Context {
     /// The activity that the tick reads.
     pub watch: Watch,
-    /// Who connected, where, and by which settings it is treated.
+    /// The peer, the listener, and the settings that apply.
     pub facts: Facts,
     /// The process.
     pub shared: Arc<Shared>,
@@ -48,7 +48,7 @@ pub struct Context {
     pub(super) asked_to_go: AtomicBool,
     /// The field lines of requests with names in other than the usual capitals.
     names: Aside<RequestNames>,
-    /// How the names are spelled of the answer whose head hyper writes next.
+    /// The spelling of the names in the head that hyper writes next.
     spelling: Aside<Spelling>,
     /// The lines of the trailer section that hyper writes next.
     trailers: Aside<Vec<u8>>,
@@ -92,7 +92,7 @@ impl Context {
         Some(target)
     }
 
-    /// Field lines have come whose names hyper forgets.
+    /// Field lines have come whose spelling hyper forgets.
     pub fn names_came(&self, head: u64, section: Section, lines: Vec<u8>) {
         self.names.add(|names| names.push(head, section, lines));
     }
@@ -105,9 +105,8 @@ impl Context {
         lines.flatten().unwrap_or_default()
     }
 
-    /// The next head that hyper writes gets its names from `spelling`. Not where hyper still holds
-    /// bytes of an earlier answer back, which a pipelining client has not read: then the names are
-    /// in lower case.
+    /// Sets the spelling for the next head that hyper writes. Not while hyper still holds bytes of
+    /// an earlier answer that a pipelining client has not read: then the names are in lower case.
     pub fn spell(&self, spelling: Spelling) {
         if !self.watch.is_write_blocked() {
             self.spelling.set(spelling);
@@ -146,14 +145,14 @@ impl Context {
 
     /// Asks a client that has ended its direction whether it is still there: the kernel of one
     /// that is gone answers a write with a reset. Every client of HTTP/1.1 understands interim
-    /// answers (RFC 9110 section 15.2), this one above all.
+    /// answers (RFC 9110 section 15.2), so this one does.
     pub fn probe(&self) {
         if self.watch.turn.knows_interim() && !self.answer_begun() && !self.has_interim() {
             self.push_interim(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
     }
 
-    /// An exchange begins, asked for in this version. Says whether it is the connection's
+    /// An exchange begins, with a request of this version. Returns whether it is the connection's
     /// first.
     pub fn begin_exchange(&self, version: Version) -> bool {
         let before = self.exchanges.load(Relaxed);
@@ -162,13 +161,13 @@ impl Context {
         before == 0
     }
 
-    /// Whether all others have their turn before the exchange that has just begun: a client that
-    /// pipelines may always have another one.
+    /// Whether all other tasks get their turn before the exchange that has just begun: a client
+    /// that pipelines may always have another one ready.
     pub fn is_turn_over(&self) -> bool {
         self.exchanges.load(Relaxed).is_multiple_of(TURN_EXCHANGES)
     }
 
-    /// Something follows a request for another protocol, or not any more.
+    /// Whether something follows a request for another protocol.
     pub fn came_early(&self, early: bool) {
         self.early.store(early, Relaxed);
     }
@@ -186,8 +185,8 @@ impl Context {
         !self.watch.turn.is_under_way() && self.watch.heads() == self.exchanges.load(Relaxed)
     }
 
-    /// An exchange has ended; a refused request after it can be answered now, and the end
-    /// of the client's direction handed on.
+    /// An exchange has ended; a refused request after it can be answered now, and the end of the
+    /// client's direction passed on.
     pub fn end_exchange(&self) {
         self.watch.turn.end();
         let current = self.exchanges.load(Relaxed);

@@ -1,12 +1,12 @@
 //! What was read of a request that never became one: refused before hyper saw it, or too late.
-//! For the record and the form of the answer; nothing is decided by it.
+//! It serves the record and the form of the answer only.
 
 use http::HeaderValue;
 
 use crate::message::octets;
 use crate::route::target::split_absolute;
 
-/// As much as came of a head, whatever is wrong with it.
+/// What came of a head, valid or not.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Glimpse {
     /// The method.
@@ -22,7 +22,7 @@ pub struct Glimpse {
 }
 
 impl Glimpse {
-    /// Of these first bytes of a head.
+    /// From the first bytes of a head.
     pub fn of(head: &[u8]) -> Glimpse {
         let mut lines = without_blanks(head).split_inclusive(|&byte| byte == b'\n');
         let Some((method, target)) = request_line(lines.next().unwrap_or_default()) else {
@@ -63,8 +63,8 @@ fn without_blanks(head: &[u8]) -> &[u8] {
     &head[start.unwrap_or(head.len())..]
 }
 
-/// Method and target, whatever is wrong with them; `None` where the line is none of HTTP: a
-/// word that no method can be, before what is neither a path nor a version.
+/// Method and target, valid or not; `None` where the line is not HTTP: a word that cannot be a
+/// method, before something that is neither a path nor a version.
 fn request_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = line.iter().position(|byte| is_space(*byte))?;
     let (method, rest) = (&line[..end], line[end..].trim_ascii());

@@ -1,6 +1,5 @@
-//! Idle client connections that go to another process: between two requests there is nothing to
-//! a connection but its socket, so that it can be served elsewhere and its client finds no
-//! connection closed under its next request.
+//! Idle client connections that go to another process. Between two requests a connection is only a
+//! socket, so another process can serve it, and its client does not find it closed.
 
 use std::cell::Cell;
 use std::os::fd::OwnedFd;
@@ -24,14 +23,14 @@ thread_local! {
 /// What became of a connection that was asked to go.
 pub type Export = HandOff<IdleConnection>;
 
-/// A connection that waits for its next request, of which no byte was read.
+/// A connection that waits for its next request, of which no byte has been read.
 #[derive(Debug)]
 pub struct IdleConnection {
     /// The client's socket.
     pub fd: OwnedFd,
-    /// Who connected.
+    /// The peer.
     pub peer: Peer,
-    /// Where.
+    /// The listener.
     pub listener_info: ListenerInfo,
     /// Its share of the load; kept until another process serves it.
     pub(super) guard: Guard,
@@ -87,7 +86,7 @@ pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) -> Result<(), Id
         guard,
         shared: context.shared.clone(),
     };
-    // It would be idle again at once, and go again for ever.
+    // It would be idle at once and be handed off again, for ever.
     OUTLET
         .with(|outlet| outlet.send(idle))
         .inspect_err(|_| end())

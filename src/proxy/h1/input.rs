@@ -1,4 +1,4 @@
-//! What more may come from a client, and why nothing does.
+//! What a client may still send, and why nothing more is read.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use crate::message::framing::Refusal;
 use crate::system::lock::lock;
 
-/// What more may come.
+/// What a client may still send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum State {
@@ -14,9 +14,9 @@ enum State {
     Open = 0,
     /// Nothing: the client has ended its direction.
     Ended = 1,
-    /// Nothing that is looked at: the scanner refused a head.
+    /// Nothing that is read: the scanner refused a head.
     HeadRefused = 2,
-    /// The same of the body of a request whose exchange has begun or will; that answers.
+    /// Nothing that is read: the scanner refused a body, and its exchange answers.
     BodyRefused = 3,
 }
 

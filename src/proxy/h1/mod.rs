@@ -1,5 +1,5 @@
-//! HTTP/1.1 on the client's side: a socket that hyper serves, with a strict scanner before it.
-//! Everything that a connection with one exchange at a time needs is here and nowhere else.
+//! HTTP/1.1 on the client's side: a socket that hyper serves, with a strict scanner in front.
+//! What a connection with one exchange at a time needs is here and nowhere else.
 
 mod aside;
 pub mod client_io;

@@ -33,8 +33,8 @@ pub fn encode(response: &Response<Bytes>, spelling: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Records a request that was refused before it could become an exchange, with what was read
-/// of it: since when that was there, and how much of a body was sent in answer.
+/// Records a request that was refused before it could become an exchange: what was read of it,
+/// when that arrived, and how many bytes of content the answer had.
 pub fn refused(
     facts: &Facts,
     error: &ProxyError,

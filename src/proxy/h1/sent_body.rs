@@ -1,5 +1,5 @@
-//! The body of an answer as hyper takes it: its upstream is read on only while hyper holds
-//! little for the client, which hyper does not say by itself.
+//! The body of an answer for hyper. Its upstream is read only while hyper holds little for the
+//! client, which hyper itself does not tell.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use super::context::Context;
 use crate::proxy::body::{BrokenAnswer, ExchangeBody};
 
-/// The upstream is read on while hyper holds no more than this for the client, in bytes: small
-/// pieces are written together, and a client that takes nothing costs one read.
+/// The upstream is read while hyper holds no more than this for the client, in bytes: small
+/// pieces are written together, and a client that does not read costs one read.
 const HELD: u64 = 8 * 1024;
 
 /// The body of an answer.
@@ -26,7 +26,7 @@ pub struct SentBody {
 }
 
 impl SentBody {
-    /// Of an answer on this connection.
+    /// For an answer on this connection.
     pub fn new(body: ExchangeBody, named_length: Option<u64>, context: Arc<Context>) -> Self {
         SentBody {
             body,

@@ -1,5 +1,5 @@
-//! hyper's service: each request becomes an exchange, and the outcome what hyper can carry
-//! out. A tunnel is none of that: it is the error with which hyper lets go of the socket.
+//! hyper's service: each request becomes an exchange, and its outcome an answer for hyper. A
+//! tunnel is an error, with which hyper lets go of the socket.
 
 use std::error::Error;
 use std::future::Future;
@@ -58,7 +58,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     }
 }
 
-/// The target as the client sent it: what hyper parsed, or what was carried around it. A URL's
+/// The target as the client sent it: parsed by hyper, or passed around it. A URL's
 /// authority becomes Host (RFC 9112 section 3.2.2).
 fn take_target(context: &Context, parts: &mut Parts) -> Target {
     let Some(raw) = context.carried() else {
@@ -75,7 +75,7 @@ fn take_target(context: &Context, parts: &mut Parts) -> Target {
 pub struct Answering {
     context: Arc<Context>,
     state: State,
-    /// Everything else has its turn first.
+    /// All other tasks get their turn first.
     yields: bool,
 }
 
@@ -114,8 +114,8 @@ impl Future for Answering {
     }
 }
 
-/// The answer with what HTTP/1.1 says besides: its reason phrase, the spelling of its names, and
-/// whether the connection ends with it, as while the worker drains.
+/// The answer with what is HTTP/1.1's own: the reason phrase, the spelling of names, and whether
+/// the connection ends with it, as it does while the worker drains.
 fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
     let Answer {
         mut response,
@@ -139,10 +139,10 @@ fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
     response.map(|body| SentBody::new(body, named_length, context.clone()))
 }
 
-/// The phrase, where hyper must be told: it has a placeholder for a status that it does not know.
+/// The phrase, where hyper does not know the usual one or would write a placeholder.
 fn reason_phrase(status: StatusCode, unusual: Option<Bytes>) -> Option<ReasonPhrase> {
     match unusual {
-        // The parser let nothing pass that a phrase may not hold.
+        // The parser has refused what a phrase may not hold.
         Some(reason) => ReasonPhrase::try_from(reason).ok(),
         None if status.canonical_reason().is_some() => None,
         None => Some(ReasonPhrase::from_static(b"")),
@@ -159,7 +159,7 @@ pub enum NoAnswer {
 }
 
 impl NoAnswer {
-    /// The tunnel for whose sake hyper's service ended, if it did so for one.
+    /// The tunnel for which hyper's service ended, if there is one.
     pub fn tunnel(error: &hyper::Error) -> Option<Box<PendingTunnel>> {
         match error.source()?.downcast_ref()? {
             NoAnswer::Takeover(tunnel) => lock(tunnel).take(),

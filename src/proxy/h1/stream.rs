@@ -45,15 +45,14 @@ impl Stream for Context {
         Context::take_names(self, section)
     }
 
-    /// Not into the middle of an earlier, pipelined answer; and a client that does not take
-    /// them must not make them pile up.
+    /// Not in the middle of an earlier, pipelined answer; and they must not pile up for a client
+    /// that does not read.
     fn is_ready_for_interim(&self) -> bool {
         !self.awaits_flush()
     }
 
-    /// Not 100, which hyper sends itself when the body is first asked for (and that is when
-    /// the upstream has said 100, or was given its time to), and not to HTTP/1.0, which knows
-    /// none (RFC 9110 section 15.2).
+    /// Not 100, which hyper sends when the body is first polled (after the upstream's 100, or the
+    /// time for it), and not to HTTP/1.0, which has none (RFC 9110 section 15.2).
     fn pass_interim(&self, head: &ResponseHead) {
         if head.status != StatusCode::CONTINUE && self.watch.turn.knows_interim() {
             self.push_interim(&interim::encode(head));

@@ -1,5 +1,4 @@
-//! The exchange under way on a connection, and how far it has come: HTTP/1.1 carries one at a
-//! time.
+//! The exchange under way on a connection and how far it has come. HTTP/1.1 carries one at a time.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
@@ -15,7 +14,7 @@ enum State {
     None = 0,
     /// A request has come; nothing of its answer was given to hyper.
     Asked = 1,
-    /// hyper was given the answer, and its end was not there.
+    /// hyper was given the answer, but not yet its end.
     Answering = 2,
     /// hyper has all of the answer.
     Answered = 3,
@@ -29,7 +28,7 @@ pub struct Turn {
     state: AtomicU8,
     /// Its client speaks HTTP/1.1.
     knows_interim: AtomicBool,
-    /// Its answer ends with the connection, so that only a reset tells a break from its end.
+    /// Its answer ends with the connection, so that only a reset can show that it broke off.
     ends_by_close: AtomicBool,
     /// How long it waits for its upstream.
     pub clock: Clock,

@@ -21,11 +21,11 @@ const RATE_GRACE: Duration = Duration::from_secs(5);
 /// How often a client that has ended its direction is asked whether it is still there.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Whose time is up.
+/// Whose time is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Timeout {
-    /// Nobody's.
+    /// There is none.
     None = 0,
     /// The connection was idle between requests.
     KeepAlive = 1,
@@ -90,7 +90,7 @@ impl Watch {
         self.phase.load(Relaxed) == Phase::Upgrade as u8
     }
 
-    /// Whether the scanner holds back what comes until the request in front is answered.
+    /// Whether the scanner holds back what comes until the request before it is answered.
     pub fn is_held(&self) -> bool {
         let phase = self.phase.load(Relaxed);
         phase == Phase::Held as u8 || phase == Phase::Upgrade as u8
@@ -171,7 +171,7 @@ impl Watch {
             || (self.turn.is_under_way() && !self.read_pending.load(Relaxed))
     }
 
-    /// Whether the tick asks to look if the client is still there.
+    /// Whether the tick asks for a check that the client is still there.
     pub fn take_look(&self) -> bool {
         self.look.load(Relaxed) && self.look.swap(false, Relaxed)
     }
@@ -250,7 +250,7 @@ impl Watch {
         let (limit, timeout) = if !self.read_pending.load(Relaxed) {
             (None, Timeout::None)
         } else if phase == Phase::Head as u8 && !self.turn.is_under_way() {
-            // A pipelined head has its time when it is its turn.
+            // The time of a pipelined head begins with its turn.
             (Some(http.head_timeout), Timeout::Head)
         } else if body {
             (Some(http.body_timeout), Timeout::BodyIdle)
@@ -322,7 +322,7 @@ pub struct Past {
 }
 
 impl Past {
-    /// Moves every moment by a span that is to count for none of them.
+    /// Leaves a span out of account.
     pub fn forgive(&mut self, span: Duration) {
         for moment in [
             &mut self.last_tick,

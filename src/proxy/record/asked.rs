@@ -1,4 +1,4 @@
-//! What the access log alone wants to know of a request. Values are shared with the request's
+//! What only the access log needs of a request. Values are shared with the request's
 //! head, not copied.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use http::{HeaderMap, Version};
 use crate::access_log::{self, Line};
 use crate::vocabulary::credentials::{REDACTED, is_for_credentials};
 
-/// What a request said of itself.
+/// What a request said about itself.
 #[derive(Debug)]
 pub struct Asked {
     version: Version,

@@ -1,4 +1,4 @@
-//! The end of an exchange: counted, told, and written as its record.
+//! The end of an exchange: counted, published, and written as its record.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::proxy::stream::Ending;
 use crate::{access_log, events, metrics};
 
 impl Record {
-    /// What became of a handshake, for those who follow.
+    /// The event of a refused handshake.
     fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
         let host = self.request.as_ref().and_then(|one| one.host.as_ref());
         let (cause, likely, fix) = self

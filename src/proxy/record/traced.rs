@@ -1,4 +1,4 @@
-//! What the record of an exchange tells its trace, where there is one.
+//! What the record of an exchange adds to its trace, where there is one.
 
 use std::ops::Deref;
 
@@ -62,7 +62,7 @@ impl Record {
         line.optional("trace_id", parent.as_ref().and_then(|text| text.get(3..35)));
     }
 
-    /// The exchange has ended; a tunnel that it became is answered by a 101.
+    /// The exchange has ended; one that became a tunnel was answered with a 101.
     pub(super) fn end_trace(&mut self, facts: &Facts, ending: &Ending) {
         let Some(mut trace) = self.trace.take_if(|trace| trace.is_sampled()) else {
             return;

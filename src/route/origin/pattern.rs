@@ -1,5 +1,5 @@
-//! The entries of an origin list: reading one, writing one, and what would be right instead
-//! of one that cannot be read. Whatever is advised can be read.
+//! The entries of an origin list: reading one, writing one, and the correction of one that cannot
+//! be read. Every correction can be read.
 
 use std::fmt;
 
@@ -88,7 +88,7 @@ fn read(text: &str) -> Result<OriginPattern, &'static str> {
     };
     let any_host = name == "*" || name.starts_with("*:");
     let below = name.strip_prefix("*.");
-    // A star is no host: what stands in its place here is one.
+    // A star is not a host; here a host takes its place.
     let plain = match (any_host, below) {
         (true, _) => format!("{scheme}://any{}", &name[1..]),
         (false, below) => format!("{scheme}://{}", below.unwrap_or(name)),
@@ -122,7 +122,7 @@ fn has_port(authority: &str) -> bool {
     host::split_port(authority).is_some_and(|(host, _)| host.len() < authority.len())
 }
 
-/// What was probably meant, where that can be read.
+/// What was probably meant, if that can be read.
 fn corrected(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://").unwrap_or(("https", text));
     let scheme = match scheme.to_ascii_lowercase() {

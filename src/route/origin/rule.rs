@@ -1,4 +1,4 @@
-//! What a route says of the origins that may open its tunnels.
+//! The Origin policy of a route, as it is configured.
 
 /// The Origin policy of a route.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +41,7 @@ pub enum OriginPattern {
 /// The hosts that an entry of an origin list admits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum OriginHost {
-    /// `scheme://*`: every host, and none (`file://`).
+    /// `scheme://*`: every host, and an empty one (`file://`).
     Any,
     /// One host, lower-case; empty in `file://`.
     Is(String),

@@ -5,7 +5,7 @@ use std::fmt;
 /// Why a path is refused with 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathProblem {
-    /// It does not begin with `/` (`OPTIONS *` has no path: the caller's business).
+    /// It does not begin with `/` (`OPTIONS *` is for the caller to handle).
     NotAbsolute,
     /// `%` without two hexadecimal digits.
     BadEscape,

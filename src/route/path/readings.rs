@@ -1,7 +1,7 @@
-//! What software after us may make of a path before it routes. Each reader is one thing that
+//! How upstreams may read a path before they route. Each reader is one thing that
 //! servers, frameworks and file systems do; they are combined in any order and number, until
-//! nothing new comes of it. All texts are in canonical escapes, and so ASCII; a raw `\` stays
-//! one, because some take only it for a slash, and others only `%5C`.
+//! there is nothing new. All texts are in canonical escapes, and so ASCII; a raw `\` stays
+//! one, because some treat only `\` as a slash, and others only `%5C`.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -17,7 +17,7 @@ const MOST_TEXT: usize = 256 * 1024;
 /// A different text, or none.
 type Reader = fn(&str) -> Option<String>;
 
-/// Merging comes late and the authority last, so that [`simplest`] keeps all segments.
+/// Merging is late and the authority last, so that [`simplest`] keeps all segments.
 const READERS: [Reader; 11] = [
     unreserved,
     slashes,
@@ -60,8 +60,8 @@ pub(super) fn all(starts: Vec<String>) -> Result<Vec<String>, PathProblem> {
     Ok(found)
 }
 
-/// What may be left of a path with dot segments when they are resolved by one who merges
-/// slashes or decodes them first.
+/// What may be left of a path with dot segments for software that merges slashes or decodes
+/// before it resolves them.
 pub(super) fn resolved_elsewhere(path: &str) -> Vec<String> {
     let readers: [Reader; 4] = [slashes, backslashes, encoded_backslashes, merged];
     let mut texts = vec![path.to_owned()];
@@ -73,7 +73,7 @@ pub(super) fn resolved_elsewhere(path: &str) -> Vec<String> {
     texts.into_iter().skip(1).map(resolve).collect()
 }
 
-/// What is left of a path for one who splits the request line at every blank of Unicode, read
+/// What is left of a path for software that splits the request line at every Unicode blank, read
 /// as Latin-1 (as servers in Python do) or as UTF-8: up to the first, and without the last.
 pub(super) fn before_blanks(sent: &[u8]) -> Result<Vec<String>, PathProblem> {
     if sent.is_ascii() {
@@ -98,7 +98,7 @@ pub(super) fn before_blanks(sent: &[u8]) -> Result<Vec<String>, PathProblem> {
         .collect()
 }
 
-/// The reading of which nothing else can be made.
+/// The reading that has no further readings.
 pub(super) fn simplest(path: &str) -> String {
     let mut text = path.to_owned();
     loop {
@@ -192,12 +192,12 @@ fn without_parameters(path: &str) -> Option<String> {
     Some(path.chars().filter(keeps).collect())
 }
 
-/// A decoded `?` ends the path for those who split after decoding.
+/// A decoded `?` ends the path for software that splits after decoding.
 fn before_query(path: &str) -> Option<String> {
     before(path, b'?')
 }
 
-/// And a decoded `#`.
+/// So does a decoded `#`.
 fn before_fragment(path: &str) -> Option<String> {
     before(path, b'#')
 }
@@ -208,13 +208,13 @@ fn before(path: &str, byte: u8) -> Option<String> {
     Some(path[..end].to_owned())
 }
 
-/// `//host/path` is a reference that names a host (RFC 3986 section 4.2) for those who resolve
-/// a target like one.
+/// `//host/path` is a reference that names a host (RFC 3986 section 4.2) for software
+/// that resolves a target like one.
 fn without_authority(path: &str) -> Option<String> {
     after_segment(path.strip_prefix("//")?)
 }
 
-/// Browsers pass over any number of slashes in front of the host.
+/// Browsers skip any number of slashes before the host.
 fn without_first_of_many(path: &str) -> Option<String> {
     after_segment(path.strip_prefix("///")?.trim_start_matches('/'))
 }

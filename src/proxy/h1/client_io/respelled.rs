@@ -1,4 +1,4 @@
-//! What hyper writes, with the names in its heads and trailers respelled on their way.
+//! Respelling the names in the heads and trailers that hyper writes.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};

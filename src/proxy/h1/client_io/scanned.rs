@@ -1,5 +1,5 @@
-//! What the scanner makes of a client's bytes: what it lets pass goes to hyper, the beginning of
-//! a head waits, and what follows a request for another protocol is held.
+//! A client's bytes and the scanner: what passes goes to hyper, the beginning of a head waits, and
+//! what follows a request for another protocol is held back.
 
 use std::io;
 use std::ops::Range;
@@ -13,25 +13,25 @@ use crate::message::framing::{Carried, Phase};
 use crate::message::spelling::Section;
 
 impl ClientIo {
-    /// Looks at what was held again, once every request before it is answered without a change
-    /// of protocol. `None` where nothing is left of it, and the socket may be read.
+    /// Scans what was held back once every earlier request is answered without a change of
+    /// protocol. `None` where nothing is left of it and the socket may be read.
     pub(super) fn poll_held(
         &mut self,
         cursor: &mut ReadBufCursor<'_>,
     ) -> Option<Poll<io::Result<()>>> {
         if matches!(self.scanner.phase(), Phase::Upgrade | Phase::Held) {
             if !self.context.is_answered() {
-                return (!self.behind.is_empty()).then_some(Poll::Pending);
+                return (!self.held.is_empty()).then_some(Poll::Pending);
             }
             self.scanner.resume();
             self.context.came_early(false);
             self.scan(&[], 0, cursor);
         }
-        while !self.behind.is_empty() {
-            let mut now = std::mem::take(&mut self.behind);
+        while !self.held.is_empty() {
+            let mut now = std::mem::take(&mut self.held);
             let later = now.split_off(now.len().min(cursor.remaining()));
             let got = self.scan(&now, 0, cursor);
-            self.behind.extend_from_slice(&later);
+            self.held.extend_from_slice(&later);
             if let Some(done) = self.outcome(got) {
                 return Some(done);
             }
@@ -39,7 +39,7 @@ impl ClientIo {
         None
     }
 
-    /// Hands on what the scanner lets pass of `bytes`, of which `came` are new: whole heads, and
+    /// Passes on what the scanner accepts of `bytes`, of which `came` are new: whole heads, and
     /// bodies as they come.
     pub(super) fn scan(
         &mut self,
@@ -85,7 +85,7 @@ impl ClientIo {
         }
         self.head.extend_from_slice(head);
         if !held.is_empty() {
-            self.behind.extend_from_slice(held);
+            self.held.extend_from_slice(held);
             self.context.came_early(true);
         }
         match (passed.is_empty(), self.refused) {
@@ -122,7 +122,7 @@ impl ClientIo {
         self.passed.extend_from_slice(&all[at..]);
     }
 
-    /// Hands on as much of what passed as there is room for.
+    /// Passes on as much of what was accepted as there is room for.
     pub(super) fn hand_on(&mut self, cursor: &mut ReadBufCursor<'_>) {
         let take = self.passed.len().min(cursor.remaining());
         cursor.put_slice(&self.passed[..take]);

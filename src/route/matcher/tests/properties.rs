@@ -125,7 +125,7 @@ prop_compose! {
     }
 }
 
-/// One thing that software behind us does to a path before it routes.
+/// One thing that a backend does to a path before it routes.
 fn reread(path: &str, step: u8) -> String {
     match step {
         0 => decode_once(path),

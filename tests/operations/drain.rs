@@ -1,5 +1,5 @@
 //! SIGTERM: what is running ends well, what is new is turned away, tunnels get a Close at a
-//! frame border, and the exit code says whether all of it was clean.
+//! frame boundary, and the exit code says whether all of it was clean.
 
 use crate::support;
 
@@ -127,7 +127,7 @@ fn codes_and_reason_can_be_chosen() {
 }
 
 #[test]
-fn a_close_waits_for_the_border_of_the_frame() {
+fn a_close_waits_for_the_boundary_of_the_frame() {
     let (release, released) = mpsc::channel::<()>();
     let released = Mutex::new(released);
     let message = frame(1, b"a message in two parts");

@@ -52,7 +52,7 @@ impl Kind {
 }
 
 #[test]
-fn a_thousand_closes_are_spread_evenly_and_stand_at_borders() {
+fn a_thousand_closes_are_spread_evenly_and_stand_at_boundaries() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -69,7 +69,7 @@ fn a_thousand_closes_are_spread_evenly_and_stand_at_borders() {
         *last < OVER + SLACK + held_up,
         "the last Close came after {last:?}"
     );
-    // Busy tunnels wait for a border, so only the others show the moments that were chosen.
+    // Busy tunnels wait for a boundary, so only the others show the moments that were chosen.
     let quiet = closes.iter().filter(|(kind, _)| !kind.busy);
     let quiet: Vec<Duration> = quiet.map(|(_, at)| after(at)).collect();
     let (chi, counts) = chi_square(&quiet, OVER, BINS);

@@ -86,7 +86,7 @@ fn hosts_come_before_paths() {
 }
 
 #[test]
-fn paths_match_on_segment_borders() {
+fn paths_match_on_segment_boundaries() {
     let table = table(vec![
         at(prefix("/a")),
         at(prefix("/a/b")),

@@ -252,7 +252,7 @@ fn patterns_have_one_reading() {
 }
 
 #[test]
-fn a_prefix_is_replaced_on_a_segment_border() {
+fn a_prefix_is_replaced_on_a_segment_boundary() {
     for (path, prefix, replacement, result) in [
         ("/api/x", "/api", "", "/x"),
         ("/api", "/api", "", "/"),

@@ -79,7 +79,7 @@ fn in_the_middle_of_a_large_frame_in_both_directions() {
 }
 
 #[test]
-fn a_close_waits_for_the_border_of_a_frame_that_began_in_the_old_process() {
+fn a_close_waits_for_the_boundary_of_a_frame_that_began_in_the_old_process() {
     let (mut succession, _backend, mut client, mut upstream) = tunnel("");
     let down = frame(2, &pattern(LARGE, 3));
     carry(&upstream, &mut client, &down[..LARGE / 2]);

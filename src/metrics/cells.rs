@@ -116,7 +116,7 @@ impl Distribution {
     }
 }
 
-/// Something that is made at its first use, on lines of its own.
+/// Something that is made at its first use, on cache lines of its own.
 #[derive(Debug)]
 pub(crate) struct Lazy<T>(OnceLock<Box<Lines<T>>>);
 

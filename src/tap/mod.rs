@@ -16,6 +16,9 @@ mod subscription;
 mod view;
 mod worker;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::budget::{BYTES, FRAMES};
 pub use self::follow::{Follower, Frame, Position, Sink};
 pub use self::message::TapMessage;

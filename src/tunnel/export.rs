@@ -83,7 +83,7 @@ impl<G: Send + 'static> Tunnel<G> {
     pub(super) fn hand_off(mut self) {
         let handle = self.journal.handle.clone();
         let mut state = self.state();
-        if let Some(ages) = hand_off::leave(&handle) {
+        if let Some(ages) = hand_off::take_out(&handle) {
             state.clock = ages.clock;
             [state.client.pulse, state.upstream.pulse] = ages.pulses;
         }

@@ -45,7 +45,7 @@ const TRACEPARENT: usize = 6;
 const TEXTS: usize = 7;
 
 /// What else is known, as bits of one byte.
-mod mark {
+mod flag {
     pub(super) const SUBPROTOCOL: u8 = 1;
     pub(super) const ORIGIN: u8 = 2;
     pub(super) const DEFLATE: u8 = 4;
@@ -63,8 +63,8 @@ pub struct TunnelIdentity {
     texts: Box<str>,
     /// Where each text ends in `texts`.
     ends: [u16; TEXTS],
-    /// See [`mark`].
-    marks: u8,
+    /// See [`flag`].
+    flags: u8,
 }
 
 impl TunnelIdentity {
@@ -88,26 +88,26 @@ impl TunnelIdentity {
             *end = packed.len() as u16;
         }
         let deflate = parts.deflate.unwrap_or_default();
-        let marks = [
-            (parts.upgrade.is_some(), mark::UPGRADE),
-            (parts.subprotocol.is_some(), mark::SUBPROTOCOL),
-            (parts.origin.is_some(), mark::ORIGIN),
-            (parts.deflate.is_some(), mark::DEFLATE),
-            (deflate.client_no_context_takeover, mark::CLIENT_NO_CONTEXT),
-            (deflate.server_no_context_takeover, mark::SERVER_NO_CONTEXT),
+        let flags = [
+            (parts.upgrade.is_some(), flag::UPGRADE),
+            (parts.subprotocol.is_some(), flag::SUBPROTOCOL),
+            (parts.origin.is_some(), flag::ORIGIN),
+            (parts.deflate.is_some(), flag::DEFLATE),
+            (deflate.client_no_context_takeover, flag::CLIENT_NO_CONTEXT),
+            (deflate.server_no_context_takeover, flag::SERVER_NO_CONTEXT),
         ];
-        let set = marks.iter().filter(|(set, _)| *set);
+        let set = flags.iter().filter(|(set, _)| *set);
         Box::new(TunnelIdentity {
             route: parts.route,
             endpoint: parts.endpoint,
             texts: packed.into_boxed_str(),
             ends,
-            marks: set.fold(0, |all, (_, mark)| all | mark),
+            flags: set.fold(0, |all, (_, flag)| all | flag),
         })
     }
 
-    fn is(&self, mark: u8) -> bool {
-        self.marks & mark != 0
+    fn is(&self, flag: u8) -> bool {
+        self.flags & flag != 0
     }
 
     fn text(&self, index: usize) -> &str {
@@ -157,18 +157,18 @@ impl TunnelIdentity {
 
     /// The negotiated subprotocol.
     pub fn subprotocol(&self) -> Option<&str> {
-        self.is(mark::SUBPROTOCOL).then(|| self.text(SUBPROTOCOL))
+        self.is(flag::SUBPROTOCOL).then(|| self.text(SUBPROTOCOL))
     }
 
     /// The protocol that was switched to, where that is not WebSocket: there are no frames
     /// then.
     pub fn upgrade(&self) -> Option<&str> {
-        self.is(mark::UPGRADE).then(|| self.text(SUBPROTOCOL))
+        self.is(flag::UPGRADE).then(|| self.text(SUBPROTOCOL))
     }
 
     /// The handshake's Origin.
     pub fn origin(&self) -> Option<&str> {
-        self.is(mark::ORIGIN).then(|| self.text(ORIGIN))
+        self.is(flag::ORIGIN).then(|| self.text(ORIGIN))
     }
 
     /// The span of its handshake, as a `traceparent`; empty where it is not traced.
@@ -178,9 +178,9 @@ impl TunnelIdentity {
 
     /// What the handshake agreed on about compression; `None`: that there is none.
     pub fn deflate(&self) -> Option<Deflate> {
-        self.is(mark::DEFLATE).then(|| Deflate {
-            client_no_context_takeover: self.is(mark::CLIENT_NO_CONTEXT),
-            server_no_context_takeover: self.is(mark::SERVER_NO_CONTEXT),
+        self.is(flag::DEFLATE).then(|| Deflate {
+            client_no_context_takeover: self.is(flag::CLIENT_NO_CONTEXT),
+            server_no_context_takeover: self.is(flag::SERVER_NO_CONTEXT),
         })
     }
 

@@ -38,7 +38,7 @@ pub fn forget_asked() {
 }
 
 /// Takes a tunnel that goes out of the registry, with its clocks. Its drain counts it as moved.
-pub fn leave(handle: &Arc<TunnelHandle>) -> Option<Ages> {
+pub fn take_out(handle: &Arc<TunnelHandle>) -> Option<Ages> {
     REGISTRY.with_borrow_mut(|registry| {
         let now = registry.moment(Instant::now());
         let mut entry = registry.take(handle)?;

@@ -49,7 +49,7 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Discovery {
     _tasks: JoinSet<()>,
-    /// Names that have not been asked for once.
+    /// Names that have not been asked for yet.
     pending: watch::Receiver<usize>,
 }
 

@@ -74,7 +74,7 @@ pub struct Endpoint {
     health: Health,
     /// Why it fails and since when; only written when it does.
     failure: Mutex<Option<Failure>>,
-    /// Gets nothing new.
+    /// An operator drains it: it gets nothing new.
     draining: AtomicBool,
 }
 
@@ -161,7 +161,7 @@ impl Endpoint {
         self.draining.load(Relaxed)
     }
 
-    /// Keeps everything new away from it, or no longer.
+    /// Sets whether it gets nothing new.
     pub fn set_draining(&self, draining: bool) {
         self.draining.store(draining, Relaxed);
     }

@@ -111,7 +111,7 @@ impl Upstream {
         HeadRules::new(self.config.max_header_lines, self.config.lenient)
     }
 
-    /// The endpoints of this moment. Not to be held across an await.
+    /// The current endpoints. Not to be held across an await.
     pub fn endpoints(&self) -> Guard<Arc<EndpointList>> {
         self.list.load()
     }

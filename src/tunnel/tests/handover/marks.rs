@@ -301,7 +301,7 @@ async fn a_loss_has_its_record() {
 }
 
 #[test]
-fn a_parcel_may_go_to_another_thread() {
+fn an_exported_tunnel_may_go_to_another_thread() {
     fn send<T: Send>() {}
     send::<Export>();
 }

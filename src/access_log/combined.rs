@@ -8,10 +8,11 @@ use super::line::Gathered;
 use crate::vocabulary::stamp;
 
 pub(super) fn write(out: &mut Vec<u8>, time: &str, kind: &str, fields: &Gathered) {
-    let (default_status, default_method) = match kind {
-        "exchange" => ("", ""),
-        // RFC 6455 section 4.1: a handshake is a GET.
-        "tunnel_open" => ("101", "GET"),
+    // What nginx writes where a client left before its answer; a handshake is a GET over
+    // HTTP/1.1 (RFC 6455 section 4.1).
+    let (default_status, default_method, default_protocol) = match kind {
+        "exchange" => ("499", "", ""),
+        "tunnel_open" => ("101", "GET", "HTTP/1.1"),
         _ => return,
     };
     let either = |name: &str, default: &'static str| match fields.get(name) {
@@ -31,17 +32,13 @@ pub(super) fn write(out: &mut Vec<u8>, time: &str, kind: &str, fields: &Gathered
             out.push(b'?');
             push(out, fields.get("query"));
         }
-        let _ = write!(out, " {}", either("protocol", "HTTP/1.1"));
+        let protocol = either("protocol", default_protocol);
+        if !protocol.is_empty() {
+            out.push(b' ');
+            push(out, &protocol);
+        }
     }
-    // What nginx writes where a client left before its answer.
-    let status = either(
-        "status",
-        if default_status.is_empty() {
-            "499"
-        } else {
-            default_status
-        },
-    );
+    let status = either("status", default_status);
     let size = match fields.get("bytes_out") {
         "" | "0" => "-",
         size => size,

@@ -64,25 +64,32 @@ impl Gathered {
 }
 
 impl Line<'_> {
-    /// Writes a whole record as JSON. Every line has `time`, `level`, `kind` and `message`, as
-    /// events do.
+    /// Writes a whole record as JSON. Every line begins with `time`, `level`, `kind` and
+    /// `message`, as events do.
     pub(super) fn json(
         out: &mut Vec<u8>,
         time: &str,
         kind: &str,
         fields: impl FnOnce(&mut Line<'_>),
     ) {
-        let _ = write!(out, "{{\"time\":\"{time}\",\"kind\":\"{kind}\"");
+        let start = out.len();
         let mut line = Line(To::Json {
             out,
             seen: Seen::default(),
         });
         fields(&mut line);
         if let To::Json { out, seen } = line.0 {
+            let fields = out.len() - start;
             let level = if seen.status >= 500 { "WARN" } else { "INFO" };
-            let _ = write!(out, ",\"level\":\"{level}\",\"message\":\"");
+            let _ = write!(
+                out,
+                "{{\"time\":\"{time}\",\"level\":\"{level}\",\"kind\":\"{kind}\",\"message\":\""
+            );
             seen.message(out, kind);
-            out.extend_from_slice(b"\"}\n");
+            out.push(b'"');
+            // They are made of the fields, and stand before them.
+            out[start..].rotate_left(fields);
+            out.extend_from_slice(b"}\n");
         }
     }
 
@@ -256,15 +263,20 @@ pub(super) mod tests {
     #[test]
     fn json_lines_parse_whatever_is_in_them() {
         let mut out = Vec::new();
+        out.extend_from_slice(b"before\n");
         Line::json(&mut out, "T", "exchange", fields);
-        let line = String::from_utf8(out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let line = text.strip_prefix("before\n").unwrap();
+        let start = "{\"time\":\"T\",\"level\":\"WARN\",\"kind\":\"exchange\",\"message\":\"GET /a";
+        assert!(line.starts_with(start), "{line}");
+        assert!(line.ends_with("\"}\n"), "{line}");
         assert!(
             !line
                 .trim_end()
                 .contains(crate::vocabulary::visible::is_hidden),
             "{line}"
         );
-        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(value["path"], "/a\"b\n\\é\u{202e}");
         assert_eq!(value["status"], 502);
         assert_eq!(value["level"], "WARN");

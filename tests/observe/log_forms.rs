@@ -38,6 +38,90 @@ fn a_record_says_with_what_was_asked() {
 }
 
 #[test]
+fn events_and_records_begin_alike() {
+    let proxy = Proxy::minimal(EchoBackend::start().address());
+    let mut wire = open(&proxy, "/ws");
+    wire.send(masked_frame(8, &close_payload(1000, "")));
+    proxy.wait_for_tunnel_close();
+    proxy.send("BAD\r\n\r\n").read_response();
+    exchange(&proxy);
+    for kind in ["event", "tunnel_open", "tunnel_close", "exchange"] {
+        let line = proxy.wait_for_log(kind, |line| line.json["kind"] == kind);
+        let (json, mut at) = (&line.json, 0);
+        for name in ["time", "level", "kind", "message"] {
+            let expected = format!("\"{name}\":{}", json[name]);
+            assert_eq!(
+                line.text[at + 1..].find(&expected),
+                Some(0),
+                "{}",
+                line.text
+            );
+            at += 1 + expected.len();
+        }
+    }
+}
+
+/// Whatever is wrong with a request, and wherever it breaks off.
+#[test]
+fn what_was_read_of_a_refused_request_is_recorded() {
+    let fields = "User-Agent: curl/8\r\nReferer: https://ref.example/\r\nX-Tenant: blue\r\n\
+                  X-Api-Key: hunter2\r\n";
+    let proxy = Proxy::with(
+        HttpBackend::start().address(),
+        "[log]\nheaders = [\"x-tenant\", \"x-api-key\"]\n[http]\nhead_timeout = \"1s\"\n\
+         trusted_proxies = [\"127.0.0.1\"]\n",
+    );
+    for (path, request, protocol) in [
+        ("/1", format!("GET /1 HTTP/1.1\r\n{fields}\r\n"), "HTTP/1.1"),
+        (
+            "/2",
+            format!("GET /2 HTTP/1.0\r\nHost: x\r\n{fields}bad line\r\n\r\n"),
+            "HTTP/1.0",
+        ),
+        (
+            "/3",
+            format!("GET /3 HTTP/3.7\r\nHost: x\r\n{fields}\r\n"),
+            "HTTP/3.7",
+        ),
+        (
+            "/4",
+            format!("TRACE /4 HTTP/1.1\r\nHost: x\r\n{fields}\r\n"),
+            "HTTP/1.1",
+        ),
+        // The rest of the head never comes.
+        (
+            "/5",
+            format!("GET /5 HTTP/1.1\r\nHost: x\r\n{fields}X-Half: a"),
+            "HTTP/1.1",
+        ),
+        (
+            "/6",
+            format!("GET /6 HTTP/1.1\r\n{fields}X-Forwarded-For: 192.0.2.7\r\n\r\n"),
+            "HTTP/1.1",
+        ),
+    ] {
+        let mut wire = proxy.send(request);
+        assert!(wire.read_head().status() >= 400);
+        let record = proxy.wait_for_access(path, |json| json["path"] == path);
+        assert_eq!(record["protocol"], protocol, "{record}");
+        if path == "/3" {
+            // Nothing after a version that is not known is read as HTTP/1.1.
+            continue;
+        }
+        assert_eq!(record["user_agent"], "curl/8", "{record}");
+        assert_eq!(record["referer"], "https://ref.example/", "{record}");
+        let chosen = serde_json::json!({ "x-tenant": "blue", "x-api-key": "redacted" });
+        assert_eq!(record["headers"], chosen, "{record}");
+        let client = record["client"].as_str().unwrap_or_default();
+        match path {
+            "/6" => assert_eq!(client, "192.0.2.7"),
+            _ => assert!(client.starts_with("127.0.0.1:"), "{record}"),
+        }
+    }
+    assert!(!proxy.output().contains("hunter2"), "{}", proxy.output());
+}
+
+#[test]
 fn a_tunnel_is_numbered_from_its_opening() {
     let backend = EchoBackend::start();
     let proxy = Proxy::with(backend.address(), "[log]\nheaders = [\"x-tenant\"]\n");

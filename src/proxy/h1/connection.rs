@@ -197,7 +197,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
     };
     let id = fresh_id();
     let detail = context.facts.http.error_detail;
-    let mut response: Response<Bytes> = error.to_response(glimpse.accept.as_ref(), &id, detail);
+    let mut response: Response<Bytes> = error.to_response(glimpse.accept(), &id, detail);
     let fields = response.headers_mut();
     fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     if let Some(name) = context.facts.http.request_id.clone()

@@ -1,7 +1,8 @@
 //! What was read of a request that never became one: refused before hyper saw it, or too late.
 //! It serves the record and the form of the answer only.
 
-use http::HeaderValue;
+use http::HeaderMap;
+use http::header::{ACCEPT, HeaderName, HeaderValue};
 
 use crate::message::octets;
 use crate::route::target::split_absolute;
@@ -17,28 +18,33 @@ pub struct Glimpse {
     pub path: Option<String>,
     /// The query.
     pub query: Option<String>,
-    /// The first `Accept`.
-    pub accept: Option<HeaderValue>,
+    /// What stands in the place of the version.
+    pub protocol: Option<String>,
+    /// The lines of the head that have come to their end and a name that can be one; what no
+    /// value may hold is a `?` in it.
+    pub fields: HeaderMap,
 }
 
 impl Glimpse {
     /// From the first bytes of a head.
     pub fn of(head: &[u8]) -> Glimpse {
         let mut lines = without_blanks(head).split_inclusive(|&byte| byte == b'\n');
-        let Some((method, target)) = request_line(lines.next().unwrap_or_default()) else {
+        let first = lines.next().unwrap_or_default();
+        let Some((method, target)) = request_line(first) else {
             return Glimpse::default();
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut host = None;
+        let mut fields = HeaderMap::new();
         // A line whose end has not come may be part of a name.
-        let whole = lines.filter(|line| line.ends_with(b"\n"));
-        let (mut host, mut accept) = (None, None);
-        for line in whole {
-            let field = |name: &[u8]| {
-                let (start, value) = line.split_at_checked(name.len())?;
-                start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
+        for line in lines.filter(|line| line.ends_with(b"\n")) {
+            let Some((name, value)) = field(line) else {
+                continue;
             };
-            host = host.or_else(|| field(b"host:"));
-            accept = accept.or_else(|| HeaderValue::from_bytes(field(b"accept:")?).ok());
+            if name == http::header::HOST {
+                host = host.or(Some(value));
+            }
+            let _ = fields.try_append(name, readable(value));
         }
         let (named, rest) = match split_absolute(target) {
             Some((authority, b"")) => (Some(authority), b"/".as_slice()),
@@ -51,9 +57,32 @@ impl Glimpse {
             host: named.or(host).map(text),
             path: (!rest.is_empty()).then(|| text(&rest[..cut])),
             query: rest.get(cut + 1..).map(text),
-            accept,
+            protocol: version(first).map(text),
+            fields,
         }
     }
+
+    /// The first `Accept`.
+    pub fn accept(&self) -> Option<&HeaderValue> {
+        self.fields.get(ACCEPT)
+    }
+}
+
+/// Name and value of a header line.
+fn field(line: &[u8]) -> Option<(HeaderName, &[u8])> {
+    let (name, value) = line.split_at(memchr::memchr(b':', line)?);
+    let name = HeaderName::from_bytes(name.trim_ascii_end()).ok()?;
+    Some((name, value[1..].trim_ascii()))
+}
+
+fn readable(value: &[u8]) -> HeaderValue {
+    HeaderValue::from_bytes(value).unwrap_or_else(|_| {
+        let is_allowed = |byte: u8| byte == b'\t' || !byte.is_ascii_control();
+        let seen = value
+            .iter()
+            .map(|&byte| if is_allowed(byte) { byte } else { b'?' });
+        HeaderValue::from_bytes(&seen.collect::<Vec<_>>()).unwrap_or(HeaderValue::from_static(""))
+    })
 }
 
 /// Without the empty lines and the white space before a request line.
@@ -77,6 +106,13 @@ fn request_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
 
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
+}
+
+/// The version of a request line whose end has come.
+fn version(line: &[u8]) -> Option<&[u8]> {
+    let line = line.strip_suffix(b"\n")?.trim_ascii();
+    let at = memchr::memmem::rfind(line, b"HTTP/")?;
+    (at > 0 && is_space(line[at - 1])).then(|| &line[at..])
 }
 
 /// What stands before the version in the rest of a request line.
@@ -169,7 +205,31 @@ mod tests {
                 "{head}"
             );
         }
-        let accept = Glimpse::of(b"GET / HTTP/1.1\r\nAccept: a/b\r\nAccept: c\r\n").accept;
-        assert_eq!(accept, Some(HeaderValue::from_static("a/b")));
+        let accept = Glimpse::of(b"GET / HTTP/1.1\r\nAccept: a/b\r\nAccept: c\r\n");
+        assert_eq!(accept.accept().unwrap(), "a/b");
+    }
+
+    #[test]
+    fn fields_are_read_as_far_as_they_came() {
+        for (head, protocol, seen) in [
+            ("GET / HT", None, &[][..]),
+            ("GET / HTTP/1.1", None, &[]),
+            ("GET / HTTP/9\r\n", Some("HTTP/9"), &[]),
+            ("PRI * HTTP/2.0\r\n\r\n", Some("HTTP/2.0"), &[]),
+            ("GET /\r\nA: b\r\n", None, &[("a", "b")]),
+            (
+                "GET /HTTP/1 HTTP/1.0\nA : b\x01\rc\n: d\nE\n f: g\nH:\nI: j",
+                Some("HTTP/1.0"),
+                &[("a", "b??c"), ("h", "")],
+            ),
+        ] {
+            let glimpse = Glimpse::of(head.as_bytes());
+            assert_eq!(glimpse.protocol.as_deref(), protocol, "{head}");
+            let fields = glimpse.fields.iter();
+            let fields: Vec<_> = fields
+                .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+                .collect();
+            assert_eq!(fields, seen, "{head}");
+        }
     }
 }

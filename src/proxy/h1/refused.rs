@@ -11,6 +11,7 @@ use crate::fault::cause;
 use crate::fault::error::ProxyError;
 use crate::message::spelling::{Speller, push_spelled};
 use crate::policy::facts::Facts;
+use crate::proxy::record::Asked;
 use crate::{access_log, metrics};
 
 /// The answer for a connection that hyper no longer serves. Its names are spelled as in the
@@ -47,13 +48,18 @@ pub fn refused(
     metrics::head_refused(error.status);
     access_log::record("exchange", |line| {
         line.text("request_id", id);
-        line.text("client", &facts.client());
+        let behind = facts.behind_proxy(&glimpse.fields);
+        line.text(
+            "client",
+            &behind.map_or_else(|| facts.client(), |client| client.to_string()),
+        );
         line.optional("method", glimpse.method.as_deref());
         line.optional("host", glimpse.host.as_deref());
         line.optional("path", glimpse.path.as_deref());
         if access_log::with_query() {
             line.optional("query", glimpse.query.as_deref());
         }
+        Asked::glimpsed(glimpse.protocol.clone(), &glimpse.fields).write(line);
         line.number("status", error.status.as_u16().into());
         line.millis("duration_ms", since.elapsed());
         line.number("bytes_in", 0);

@@ -13,7 +13,8 @@ use crate::vocabulary::credentials::{REDACTED, is_for_credentials};
 /// What a request said about itself.
 #[derive(Debug)]
 pub struct Asked {
-    version: Version,
+    /// As far as it was read.
+    protocol: Option<Cow<'static, str>>,
     user_agent: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     /// Those that `log.headers` names.
@@ -22,24 +23,32 @@ pub struct Asked {
 
 impl Asked {
     pub(super) fn of(parts: &Parts) -> Box<Asked> {
-        let fields = &parts.headers;
-        Box::new(Asked {
-            version: parts.version,
-            user_agent: fields.get(USER_AGENT).cloned(),
-            referer: fields.get(REFERER).cloned(),
-            headers: chosen(fields, &access_log::headers()),
-        })
-    }
-
-    /// Adds it to a record.
-    pub fn write(&self, line: &mut Line<'_>) {
-        let protocol = match self.version {
+        let protocol = match parts.version {
             Version::HTTP_10 => "HTTP/1.0",
             Version::HTTP_2 => "HTTP/2",
             Version::HTTP_3 => "HTTP/3",
             _ => "HTTP/1.1",
         };
-        line.text("protocol", protocol);
+        Box::new(Asked::read(Some(protocol.into()), &parts.headers))
+    }
+
+    /// What was read of a request that was refused before it was one.
+    pub fn glimpsed(protocol: Option<String>, fields: &HeaderMap) -> Asked {
+        Asked::read(protocol.map(Cow::Owned), fields)
+    }
+
+    fn read(protocol: Option<Cow<'static, str>>, fields: &HeaderMap) -> Asked {
+        Asked {
+            protocol,
+            user_agent: fields.get(USER_AGENT).cloned(),
+            referer: fields.get(REFERER).cloned(),
+            headers: chosen(fields, &access_log::headers()),
+        }
+    }
+
+    /// Adds it to a record.
+    pub fn write(&self, line: &mut Line<'_>) {
+        line.optional("protocol", self.protocol.as_deref());
         let fields = [("user_agent", &self.user_agent), ("referer", &self.referer)];
         for (name, value) in fields {
             line.optional(name, value.as_ref().map(shown).as_deref());

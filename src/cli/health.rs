@@ -65,7 +65,7 @@ pub fn run(
         }
         None => {
             match config_file::load_given(&file(arguments.config.as_deref(), WITHOUT_HEALTH)?) {
-                Ok(config) => Target::of(&config)
+                Ok((config, _)) => Target::of(&config)
                     .ok_or_else(|| io::Error::other("the configuration has no listener"))?,
                 Err(problems) => {
                     err.write_all(problems.render(colour()).as_bytes())?;

@@ -10,9 +10,9 @@ use clap::Args;
 
 use super::output::colour;
 use crate::config::{Config, Problems};
-use crate::config_file;
 use crate::config_file::default::file;
-use crate::daemon::start as server;
+use crate::config_file::{self, Reviewed};
+use crate::daemon::{start as server, warnings};
 use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
 use crate::handover::take::Inherited;
@@ -45,7 +45,7 @@ pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
     let launch = Launch::capture().ok();
     let inherited = Inherited::from_environment()?;
     let failed = match configuration(arguments) {
-        Ok(Ok((config, source))) => return start(config, source, launch, inherited),
+        Ok(Ok((reviewed, source))) => return start(reviewed, source, launch, inherited),
         Ok(Err(problems)) => {
             io::stderr().write_all(problems.render(colour()).as_bytes())?;
             Ok(Failed {
@@ -72,17 +72,18 @@ pub fn run(arguments: &RunArguments) -> io::Result<ExitCode> {
 /// # Errors
 /// Why the server could not start.
 pub fn serve(config: Config) -> io::Result<ExitCode> {
-    start(config, None, None, None)
+    start((config, None), None, None, None)
 }
 
 /// A reload reads `source` again.
 fn start(
-    config: Config,
+    (config, warnings): Reviewed,
     source: Option<PathBuf>,
     launch: Option<Launch>,
     inherited: Option<Inherited>,
 ) -> io::Result<ExitCode> {
     logging::start(&config.log)?;
+    warnings::tell(warnings.as_ref());
     allocator::keep_pages_small();
     let start = server::Start {
         format: config.log.format,
@@ -102,12 +103,12 @@ fn start(
 /// The configuration that the arguments mean, and its file.
 fn configuration(
     arguments: &RunArguments,
-) -> io::Result<Result<(Config, Option<PathBuf>), Problems>> {
+) -> io::Result<Result<(Reviewed, Option<PathBuf>), Problems>> {
     if let (Some(listen), Some(to)) = (&arguments.listen, &arguments.to) {
-        return Ok(Config::from_listen_to(listen, to).map(|config| (config, None)));
+        return Ok(Config::from_listen_to(listen, to).map(|config| ((config, None), None)));
     }
     let file = file(arguments.config.as_deref(), WITHOUT_RUN)?;
-    Ok(config_file::load_given(&file).map(|config| (config, Some(file))))
+    Ok(config_file::load_given(&file).map(|reviewed| (reviewed, Some(file))))
 }
 
 /// How `run` goes without a file.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::form::close::{CloseCode, CloseReason};
+use super::form::close::{CloseCode, DrainReason};
 use crate::setting::table::table;
 use crate::setting::units::AnyTime;
 
@@ -23,7 +23,7 @@ table! {
         upstream_code: CloseCode as u16 = 1001,
         /// The close reason, at most 123 bytes; `{retry_after}` in it stands for the whole
         /// seconds of `retry_after`.
-        reason: CloseReason as String = "service restart",
+        reason: DrainReason as String = "service restart",
         /// `Retry-After` of the 503 that new handshakes get meanwhile.
         retry_after: AnyTime as Duration = "5s",
     }

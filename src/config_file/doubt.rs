@@ -1,5 +1,5 @@
 //! What is right and still hardly meant: warnings of a file that can be put in force. `sluice
-//! check` prints them; nothing else reads them.
+//! check` prints them; a start and a reload log them.
 
 use std::net::IpAddr;
 
@@ -8,9 +8,13 @@ use crate::config::action::RedirectKey;
 use crate::config::file::FileTable;
 use crate::config::form::address::Bind;
 use crate::config::form::answer::RedirectTarget;
-use crate::setting::read::{Located, Sink};
+use crate::setting::read::{Located, Node, Sink};
 
-pub(super) fn warnings(file: &FileTable, sink: &mut Sink) {
+use super::{verbatim, without_effect};
+
+pub(super) fn warnings(node: &Node<'_>, file: &FileTable, sink: &mut Sink) {
+    verbatim::warnings(node, sink);
+    without_effect::warnings(file, sink);
     unused_upstreams(file, sink);
     own_address(file, sink);
     redirects_with_port(file, sink);

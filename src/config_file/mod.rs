@@ -10,6 +10,8 @@ mod route;
 mod schema;
 mod settings;
 mod upstream;
+mod verbatim;
+mod without_effect;
 mod write;
 
 use std::path::Path;
@@ -36,9 +38,9 @@ const LARGEST: u64 = 16 << 20;
 ///
 /// # Errors
 /// Everything that is wrong with it, or that it could not be read.
-pub fn load(path: &Path) -> Result<Config, Problems> {
+pub fn load(path: &Path) -> Result<Reviewed, Problems> {
     let source = read_text(path, files::read(path, LARGEST))?;
-    parse(&source, &path.display().to_string())
+    review(&source, &path.display().to_string())
 }
 
 /// As [`load`] for a command: what it was given open (`/dev/stdin`, a shell's `<(…)`) may be a
@@ -46,8 +48,8 @@ pub fn load(path: &Path) -> Result<Config, Problems> {
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_given(path: &Path) -> Result<Config, Problems> {
-    parse(&source_given(path)?, &path.display().to_string())
+pub fn load_given(path: &Path) -> Result<Reviewed, Problems> {
+    review(&source_given(path)?, &path.display().to_string())
 }
 
 /// The text that [`load_given`] reads.
@@ -88,11 +90,14 @@ pub fn parse(source: &str, name: &str) -> Result<Config, Problems> {
     review(source, name).map(|(config, _)| config)
 }
 
-/// The same, with warnings of what is right and still hardly meant.
+/// A configuration that can be put in force, and warnings of what in it is hardly meant.
+pub type Reviewed = (Config, Option<Problems>);
+
+/// The same, with warnings.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Problems> {
+pub fn review(source: &str, name: &str) -> Result<Reviewed, Problems> {
     let mut sink = Sink::new(hint::hint_for);
     let (document, errors) = DeTable::parse_recoverable(source);
     let root = DeValue::Table(document.into_inner());
@@ -112,7 +117,7 @@ pub fn review(source: &str, name: &str) -> Result<(Config, Option<Problems>), Pr
     if !sink.problems.is_empty() {
         return Err(Problems::new(name, source, sink.problems));
     }
-    doubt::warnings(&file, &mut sink);
+    doubt::warnings(&node, &file, &mut sink);
     let doubts = (!sink.problems.is_empty()).then_some(sink.problems);
     let warnings = doubts.map(|doubts| Problems::new(name, source, doubts).into_warnings());
     Ok((config, warnings))

@@ -13,7 +13,7 @@ use crate::config::form::answer::RedirectTarget;
 use crate::config::form::field::written_value;
 use crate::config::form::file::FileMode;
 use crate::config::form::request::RouteName;
-use crate::config::form::variable::escaped;
+use crate::config::form::variable::{escaped, escaped_prose};
 use crate::config::listen::ListenTable;
 use crate::config::route::RouteTable;
 use crate::config::upstream::UpstreamTable;
@@ -194,7 +194,7 @@ fn action(route: &RouteConfig, config: &Config, table: &mut Table) {
         Action::Respond { status, body } => {
             let mut answer = Table::default();
             answer.put("status", u64::from(status.as_u16()));
-            answer.put_unless(body.is_empty(), "body", body.as_str());
+            answer.put_unless(body.is_empty(), "body", escaped_prose(body));
             table.put("respond", answer);
         }
         Action::Redirect { status, to } => {

@@ -20,6 +20,7 @@ mod stop;
 mod take_over;
 mod transition;
 mod upgrade;
+pub mod warnings;
 mod watch;
 
 pub use self::stop::EXIT_CUT;

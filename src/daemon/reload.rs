@@ -10,6 +10,7 @@ use super::build;
 use super::changes::{changes, needs_restart};
 use super::control::Control;
 use super::transition::Transition;
+use super::warnings;
 use crate::access_log::AccessLog;
 use crate::config::{AccessLog as AccessTarget, Config, ListenAddress, LogConfig, Problems};
 use crate::config_file;
@@ -188,19 +189,20 @@ impl Control {
 async fn read(file: &Path) -> Result<Config, OrderError> {
     let source = file.to_owned();
     let loaded = files::apart(move || {
-        let config = config_file::load(&source)?;
+        let (config, warnings) = config_file::load(&source)?;
         let own = own_files::check(&config, Some(&source));
-        Ok((config, own))
+        Ok((config, warnings, own))
     });
     let loaded = loaded.await.map_err(|error| {
         let file = file.display();
         OrderError::new(format!("can't read {file}: {error}"))
     })?;
-    let (config, own) = loaded.map_err(|problems: Problems| OrderError {
+    let (config, warnings, own) = loaded.map_err(|problems: Problems| OrderError {
         error: problems.summary(),
         details: problems.render(false),
     })?;
     own.map_err(refused)?;
+    warnings::tell(warnings.as_ref());
     Ok(config)
 }
 

@@ -101,17 +101,21 @@ impl Problems {
         &self.list
     }
 
+    /// File, line and column of one of them.
+    pub fn place(&self, problem: &Problem) -> String {
+        format!("{}:{}:{}", self.name, problem.line, problem.column)
+    }
+
     /// One line: the first problem, and how many there are.
     pub fn summary(&self) -> String {
         let name = &self.name;
         match self.list.as_slice() {
             [] => format!("{name} has errors"),
             [only] if only.line == 0 => only.message.clone(),
-            [only] => format!("{name}:{}:{}: {}", only.line, only.column, only.message),
+            [only] => format!("{}: {}", self.place(only), only.message),
             [first, rest @ ..] => format!(
-                "{name}:{}:{}: {} (and {} more)",
-                first.line,
-                first.column,
+                "{}: {} (and {} more)",
+                self.place(first),
                 first.message,
                 rest.len()
             ),

@@ -314,3 +314,153 @@ fn what_is_hardly_meant_is_warned_of() {
         assert!(err.contains(said), "{said}: {err}");
     }
 }
+
+/// Each setting with the one that takes its effect from it, beside another that it has.
+#[test]
+fn settings_without_effect_are_warned_of() {
+    for (text, without) in [
+        (
+            "[log]\nformat = \"combined\"\nheaders = [\"x-a\"]\nquery = true\n",
+            &["headers"][..],
+        ),
+        (
+            "[log]\naccess = \"off\"\nheaders = [\"x-a\"]\nquery = true\n",
+            &["headers", "query"],
+        ),
+        (
+            "[log]\nformat = \"json\"\nheaders = [\"x-a\"]\nquery = true\n",
+            &[],
+        ),
+        (
+            "[trace]\nsample = 1.0\nparent = \"ignore\"\nservice_name = \"a\"\n",
+            &["sample", "parent", "service_name"],
+        ),
+        (
+            "[trace]\nendpoint = \"http://127.0.0.1:4318\"\nsample = 1.0\n",
+            &[],
+        ),
+        (
+            "[admin]\nlisten = \"off\"\nmode = \"0660\"\ntap = \"payload\"\n",
+            &["mode", "tap"],
+        ),
+        ("[admin]\nlisten = \"off\"\ntoken_file = \"off\"\n", &[]),
+        (
+            "[route.websocket]\nping_timeout = \"5s\"\nmax_age_jitter = 0.5\n",
+            &["ping_timeout", "max_age_jitter"],
+        ),
+        (
+            "[route.websocket]\nping_interval = \"9s\"\nping_timeout = \"5s\"\nmax_age = \"1h\"\nmax_age_jitter = 0.5\n",
+            &[],
+        ),
+        (
+            "[route.websocket]\nupstream_lost_code = \"off\"\nclient_lost_code = \"off\"\nlost_reason = \"a\"\n",
+            &["lost_reason"],
+        ),
+        (
+            "[route.websocket]\nupstream_lost_code = \"off\"\nlost_reason = \"a\"\n",
+            &[],
+        ),
+        (
+            "[route.websocket]\nmatch = false\nstrict = true\n",
+            &["these settings"],
+        ),
+        (
+            "upgrade = [\"tcp\"]\n[route.websocket]\nmatch = false\nidle_timeout = \"5s\"\n",
+            &[],
+        ),
+        ("max_body = 5\nwebsocket = true\n", &["max_body"]),
+        ("max_body = 5\nwebsocket = false\n", &[]),
+        (
+            "[upstream.a]\nendpoints = \"a:1\"\nmax_idle = 0\nidle_timeout = \"5s\"\n[[route]]\npath = \"/a\"\nupstream = \"a\"\n",
+            &["idle_timeout"],
+        ),
+    ] {
+        let (code, _, err) = of(&format!("{RIGHT}{text}"));
+        assert_eq!(code, 0, "{text}{err}");
+        assert_eq!(
+            err.matches("warning: ").count(),
+            without.len(),
+            "{text}{err}"
+        );
+        for name in without {
+            let said = match name.contains(' ') {
+                true => format!("{name} have no effect: "),
+                false => format!("`{name}` has no effect: "),
+            };
+            assert!(err.contains(&said), "{text}{err}");
+        }
+    }
+}
+
+#[test]
+fn variables_where_there_are_none_are_warned_of() {
+    for (text, count) in [
+        ("name = \"at-$hostname\"\n", 1),
+        ("path = \"/$uri\"\n", 1),
+        ("path_prefix = \"/a\"\nreplace_prefix = \"/$host\"\n", 1),
+        ("path_prefix = \"/$metadata/$$host\"\n", 0),
+        (
+            "[trace]\nendpoint = \"http://127.0.0.1:4318\"\nservice_name = \"sluice {hostname}\"\n",
+            1,
+        ),
+        ("[[listen]]\naddress = \"unix:/run/$USER/sluice.sock\"\n", 2),
+        ("[[route]]\npath = \"/o\"\nto = \"unix:/run/%i.sock\"\n", 0),
+        (
+            "[[route]]\npath = \"/o\"\nto = \"unix:/run/%i/o.sock\"\n",
+            1,
+        ),
+        (
+            "[[route]]\npath = \"/o\"\nredirect = \"https://{hostname}/$metadata\"\n",
+            0,
+        ),
+        ("[drain]\nreason = \"back in {retry_after} s, $$5\"\n", 0),
+        (
+            "[[route]]\npath = \"/o\"\nrespond = { status = 200, body = \"$$host {{client}} {id} 5%\" }\n",
+            0,
+        ),
+    ] {
+        let (code, _, err) = of(&format!("{RIGHT}{text}"));
+        assert_eq!(code, 0, "{text}{err}");
+        assert_eq!(err.matches("warning: ").count(), count, "{text}{err}");
+        let found = err.matches("is taken as it stands").count();
+        assert_eq!(found, count.min(1), "{text}{err}");
+    }
+}
+
+#[test]
+fn a_start_and_a_reload_log_the_warnings() {
+    let toml = "[log]\nquery = false\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+                [[route]]\npath = \"/$uri\"\nrespond = { status = 200, body = \"{{host}}$$\" }\n\
+                [route.websocket]\nmatch = false\n";
+    let proxy = Proxy::start(toml);
+    let warning = |said: &str| {
+        let said = said.to_owned();
+        let line = proxy.wait_for_log("a warning", move |line| {
+            let message = line.json["message"].as_str().unwrap_or_default();
+            line.json["level"] == "WARN" && message.contains(&said)
+        });
+        line.json
+    };
+    let event = warning("`$uri` is taken as it stands");
+    let at = event["at"].as_str().unwrap_or_default();
+    let line = std::fs::read_to_string(proxy.config()).expect("its file");
+    let line = 1 + line
+        .lines()
+        .position(|line| line.contains("$uri"))
+        .expect("a line");
+    assert!(at.ends_with(&format!(":{line}:8")), "{event}");
+    assert_eq!(event["fix"], "write the value itself");
+    let answer = proxy
+        .send("GET /$uri HTTP/1.1\r\nHost: x\r\n\r\n")
+        .read_response();
+    assert_eq!(answer.text(), "{host}$");
+
+    let text = std::fs::read_to_string(proxy.config()).expect("its file");
+    std::fs::write(
+        proxy.config(),
+        text.replace("query = false", "access = \"off\"\nquery = true"),
+    )
+    .expect("written");
+    assert!(proxy.command(&["reload"]).status.success());
+    warning("`query` has no effect");
+}

@@ -8,7 +8,7 @@ use crate::setting::read::{FromText, Node, Read, Sink, Wrong};
 use crate::setting::scalar::Count;
 use crate::setting::written::Written;
 
-/// Free text.
+/// What is sent to people, without variables.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Text(pub(crate) String);
 
@@ -16,7 +16,7 @@ impl FromText for Text {
     const EXPECTED: &'static str = "a string";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        Ok(Text(text.to_owned()))
+        variable::prose(text).map(Text)
     }
 }
 
@@ -98,7 +98,11 @@ impl FromText for RedirectTarget {
             return Err(Wrong::new(message).hint(format!("in a redirect there are {NAMES}")));
         }
         if sample.contains(['{', '}']) {
-            return Err(wrong().hint(format!("it may hold {NAMES}")));
+            let hint = match text.contains("{{") {
+                true => "; a brace for itself is `%7B` or `%7D`",
+                false => "",
+            };
+            return Err(wrong().hint(format!("it may hold {NAMES}{hint}")));
         }
         let absolute = ["http://", "https://", "/"]
             .iter()

@@ -2,9 +2,10 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use super::variable;
 use crate::setting::read::{FromText, Node, Read, Sink, Wrong};
 use crate::setting::scalar::integer;
-use crate::setting::typed::{Setting, held_as_read};
+use crate::setting::typed::Setting;
 use crate::setting::written::Written;
 
 /// A close code that an endpoint may send (RFC 6455 section 7.4 and the IANA registry).
@@ -59,13 +60,63 @@ impl FromText for CloseReason {
     const EXPECTED: &'static str = "a string";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        let length = text.len();
-        if length > 123 {
-            let message = format!("a close reason has at most 123 bytes; this one has {length}");
-            return Err(Wrong::new(message));
-        }
-        Ok(CloseReason(text.to_owned()))
+        fitting(variable::prose(text)?).map(CloseReason)
     }
 }
 
-held_as_read!(CloseReason => String);
+impl Setting<String> for CloseReason {
+    fn value(&self) -> String {
+        self.0.clone()
+    }
+
+    fn write(value: &String) -> Written {
+        variable::escaped_prose(value).into()
+    }
+}
+
+/// `drain.reason`: one that has a variable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DrainReason(String);
+
+impl FromText for DrainReason {
+    const EXPECTED: &'static str = "a string";
+
+    fn from_text(text: &str) -> Result<Self, Wrong> {
+        let parts = text.split(RETRY_AFTER).map(variable::prose);
+        let parts = parts.collect::<Result<Vec<_>, _>>();
+        let parts = parts.map_err(|wrong| match wrong.hint {
+            Some(hint) => Wrong::new(wrong.message)
+                .hint(format!("there is `{RETRY_AFTER}` and no other; {hint}")),
+            None => wrong,
+        })?;
+        fitting(parts.join(RETRY_AFTER)).map(DrainReason)
+    }
+}
+
+impl Setting<String> for DrainReason {
+    fn value(&self) -> String {
+        self.0.clone()
+    }
+
+    fn write(value: &String) -> Written {
+        let parts: Vec<_> = value
+            .split(RETRY_AFTER)
+            .map(variable::escaped_prose)
+            .collect();
+        parts.join(RETRY_AFTER).into()
+    }
+}
+
+/// What stands for the seconds of `drain.retry_after`.
+const RETRY_AFTER: &str = "{retry_after}";
+
+fn fitting(text: String) -> Result<String, Wrong> {
+    let length = text.len();
+    match length > 123 {
+        true => {
+            let message = format!("a close reason has at most 123 bytes; this one has {length}");
+            Err(Wrong::new(message))
+        }
+        false => Ok(text),
+    }
+}

@@ -1,8 +1,8 @@
-//! Other proxies' variables in values that are sent as they stand: `$remote_addr` (nginx),
-//! `%[src]` and `%ci` (HAProxy), `{remote_host}` (Caddy), `%{HTTP_HOST}` (Apache),
-//! `%DOWNSTREAM_REMOTE_ADDRESS%` (Envoy). sluice has none, so that each is an error that says
-//! what does the same here. A name that none of them knows is a text like any other, and any
-//! text can be written with an escape.
+//! Variables in texts that are sent as they stand: `$remote_addr` (nginx), `%[src]` and `%ci`
+//! (HAProxy), `{remote_host}` (Caddy), `%{HTTP_HOST}` (Apache), `%DOWNSTREAM_REMOTE_ADDRESS%`
+//! (Envoy), and those that sluice has elsewhere. Each is an error that says what does the same. A
+//! name that none of them knows is a text like any other, and any text can be written with an
+//! escape.
 
 use crate::setting::read::Wrong;
 
@@ -24,6 +24,13 @@ const CADDY: &str = "client_ip dir file host hostport method path port query rem
 /// What other placeholders of Caddy begin with.
 const CADDY_FAMILIES: &str =
     "http. env. $ system. time. header. cookie. query. path. re. labels. vars. > rp.";
+/// What sluice has in redirects and in the reason of a drain, or is believed to have.
+const OURS: &str = "client hostname request_id retry_after";
+
+/// What variables begin with in values of header fields.
+const ANYWHERE: &[char] = &['$', '%', '{'];
+/// The same in prose, where a `%` stands for itself: bodies, reasons, names.
+const IN_PROSE: &[char] = &['$', '{'];
 
 /// The text without its escapes: `$$` stands for `$`, and where a variable follows `%%` for `%`
 /// and `{{name}}` for `{name}`.
@@ -39,11 +46,36 @@ pub(crate) fn literal(text: &str) -> Result<String, Wrong> {
     })
 }
 
-/// The text without its escapes, or the first variable in it.
+/// The same for prose.
+///
+/// # Errors
+/// For a text that holds a variable.
+pub(crate) fn prose(text: &str) -> Result<String, Wrong> {
+    read(text, IN_PROSE).map_err(|variable| {
+        let escaped = escaped_form(variable);
+        Wrong::new(format!(
+            "`{variable}` would be sent as it stands: there are no variables here"
+        ))
+        .hint(format!(
+            "write the value itself; for the text itself write `{escaped}`"
+        ))
+    })
+}
+
+/// The first variable in prose.
+pub(crate) fn in_prose(text: &str) -> Option<&str> {
+    read(text, IN_PROSE).err()
+}
+
+/// The text of a value without its escapes, or the first variable in it.
 pub(crate) fn unescaped(text: &str) -> Result<String, &str> {
+    read(text, ANYWHERE)
+}
+
+fn read<'t>(text: &'t str, marks: &[char]) -> Result<String, &'t str> {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
-    while let Some(found) = text[at..].find(['$', '%', '{']) {
+    while let Some(found) = text[at..].find(marks) {
         out.push_str(&text[at..at + found]);
         at += found;
         let whole = &text[at..];
@@ -63,12 +95,21 @@ pub(crate) fn unescaped(text: &str) -> Result<String, &str> {
 
 /// The text with the escapes that it needs: [`literal`] reads the same from it.
 pub(crate) fn escaped(text: &str) -> String {
-    if unescaped(text).is_ok_and(|same| same == text) {
+    written(text, ANYWHERE)
+}
+
+/// The same for [`prose`].
+pub(crate) fn escaped_prose(text: &str) -> String {
+    written(text, IN_PROSE)
+}
+
+fn written(text: &str, marks: &[char]) -> String {
+    if read(text, marks).is_ok_and(|same| same == text) {
         return text.to_owned();
     }
     let mut out = String::with_capacity(text.len() + 8);
     let mut at = 0;
-    while let Some(found) = text[at..].find(['$', '%', '{']) {
+    while let Some(found) = text[at..].find(marks) {
         out.push_str(&text[at..at + found]);
         at += found;
         let whole = &text[at..];
@@ -183,7 +224,8 @@ fn braces(text: &str) -> Option<usize> {
         let is_template = text[length..].starts_with('}') && inside.trim().starts_with('.');
         return is_template.then_some(length + 1);
     }
-    is_caddy(&inside.to_ascii_lowercase()).then_some(length)
+    let name = inside.to_ascii_lowercase();
+    (is_caddy(&name) || is_one_of(&name, OURS, "")).then_some(length)
 }
 
 /// Whether Caddy has a placeholder of this name.
@@ -197,7 +239,7 @@ fn is_one_of(name: &str, names: &str, families: &str) -> bool {
         name.strip_prefix(family)
             .is_some_and(|rest| !rest.is_empty())
     };
-    names.split(' ').any(|one| one == name) || families.split(' ').any(is_family)
+    names.split(' ').any(|one| one == name) || families.split_ascii_whitespace().any(is_family)
 }
 
 /// The length of what stands in brackets, with them.
@@ -265,6 +307,8 @@ mod tests {
             ("{>X-Id}", "{>X-Id}"),
             ("{host}", "{host}"),
             ("{client_ip}", "{client_ip}"),
+            ("by {client} at {hostname}", "{client}"),
+            ("{retry_after}", "{retry_after}"),
             ("a{env.TOKEN}", "{env.TOKEN}"),
             ("?h=$host&u=$request_uri", "$host"),
             ("$$$host", "$host"),
@@ -362,6 +406,33 @@ mod tests {
         }
     }
 
+    #[test]
+    fn in_prose_a_percent_sign_is_one() {
+        for text in [
+            "50%(about)",
+            "@keyframes a{0%{left:0}100%{left:1px}}",
+            "%[src] %ci",
+            "$('#a').html(`${x}`)",
+            "{\"host\":\"$5\"}",
+        ] {
+            assert_eq!(prose(text).as_deref(), Ok(text));
+            assert_eq!(in_prose(text), None);
+        }
+        for (text, variable) in [
+            ("on $hostname", "$hostname"),
+            ("you are {client}", "{client}"),
+            ("100% ${host}", "${host}"),
+        ] {
+            assert_eq!(in_prose(text), Some(variable));
+            let wrong = prose(text).unwrap_err();
+            let escaped = escaped_form(variable);
+            assert!(wrong.hint.unwrap().contains(&escaped), "{text}");
+            let written = text.replace(variable, &escaped);
+            assert_eq!(prose(&written).as_deref(), Ok(text));
+            assert_eq!(escaped_prose(text), written);
+        }
+    }
+
     proptest::proptest! {
         #[test]
         fn any_text_is_read_as_it_was_before_it_was_escaped(
@@ -369,6 +440,9 @@ mod tests {
         ) {
             let written = escaped(&text);
             let read = unescaped(&written);
+            proptest::prop_assert_eq!(read.as_deref(), Ok(&*text), "{}", written);
+            let written = escaped_prose(&text);
+            let read = prose(&written);
             proptest::prop_assert_eq!(read, Ok(text), "{}", written);
         }
     }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::journal::BrokenOff;
 use super::pump::Direction;
 use super::relay::Tunnel;
 use crate::tunnel_registry::{self as registry, CloseOrder, Phase};
@@ -94,12 +95,11 @@ impl<G> Tunnel<G> {
         self.up.is_over() && self.down.is_over()
     }
 
-    /// Whether the side that ended the tunnel did so in the middle of a frame.
-    pub(super) fn is_cut_short(&self) -> bool {
-        match self.journal.ended_by_side() {
-            Some(Side::Client) => self.up.is_cut_short(),
-            Some(Side::Upstream) => self.down.is_cut_short(),
-            None => false,
+    /// Where the side that ended the tunnel did so, if it sent no Close.
+    pub(super) fn broken_off(&self) -> Option<BrokenOff> {
+        match self.journal.ended_by_side()? {
+            Side::Client => self.up.broken_off(),
+            Side::Upstream => self.down.broken_off(),
         }
     }
 

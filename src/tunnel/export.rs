@@ -47,7 +47,7 @@ fn report_loss(handle: Arc<TunnelHandle>) {
     metrics::tunnel_came(handle.identity.slot(), &handle.moved());
     let mut journal = Journal::new(handle);
     journal.ended(ClosedBy::Error, Some("hand-over failed"));
-    journal.report(false);
+    journal.report(None);
 }
 
 impl<G: Send + 'static> Tunnel<G> {

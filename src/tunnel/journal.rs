@@ -1,6 +1,7 @@
 //! What both directions of a tunnel write down together: who ended it, the Close frames,
 //! pings under way. Decides nothing about bytes.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::state::{CloseState, PingState, SideState, TunnelState};
@@ -20,6 +21,15 @@ struct Mark {
     hash: u32,
     /// When it passed, in microseconds of the handle's clock.
     at: u32,
+}
+
+/// Where a stream ended without a Close.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BrokenOff {
+    /// Between two frames.
+    AtBorder,
+    /// In the middle of a frame.
+    MidFrame,
 }
 
 /// How a tunnel ends.
@@ -197,25 +207,29 @@ impl Journal {
         ours
     }
 
-    /// Writes the record of the tunnel, which has ended; `cut_short`: in the middle of a frame
-    /// of the side that ended it.
-    pub(super) fn report(&mut self, cut_short: bool) {
+    /// Writes the record of the tunnel, which has ended; `broken_off`: where the side that ended
+    /// it did so without a Close.
+    pub(super) fn report(&mut self, broken_off: Option<BrokenOff>) {
         let Outcome { closes, by, detail } = *self.outcome.take().unwrap_or_default();
         let (closed_by, detail) = match by {
             Some(by) => (by, detail),
             None => (ClosedBy::Error, Some("worker stopped")),
         };
-        let cut = match detail {
-            _ if !cut_short => None,
-            Some(detail) => Some(format!("{detail}, in mid-frame")),
-            None => Some("ended in mid-frame".to_owned()),
+        let detail = match (detail, broken_off) {
+            (Some(detail), Some(BrokenOff::MidFrame)) => {
+                Some(Cow::from(format!("{detail}, in mid-frame")))
+            }
+            (Some(detail), _) => Some(detail.into()),
+            (None, Some(BrokenOff::MidFrame)) => Some("ended in mid-frame".into()),
+            (None, Some(BrokenOff::AtBorder)) => Some("ended without a Close".into()),
+            (None, None) => None,
         };
         let handle = &self.handle;
         (handle.report)(&TunnelReport {
             id: handle.id,
             identity: &handle.identity,
             closed_by,
-            detail: cut.as_deref().or(detail),
+            detail: detail.as_deref(),
             closes: &closes,
             duration: handle.opened.elapsed(),
             from_client: handle.counters(Side::Client).tally(),

@@ -87,7 +87,7 @@ impl<G> Drop for Task<G> {
         if handle.take_commands() & command::EXPORT != 0 {
             outlet::stays(handle.id, "it has ended");
         }
-        let cut_short = tunnel.is_cut_short();
-        tunnel.journal.report(cut_short);
+        let broken_off = tunnel.broken_off();
+        tunnel.journal.report(broken_off);
     }
 }

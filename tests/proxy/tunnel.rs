@@ -42,6 +42,9 @@ fn each_direction_ends_by_itself() {
     wire.shutdown_write();
     assert_eq!(read_frame(&mut wire).1, b"heard");
     wire.expect_close();
+    let record = proxy.wait_for_tunnel_close();
+    assert_eq!(record["closed_by"], "client", "{record}");
+    assert_eq!(record["detail"], "ended without a Close", "{record}");
 }
 
 #[test]
@@ -65,6 +68,11 @@ fn an_upstream_that_dies_is_told_to_the_client() {
         let record = proxy.wait_for_tunnel_close();
         assert_eq!(record["closed_by"], "upstream", "{record}");
         assert_eq!(record["sent_client"], 1011, "{record}");
+        let detail = match reset {
+            true => "connection reset",
+            false => "ended without a Close",
+        };
+        assert_eq!(record["detail"], detail, "{record}");
     }
 }
 

@@ -6,7 +6,7 @@
 //! direction may go on. An upstream that does is, for no server ends its stream before its
 //! Close.
 
-use super::super::journal::Journal;
+use super::super::journal::{BrokenOff, Journal};
 use super::Direction;
 use crate::net::io::Io;
 use crate::tap;
@@ -134,9 +134,13 @@ impl Direction {
         self.fin
     }
 
-    /// Whether the source ended in the middle of a frame.
-    pub(in crate::tunnel) fn is_cut_short(&self) -> bool {
-        self.eof && self.observing && !self.saw_close && !self.scanner.at_border()
+    /// Where the source ended that sent no Close.
+    pub(in crate::tunnel) fn broken_off(&self) -> Option<BrokenOff> {
+        let silent = self.eof && self.observing && !self.saw_close;
+        silent.then(|| match self.scanner.at_border() {
+            true => BrokenOff::AtBorder,
+            false => BrokenOff::MidFrame,
+        })
     }
 }
 

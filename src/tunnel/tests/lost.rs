@@ -69,8 +69,11 @@ async fn an_upstream_that_is_gone_leaves_a_close() {
             let ended = ended().await;
             assert_eq!(ended.closed_by, ClosedBy::Upstream);
             assert_eq!(ended.closes.sent_client, Some(code));
-            let detail = (how == End::Reset).then_some("connection reset");
-            assert_eq!(ended.detail.as_deref(), detail);
+            let detail = match how {
+                End::Orderly => "ended without a Close",
+                End::Reset => "connection reset",
+            };
+            assert_eq!(ended.detail.as_deref(), Some(detail));
         }
     }
 }

@@ -4,6 +4,7 @@
 mod asked;
 mod ended;
 mod failure;
+mod login;
 mod traced;
 
 use std::borrow::Cow;
@@ -30,6 +31,7 @@ use crate::trace::Trace;
 use crate::{access_log, metrics};
 
 pub use self::asked::Asked;
+pub use self::login::{Awaited, Step};
 
 /// What is known of an exchange.
 #[derive(Debug)]
@@ -58,6 +60,8 @@ pub struct Record {
     silent: bool,
     /// First words of an answer that refused a handshake.
     quote: String,
+    /// It was answered with a step of a login of the connection.
+    login: Option<Step>,
 }
 
 #[derive(Debug)]
@@ -110,6 +114,7 @@ impl Record {
             complete: false,
             silent: false,
             quote: String::new(),
+            login: None,
         }
     }
 
@@ -193,6 +198,10 @@ impl Record {
     /// A handshake failed, and this is why.
     pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
         metrics::handshake_refused(self.slot(), diagnosis.cause);
+        self.failed_handshake(diagnosis);
+    }
+
+    fn failed_handshake(&mut self, diagnosis: Diagnosis) {
         let failure = self.error.get_or_insert(Failure {
             kind: "http_upgrade_failed",
             cause: cause::OTHER,

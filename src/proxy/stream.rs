@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
 use super::clock::Clock;
+use super::record::Awaited;
 use crate::message::framing::Refusal;
 use crate::message::response::ResponseHead;
 use crate::message::spelling::Section;
@@ -54,6 +55,10 @@ pub trait Stream: Debug + Send + Sync {
 
     /// Where the upstream connections are kept that carry this client's logins.
     fn bound(&self) -> &OnceLock<Arc<Bound>>;
+
+    /// A handshake has ended. If that was a step of a login, this is to be said where the client
+    /// does not go on; if not, whatever a handshake before it left is not said.
+    fn await_login(&self, awaited: Option<Box<Awaited>>);
 }
 
 /// Why a request's body is too slow.

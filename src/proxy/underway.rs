@@ -40,6 +40,9 @@ impl Underway {
 impl Drop for Underway {
     fn drop(&mut self) {
         let ending = self.stream.end();
-        self.record.end(self.stream.facts(), &ending);
+        let awaited = self.record.end(self.stream.facts(), &ending);
+        if self.record.is_handshake() {
+            self.stream.await_login(awaited);
+        }
     }
 }

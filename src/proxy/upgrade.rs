@@ -15,7 +15,7 @@ use super::answer::refuse;
 use super::forward::{self, Answered, Rest};
 use super::outcome::Outcome;
 use super::pending::{Agreed, PendingTunnel};
-use super::record::Record;
+use super::record::{Record, Step};
 use super::send::{Failed, Heard, Unheard, send};
 use super::spelling::Spelling;
 use super::stream::Stream;
@@ -128,7 +128,11 @@ async fn refused(admitted: &Admitted, heard: Heard, record: &mut Record) -> Answ
         headers,
         body,
     };
-    record.diagnosed(diagnosis::diagnose(&sent(admitted), &answer));
+    let diagnosis = diagnosis::diagnose(&sent(admitted), &answer);
+    match Step::of(&admitted.parts.headers, status, headers) {
+        Some(step) => record.login_step(step, diagnosis),
+        None => record.diagnosed(diagnosis),
+    }
     record.quote(diagnosis::first_words(headers, body));
     answered
 }

@@ -15,17 +15,37 @@ pub fn asks_for_login(status: StatusCode, fields: &HeaderMap) -> bool {
             || names_a_scheme(fields, &header::PROXY_AUTHENTICATE))
 }
 
+/// Whether an answer goes on with a login: it has the upstream's part of it.
+pub fn goes_on(fields: &HeaderMap) -> bool {
+    let names = [header::WWW_AUTHENTICATE, header::PROXY_AUTHENTICATE];
+    names.iter().any(|name| {
+        elements(fields, name).any(|(scheme, token)| is_known(scheme) && !token.is_empty())
+    })
+}
+
 /// A word in a quoted string may be taken for a scheme; that costs a shared connection only.
 fn names_a_scheme(fields: &HeaderMap, name: &HeaderName) -> bool {
+    elements(fields, name).any(|(scheme, _)| is_known(scheme))
+}
+
+/// The first word of each element of a list, and the rest.
+fn elements<'a>(
+    fields: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
     let lines = fields.get_all(name).iter().map(HeaderValue::as_bytes);
-    let mut elements = lines.flat_map(|line| line.split(|&byte| byte == b','));
-    elements.any(|element| {
-        let mut words = element.trim_ascii().split(|&byte| byte == b' ');
-        let scheme = words.next().unwrap_or_default();
-        ["ntlm", "negotiate", "kerberos"]
-            .iter()
-            .any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
+    let elements = lines.flat_map(|line| line.split(|&byte| byte == b','));
+    elements.map(|element| {
+        let element = element.trim_ascii();
+        let end = element.iter().position(|&byte| byte == b' ');
+        element.split_at(end.unwrap_or(element.len()))
     })
+}
+
+fn is_known(scheme: &[u8]) -> bool {
+    ["ntlm", "negotiate", "kerberos"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 #[cfg(test)]
@@ -58,5 +78,17 @@ mod tests {
             HeaderValue::from_static("Basic Og=="),
         );
         assert!(!is_login(&fields));
+    }
+    #[test]
+    fn a_challenge_goes_on_and_an_offer_does_not() {
+        for (line, goes) in [
+            ("NTLM", false),
+            ("NTLM TlRMTVNTUAAC", true),
+            ("Basic realm=\"a\", negotiate YII=", true),
+            ("Negotiate, Basic realm=\"a\"", false),
+        ] {
+            let fields = [(header::WWW_AUTHENTICATE, HeaderValue::from_static(line))];
+            assert_eq!(goes_on(&HeaderMap::from_iter(fields)), goes, "{line}");
+        }
     }
 }

@@ -192,6 +192,49 @@ fn a_handshake_logs_in_and_its_connection_becomes_the_tunnel() {
         wire.send(b"\x81\x80\0\0\0\0");
         assert_eq!(wire.read_exact(5), b"\x81\x80\0\0\0");
         assert_eq!(backend.accepted(), 1);
+        let records = proxy.wait_for_log("the opening", |line| line.json["kind"] == "tunnel_open");
+        assert!(records.text.contains("/ws"));
+        let steps = proxy.access();
+        assert_eq!(steps[1]["detail"], "a step of an NTLM or Negotiate login");
+        assert!(steps[1]["cause"].is_null(), "{}", steps[1]);
+        wire.reset();
+        proxy.wait_for_tunnel_close();
+        assert_eq!(refused(&proxy), 0);
+    }
+}
+
+/// Refused handshakes, by the metrics; and by the events, which say the same.
+fn refused(proxy: &Proxy) -> usize {
+    let (_, metrics) = proxy.metrics("text/plain");
+    let lines = metrics.lines();
+    let lines = lines.filter(|line| line.starts_with("sluice_handshakes_refused_total{"));
+    let values = lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<usize>().ok());
+    values.sum()
+}
+
+/// A client that goes on is not refused; one that leaves is, once, with the last answer.
+#[test]
+fn a_login_that_is_given_up_is_one_refusal() {
+    let open = Arc::new(AtomicUsize::new(0));
+    let backend = backend("NTLM", open);
+    let proxy = proxy(&backend);
+    let steps = [
+        "",
+        "Authorization: NTLM hello\r\n",
+        "Authorization: NTLM wrong\r\n",
+    ];
+    for (given_up_after, counted) in [(1, 0), (2, 0), (3, 1)] {
+        let before = refused(&proxy);
+        let mut wire = proxy.connect();
+        for step in &steps[..given_up_after] {
+            wire.send(websocket::handshake("x", "/ws", step));
+            assert_eq!(wire.read_response().status(), 401);
+        }
+        let records = proxy.access().len();
+        assert_eq!(refused(&proxy) - before, counted, "while it may go on");
+        drop(wire);
+        eventually!(refused(&proxy) == before + 1);
+        assert_eq!(proxy.access().len(), records, "no record of its own");
     }
 }
 

@@ -16,6 +16,7 @@ use crate::net::listen::ListenerInfo;
 use crate::net::listen::Peer;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
+use crate::proxy::record::Awaited;
 use crate::proxy::spelling::Spelling;
 use crate::upstream::connection::Bound;
 
@@ -54,6 +55,8 @@ pub struct Context {
     trailers: Aside<Vec<u8>>,
     /// The upstream connections that carry this client's logins, once there was one.
     pub(super) bound: OnceLock<Arc<Bound>>,
+    /// What is said of the last handshake, unless the client goes on with its login.
+    pub(super) login: Aside<Option<Box<Awaited>>>,
 }
 
 impl Context {
@@ -75,6 +78,7 @@ impl Context {
             spelling: Aside::default(),
             trailers: Aside::default(),
             bound: OnceLock::new(),
+            login: Aside::default(),
         }
     }
 
@@ -257,5 +261,13 @@ impl Context {
     /// Wakes the connection's task once hyper has written what it holds.
     pub fn wake_when_flushed(&self) {
         self.flush_awaited.store(true, Relaxed);
+    }
+}
+
+impl Drop for Context {
+    fn drop(&mut self) {
+        if let Some(awaited) = self.login.take().flatten() {
+            awaited.given_up();
+        }
     }
 }

@@ -48,10 +48,10 @@ pub fn refused(
     metrics::head_refused(error.status);
     access_log::record("exchange", |line| {
         line.text("request_id", id);
-        let behind = facts.behind_proxy(&glimpse.fields);
+        let vouched = facts.vouched_client(&glimpse.fields);
         line.text(
             "client",
-            &behind.map_or_else(|| facts.client(), |client| client.to_string()),
+            &vouched.map_or_else(|| facts.client(), |client| client.to_string()),
         );
         line.optional("method", glimpse.method.as_deref());
         line.optional("host", glimpse.host.as_deref());

@@ -13,6 +13,7 @@ use crate::message::spelling::Section;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::proxy::clock::Clock;
+use crate::proxy::record::Awaited;
 use crate::proxy::stream::{Ending, SlowBody, Stream};
 use crate::upstream::connection::Bound;
 
@@ -83,5 +84,12 @@ impl Stream for Context {
 
     fn bound(&self) -> &OnceLock<Arc<Bound>> {
         &self.bound
+    }
+
+    fn await_login(&self, awaited: Option<Box<Awaited>>) {
+        match awaited {
+            Some(awaited) => self.login.set(Some(awaited)),
+            None => drop(self.login.take()),
+        }
     }
 }

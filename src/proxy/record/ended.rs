@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::header::HeaderValue;
 
 use super::Record;
-use super::failure::Failure;
+use super::failure::{Failure, warn};
+use super::login::{Awaited, Step};
 use crate::fault::cause;
 use crate::message::forwarded::RequestId;
 use crate::policy::facts::Facts;
@@ -14,7 +15,7 @@ use crate::{access_log, events, metrics};
 
 impl Record {
     /// The event of a refused handshake.
-    fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
+    pub(super) fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
         let host = self.request.as_ref().and_then(|one| one.host.as_ref());
         let (cause, likely, fix) = self
             .error
@@ -34,8 +35,14 @@ impl Record {
         }
     }
 
-    /// The exchange has ended: counts it, and writes its line.
-    pub fn end(&mut self, facts: &Facts, ending: &Ending) {
+    /// It is a handshake.
+    pub fn is_handshake(&self) -> bool {
+        self.handshake
+    }
+
+    /// The exchange has ended: counts it, and writes its line. What is given is said of it where
+    /// the client does not go on with its login.
+    pub fn end(&mut self, facts: &Facts, ending: &Ending) -> Option<Box<Awaited>> {
         // A handshake that got no answer at all is an outcome too.
         if self.handshake && self.status.is_none() && self.error.is_none() {
             let detail = "the client was gone before its handshake was answered";
@@ -47,29 +54,17 @@ impl Record {
         if !self.silent && access_log::is_on() {
             self.write(facts, ending, whole);
         }
-        if let (true, Some(failure)) = (self.handshake, &self.error) {
+        if self.login.is_some() {
+            return self.awaited(facts);
+        }
+        if self.handshake && self.error.is_some() {
             events::refused(|| self.refusal(facts));
             if !access_log::is_on() {
                 // Otherwise the access record says so.
-                self.warn(facts, failure);
+                warn(&self.refusal(facts));
             }
         }
-    }
-
-    fn warn(&self, facts: &Facts, failure: &Failure) {
-        let (cause, likely, fix) = failure.why();
-        tracing::warn!(
-            left_out = tracing::field::Empty,
-            client = self.client(facts),
-            host = text(self.request.as_ref().and_then(|one| one.host.as_ref())),
-            path = &*self.asked_path(),
-            route = self.route.as_ref().map(|route| &*route.name),
-            status = self.status.map(|status| status.as_u16()),
-            cause,
-            likely,
-            fix,
-            "a WebSocket handshake was refused"
-        );
+        None
     }
 
     fn count(&self, whole: Duration) {
@@ -80,7 +75,7 @@ impl Record {
             status: self.status,
             first_byte: answered.map(|at| at.saturating_duration_since(self.started)),
             whole,
-            handshake: self.handshake,
+            handshake: self.handshake && self.login.is_none(),
         });
     }
 
@@ -114,7 +109,9 @@ impl Record {
             line.millis("duration_ms", whole);
             line.number("bytes_in", ending.received);
             line.number("bytes_out", self.written(ending));
-            if let Some(failure) = &self.error {
+            if let Some(step) = self.login.and_then(Step::detail) {
+                line.text("detail", step);
+            } else if let Some(failure) = &self.error {
                 line.text("error", failure.kind);
                 line.text("detail", &failure.detail);
                 failure.write_why(line);

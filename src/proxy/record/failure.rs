@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::access_log;
+use crate::events;
 use crate::fault::cause;
 use crate::fault::diagnosis::Diagnosis;
 
@@ -32,4 +33,20 @@ impl Failure {
             line.text("fix", fix);
         }
     }
+}
+
+/// Logs a refused handshake where no access record says it.
+pub(super) fn warn(refusal: &events::HandshakeRefused) {
+    tracing::warn!(
+        left_out = tracing::field::Empty,
+        client = refusal.client,
+        host = refusal.host,
+        path = refusal.path,
+        route = refusal.route.as_deref(),
+        status = refusal.status,
+        cause = refusal.cause,
+        likely = refusal.likely,
+        fix = refusal.fix,
+        "a WebSocket handshake was refused"
+    );
 }

@@ -1,32 +1,30 @@
-//! `sluice health`: is the proxy on this machine answering? For a container's HEALTHCHECK:
-//! blocking sockets, no runtime, no name resolution, one line, exit code 0 or 1.
+//! `sluice health`: is the proxy on this machine answering? For a container's HEALTHCHECK: no
+//! name resolution, one line, exit code 0 or 1, in bounded time.
 //!
 //! It asks `OPTIONS *` with `Max-Forwards: 0` (RFC 9110 sections 7.6.2 and 9.3.7), a question
 //! that no intermediary may pass on, so that a sick backend does not make its proxy look
 //! sick. Any answer that sluice gives by itself means healthy; that of another program that has
 //! the port does not.
 
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use http::{HeaderMap, Method, Request, header};
+use http_body_util::Full;
 
 use super::output::colour;
 use crate::client::api::Client;
+use crate::client::speak::{self, Failure, Socket};
 use crate::client::target::Target;
 use crate::config_file;
 use crate::config_file::default::file;
 use crate::fault::answer::{PROXY_NAME, PROXY_STATUS};
-use crate::net::listen;
 
 /// Time for the whole check, unless told otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The largest head of an answer, in bytes.
-const MAX_HEAD: usize = 16 * 1024;
 
 /// Whom `health` asks.
 #[derive(Debug, Default, Args)]
@@ -105,96 +103,52 @@ fn ready(client: &Client, out: &mut impl Write) -> io::Result<ExitCode> {
 }
 
 /// The status that the listener answers within `timeout`.
+///
+/// # Errors
+/// Why no sluice has answered.
 pub fn check(target: &Target, timeout: Duration) -> io::Result<u16> {
+    let question = Request::builder()
+        .method(Method::OPTIONS)
+        .uri("*")
+        .header(header::HOST, "localhost")
+        .header(header::MAX_FORWARDS, "0")
+        .header(header::USER_AGENT, "sluice-health")
+        .header(header::CONNECTION, "close")
+        .body(Full::default())
+        .map_err(io::Error::other)?;
     let deadline = Instant::now() + timeout;
-    match target {
-        Target::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(address, timeout)?;
-            stream.set_write_timeout(Some(timeout))?;
-            ask(
-                &stream,
-                |left| stream.set_read_timeout(Some(left)),
-                deadline,
-            )
-        }
-        Target::Unix(path) => {
-            // A unix connect waits only where the backlog is full: in a thread, to bound it.
-            let (sender, connected) = std::sync::mpsc::channel();
-            let path = path.clone();
-            std::thread::spawn(move || sender.send(listen::connect_unix(&path)));
-            let stream = connected.recv_timeout(timeout).map_err(|_| no_answer())??;
-            stream.set_write_timeout(Some(timeout))?;
-            ask(
-                &stream,
-                |left| stream.set_read_timeout(Some(left)),
-                deadline,
-            )
-        }
-    }
-}
-
-fn ask<S>(
-    stream: &S,
-    read_within: impl Fn(Duration) -> io::Result<()>,
-    deadline: Instant,
-) -> io::Result<u16>
-where
-    for<'a> &'a S: Read + Write,
-{
-    const QUESTION: &[u8] = b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nMax-Forwards: 0\r\n\
-        User-Agent: sluice-health\r\nConnection: close\r\n\r\n";
-    let mut stream = stream;
-    stream.write_all(QUESTION)?;
-    let mut head = Vec::new();
-    let mut piece = [0; 1024];
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(no_answer());
-        }
-        read_within(left)?;
-        match stream.read(&mut piece) {
-            Ok(0) => {
-                return Err(io::Error::other(
-                    "the connection was closed without an answer",
-                ));
-            }
-            Ok(read) => head.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(no_answer()),
-            Err(error) => return Err(error),
-        }
-        if let Some(answer) = judge(&head) {
-            return answer;
-        }
-    }
-}
-
-/// The status of an answer that sluice itself gave; `None`: the head is not whole yet.
-fn judge(head: &[u8]) -> Option<io::Result<u16>> {
-    let mut fields = [httparse::EMPTY_HEADER; 32];
-    let mut answer = httparse::Response::new(&mut fields);
-    match answer.parse(head) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) if head.len() <= MAX_HEAD => return None,
-        Ok(httparse::Status::Partial) | Err(_) => {
-            let message = "what answered does not speak HTTP/1.1";
-            return Some(Err(io::Error::other(message)));
-        }
-    }
-    let status = answer.code.unwrap_or(0);
-    // The intermediary nearest to the server stands first (RFC 9209 section 2).
-    let by_sluice = |field: &httparse::Header<'_>| {
-        let value = field.value.trim_ascii_start();
-        let name = value.strip_prefix(PROXY_NAME.as_bytes());
-        field.name.eq_ignore_ascii_case(PROXY_STATUS.as_str())
-            && name.is_some_and(|rest| matches!(rest.first(), None | Some(b';' | b',' | b' ')))
-    };
-    Some(match answer.headers.iter().any(by_sluice) {
+    let socket = Socket::connect(target, timeout).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => no_answer(),
+        _ => error,
+    })?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let runtime = speak::runtime()?;
+    let answer = runtime.block_on(async {
+        let answer = tokio::time::timeout(left, speak::begin(socket, question));
+        answer.await.unwrap_or(Err(Failure::Late))
+    });
+    let answer = answer.map_err(|failure| match failure {
+        Failure::Late => no_answer(),
+        Failure::Broken(error) => error,
+        Failure::Closed => io::Error::other("the connection was closed without an answer"),
+        Failure::Foreign => io::Error::other("what answered does not speak HTTP/1.1"),
+    })?;
+    let status = answer.status().as_u16();
+    match is_of_sluice(answer.headers()) {
         true => Ok(status),
         false => Err(io::Error::other(format!(
             "another program answered ({status}): sluice names itself in Proxy-Status"
         ))),
+    }
+}
+
+/// Whether sluice itself gave the answer: the intermediary nearest to the server stands first
+/// (RFC 9209 section 2).
+fn is_of_sluice(fields: &HeaderMap) -> bool {
+    fields.get_all(&PROXY_STATUS).iter().any(|value| {
+        let value = value.as_bytes().trim_ascii_start();
+        let name = value.strip_prefix(PROXY_NAME.as_bytes());
+        name.is_some_and(|rest| matches!(rest.first(), None | Some(b';' | b',' | b' ')))
     })
 }
 
@@ -205,6 +159,7 @@ fn no_answer() -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::net::TcpListener;
     use std::os::unix::net::UnixListener;
 

@@ -199,7 +199,7 @@ impl Client {
     }
 
     fn connect(&self) -> io::Result<Socket> {
-        Socket::connect(&self.target).map_err(|error| self.no_answer(&error))
+        Socket::connect(&self.target, speak::CONNECT).map_err(|error| self.no_answer(&error))
     }
 
     fn refusal(&self, status: StatusCode, body: &[u8]) -> io::Result<OrderError> {
@@ -221,7 +221,9 @@ impl Client {
                 "has not answered in time; it may still do what it was asked for"
             )),
             Failure::Broken(error) => self.broken(format_args!("broke off: {error}")),
-            Failure::Foreign => self.broken(format_args!("gave no answer that can be understood")),
+            Failure::Foreign | Failure::Closed => {
+                self.broken(format_args!("gave no answer that can be understood"))
+            }
         }
     }
 

@@ -3,6 +3,6 @@
 
 pub mod api;
 pub mod find;
-mod speak;
+pub(crate) mod speak;
 pub mod sse;
 pub mod target;

@@ -1,5 +1,5 @@
-//! HTTP/1.1 with an admin interface: hyper's client on a runtime of its own, one exchange a
-//! connection.
+//! HTTP/1.1 with a sluice, its admin interface or a listener: hyper's client on a runtime of its
+//! own, one exchange a connection.
 
 use std::io::{self, Read};
 use std::net::TcpStream;
@@ -18,8 +18,8 @@ use tokio::runtime::{Builder, Runtime};
 use super::target::Target;
 use crate::net::listen;
 
-/// Time for a connect over TCP.
-const CONNECT: Duration = Duration::from_secs(5);
+/// Time for a connect.
+pub(crate) const CONNECT: Duration = Duration::from_secs(5);
 
 /// The largest head of an answer in bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -34,6 +34,8 @@ pub(crate) enum Failure {
     Late,
     /// The connection broke.
     Broken(io::Error),
+    /// It was closed before a whole head had come.
+    Closed,
     /// What came is no answer, or not all of one.
     Foreign,
 }
@@ -46,15 +48,21 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
-    pub(crate) fn connect(target: &Target) -> io::Result<Socket> {
+    /// Connects within this time.
+    pub(crate) fn connect(target: &Target, limit: Duration) -> io::Result<Socket> {
         Ok(match target {
             Target::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, CONNECT)?;
+                let stream = TcpStream::connect_timeout(address, limit)?;
                 stream.set_nonblocking(true)?;
                 Socket::Tcp(stream)
             }
             Target::Unix(path) => {
-                let stream = listen::connect_unix(path)?;
+                // It waits only where the backlog is full: in a thread, to bound it.
+                let (sender, connected) = std::sync::mpsc::channel();
+                let path = path.clone();
+                std::thread::spawn(move || sender.send(listen::connect_unix(&path)));
+                let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+                let stream = connected.recv_timeout(limit).map_err(late)??;
                 stream.set_nonblocking(true)?;
                 Socket::Unix(stream)
             }
@@ -75,8 +83,8 @@ pub(crate) async fn answer(
     whole(begin(socket, request).await?).await
 }
 
-/// The answer's head has come.
-async fn begin(
+/// An answer whose head has come.
+pub(crate) async fn begin(
     socket: Socket,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Incoming>, Failure> {
@@ -123,7 +131,8 @@ impl From<hyper::Error> for Failure {
             Some(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
                 Failure::Broken(io::Error::new(source.kind(), source.to_string()))
             }
-            _ => Failure::Foreign,
+            _ if error.is_parse() => Failure::Foreign,
+            _ => Failure::Closed,
         }
     }
 }

@@ -3,7 +3,9 @@
 
 use crate::support;
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use support::{Proxy, RawBackend, Wire};
 
@@ -129,6 +131,38 @@ fn large_and_streamed_answers_too_and_nothing_in_their_bodies() {
         let seen: Vec<_> = head.fields.iter().map(|(name, _)| name.clone()).collect();
         has(&seen, &["X-LONG", "X-MiXed", "X-Added"]);
         assert!(wire.read_body(head).text() == body, "the body is changed");
+    }
+}
+
+/// The client leaves more answers unread than its socket takes, each small enough to be given
+/// to hyper whole.
+#[test]
+fn pipelined_answers_too_after_some_that_were_left_unread() {
+    const EACH: usize = 4000;
+    const ALL: usize = 5000;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = asked.clone();
+    let backend = RawBackend::start(move |_, mut wire| {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-LENGTH: {EACH}\r\nX-MiXed: b\r\n\r\n");
+        let answer = [head.as_bytes(), &[b'x'; EACH]].concat();
+        while wire.try_read_head().is_some() && wire.try_send(&answer) {
+            counted.fetch_add(1, Relaxed);
+        }
+    });
+    let proxy = proxy(&backend);
+    let mut wire = proxy.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(ALL));
+    // Until no more goes on: a machine that is slower makes the test easier.
+    let mut seen = 0;
+    while seen == 0 || asked.load(Relaxed) > seen {
+        seen = asked.load(Relaxed);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(seen < ALL, "all of it is in sockets");
+    for _ in 0..ALL {
+        let head = wire.read_head();
+        let seen: Vec<_> = head.fields.iter().map(|(name, _)| name.clone()).collect();
+        has(&seen, &["X-MiXed", "Content-LENGTH", "X-Added"]);
+        assert_eq!(wire.read_body(head).body.len(), EACH);
     }
 }
 

@@ -109,12 +109,10 @@ impl Context {
         lines.flatten().unwrap_or_default()
     }
 
-    /// Sets the spelling for the next head that hyper writes. Not while hyper still holds bytes of
-    /// an earlier answer that a pipelining client has not read: then the names are in lower case.
+    /// The next head that hyper writes gets its names from `spelling`. It comes first of what
+    /// hyper writes then: it is given none while it holds bytes of an earlier answer back.
     pub fn spell(&self, spelling: Spelling) {
-        if !self.watch.is_write_blocked() {
-            self.spelling.set(spelling);
-        }
+        self.spelling.set(spelling);
     }
 
     /// The spelling for the head that hyper writes now, if a head begins.

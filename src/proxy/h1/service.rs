@@ -81,9 +81,10 @@ pub struct Answering {
 
 enum State {
     Running(Running),
-    /// The socket is wanted; an answer to an earlier, pipelined request is still in hyper's
-    /// buffer, which would be lost.
-    Flushing(Option<Box<PendingTunnel>>),
+    /// An answer to an earlier, pipelined request is still in hyper's buffer, because the client
+    /// does not read. It would be lost where the socket is wanted; and where a head is, the place
+    /// that it has after it is not known, so that its names could not be respelled.
+    Flushing(Option<Box<Outcome>>),
 }
 
 impl Future for Answering {
@@ -97,20 +98,36 @@ impl Future for Answering {
         }
         loop {
             match &mut this.state {
-                State::Running(exchange) => match ready!(exchange.as_mut().poll(cx)) {
-                    Outcome::Answer(answer) => {
-                        return Poll::Ready(Ok(response(&this.context, answer)));
+                State::Running(exchange) => {
+                    let outcome = ready!(exchange.as_mut().poll(cx));
+                    let waits = match &outcome {
+                        Outcome::ClientGone => false,
+                        Outcome::Answer(_) => this.context.watch.is_write_blocked(),
+                        Outcome::Tunnel(_) => true,
+                    };
+                    if !waits {
+                        return Poll::Ready(carry_out(&this.context, outcome));
                     }
-                    Outcome::ClientGone => return Poll::Ready(Err(NoAnswer::ClientGone)),
-                    Outcome::Tunnel(tunnel) => this.state = State::Flushing(Some(tunnel)),
-                },
+                    this.state = State::Flushing(Some(Box::new(outcome)));
+                }
                 State::Flushing(_) if this.context.awaits_flush() => return Poll::Pending,
-                State::Flushing(tunnel) => {
-                    let tunnel = Mutex::new(tunnel.take());
-                    return Poll::Ready(Err(NoAnswer::Takeover(tunnel)));
+                State::Flushing(outcome) => {
+                    let outcome = outcome
+                        .take()
+                        .map_or(Outcome::ClientGone, |outcome| *outcome);
+                    return Poll::Ready(carry_out(&this.context, outcome));
                 }
             }
         }
+    }
+}
+
+/// What hyper is told.
+fn carry_out(context: &Arc<Context>, outcome: Outcome) -> Result<Response<SentBody>, NoAnswer> {
+    match outcome {
+        Outcome::Answer(answer) => Ok(response(context, answer)),
+        Outcome::ClientGone => Err(NoAnswer::ClientGone),
+        Outcome::Tunnel(tunnel) => Err(NoAnswer::Takeover(Mutex::new(Some(tunnel)))),
     }
 }
 

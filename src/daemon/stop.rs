@@ -12,7 +12,7 @@ use crate::logging::{self, structured};
 use crate::metrics;
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
-use crate::proxy::drain;
+use crate::proxy::h1::connections;
 use crate::supervise::notify;
 use crate::tunnel_registry::{self, Cut, DrainOrder, Selection};
 use crate::upstream::pool;
@@ -77,7 +77,7 @@ impl Control {
             .ask(|| {
                 let order = order.clone();
                 move || {
-                    drain::begin();
+                    connections::drain();
                     pool::clear();
                     tunnel_registry::drain(&order, Instant::now());
                 }

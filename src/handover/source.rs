@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::item::Item;
-use crate::proxy::drain;
+use crate::proxy::h1::connections;
 use crate::proxy::h1::hand_off;
 use crate::tunnel::{self, Export};
 use crate::tunnel_registry;
@@ -102,7 +102,7 @@ impl Sources {
         self.workers.each(|| {
             || {
                 hand_off::end();
-                drain::begin();
+                connections::drain();
             }
         });
     }

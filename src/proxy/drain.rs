@@ -3,16 +3,13 @@
 
 use std::cell::Cell;
 
-use super::h1::connections;
-
 thread_local! {
     static UNDER_WAY: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Begins the drain of this thread's worker.
+/// Begins the drain of this thread's worker; its connections are to be woken.
 pub fn begin() {
     UNDER_WAY.set(true);
-    connections::wake();
 }
 
 /// Whether the worker of this thread drains.

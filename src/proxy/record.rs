@@ -4,7 +4,7 @@
 mod asked;
 mod ended;
 mod failure;
-mod login;
+pub mod login;
 mod traced;
 
 use std::borrow::Cow;
@@ -30,8 +30,9 @@ use crate::snapshot::Route;
 use crate::trace::Trace;
 use crate::{access_log, metrics};
 
+use self::login::Step;
+
 pub use self::asked::Asked;
-pub use self::login::{Awaited, Step};
 
 /// What is known of an exchange.
 #[derive(Debug)]
@@ -198,6 +199,13 @@ impl Record {
     /// A handshake failed, and this is why.
     pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
         metrics::handshake_refused(self.slot(), diagnosis.cause);
+        self.failed_handshake(diagnosis);
+    }
+
+    /// A handshake was answered with a step of a login; the diagnosis is of what it is if the
+    /// client does not go on.
+    pub fn login_step(&mut self, step: Step, diagnosis: Diagnosis) {
+        self.login = Some(step);
         self.failed_handshake(diagnosis);
     }
 

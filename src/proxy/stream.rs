@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, OnceLock};
 
 use super::clock::Clock;
-use super::record::Awaited;
+use super::record::login::Awaited;
 use crate::message::framing::Refusal;
 use crate::message::response::ResponseHead;
 use crate::message::spelling::Section;

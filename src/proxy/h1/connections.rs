@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::context::Context;
 use super::watch::Past;
+use crate::proxy::drain;
 
 thread_local! {
     static WATCHED: RefCell<Vec<Option<Watched>>> = const { RefCell::new(Vec::new()) };
@@ -75,6 +76,12 @@ pub fn forgive(span: Duration) {
             watched.past.forgive(span);
         }
     });
+}
+
+/// Begins the drain of this thread's worker, and has its connections notice.
+pub fn drain() {
+    drain::begin();
+    wake();
 }
 
 /// Wakes every connection of this thread: something has changed that all of them look at.

@@ -16,7 +16,7 @@ use crate::net::listen::ListenerInfo;
 use crate::net::listen::Peer;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
-use crate::proxy::record::Awaited;
+use crate::proxy::record::login::Awaited;
 use crate::proxy::spelling::Spelling;
 use crate::upstream::connection::Bound;
 

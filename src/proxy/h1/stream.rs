@@ -13,7 +13,7 @@ use crate::message::spelling::Section;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::proxy::clock::Clock;
-use crate::proxy::record::Awaited;
+use crate::proxy::record::login::Awaited;
 use crate::proxy::stream::{Ending, SlowBody, Stream};
 use crate::upstream::connection::Bound;
 

@@ -15,7 +15,7 @@ use crate::{access_log, events, metrics};
 
 impl Record {
     /// The event of a refused handshake.
-    pub(super) fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
+    fn refusal(&self, facts: &Facts) -> events::HandshakeRefused {
         let host = self.request.as_ref().and_then(|one| one.host.as_ref());
         let (cause, likely, fix) = self
             .error
@@ -65,6 +65,13 @@ impl Record {
             }
         }
         None
+    }
+
+    /// What is to be said of a login's step when the client does not go on.
+    fn awaited(&self, facts: &Facts) -> Option<Box<Awaited>> {
+        let (cause, ..) = self.error.as_ref()?.why();
+        let refusal = self.refusal(facts);
+        Some(Box::new(Awaited::new(self.route.clone(), cause, refusal)))
     }
 
     fn count(&self, whole: Duration) {

@@ -6,10 +6,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode};
 
-use super::Record;
 use super::failure::warn;
-use crate::fault::diagnosis::Diagnosis;
-use crate::policy::facts::Facts;
 use crate::snapshot::Route;
 use crate::upstream::login;
 use crate::{access_log, events, metrics};
@@ -52,6 +49,18 @@ pub struct Awaited {
 }
 
 impl Awaited {
+    pub(super) fn new(
+        route: Option<Arc<Route>>,
+        cause: &'static str,
+        refusal: events::HandshakeRefused,
+    ) -> Awaited {
+        Awaited {
+            route,
+            cause,
+            refusal,
+        }
+    }
+
     /// The client did not go on.
     pub fn given_up(self) {
         let slot = self.route.as_ref().map(|route| &*route.slot);
@@ -60,25 +69,5 @@ impl Awaited {
             warn(&self.refusal);
         }
         events::refused(|| self.refusal);
-    }
-}
-
-impl Record {
-    /// A handshake was answered with a step of a login; the diagnosis is of what it is if the
-    /// client does not go on.
-    pub fn login_step(&mut self, step: Step, diagnosis: Diagnosis) {
-        self.login = Some(step);
-        self.failed_handshake(diagnosis);
-    }
-
-    /// What is to be said of that when the client does not go on.
-    pub(super) fn awaited(&self, facts: &Facts) -> Option<Box<Awaited>> {
-        self.login?;
-        let (cause, ..) = self.error.as_ref()?.why();
-        Some(Box::new(Awaited {
-            route: self.route.clone(),
-            cause,
-            refusal: self.refusal(facts),
-        }))
     }
 }

@@ -21,7 +21,6 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use sluice::config::WebSocketConfig;
 use sluice::metrics::slots;
-use sluice::net::io::Io;
 use sluice::tunnel::{self, TunnelSpec};
 use sluice::tunnel_info::{IdentityParts, TunnelIdentity, TunnelReport};
 use sluice::tunnel_registry;
@@ -133,8 +132,8 @@ fn tunnels(listener: TcpListener, backend: SocketAddr) {
             client.set_nodelay(true).expect("nodelay");
             upstream.set_nodelay(true).expect("nodelay");
             tunnel::spawn(TunnelSpec {
-                client: Io::Tcp(client),
-                upstream: Io::Tcp(upstream),
+                client: client.into(),
+                upstream: upstream.into(),
                 from_client: Default::default(),
                 from_upstream: Default::default(),
                 settings: settings.clone(),

@@ -21,7 +21,7 @@ use super::slots::{Slot, Slots};
 use super::state::{AdminState, Context};
 use super::table;
 use crate::net::close::linger;
-use crate::net::io::Io;
+use crate::net::io::Socket;
 use crate::net::listen::{Accepted, Listener};
 use crate::system::descriptors;
 
@@ -66,13 +66,13 @@ impl Server {
         let Some(slot) = self.slots.take(accepted.peer().ip()) else {
             return;
         };
-        match accepted.into_io() {
-            Ok(io) => {
-                if let Io::Tcp(stream) = &io {
+        match accepted.into_socket() {
+            Ok(socket) => {
+                if let Socket::Tcp(stream) = &socket {
                     // One that cannot have it is served all the same.
                     let _ = set_tcp_user_timeout(stream, UNREAD_MS);
                 }
-                drop(tokio::spawn(self.clone().run(Arc::new(io), slot)));
+                drop(tokio::spawn(self.clone().run(Arc::new(socket), slot)));
             }
             Err(error) => {
                 tracing::warn!(left_out = Empty, %error, "an admin connection cannot be served");
@@ -80,7 +80,7 @@ impl Server {
         }
     }
 
-    async fn run(self: Arc<Self>, io: Arc<Io>, slot: Slot) {
+    async fn run(self: Arc<Self>, socket: Arc<Socket>, slot: Slot) {
         let slot = Arc::new(slot);
         let mut closing = self.admin.closing.subscribe();
         let closed = async move { closing.wait_for(|closing| *closing).await.is_ok() };
@@ -94,7 +94,7 @@ impl Server {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(MAX_HEAD)
-            .serve_connection(TokioIo::new(HyperEnd(io.clone())), service);
+            .serve_connection(TokioIo::new(HyperEnd(socket.clone())), service);
         let ended = {
             let mut connection = pin!(connection);
             tokio::select! {
@@ -110,9 +110,9 @@ impl Server {
             tracing::debug!(%error, "an admin connection broke");
         }
         // hyper's end of it went with the connection.
-        if let Some(io) = Arc::into_inner(io) {
+        if let Some(socket) = Arc::into_inner(socket) {
             tokio::select! {
-                () = linger(io) => {}
+                () = linger(socket.into()) => {}
                 () = slot.lost() => {}
             }
         }
@@ -127,7 +127,7 @@ impl Server {
 
 /// hyper's end of a connection, which is not closed with it: a second descriptor would cost
 /// one more of the reserve.
-struct HyperEnd(Arc<Io>);
+struct HyperEnd(Arc<Socket>);
 
 impl AsyncRead for HyperEnd {
     fn poll_read(
@@ -156,14 +156,7 @@ impl AsyncWrite for HyperEnd {
         cx: &mut Wake<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self.0.try_write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.0.poll_write_ready(cx))?;
-                }
-                done => return Poll::Ready(done),
-            }
-        }
+        self.0.poll_write(cx, bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Wake<'_>) -> Poll<io::Result<()>> {

@@ -4,6 +4,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -32,7 +33,7 @@ pub enum Unwritten {
 ///
 /// # Errors
 /// [`Unwritten`], which never speaks of another side.
-pub async fn write_all(io: &Io, bytes: &[u8]) -> Result<(), Unwritten> {
+pub async fn write_all(io: &mut Io, bytes: &[u8]) -> Result<(), Unwritten> {
     write_while(io, bytes, LINGER, || None).await
 }
 
@@ -41,23 +42,18 @@ pub async fn write_all(io: &Io, bytes: &[u8]) -> Result<(), Unwritten> {
 /// # Errors
 /// [`Unwritten`].
 pub async fn write_while(
-    io: &Io,
+    io: &mut Io,
     mut bytes: &[u8],
     limit: Duration,
     broken: impl Fn() -> Option<io::Error>,
 ) -> Result<(), Unwritten> {
-    let write = async {
+    let write = poll_fn(|cx| {
         while !bytes.is_empty() {
-            match io.try_write(bytes) {
-                Ok(n) => bytes = &bytes[n..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    poll_fn(|cx| io.poll_write_ready(cx)).await?;
-                }
-                Err(error) => return Err(error),
-            }
+            let n = ready!(io.poll_write(cx, bytes))?;
+            bytes = &bytes[n..];
         }
-        Ok(())
-    };
+        Poll::Ready(Ok(()))
+    });
     match within(limit, write, broken).await {
         Ok(written) => written.map_err(Unwritten::Gone),
         Err(Missed::Late) => Err(Unwritten::Unread),
@@ -72,10 +68,10 @@ pub async fn linger(io: Io) {
 }
 
 async fn linger_for(mut io: Io, limit: Duration) {
-    if io.shutdown_write().is_err() {
-        return;
-    }
     let drain = async {
+        if poll_fn(|cx| io.poll_shutdown(cx)).await.is_err() {
+            return;
+        }
         let mut left = LINGER_BYTES;
         let mut buf = [0; 4096];
         while left > 0 {

@@ -1,20 +1,28 @@
-//! One type over the kinds of stream sockets, so that taking a hyper connection apart has one
-//! target type and data needs no box.
+//! One type over the kinds of streams, so that taking a hyper connection apart has one target
+//! type and data needs no box.
 //!
-//! Knows sockets only; HTTP and WebSocket rules live above it.
+//! A stream is polled for bytes. What takes more, a socket of the system, is a capability that a
+//! kind may lack: who wants it asks, and has another way.
+//!
+//! Knows bytes only; HTTP and WebSocket rules live above it.
+
+#[cfg(test)]
+mod foreign;
+mod socket;
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
-use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::net::sockopt::{socket_error, socket_type};
-use rustix::net::{AddressFamily, SocketType, getsockname};
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::ReadBuf;
 use tokio::net::{TcpStream, UnixStream};
+
+#[cfg(test)]
+pub use self::foreign::Stream;
+pub use self::socket::Socket;
 
 /// Size of a worker's scratch buffer, in bytes.
 pub const SCRATCH: usize = 64 * 1024;
@@ -45,54 +53,48 @@ pub fn yield_turn(cx: &mut Context<'_>) {
 /// A connected byte stream.
 #[derive(Debug)]
 pub enum Io {
-    /// A TCP connection.
-    Tcp(TcpStream),
-    /// A unix stream socket.
-    Unix(UnixStream),
+    /// A socket, whose bytes are the stream's.
+    Socket(Socket),
+    /// A stream that has none.
+    #[cfg(test)]
+    Foreign(Box<dyn Stream>),
 }
 
 macro_rules! each {
-    ($self:ident, $stream:ident => $body:expr) => {
+    ($self:ident, $stream:ident => $socket:expr, $other:expr) => {
         match $self {
-            Io::Tcp($stream) => $body,
-            Io::Unix($stream) => $body,
+            Io::Socket($stream) => $socket,
+            #[cfg(test)]
+            Io::Foreign($stream) => $other,
         }
     };
 }
 
 impl Io {
-    /// Waits until a read may make progress.
-    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, s => s.poll_read_ready(cx))
+    /// The socket that carries the stream's bytes as they are: to splice, receive or peek on its
+    /// descriptor, and to give that away. A stream that makes other bytes of them has none.
+    #[inline]
+    pub fn descriptor(&self) -> Option<&Socket> {
+        match self {
+            Io::Socket(socket) => Some(socket),
+            #[cfg(test)]
+            Io::Foreign(_) => None,
+        }
     }
 
-    /// Waits until a write may make progress.
-    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        each!(self, s => s.poll_write_ready(cx))
+    /// The socket that carries this stream and no other, whatever its bytes are there: for the
+    /// kernel's options and errors.
+    #[inline]
+    pub fn carrier(&self) -> Option<&Socket> {
+        self.descriptor()
     }
 
-    /// One `recv`; `WouldBlock` clears the readiness.
-    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        each!(self, s => s.try_read(buf))
-    }
-
-    /// One `send`; `WouldBlock` clears the readiness.
-    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        each!(self, s => s.try_write(buf))
-    }
-
-    /// One gathered `send`.
-    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        each!(self, s => s.try_write_vectored(bufs))
-    }
-
-    /// Runs a system call on the descriptor; `WouldBlock` clears the readiness.
-    pub fn try_io<R>(
-        &self,
-        interest: Interest,
-        call: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>,
-    ) -> io::Result<R> {
-        each!(self, s => s.try_io(interest, || call(s.as_fd())))
+    /// The TCP connection that carries this stream and no other.
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        match self.carrier()? {
+            Socket::Tcp(stream) => Some(stream),
+            Socket::Unix(_) => None,
+        }
     }
 
     /// Reads into `buf`, as `AsyncRead` does.
@@ -101,108 +103,84 @@ impl Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        each!(self, s => tokio::io::AsyncRead::poll_read(Pin::new(s), cx, buf))
+        each!(self, s => s.poll_read(cx, buf), Pin::new(&mut **s).poll_read(cx, buf))
     }
 
-    /// Writes, as `AsyncWrite` does.
+    /// Writes one byte at least. What is taken needs no flush. What is not must come first when
+    /// this is called again: a stream may have made a record of it already.
+    #[inline]
     pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            match self.try_write(buf) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_write_ready(cx))?;
-                }
-                done => return Poll::Ready(done),
-            }
-        }
+        each!(self, s => s.poll_write(cx, buf), Pin::new(&mut **s).poll_write(cx, buf))
     }
 
-    /// Writes several slices, as `AsyncWrite` does.
+    /// The same of several slices.
     pub fn poll_write_vectored(
         &mut self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            match self.try_write_vectored(bufs) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.poll_write_ready(cx))?;
-                }
-                done => return Poll::Ready(done),
-            }
+        each!(self, s => s.poll_write_vectored(cx, bufs), Pin::new(&mut **s).poll_write_vectored(cx, bufs))
+    }
+
+    /// Ends the writing direction, after all that was written; the other goes on. Only a stream
+    /// that says its end in bytes of its own may have to wait.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, s => s.poll_shutdown(cx), Pin::new(&mut **s).poll_shutdown(cx))
+    }
+
+    /// Whether nothing has come, an end included, as far as is known without another look at the
+    /// network. A stream that is not silent may have lost what came.
+    pub fn is_silent(&mut self) -> bool {
+        if let Some(socket) = self.descriptor() {
+            let peeked = socket.try_peek();
+            return matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         }
+        let mut byte = [0];
+        let mut cx = Context::from_waker(Waker::noop());
+        self.poll_read(&mut cx, &mut ReadBuf::new(&mut byte))
+            .is_pending()
+    }
+
+    /// Why the connection is broken, if it is, whatever waits in its buffers; `ended`: we have
+    /// ended our direction, so that a connection that has ended on both sides is not broken. Of a
+    /// stream without a socket only reading and writing tell.
+    pub fn broken(&self, ended: bool) -> Option<io::Error> {
+        self.carrier()?.broken(ended)
     }
 
     /// Gives the descriptor up; nothing of this process waits for it any more.
+    ///
+    /// # Errors
+    /// Where there is none, and where the runtime does not let it go.
     pub fn into_fd(self) -> io::Result<OwnedFd> {
-        Ok(match self {
-            Io::Tcp(stream) => stream.into_std()?.into(),
-            Io::Unix(stream) => stream.into_std()?.into(),
-        })
+        match self {
+            Io::Socket(socket) => socket.into_fd(),
+            #[cfg(test)]
+            Io::Foreign(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     /// Registers a connected stream socket of either kind with the current runtime.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Io> {
-        let family = getsockname(&fd)?.address_family();
-        let unknown = || io::Error::new(io::ErrorKind::InvalidInput, "not a TCP or unix stream");
-        if socket_type(&fd)? != SocketType::STREAM {
-            return Err(unknown());
-        }
-        rustix::io::ioctl_fionbio(&fd, true)?;
-        match family {
-            AddressFamily::INET | AddressFamily::INET6 => {
-                Ok(Io::Tcp(TcpStream::from_std(fd.into())?))
-            }
-            AddressFamily::UNIX => Ok(Io::Unix(UnixStream::from_std(fd.into())?)),
-            _ => Err(unknown()),
-        }
-    }
-
-    /// A second descriptor of the same connection, which stays open until both are closed.
-    ///
-    /// # Errors
-    /// When there are no more descriptors.
-    pub fn second(&self) -> io::Result<OwnedFd> {
-        self.as_fd().try_clone_to_owned()
-    }
-
-    /// Why the connection is broken, if it is, whatever waits in its buffers; `ended`: we
-    /// have ended our direction, so that a connection that has ended on both sides is not broken.
-    pub fn broken(&self, ended: bool) -> Option<io::Error> {
-        let mut asked = [PollFd::new(self, PollFlags::empty())];
-        let at_once = Timespec::default();
-        rustix::event::poll(&mut asked, Some(&at_once)).ok()?;
-        let found = asked[0].revents();
-        if found.contains(PollFlags::ERR) {
-            let error = socket_error(self.as_fd()).ok().and_then(Result::err);
-            return Some(error.map_or(io::ErrorKind::ConnectionReset.into(), Into::into));
-        }
-        (found.contains(PollFlags::HUP) && !ended).then(|| io::ErrorKind::ConnectionReset.into())
-    }
-
-    /// Ends the writing direction (`shutdown(SHUT_WR)`); the other goes on.
-    pub fn shutdown_write(&self) -> io::Result<()> {
-        Ok(rustix::net::shutdown(
-            self.as_fd(),
-            rustix::net::Shutdown::Write,
-        )?)
+        Socket::from_fd(fd).map(Io::Socket)
     }
 }
 
-impl AsFd for Io {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        each!(self, s => s.as_fd())
+impl From<Socket> for Io {
+    fn from(socket: Socket) -> Self {
+        Io::Socket(socket)
     }
 }
 
 impl From<TcpStream> for Io {
     fn from(stream: TcpStream) -> Self {
-        Io::Tcp(stream)
+        Io::Socket(Socket::Tcp(stream))
     }
 }
 
 impl From<UnixStream> for Io {
     fn from(stream: UnixStream) -> Self {
-        Io::Unix(stream)
+        Io::Socket(Socket::Unix(stream))
     }
 }
 

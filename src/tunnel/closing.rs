@@ -2,6 +2,7 @@
 //! directions have moved, and when nothing is left to wait for.
 
 use std::sync::Arc;
+use std::task::Context;
 
 use super::journal::BrokenOff;
 use super::pump::Direction;
@@ -15,7 +16,7 @@ const PROTOCOL_ERROR: u16 = 1002;
 impl<G> Tunnel<G> {
     /// Begins the closing handshake with both sides. One that a peer has begun is left to
     /// finish by itself: either way the tunnel ends within `close_timeout`.
-    pub(super) fn start_close(&mut self) {
+    pub(super) fn start_close(&mut self, cx: &mut Context<'_>) {
         let Some(order) = self.journal.handle.order().cloned() else {
             return;
         };
@@ -27,14 +28,14 @@ impl<G> Tunnel<G> {
             }
         }
         self.journal.ended(order.by, order.detail);
-        self.up.close(&self.upstream);
-        self.down.close(&self.client);
+        self.up.close(&mut self.upstream, cx);
+        self.down.close(&mut self.client, cx);
     }
 
     /// Draws the consequences of what was just moved. Returns whether a direction must be
     /// looked at again.
     #[inline]
-    pub(super) fn settle(&mut self) -> bool {
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>) -> bool {
         let quiet = !(self.up.done
             || self.down.done
             || self.up.saw_close
@@ -42,11 +43,11 @@ impl<G> Tunnel<G> {
             || self.journal.closing
             || self.journal.violation.is_some()
             || self.journal.lost != [false; 2]);
-        if quiet { false } else { self.settle_end() }
+        if quiet { false } else { self.settle_end(cx) }
     }
 
     #[cold]
-    pub(super) fn settle_end(&mut self) -> bool {
+    pub(super) fn settle_end(&mut self, cx: &mut Context<'_>) -> bool {
         let mut again = false;
         if let Some(violation) = self.journal.violation.take() {
             self.journal.handle.close(Arc::new(CloseOrder {
@@ -56,7 +57,7 @@ impl<G> Tunnel<G> {
                 upstream_code: PROTOCOL_ERROR,
                 reason: violation.as_str().into(),
             }));
-            self.start_close();
+            self.start_close(cx);
             again = true;
         }
         for side in [Side::Client, Side::Upstream] {
@@ -73,14 +74,14 @@ impl<G> Tunnel<G> {
         // RFC 6455 section 7.1.1: the server ends its stream first, and we are the client's.
         let answered = self.up.saw_close || self.up.violated || self.up.done;
         if self.down.close_sent && answered {
-            self.down.end_stream(&self.client);
+            self.down.end_stream(&mut self.client, cx);
         }
         // A violating upstream gets no chance to answer; nor does one that has gone.
         if self.up.close_sent && (self.down.violated || self.down.done) {
-            self.up.end_stream(&self.upstream);
+            self.up.end_stream(&mut self.upstream, cx);
         }
         if self.is_over() {
-            self.down.end_stream(&self.client);
+            self.down.end_stream(&mut self.client, cx);
             // Nothing may follow a Close (RFC 6455 section 5.5.1).
             self.up.fate.drop_all();
             self.down.fate.drop_all();
@@ -107,7 +108,7 @@ impl<G> Tunnel<G> {
     /// is not waited for, since we are its server (RFC 6455 section 7.1.1); the upstream,
     /// whose client we are, is: until the tick that follows [`Phase::Closed`].
     pub(super) fn has_ended(&self) -> bool {
-        self.down.done && (self.up.done || self.is_over())
+        self.down.done && !self.down.fin_due && (self.up.done || self.is_over())
     }
 
     /// Whether one side is gone for good, and the other was sent a Close or does not even take

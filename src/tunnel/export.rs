@@ -53,6 +53,9 @@ fn report_loss(handle: Arc<TunnelHandle>) {
 impl<G: Send + 'static> Tunnel<G> {
     /// Why the tunnel cannot go. `None`: it is ready to, and nothing is in a pipe.
     pub(super) fn must_stay(&mut self) -> Option<&'static str> {
+        if self.client.descriptor().is_none() || self.upstream.descriptor().is_none() {
+            return Some("a side has no socket of its own");
+        }
         let directions = [&self.up, &self.down];
         let ordered = self.journal.closing || self.journal.handle.order().is_some();
         if ordered || directions.iter().any(|direction| direction.is_closing()) {

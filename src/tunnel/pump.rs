@@ -14,14 +14,14 @@ mod restore;
 mod show;
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use self::fate::Fate;
 use self::reading::Reading;
 use self::receive::{Watch, receive};
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
-use crate::net::io::{Io, TURN, yield_turn};
+use crate::net::io::{Io, Socket, TURN, yield_turn};
 use crate::websocket::frame::{Scanner, Side};
 
 /// Bytes that the sink would not take yet.
@@ -58,7 +58,7 @@ pub(super) struct Direction {
     /// It was, and what was passed on ends at a frame border, so that a Close may follow.
     clean: bool,
     /// The sink is to be told of the stream's end once all is written.
-    fin_due: bool,
+    pub(super) fin_due: bool,
     /// The source has ended its stream.
     eof: bool,
     /// The sink was told that the stream is at its end.
@@ -126,7 +126,7 @@ impl Direction {
 
     /// Asks for a Close to this direction's sink, at the next frame border. Where there can
     /// be none, because the framing is not known, the stream is ended without one.
-    pub(super) fn close(&mut self, to: &Io) {
+    pub(super) fn close(&mut self, to: &mut Io, cx: &mut Context<'_>) {
         if self.saw_close || self.done || self.fin || self.close_sent {
             return;
         }
@@ -136,7 +136,7 @@ impl Direction {
             self.close_due = true;
         } else {
             self.fate.drop_all();
-            self.end_stream(to);
+            self.end_stream(to, cx);
         }
     }
 
@@ -148,17 +148,17 @@ impl Direction {
         self.close_due = false;
         self.clean = false;
         self.ping_due = false;
+        self.fin_due = false;
         self.fin = true;
     }
 
     /// Tells the sink that nothing more comes, once all is written.
-    pub(super) fn end_stream(&mut self, to: &Io) {
+    pub(super) fn end_stream(&mut self, to: &mut Io, cx: &mut Context<'_>) {
         self.fin_due = !self.fin;
-        if self.fin_due && self.flushed() {
+        // It fails only where the peer is gone already, which reading finds out.
+        if self.fin_due && self.flushed() && to.poll_shutdown(cx).is_ready() {
             self.fin_due = false;
             self.fin = true;
-            // It fails only where the peer is gone already, which reading finds out.
-            let _ = to.shutdown_write();
         }
     }
 
@@ -172,43 +172,38 @@ impl Direction {
     /// Moves what can be moved.
     pub(super) fn pump(
         &mut self,
-        from: &Io,
-        to: &Io,
+        from: &mut Io,
+        to: &mut Io,
         scratch: &mut [u8],
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) {
         let mut turn = TURN;
-        while !self.done {
+        loop {
             if !self.flushed() && !self.flush(to, cx, journal) && !self.fate.is_dropped() {
                 return journal.blocked(self.scanner.sender());
             }
             if self.fin_due {
-                self.end_stream(to);
+                self.end_stream(to, cx);
+            }
+            if self.done {
+                return;
             }
             if (self.close_due || self.ping_due) && self.may_inject() {
                 let frame = self.injection(journal);
-                self.write(to, &frame, journal);
+                self.write(to, &frame, cx, journal);
                 continue;
             }
             if self.eof {
-                // A violation's Close is still to be ordered.
-                if self.flushed() && !self.clean {
-                    if !self.fate.is_dropped() {
-                        self.end_stream(to);
-                    }
-                    self.close_due = false;
-                    self.done = true;
-                }
-                return;
+                return self.finish(to, cx);
             }
             let cost = match self.read(from, to, scratch, cx, journal) {
                 Read::Some(cost) => cost,
                 Read::End => {
-                    self.ended(to, journal);
+                    self.ended(to, cx, journal);
                     continue;
                 }
-                Read::Wait => return,
+                Read::Wait => return self.wait(),
             };
             turn = turn.saturating_sub(cost);
             if turn == 0 {
@@ -217,37 +212,49 @@ impl Direction {
         }
     }
 
+    /// The source has ended; so does the direction, once nothing is left of it.
+    #[cold]
+    fn finish(&mut self, to: &mut Io, cx: &mut Context<'_>) {
+        // A violation's Close is still to be ordered.
+        if !self.flushed() || self.clean {
+            return;
+        }
+        if !self.fate.is_dropped() {
+            self.end_stream(to, cx);
+        }
+        self.close_due = false;
+        self.done = !self.fin_due;
+    }
+
+    /// The source has nothing.
+    #[inline]
+    fn wait(&mut self) {
+        if self.fin_due {
+            // The sink may take its end before the source has more.
+            self.watch.disarm();
+        }
+    }
+
     /// One read, by splice or through the scratch buffer, and the write that goes with it.
     fn read(
         &mut self,
-        from: &Io,
-        to: &Io,
+        from: &mut Io,
+        to: &mut Io,
         scratch: &mut [u8],
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
-        if self.observing && !self.fate.is_dropped() {
+        let sockets = from.descriptor().zip(to.descriptor());
+        if self.observing
+            && !self.fate.is_dropped()
+            && let Some((source, _)) = sockets
+        {
             let left = self.scanner.data_left();
             if left >= splice::THRESHOLD || (self.reading.is_bulk() && left > 0) {
                 self.reading.set_bulk(true);
                 self.watch.disarm();
-                match splice::fill(from, left, &mut self.pipe, cx) {
-                    Moved::Bytes(n) => {
-                        let counters = &journal.handle.counters[self.scanner.sender() as usize];
-                        counters.received(n);
-                        if journal.handle.is_tapped() {
-                            self.show_skipped(n, journal);
-                        }
-                        self.scanner.skip(n as u64, counters);
-                        return Read::Some(n);
-                    }
-                    Moved::Wait => return Read::Wait,
-                    Moved::End => return Read::End,
-                    Moved::Failed(error) => {
-                        journal.failed(self.scanner.sender(), &error);
-                        return Read::End;
-                    }
-                    Moved::Unable => {}
+                if let Some(read) = self.splice(source, left, cx, journal) {
+                    return read;
                 }
             } else if self.reading.is_bulk() && self.scanner.at_border() {
                 let read = self.copy(from, to, scratch, cx, journal);
@@ -261,11 +268,39 @@ impl Direction {
         self.copy(from, to, scratch, cx, journal)
     }
 
+    /// Moves up to `left` bytes of payload into the pipe, unseen. `None`: they are to be copied.
+    fn splice(
+        &mut self,
+        from: &Socket,
+        left: u64,
+        cx: &mut Context<'_>,
+        journal: &mut Journal,
+    ) -> Option<Read> {
+        match splice::fill(from, left, &mut self.pipe, cx) {
+            Moved::Bytes(n) => {
+                let counters = &journal.handle.counters[self.scanner.sender() as usize];
+                counters.received(n);
+                if journal.handle.is_tapped() {
+                    self.show_skipped(n, journal);
+                }
+                self.scanner.skip(n as u64, counters);
+                Some(Read::Some(n))
+            }
+            Moved::Wait => Some(Read::Wait),
+            Moved::End => Some(Read::End),
+            Moved::Failed(error) => {
+                journal.failed(self.scanner.sender(), &error);
+                Some(Read::End)
+            }
+            Moved::Unable => None,
+        }
+    }
+
     #[inline]
     fn copy(
         &mut self,
-        from: &Io,
-        to: &Io,
+        from: &mut Io,
+        to: &mut Io,
         scratch: &mut [u8],
         cx: &mut Context<'_>,
         journal: &mut Journal,
@@ -290,27 +325,27 @@ impl Direction {
         let cost = self.reading.chunk(n, frames);
         if let Some(mut edited) = edited {
             edited.extend_from_slice(&chunk[rest..]);
-            self.write(to, &edited, journal);
+            self.write(to, &edited, cx, journal);
         } else {
-            self.write(to, &chunk[rest..], journal);
+            self.write(to, &chunk[rest..], cx, journal);
         }
         Read::Some(cost)
     }
 
     /// Writes, and keeps what the sink does not take.
     #[inline]
-    fn write(&mut self, to: &Io, bytes: &[u8], journal: &mut Journal) {
+    fn write(&mut self, to: &mut Io, bytes: &[u8], cx: &mut Context<'_>, journal: &mut Journal) {
         if bytes.is_empty() {
             return;
         }
         if !self.flushed() {
             return self.keep(bytes);
         }
-        match to.try_write(bytes) {
-            Ok(n) if n == bytes.len() => {}
-            Ok(n) => self.keep(&bytes[n..]),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.keep(bytes),
-            Err(error) => {
+        match to.poll_write(cx, bytes) {
+            Poll::Ready(Ok(n)) if n == bytes.len() => {}
+            Poll::Ready(Ok(n)) => self.keep(&bytes[n..]),
+            Poll::Pending => self.keep(bytes),
+            Poll::Ready(Err(error)) => {
                 journal.failed(self.scanner.sender().other(), &error);
                 self.sink_lost();
             }
@@ -336,7 +371,7 @@ impl Direction {
     /// Writes what was kept, the pipe's bytes first: they are older. Returns whether nothing
     /// is left.
     #[cold]
-    fn flush(&mut self, to: &Io, cx: &mut Context<'_>, journal: &mut Journal) -> bool {
+    fn flush(&mut self, to: &mut Io, cx: &mut Context<'_>, journal: &mut Journal) -> bool {
         let result = match splice::drain(&mut self.pipe, to, cx) {
             Ok(Drained::Wait) => Poll::Pending,
             Ok(Drained::Empty) => self.write_spill(to, cx),
@@ -363,15 +398,9 @@ impl Direction {
         }
     }
 
-    fn write_spill(&mut self, to: &Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn write_spill(&mut self, to: &mut Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(spill) = &mut self.spill {
-            match to.try_write(&spill.bytes[spill.at..]) {
-                Ok(n) => spill.at += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    std::task::ready!(to.poll_write_ready(cx))?;
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+            spill.at += ready!(to.poll_write(cx, &spill.bytes[spill.at..]))?;
             if spill.at == spill.bytes.len() {
                 self.spill = None;
             }

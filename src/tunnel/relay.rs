@@ -74,7 +74,7 @@ impl<G> Tunnel<G> {
 
     /// Carries out what was asked for. Returns whether the tunnel is to end at once.
     #[cold]
-    pub(super) fn obey(&mut self, commands: u8) -> bool {
+    pub(super) fn obey(&mut self, commands: u8, cx: &mut Context<'_>) -> bool {
         if commands & command::CUT != 0 {
             let cut = self.journal.handle.cut_reason();
             self.journal.ended(cut.by(), Some(cut.detail()));
@@ -96,7 +96,7 @@ impl<G> Tunnel<G> {
             self.probe();
         }
         if commands & command::CLOSE != 0 {
-            self.start_close();
+            self.start_close(cx);
         }
         false
     }
@@ -105,11 +105,11 @@ impl<G> Tunnel<G> {
     /// keep-alive from the listener. A socket that cannot have it still works.
     fn keep_alive(&self) {
         let limit = self.journal.handle.settings().unread_timeout;
-        if let Io::Tcp(upstream) = &self.upstream {
+        if let Some(upstream) = self.upstream.tcp() {
             let _ = keep_alive(upstream);
             let _ = user_timeout(upstream, limit);
         }
-        if let Io::Tcp(client) = &self.client {
+        if let Some(client) = self.client.tcp() {
             let _ = user_timeout(client, limit);
         }
     }
@@ -148,7 +148,7 @@ impl<G> Tunnel<G> {
                 if !down.is_idle(upstream) {
                     down.pump(upstream, client, scratch, cx, journal);
                 }
-                if !self.settle() {
+                if !self.settle(cx) {
                     break;
                 }
             }

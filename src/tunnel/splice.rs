@@ -1,7 +1,8 @@
 //! Large payloads by splice(2): socket to pipe to socket, without a copy to user space.
 //!
 //! Pipes belong to the worker and are lent to a tunnel only while bytes are in them. Where
-//! splice or a pipe is not to be had the caller copies; nothing here is needed to be right.
+//! splice or a pipe is not to be had, or a stream is none of the system's sockets, the caller
+//! copies; nothing here is needed to be right.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 
-use crate::net::io::Io;
+use crate::net::io::{Io, Socket};
 use crate::system::descriptors;
 
 /// Payload bytes still to come from which splicing is cheaper than copying.
@@ -122,7 +123,7 @@ pub(super) enum Moved {
 }
 
 /// Moves up to `left` bytes from the socket into a pipe, which is left in `slot`.
-pub(super) fn fill(from: &Io, left: u64, slot: &mut Pipe, cx: &mut Context<'_>) -> Moved {
+pub(super) fn fill(from: &Socket, left: u64, slot: &mut Pipe, cx: &mut Context<'_>) -> Moved {
     let most = left.min(CAPACITY as u64) as usize;
     loop {
         match from.poll_read_ready(cx) {
@@ -174,6 +175,12 @@ pub(super) enum Drained {
 
 /// Moves the bytes of the pipe in `slot`, if there is one, to the socket.
 pub(super) fn drain(slot: &mut Pipe, to: &Io, cx: &mut Context<'_>) -> io::Result<Drained> {
+    let Some(to) = to.descriptor() else {
+        return match slot.is_none() {
+            true => Ok(Drained::Empty),
+            false => slot.take_bytes().map(Drained::Stranded),
+        };
+    };
     while let Some(ends) = &mut slot.0 {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         let moved = to.try_io(Interest::WRITABLE, |fd| {

@@ -27,11 +27,11 @@ pub(super) struct Task<G>(pub(super) Option<Tunnel<G>>);
 impl<G: Send + Unpin + 'static> Task<G> {
     /// Carries out what was asked for. Returns whether nothing is left to do.
     #[cold]
-    fn obey(&mut self, commands: u8) -> bool {
+    fn obey(&mut self, commands: u8, cx: &mut Context<'_>) -> bool {
         let Some(tunnel) = &mut self.0 else {
             return true;
         };
-        let ends = tunnel.obey(commands);
+        let ends = tunnel.obey(commands, cx);
         if commands & command::EXPORT == 0 {
             return ends;
         }
@@ -60,7 +60,7 @@ impl<G: Send + Unpin + 'static> Future for Task<G> {
             tunnel.journal.handle.set_waker(cx.waker());
         }
         let commands = tunnel.journal.handle.take_commands();
-        if commands != 0 && task.obey(commands) {
+        if commands != 0 && task.obey(commands, cx) {
             return Poll::Ready(());
         }
         let Some(tunnel) = &mut task.0 else {

@@ -24,6 +24,7 @@ use crate::tunnel_registry::{
 use crate::vocabulary::counters::Tally;
 use crate::vocabulary::{ClosedBy, Side};
 
+mod bare;
 mod bytes;
 mod closing;
 mod drain;
@@ -31,6 +32,7 @@ mod flood;
 mod handover;
 mod lost;
 mod settings;
+mod sockets;
 mod strict;
 mod tap;
 mod time;
@@ -111,6 +113,14 @@ async fn tcp_pair() -> (TcpStream, TcpStream) {
 
 /// The outer ends of a TCP tunnel: the client's and the upstream's.
 async fn open(settings: WebSocketConfig) -> (TcpStream, TcpStream, Arc<TunnelHandle>) {
+    open_over(spec, settings).await
+}
+
+/// The same, of what `spec` makes of the tunnel's ends.
+async fn open_over(
+    spec: impl Fn(TcpStream, TcpStream) -> TunnelSpec<()>,
+    settings: WebSocketConfig,
+) -> (TcpStream, TcpStream, Arc<TunnelHandle>) {
     let (client, near_client) = tcp_pair().await;
     let (upstream, near_upstream) = tcp_pair().await;
     let mut spec = spec(near_client, near_upstream);
@@ -127,6 +137,15 @@ struct Small {
 }
 
 fn small(settings: WebSocketConfig, identity: Box<TunnelIdentity>) -> Small {
+    small_over(spec, settings, identity)
+}
+
+/// The same, of what `spec` makes of the tunnel's ends.
+fn small_over(
+    spec: impl Fn(UnixStream, UnixStream) -> TunnelSpec<()>,
+    settings: WebSocketConfig,
+    identity: Box<TunnelIdentity>,
+) -> Small {
     let (client, near_client) = UnixStream::pair().expect("pair");
     let (upstream, near_upstream) = UnixStream::pair().expect("pair");
     let mut spec = spec(near_client, near_upstream);

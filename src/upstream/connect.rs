@@ -39,12 +39,12 @@ pub(super) const STOOD_STILL: Duration = Duration::from_secs(1);
 pub async fn connect(endpoint: &Endpoint, timeout: Duration) -> Result<Io, ConnectError> {
     let connected = async {
         match endpoint.address() {
-            Address::Tcp(address) => tcp(*address).await.map(Io::Tcp),
+            Address::Tcp(address) => tcp(*address).await.map(Io::from),
             Address::Zoned(ip, zone, port) => match in_zone(*ip, zone, *port) {
-                Ok(address) => tcp(address).await.map(Io::Tcp),
+                Ok(address) => tcp(address).await.map(Io::from),
                 Err(error) => Err(error),
             },
-            Address::Unix(path) => unix(path).await.map(Io::Unix),
+            Address::Unix(path) => unix(path).await.map(Io::from),
         }
     };
     let (kind, source) = match within(timeout, connected).await {
@@ -154,9 +154,9 @@ fn abstract_name(path: &Path) -> Cow<'_, Path> {
 mod tests {
     use super::super::Registry;
     use super::*;
+    use crate::net::io::Socket;
     use std::io::Read;
     use std::net::TcpListener;
-    use std::os::fd::AsFd;
     use std::sync::Arc;
 
     fn endpoint(address: Address) -> Arc<Endpoint> {
@@ -180,9 +180,10 @@ mod tests {
             let io = connect(&endpoint(Address::Tcp(address)), LONG)
                 .await
                 .unwrap();
-            assert!(sockopt::tcp_nodelay(io.as_fd()).unwrap());
+            assert!(sockopt::tcp_nodelay(io.tcp().unwrap()).unwrap());
             let (mut peer, _) = listener.accept().unwrap();
-            assert_eq!(io.try_write(b"hello").unwrap(), 5, "writable at once");
+            let socket = io.carrier().unwrap();
+            assert_eq!(socket.try_write(b"hello").unwrap(), 5, "writable at once");
             drop(io);
             let mut got = String::new();
             peer.read_to_string(&mut got).unwrap();
@@ -269,7 +270,7 @@ mod tests {
         let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
         rustix::net::listen(&listener, 0).unwrap();
         let first = connect(&endpoint(address()), LONG).await.unwrap();
-        assert!(matches!(first, Io::Unix(_)));
+        assert!(matches!(first.carrier(), Some(Socket::Unix(_))));
 
         let short = Duration::from_millis(50);
         assert_eq!(

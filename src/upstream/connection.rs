@@ -2,11 +2,7 @@
 //! authenticated the connection instead of each request, another client on it would be the same
 //! user, and a login's next leg must come on it too.
 
-use std::io;
 use std::sync::{Arc, Mutex};
-
-use rustix::net::RecvFlags;
-use tokio::io::Interest;
 
 use super::{Endpoint, Lease, Upstream};
 use crate::metrics;
@@ -32,12 +28,8 @@ impl Connection {
     /// as far as the reactor knows. Where the reactor still takes it for readable, as it does after a
     /// full read, the socket is read, and that it had nothing is remembered. What came since the
     /// reactor last looked is not seen.
-    pub(super) fn is_usable(&self) -> bool {
-        let peeked = self.io.try_io(Interest::READABLE, |fd| {
-            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-            Ok(rustix::net::recv(fd, &mut [0_u8; 1][..], flags)?)
-        });
-        matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    pub(super) fn is_usable(&mut self) -> bool {
+        self.io.is_silent()
     }
 }
 

@@ -64,7 +64,9 @@ pub fn take(endpoint: &Endpoint) -> Option<Connection> {
     POOL.with_borrow_mut(|pool| {
         let idle = &mut pool.kept.get_mut(&endpoint.id())?.idle;
         while let Some(Idle {
-            connection, age, ..
+            mut connection,
+            age,
+            ..
         }) = idle.pop()
         {
             if age == endpoint.age() && connection.is_usable() {

@@ -20,6 +20,7 @@ async fn pair() -> (TcpStream, Io) {
 
 /// Fills what the peer's kernel and ours take; gives how much that is.
 async fn fill(io: &Io) -> usize {
+    let io = io.descriptor().expect("a socket");
     let mut filled = 0;
     // The kernel moves what it has from one buffer to the other for a while.
     while let Ok(ready) = tokio::time::timeout(LOOK, poll_fn(|cx| io.poll_write_ready(cx))).await {
@@ -34,13 +35,13 @@ fn reset(peer: TcpStream) {
     socket.set_linger(Some(Duration::ZERO)).expect("an option");
 }
 
-async fn write(io: &Io, limit: Duration) -> Result<(), Unwritten> {
+async fn write(io: &mut Io, limit: Duration) -> Result<(), Unwritten> {
     write_while(io, WORDS, limit, || None).await
 }
 
 #[tokio::test]
 async fn a_peer_that_reads_in_the_end_gets_its_last_words() {
-    let (mut peer, io) = pair().await;
+    let (mut peer, mut io) = pair().await;
     let filled = fill(&io).await;
     let reading = async {
         // The write waits by now.
@@ -49,40 +50,40 @@ async fn a_peer_that_reads_in_the_end_gets_its_last_words() {
         peer.read_exact(&mut all).await.expect("all of it");
         all
     };
-    let (written, all) = tokio::join!(write(&io, LONG), reading);
+    let (written, all) = tokio::join!(write(&mut io, LONG), reading);
     written.expect("the words go");
     assert!(all.ends_with(WORDS));
 }
 
 #[tokio::test]
 async fn a_peer_that_resets_is_not_waited_for() {
-    let (peer, io) = pair().await;
+    let (peer, mut io) = pair().await;
     fill(&io).await;
     let resetting = async {
         tokio::task::yield_now().await;
         reset(peer);
     };
-    let (written, ()) = tokio::join!(write(&io, LONG), resetting);
+    let (written, ()) = tokio::join!(write(&mut io, LONG), resetting);
     assert!(matches!(written, Err(Unwritten::Gone(_))), "{written:?}");
     // A reset that came before is as good.
-    let written = write(&io, LONG).await;
+    let written = write(&mut io, LONG).await;
     assert!(matches!(written, Err(Unwritten::Gone(_))), "{written:?}");
 }
 
 #[tokio::test]
 async fn a_peer_that_does_not_read_is_waited_for_until_the_limit() {
-    let (_peer, io) = pair().await;
+    let (_peer, mut io) = pair().await;
     fill(&io).await;
-    let written = write(&io, 2 * LOOK).await;
+    let written = write(&mut io, 2 * LOOK).await;
     assert!(matches!(written, Err(Unwritten::Unread)), "{written:?}");
 }
 
 #[tokio::test]
 async fn the_break_of_the_other_side_ends_the_wait() {
-    let (_peer, io) = pair().await;
+    let (_peer, mut io) = pair().await;
     let (other, near_other) = pair().await;
     fill(&io).await;
-    let write = write_while(&io, WORDS, LONG, || near_other.broken(false));
+    let write = write_while(&mut io, WORDS, LONG, || near_other.broken(false));
     let resetting = async {
         tokio::task::yield_now().await;
         reset(other);

@@ -19,7 +19,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::config::{ListenAddress, Scheme};
 use crate::metrics::{self, AcceptError};
-use crate::net::io::Io;
+use crate::net::io::{Io, Socket};
 use crate::system::descriptors;
 
 pub use socket::{BindError, abstract_name, connect_unix};
@@ -371,11 +371,16 @@ impl Accepted {
     }
 
     /// Registers with the runtime that this is called in.
-    pub fn into_io(self) -> io::Result<Io> {
+    pub fn into_socket(self) -> io::Result<Socket> {
         Ok(match self.peer {
-            Peer::Tcp(_) => Io::Tcp(TcpStream::from_std(self.fd.into())?),
-            Peer::Unix => Io::Unix(UnixStream::from_std(self.fd.into())?),
+            Peer::Tcp(_) => Socket::Tcp(TcpStream::from_std(self.fd.into())?),
+            Peer::Unix => Socket::Unix(UnixStream::from_std(self.fd.into())?),
         })
+    }
+
+    /// The same as a stream.
+    pub fn into_io(self) -> io::Result<Io> {
+        self.into_socket().map(Io::from)
     }
 }
 

@@ -33,8 +33,8 @@ async fn accepted_sockets_inherit_what_the_listener_set() {
         .await
         .unwrap();
     assert_eq!(accepted.peer(), Peer::Tcp(client.local_addr().unwrap()));
-    let io = accepted.into_io().unwrap();
-    let socket = io.as_fd();
+    let socket = accepted.into_socket().unwrap();
+    let socket = socket.as_fd();
     assert!(sockopt::tcp_nodelay(socket).unwrap());
     assert!(sockopt::socket_keepalive(socket).unwrap());
     assert_eq!(sockopt::tcp_keepidle(socket).unwrap(), KEEPALIVE_IDLE);
@@ -75,11 +75,10 @@ async fn an_accepted_socket_works_in_another_runtime() {
             .build()
             .unwrap();
         runtime.block_on(async {
-            let io = accepted.into_io().unwrap();
-            std::future::poll_fn(|cx| io.poll_write_ready(cx))
+            let mut io = accepted.into_io().unwrap();
+            std::future::poll_fn(|cx| io.poll_write(cx, b"from the worker"))
                 .await
                 .unwrap();
-            io.try_write(b"from the worker").unwrap();
         });
     })
     .join()
@@ -137,7 +136,7 @@ async fn unix_sockets_have_their_mode_and_end_with_the_listener() {
     let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
     let accepted = acceptor.accept().await.unwrap();
     assert_eq!(accepted.peer(), Peer::Unix);
-    assert!(matches!(accepted.into_io().unwrap(), Io::Unix(_)));
+    assert!(matches!(accepted.into_socket().unwrap(), Socket::Unix(_)));
     drop(acceptor);
     assert!(!path.exists());
 }

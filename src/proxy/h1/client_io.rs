@@ -13,8 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use hyper::rt::ReadBufCursor;
-use rustix::net::{RecvFlags, recv};
-use tokio::io::{Interest, ReadBuf};
+use tokio::io::ReadBuf;
 
 use super::context::Context as ConnectionContext;
 use crate::message::framing::{Phase, RequestScanner};
@@ -217,16 +216,12 @@ impl ClientIo {
         if self.context.watch.turn.clock.wait() != Wait::Continue {
             return;
         }
-        while let Poll::Ready(ready) = self.io.poll_read_ready(cx) {
-            let peeked = ready.and_then(|()| {
-                self.io.try_io(Interest::READABLE, |fd| {
-                    Ok(recv(
-                        fd,
-                        &mut [0; 1][..],
-                        RecvFlags::PEEK | RecvFlags::DONTWAIT,
-                    )?)
-                })
-            });
+        // Of a stream that cannot be peeked at it is not known; the wait has its limit.
+        let Some(socket) = self.io.descriptor() else {
+            return;
+        };
+        while let Poll::Ready(ready) = socket.poll_read_ready(cx) {
+            let peeked = ready.and_then(|()| socket.try_peek());
             if !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 return self.context.watch.end_continue();
             }

@@ -49,10 +49,11 @@ enum End {
 pub async fn serve(io: Io, context: Arc<Context>, guard: Guard) {
     // Boxed, like the ends below, so that the task itself is small: it is moved when it is
     // spawned, and most of its life it waits.
+    let can_leave = io.descriptor().is_some();
     let mut hyper = Box::new(begin(io, &context));
     let entry = connections::watch(&context);
     let mut closing = false;
-    let end = poll_fn(|cx| poll_end(&mut hyper, &context, &mut closing, cx)).await;
+    let end = poll_fn(|cx| poll_end(&mut hyper, &context, can_leave, &mut closing, cx)).await;
     drop(entry);
     if context.asked_to_go.load(Relaxed) {
         hand_off::stays();
@@ -89,11 +90,12 @@ fn begin(io: Io, context: &Arc<Context>) -> Hyper {
         .serve_connection(client, Service::new(context.clone()))
 }
 
-/// Lets hyper go on until its service ends; `closing`: it has been told to close after the
-/// exchange under way.
+/// Lets hyper go on until its service ends; `can_leave`: the connection has a socket that could go
+/// to another process; `closing`: hyper has been told to close after the exchange under way.
 fn poll_end(
     hyper: &mut Hyper,
     context: &Context,
+    can_leave: bool,
     closing: &mut bool,
     cx: &mut std::task::Context<'_>,
 ) -> Poll<End> {
@@ -106,7 +108,8 @@ fn poll_end(
         timeout => return Poll::Ready(End::Timeout(timeout)),
     }
     // hyper has seen nothing of a head that is not complete, and would close without an answer.
-    let closes = drain::is_under_way() || (hand_off::takes_all() && context.has_logins());
+    let stays = context.has_logins() || !can_leave;
+    let closes = drain::is_under_way() || (hand_off::takes_all() && stays);
     if !*closing && closes && !context.watch.is_in_head() {
         *closing = true;
         Pin::new(&mut *hyper).graceful_shutdown();
@@ -118,7 +121,7 @@ fn poll_end(
         });
     }
     let asked = context.asked_to_go.swap(false, Relaxed);
-    if (asked || hand_off::takes_all()) && !*closing && context.is_idle() {
+    if (asked || hand_off::takes_all()) && can_leave && !*closing && context.is_idle() {
         return Poll::Ready(End::HandOff);
     }
     if asked {
@@ -180,7 +183,7 @@ fn take_apart(hyper: Box<Hyper>) -> (Io, Bytes, Vec<u8>, Instant) {
 }
 
 /// Answers what hyper could not, and closes.
-async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: Instant) {
+async fn finish(mut io: Io, context: &Context, end: End, glimpse: &Glimpse, since: Instant) {
     // After the first bytes of an answer there can be no second one.
     if context.answer_begun() {
         return abandon(&io, context);
@@ -206,7 +209,7 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
         response.headers_mut().insert(name, value);
     }
     let bytes = refused::encode(&response, &context.facts.http.spelling);
-    let written = write_all(&io, &bytes).await;
+    let written = write_all(&mut io, &bytes).await;
     let sent = written.as_ref().map_or(0, |()| response.body().len());
     refused::refused(&context.facts, &error, &id, glimpse, since, sent);
     if written.is_ok() {
@@ -218,7 +221,8 @@ async fn finish(io: Io, context: &Context, end: End, glimpse: &Glimpse, since: I
 /// answer's end, an orderly close would make the part look complete (RFC 9112 section 8).
 fn abandon(io: &Io, context: &Context) {
     if context.watch.turn.ends_by_close()
-        && let Err(error) = socket2::SockRef::from(io).set_linger(Some(Duration::ZERO))
+        && let Some(socket) = io.carrier()
+        && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
     {
         tracing::debug!(%error, "a connection cannot be reset");
     }

@@ -16,14 +16,14 @@ use crate::websocket::handshake::{Fields, encode_101};
 /// `from_client` is what came after the request.
 pub(super) async fn switch(
     tunnel: Box<PendingTunnel>,
-    client: Io,
+    mut client: Io,
     from_client: Bytes,
     guard: Guard,
     context: &Context,
 ) {
     let head = encode(tunnel.acceptance(), &context.facts.http.spelling);
     let limit = context.shared.snapshot.load().http.write_timeout;
-    match write_while(&client, &head, limit, || tunnel.broken()).await {
+    match write_while(&mut client, &head, limit, || tunnel.broken()).await {
         Ok(()) => tunnel.start(client, from_client, guard, &context.shared),
         Err(why) => tunnel.untold(&why),
     }

@@ -6,6 +6,8 @@
 //! direction may go on. An upstream that does is, for no server ends its stream before its
 //! Close.
 
+use std::task::Context;
+
 use super::super::journal::{BrokenOff, Journal};
 use super::Direction;
 use crate::net::io::Io;
@@ -16,7 +18,7 @@ use crate::websocket::frame::Side;
 
 impl Direction {
     /// The source's stream has ended, in order or not.
-    pub(super) fn ended(&mut self, to: &Io, journal: &mut Journal) {
+    pub(super) fn ended(&mut self, to: &mut Io, cx: &mut Context<'_>, journal: &mut Journal) {
         let owed = self.owes_word(journal);
         if !self.violated {
             journal.ended_by_peer(self.scanner.sender(), None);
@@ -27,10 +29,10 @@ impl Direction {
             // At a border it still goes out.
         } else if owed {
             let frame = self.last_word(journal);
-            self.write(to, &frame, journal);
+            self.write(to, &frame, cx, journal);
         } else if std::mem::take(&mut self.holding) {
             let held = self.scanner.pending().to_vec();
-            self.write(to, &held, journal);
+            self.write(to, &held, cx, journal);
         }
     }
 

@@ -5,11 +5,11 @@ use std::io;
 use std::task::{Context, Poll};
 
 use rustix::net::{RecvFlags, recv};
-use tokio::io::Interest;
+use tokio::io::{Interest, ReadBuf};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::coop;
 
-use crate::net::io::Io;
+use crate::net::io::{Io, Socket};
 
 /// Whether the task's waker stands at a source. To ask again, which takes a lock and a copy
 /// of the waker, costs more than all else that a direction does when it has nothing to read.
@@ -37,7 +37,10 @@ impl Watch {
     /// Whether the waker is there.
     #[inline]
     pub(super) fn is_waiting(&self, from: &Io) -> bool {
-        self.armed && from.try_io(Interest::READABLE, |_| Ok(())).is_err()
+        self.armed
+            && from
+                .descriptor()
+                .is_some_and(|socket| !socket.is_readable())
     }
 
     /// To be called before anybody else polls or reads the source, and where there is
@@ -51,7 +54,27 @@ impl Watch {
 /// at the source.
 #[inline]
 pub(super) fn receive(
-    from: &Io,
+    from: &mut Io,
+    watch: &mut Watch,
+    buffer: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    match from.descriptor() {
+        Some(socket) => receive_from(socket, watch, buffer, cx),
+        // It keeps the waker in its own way, of which nothing is known here.
+        None => poll_read(from, buffer, cx),
+    }
+}
+
+fn poll_read(from: &mut Io, buffer: &mut [u8], cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    let mut buffer = ReadBuf::new(buffer);
+    from.poll_read(cx, &mut buffer)
+        .map_ok(|()| buffer.filled().len())
+}
+
+#[inline]
+fn receive_from(
+    from: &Socket,
     watch: &mut Watch,
     buffer: &mut [u8],
     cx: &mut Context<'_>,
@@ -115,20 +138,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_wake_up_is_had_for_every_write() {
-        let (mut far, near) = pair();
+        let (mut far, mut near) = pair();
         let mut watch = Watch::new();
         let mut buffer = [0; 64];
         for n in 1..64 {
             let (written, read) = tokio::join!(
                 far.write_all(&[7; 64][..n]),
-                poll_fn(|cx| receive(&near, &mut watch, &mut buffer, cx))
+                poll_fn(|cx| receive(&mut near, &mut watch, &mut buffer, cx))
             );
             written.expect("write");
             assert_eq!(read.expect("read"), n);
             // Twice Pending: registered, and still so.
             for _ in 0..2 {
                 poll_fn(|cx| {
-                    assert!(receive(&near, &mut watch, &mut buffer, cx).is_pending());
+                    assert!(receive(&mut near, &mut watch, &mut buffer, cx).is_pending());
                     Poll::Ready(())
                 })
                 .await;
@@ -136,19 +159,19 @@ mod tests {
             }
         }
         drop(far);
-        let end = poll_fn(|cx| receive(&near, &mut watch, &mut buffer, cx)).await;
+        let end = poll_fn(|cx| receive(&mut near, &mut watch, &mut buffer, cx)).await;
         assert_eq!(end.expect("read"), 0);
     }
 
     #[tokio::test]
     async fn a_task_out_of_budget_has_left_no_waker() {
-        let (_far, near) = pair();
+        let (_far, mut near) = pair();
         let mut watch = Watch::new();
         poll_fn(|cx| {
             while coop::has_budget_remaining() {
                 ready!(coop::poll_proceed(cx)).made_progress();
             }
-            assert!(receive(&near, &mut watch, &mut [0; 8], cx).is_pending());
+            assert!(receive(&mut near, &mut watch, &mut [0; 8], cx).is_pending());
             assert!(!watch.armed);
             Poll::Ready(())
         })

@@ -119,14 +119,14 @@ mod tests {
 
     use super::super::super::splice::{self, Moved};
     use super::*;
-    use crate::net::io::Io;
+    use crate::net::io::Socket;
 
     #[tokio::test]
     async fn bytes_in_a_pipe_come_before_those_in_memory() {
         let (far, near) = UnixStream::pair().expect("a pair");
         far.try_write(b"piped").expect("write");
         near.readable().await.expect("readable");
-        let near = Io::from(near);
+        let near = Socket::Unix(near);
         let mut down = Direction::new(Side::Upstream);
         std::future::poll_fn(|cx| {
             let moved = splice::fill(&near, 5, &mut down.pipe, cx);

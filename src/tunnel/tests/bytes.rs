@@ -178,27 +178,6 @@ async fn a_slow_reader_stops_the_writer() {
 }
 
 #[tokio::test]
-async fn a_slow_reader_of_a_large_frame_holds_one_pipe_and_loses_nothing() {
-    let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
-    let frame = server_frame(0x82, &noise(5, 32 << 20));
-    let all = frame.clone();
-    let writing = tokio::spawn(async move {
-        upstream.write_all(&all).await.expect("write");
-        upstream
-    });
-    until("the sink is full", || splice::lent() == 1).await;
-    let mut before = u64::MAX;
-    until("nothing moves", || {
-        let now = handle.counters(Side::Upstream).bytes();
-        std::mem::replace(&mut before, now) == now && now < frame.len() as u64
-    })
-    .await;
-    assert!(read(&mut client, frame.len()).await == frame);
-    assert_eq!(splice::lent(), 0);
-    drop(writing.await.expect("writer"));
-}
-
-#[tokio::test]
 async fn garbage_passes_unseen() {
     let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
     let garbage = b"\x83\xffEHLO not a websocket".repeat(500);

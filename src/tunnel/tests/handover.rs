@@ -26,7 +26,7 @@ async fn export() -> Vec<Export> {
 }
 
 /// The thread's only tunnel in pieces, or why it stays.
-async fn try_hand_off() -> Result<ExportedTunnel, &'static str> {
+pub(super) async fn try_hand_off() -> Result<ExportedTunnel, &'static str> {
     let mut exports = export().await;
     assert!(exports.len() <= 1);
     match exports.pop() {
@@ -39,7 +39,7 @@ async fn try_hand_off() -> Result<ExportedTunnel, &'static str> {
     }
 }
 
-pub(super) async fn hand_off() -> ExportedTunnel {
+async fn hand_off() -> ExportedTunnel {
     try_hand_off().await.expect("it leaves")
 }
 
@@ -61,7 +61,7 @@ fn go_on(exported: ExportedTunnel) -> Arc<TunnelHandle> {
     .expect("it goes on")
 }
 
-pub(super) async fn move_on() -> Arc<TunnelHandle> {
+async fn move_on() -> Arc<TunnelHandle> {
     go_on(hand_off().await)
 }
 
@@ -74,7 +74,7 @@ async fn soon(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-async fn received(handle: &TunnelHandle, side: Side, bytes: usize) {
+pub(super) async fn received(handle: &TunnelHandle, side: Side, bytes: usize) {
     soon("the bytes", || {
         handle.counters(side).bytes() == bytes as u64
     })

@@ -5,12 +5,12 @@ use super::closing::{close_frame, read_masked};
 use super::*;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum End {
+pub(super) enum End {
     Orderly,
     Reset,
 }
 
-fn end(stream: TcpStream, how: End) {
+pub(super) fn end(stream: TcpStream, how: End) {
     if how == End::Reset {
         let socket = socket2::SockRef::from(&stream);
         socket.set_linger(Some(Duration::ZERO)).expect("linger");
@@ -173,81 +173,4 @@ async fn a_peer_that_was_told_and_does_not_answer_is_not_waited_for_long() {
     assert_eq!(ended.closed_by, ClosedBy::Upstream);
     assert_eq!(ended.detail.as_deref(), Some("connection reset"));
     drop(client);
-}
-
-#[tokio::test]
-async fn what_was_said_is_known_after_a_hand_over() {
-    let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
-    upstream
-        .write_all(&server_frame(0x81, b"hi"))
-        .await
-        .expect("write");
-    upstream.shutdown().await.expect("shutdown");
-    until("the phase", || handle.phase() == Phase::Half).await;
-    handover::move_on().await;
-    let all = [
-        server_frame(0x81, b"hi"),
-        close_frame(1011, "connection lost"),
-    ]
-    .concat();
-    assert_eq!(read_to_end(&mut client).await, all);
-    // The other direction goes on, and the answer ends it.
-    client
-        .write_all(&client_frame(0x81, b"still"))
-        .await
-        .expect("write");
-    assert_eq!(read(&mut upstream, 11).await, client_frame(0x81, b"still"));
-    client
-        .write_all(&client_frame(0x88, b"\x03\xf3"))
-        .await
-        .expect("write");
-    let ended = ended().await;
-    assert_eq!(ended.closed_by, ClosedBy::Upstream);
-    assert_eq!(ended.closes.sent_client, Some(1011));
-    assert_eq!(ended.closes.client, Some(Some((1011, "".into()))));
-}
-
-/// Fills a direction until it waits for its sink.
-async fn fill(from: &TcpStream, handle: &TunnelHandle, side: Side) {
-    let frame = match side {
-        Side::Client => client_frame(0x82, &noise(8, 60_000)),
-        Side::Upstream => server_frame(0x82, &noise(8, 60_000)),
-    };
-    until("a full direction", || {
-        while from.try_write(&frame).is_ok() {}
-        handle.leaves_unread(side.other())
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_peer_that_is_gone_is_noticed_though_the_other_does_not_read() {
-    for side in [Side::Client, Side::Upstream] {
-        let (client, upstream, handle) = open(WebSocketConfig::default()).await;
-        let (gone, _other) = match side {
-            Side::Client => (client, upstream),
-            Side::Upstream => (upstream, client),
-        };
-        fill(&gone, &handle, side).await;
-        end(gone, End::Reset);
-        // The clock looks; the tunnel is given the time of a Close to empty itself.
-        let start = Instant::now();
-        let mut seconds = 0;
-        until("the phase", || {
-            seconds += 1;
-            registry::tick(start + seconds * SECOND);
-            handle.phase() == Phase::Closing
-        })
-        .await;
-        registry::tick(start + (seconds + 2) * SECOND);
-        registry::tick(start + (seconds + 10) * SECOND);
-        let ended = ended().await;
-        let by = match side {
-            Side::Client => ClosedBy::Client,
-            Side::Upstream => ClosedBy::Upstream,
-        };
-        assert_eq!(ended.closed_by, by);
-        let detail = ended.detail.unwrap_or_default();
-        assert!(detail.starts_with("connection reset"), "{detail}");
-    }
 }

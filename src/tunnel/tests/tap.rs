@@ -7,7 +7,7 @@ use crate::tap::{self, BYTES, Candidate, FRAMES, Frame, Origin, TapMessage, Want
 use crate::websocket::frame::Opcode;
 
 /// A tap on every tunnel of this thread.
-async fn tap_all(payload: Option<usize>) -> Receiver<TapMessage> {
+pub(super) async fn tap_all(payload: Option<usize>) -> Receiver<TapMessage> {
     let mut opened = None;
     // Other tests of this process have taps too.
     until("a place", || {
@@ -27,7 +27,7 @@ async fn next(messages: &mut Receiver<TapMessage>) -> TapMessage {
     next.await.expect("in time").expect("the tap goes on")
 }
 
-async fn frame(messages: &mut Receiver<TapMessage>) -> (Origin, Frame) {
+pub(super) async fn frame(messages: &mut Receiver<TapMessage>) -> (Origin, Frame) {
     match next(messages).await {
         TapMessage::Frame {
             from, to, frame, ..
@@ -40,13 +40,13 @@ async fn frame(messages: &mut Receiver<TapMessage>) -> (Origin, Frame) {
 }
 
 /// Origin, opcode, payload and whether it went on.
-async fn brief(messages: &mut Receiver<TapMessage>) -> (Origin, Opcode, Vec<u8>, bool) {
+pub(super) async fn brief(messages: &mut Receiver<TapMessage>) -> (Origin, Opcode, Vec<u8>, bool) {
     let (from, frame) = frame(messages).await;
     (from, frame.opcode, frame.payload, frame.passed)
 }
 
 /// Sends and sees it arrive.
-async fn pass(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
+pub(super) async fn pass(from: &mut TcpStream, to: &mut TcpStream, bytes: &[u8]) {
     from.write_all(bytes).await.expect("write");
     assert!(read(to, bytes.len()).await == bytes);
 }
@@ -181,33 +181,6 @@ async fn a_tap_that_begins_inside_of_a_frame_is_in_step() {
 }
 
 #[tokio::test]
-async fn what_is_spliced_is_counted_and_the_tap_stays_in_step() {
-    let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let mut messages = tap_all(Some(64 * 1024)).await;
-    let payload = noise(7, 1 << 20);
-    let long = server_frame(0x82, &payload);
-    let bytes = [long.clone(), long.clone(), server_frame(0x81, b"next")].concat();
-    let (written, seen) = tokio::join!(upstream.write_all(&bytes), read(&mut client, bytes.len()));
-    written.expect("write");
-    assert!(seen == bytes);
-    for number in [1, 2] {
-        let (_, frame) = frame(&mut messages).await;
-        assert_eq!((frame.number, frame.length), (number, 1 << 20));
-        assert!(
-            frame.spliced > 1 << 19,
-            "splice stays on: {}",
-            frame.spliced
-        );
-        assert!(payload.starts_with(&frame.payload));
-    }
-    let seen = brief(&mut messages).await;
-    assert_eq!(
-        seen,
-        (Origin::Upstream, Opcode::Text, b"next".to_vec(), true)
-    );
-}
-
-#[tokio::test]
 async fn tunnels_that_open_come_to_it_with_what_was_read_before() {
     let mut messages = tap_all(Some(100)).await;
     let (_client, near_client) = tcp_pair().await;
@@ -327,21 +300,4 @@ async fn a_reader_that_goes_or_stops_reading_leaves_nothing_behind() {
         read += 1;
     }
     assert_eq!(read, 1024, "what had been sent is there, and then the end");
-}
-
-#[tokio::test]
-async fn a_tunnel_that_leaves_is_let_go_and_tapped_again_when_it_comes_back() {
-    let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let mut messages = tap_all(Some(100)).await;
-    // It leaves inside of a frame.
-    let text = client_frame(0x81, b"two parts");
-    pass(&mut client, &mut upstream, &text[..8]).await;
-    let exported = handover::hand_off().await;
-    assert_eq!(tap::followed(), [0]);
-    exported.restore().expect("it goes on");
-    assert_eq!(tap::followed(), [1]);
-    pass(&mut client, &mut upstream, &text[8..]).await;
-    let (_, rest) = frame(&mut messages).await;
-    assert!(rest.partial);
-    assert_eq!((rest.opcode, rest.length), (Opcode::Text, 7));
 }

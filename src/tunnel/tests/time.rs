@@ -223,22 +223,6 @@ async fn no_ping_stands_inside_a_frame() {
 }
 
 #[tokio::test]
-async fn an_aged_tunnels_upstream_has_tcp_keep_alive() {
-    let (_client, near_client) = tcp_pair().await;
-    let (_upstream, near_upstream) = tcp_pair().await;
-    let fd = rustix::io::dup(&near_upstream).expect("dup");
-    let kept_alive = || rustix::net::sockopt::socket_keepalive(&fd).expect("getsockopt");
-    spawn(spec(near_client, near_upstream));
-    tick_at(4 * SECOND);
-    tokio::task::yield_now().await;
-    assert!(!kept_alive(), "a short life is not worth the calls");
-    tick_at(6 * SECOND);
-    until("keep-alive", kept_alive).await;
-    let idle = rustix::net::sockopt::tcp_keepidle(&fd).expect("getsockopt");
-    assert_eq!(idle, crate::net::listen::socket::KEEPALIVE_IDLE);
-}
-
-#[tokio::test]
 async fn silence_is_measured_closely_enough() {
     // The look that notices the bytes comes at most a 64th of the limit after them.
     let limit = 640 * SECOND;

@@ -144,14 +144,17 @@ where
     }
 }
 
-/// Reads once, into a buffer that is only made when there is something to read.
+/// Reads once, into a buffer that is only made when there is something to read, as far as the
+/// stream tells.
 fn poll_read(
     io: &mut Io,
     cx: &mut Context<'_>,
     buf: &mut BytesMut,
     room: usize,
 ) -> Poll<io::Result<usize>> {
-    ready!(io.poll_read_ready(cx))?;
+    if let Some(socket) = io.descriptor() {
+        ready!(socket.poll_read_ready(cx))?;
+    }
     buf.reserve(room);
     pin!(io.read_buf(buf)).poll(cx)
 }

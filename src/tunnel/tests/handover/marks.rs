@@ -1,6 +1,7 @@
 //! Who may leave, who stays, and what else goes along: half-closes, Pings, guards.
 
 use super::*;
+use crate::tunnel::tests::closing::close_frame;
 
 fn order() -> Arc<CloseOrder> {
     Arc::new(CloseOrder {
@@ -318,4 +319,36 @@ async fn numbers_of_two_processes_do_not_meet() {
     assert_eq!(go_on(exported).id, before + 999);
     let (_client, _upstream, next) = open(WebSocketConfig::default()).await;
     assert!(next.id > handle.id);
+}
+
+#[tokio::test]
+async fn what_was_said_is_known_after_a_hand_over() {
+    let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
+    upstream
+        .write_all(&server_frame(0x81, b"hi"))
+        .await
+        .expect("write");
+    upstream.shutdown().await.expect("shutdown");
+    until("the phase", || handle.phase() == Phase::Half).await;
+    move_on().await;
+    let all = [
+        server_frame(0x81, b"hi"),
+        close_frame(1011, "connection lost"),
+    ]
+    .concat();
+    assert_eq!(read_to_end(&mut client).await, all);
+    // The other direction goes on, and the answer ends it.
+    client
+        .write_all(&client_frame(0x81, b"still"))
+        .await
+        .expect("write");
+    assert_eq!(read(&mut upstream, 11).await, client_frame(0x81, b"still"));
+    client
+        .write_all(&client_frame(0x88, b"\x03\xf3"))
+        .await
+        .expect("write");
+    let ended = ended().await;
+    assert_eq!(ended.closed_by, ClosedBy::Upstream);
+    assert_eq!(ended.closes.sent_client, Some(1011));
+    assert_eq!(ended.closes.client, Some(Some((1011, "".into()))));
 }

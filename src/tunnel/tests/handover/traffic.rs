@@ -6,6 +6,9 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
+use crate::tap;
+use crate::tunnel::tests::tap::{frame, pass, tap_all};
+use crate::websocket::frame::Opcode;
 
 /// Waits until nothing is moved any more.
 async fn stalled(handle: &TunnelHandle, side: Side) {
@@ -169,4 +172,21 @@ async fn two_hundred_moves_under_numbered_messages() {
         ended.from_upstream.binary_bytes
     );
     assert!(ended.from_client.pongs > 0 && ended.client_rtt.is_some());
+}
+
+#[tokio::test]
+async fn a_tunnel_that_leaves_is_let_go_and_tapped_again_when_it_comes_back() {
+    let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
+    let mut messages = tap_all(Some(100)).await;
+    // It leaves inside of a frame.
+    let text = client_frame(0x81, b"two parts");
+    pass(&mut client, &mut upstream, &text[..8]).await;
+    let exported = hand_off().await;
+    assert_eq!(tap::followed(), [0]);
+    exported.restore().expect("it goes on");
+    assert_eq!(tap::followed(), [1]);
+    pass(&mut client, &mut upstream, &text[8..]).await;
+    let (_, rest) = frame(&mut messages).await;
+    assert!(rest.partial);
+    assert_eq!((rest.opcode, rest.length), (Opcode::Text, 7));
 }

@@ -21,8 +21,8 @@ impl<G> Tunnel<G> {
             return;
         };
         self.journal.closing = true;
-        if self.up.saw_close || self.down.saw_close {
-            let violated = self.up.violated || self.down.violated;
+        if self.up.has_seen_close() || self.down.has_seen_close() {
+            let violated = self.up.is_violated() || self.down.is_violated();
             if !violated && !matches!(order.by, ClosedBy::Command | ClosedBy::Policy) {
                 return;
             }
@@ -36,10 +36,8 @@ impl<G> Tunnel<G> {
     /// looked at again.
     #[inline]
     pub(super) fn settle(&mut self, cx: &mut Context<'_>) -> bool {
-        let quiet = !(self.up.done
-            || self.down.done
-            || self.up.saw_close
-            || self.down.saw_close
+        let quiet = !(self.up.is_ending()
+            || self.down.is_ending()
             || self.journal.closing
             || self.journal.violation.is_some()
             || self.journal.lost != [false; 2]);
@@ -72,19 +70,18 @@ impl<G> Tunnel<G> {
             }
         }
         // RFC 6455 section 7.1.1: the server ends its stream first, and we are the client's.
-        let answered = self.up.saw_close || self.up.violated || self.up.done;
-        if self.down.close_sent && answered {
+        let answered = self.up.is_ending() || self.up.is_violated();
+        if self.down.has_sent_close() && answered {
             self.down.end_stream(&mut self.client, cx);
         }
         // A violating upstream gets no chance to answer; nor does one that has gone.
-        if self.up.close_sent && (self.down.violated || self.down.done) {
+        if self.up.has_sent_close() && (self.down.is_violated() || self.down.is_done()) {
             self.up.end_stream(&mut self.upstream, cx);
         }
         if self.is_over() {
             self.down.end_stream(&mut self.client, cx);
             // Nothing may follow a Close (RFC 6455 section 5.5.1).
-            self.up.fate.drop_all();
-            self.down.fate.drop_all();
+            self.up.seal();
         }
         self.set_phase();
         again
@@ -108,34 +105,31 @@ impl<G> Tunnel<G> {
     /// is not waited for, since we are its server (RFC 6455 section 7.1.1); the upstream,
     /// whose client we are, is: until the tick that follows [`Phase::Closed`].
     pub(super) fn has_ended(&self) -> bool {
-        self.down.done && !self.down.fin_due && (self.up.done || self.is_over())
+        self.down.is_done() && !self.down.owes_end() && (self.up.is_done() || self.is_over())
     }
 
     /// Whether one side is gone for good, and the other was sent a Close or does not even take
     /// what came before it.
     pub(super) fn has_said_so(&self) -> bool {
         let [client, upstream] = self.journal.lost;
-        let at_end = |direction: &Direction| direction.close_sent || !direction.flushed();
+        let at_end = |direction: &Direction| direction.has_sent_close() || !direction.flushed();
         (upstream && at_end(&self.down)) || (client && at_end(&self.up))
     }
 
     pub(super) fn set_phase(&mut self) {
-        let both = self.up.saw_close && self.down.saw_close;
+        let both = self.up.has_seen_close() && self.down.has_seen_close();
         // Without frames there is no Close to wait for, once a side is gone.
-        let discards = self.up.fate.is_dropped() || self.down.fate.is_dropped();
+        let discards = self.up.discards() || self.down.discards();
         let phase = if self.is_over() {
             Phase::Closed
         } else if discards && self.journal.handle.identity.upgrade().is_some() {
             Phase::Closing
-        } else if self.journal.closing && (self.up.close_due || self.down.close_due) {
+        } else if self.journal.closing && (self.up.awaits_boundary() || self.down.awaits_boundary())
+        {
             Phase::Boundary
         } else if self.journal.closing || both || self.has_said_so() {
             Phase::Closing
-        } else if self.up.done
-            || self.down.done
-            || self.up.fate.is_dropped()
-            || self.down.fate.is_dropped()
-        {
+        } else if discards || self.up.is_done() || self.down.is_done() {
             Phase::Half
         } else {
             Phase::Open

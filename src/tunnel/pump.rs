@@ -5,20 +5,21 @@
 //! Nothing is read while something waits to be written, so memory stays bounded by one
 //! buffer. What Close frames and deadlines mean for the whole tunnel is decided in `mod`.
 
-mod fate;
+mod ends;
 mod last_word;
 mod observe;
 mod reading;
 mod receive;
 mod restore;
 mod show;
+mod states;
 
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use self::fate::Fate;
 use self::reading::Reading;
 use self::receive::{Watch, receive};
+use self::states::{Frames, Handshake, Sink, Source};
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
 use crate::net::io::{Io, Socket, TURN, yield_turn};
@@ -39,32 +40,11 @@ pub(super) struct Direction {
     spill: Option<Box<Spill>>,
     pipe: Pipe,
     watch: Watch,
-    /// The framing has been valid so far.
-    observing: bool,
-    /// The scanner's pending bytes, part of a Pong, have not been passed on.
-    holding: bool,
     reading: Reading,
-    /// A Ping of ours is to be sent.
-    ping_due: bool,
-    /// A Close of ours is to be sent.
-    pub(super) close_due: bool,
-    /// A Close of ours was written or stands in the spill.
-    pub(super) close_sent: bool,
-    /// The source sent a Close.
-    pub(super) saw_close: bool,
-    pub(super) fate: Fate,
-    /// Strict framing was violated.
-    pub(super) violated: bool,
-    /// It was, and what was passed on ends at a frame border, so that a Close may follow.
-    clean: bool,
-    /// The sink is to be told of the stream's end once all is written.
-    pub(super) fin_due: bool,
-    /// The source has ended its stream.
-    eof: bool,
-    /// The sink was told that the stream is at its end.
-    fin: bool,
-    /// The source has ended, and all that was to be written is.
-    pub(super) done: bool,
+    source: Source,
+    sink: Sink,
+    frames: Frames,
+    handshake: Handshake,
 }
 
 /// What one attempt to read brought.
@@ -82,26 +62,17 @@ impl Direction {
             spill: None,
             pipe: Pipe::default(),
             watch: Watch::new(),
-            observing: true,
-            holding: false,
             reading: Reading::new(false),
-            ping_due: false,
-            close_due: false,
-            close_sent: false,
-            saw_close: false,
-            fate: Fate::PASSED,
-            violated: false,
-            clean: false,
-            fin_due: false,
-            eof: false,
-            fin: false,
-            done: false,
+            source: Source::Open,
+            sink: Sink::Open,
+            frames: Frames::Followed,
+            handshake: Handshake::Open,
         }
     }
 
     /// Another protocol than WebSocket: bytes are all there is.
     pub(super) fn without_frames(&mut self) {
-        self.observing = false;
+        self.frames = Frames::Unknown;
     }
 
     /// Takes bytes that were read before the tunnel began.
@@ -115,51 +86,6 @@ impl Direction {
             self.keep(&edited);
         }
         self.keep(&bytes[rest..]);
-    }
-
-    /// Asks for a Ping to this direction's sink.
-    pub(super) fn ping(&mut self) {
-        self.watch.disarm();
-        self.ping_due = self.observing
-            && !(self.close_due || self.saw_close || self.fate.is_dropped() || self.eof);
-    }
-
-    /// Asks for a Close to this direction's sink, at the next frame border. Where there can
-    /// be none, because the framing is not known, the stream is ended without one.
-    pub(super) fn close(&mut self, to: &mut Io, cx: &mut Context<'_>) {
-        if self.saw_close || self.done || self.fin || self.close_sent {
-            return;
-        }
-        self.watch.disarm();
-        self.ping_due = false;
-        if self.clean || (self.observing && !self.fate.is_dropped()) {
-            self.close_due = true;
-        } else {
-            self.fate.drop_all();
-            self.end_stream(to, cx);
-        }
-    }
-
-    /// The sink is gone: from now on whatever comes is dropped.
-    pub(super) fn sink_lost(&mut self) {
-        self.spill = None;
-        self.pipe = Pipe::default();
-        self.fate.lose();
-        self.close_due = false;
-        self.clean = false;
-        self.ping_due = false;
-        self.fin_due = false;
-        self.fin = true;
-    }
-
-    /// Tells the sink that nothing more comes, once all is written.
-    pub(super) fn end_stream(&mut self, to: &mut Io, cx: &mut Context<'_>) {
-        self.fin_due = !self.fin;
-        // It fails only where the peer is gone already, which reading finds out.
-        if self.fin_due && self.flushed() && to.poll_shutdown(cx).is_ready() {
-            self.fin_due = false;
-            self.fin = true;
-        }
     }
 
     /// Whether a [`Direction::pump`] would find nothing to do. Of a tunnel's two directions
@@ -180,22 +106,21 @@ impl Direction {
     ) {
         let mut turn = TURN;
         loop {
-            if !self.flushed() && !self.flush(to, cx, journal) && !self.fate.is_dropped() {
+            if !self.flushed() && !self.flush(to, cx, journal) && !self.discards() {
                 return journal.blocked(self.scanner.sender());
             }
-            if self.fin_due {
+            if self.sink == Sink::EndDue {
                 self.end_stream(to, cx);
             }
-            if self.done {
-                return;
-            }
-            if (self.close_due || self.ping_due) && self.may_inject() {
-                let frame = self.injection(journal);
-                self.write(to, &frame, cx, journal);
-                continue;
-            }
-            if self.eof {
-                return self.finish(to, cx);
+            match self.source {
+                Source::Done => return,
+                _ if self.handshake.is_due() && self.may_inject() => {
+                    let frame = self.injection(journal);
+                    self.write(to, &frame, cx, journal);
+                    continue;
+                }
+                Source::Ended => return self.finish(to, cx),
+                Source::Open => {}
             }
             let cost = match self.read(from, to, scratch, cx, journal) {
                 Read::Some(cost) => cost,
@@ -215,21 +140,23 @@ impl Direction {
     /// The source has ended; so does the direction, once nothing is left of it.
     #[cold]
     fn finish(&mut self, to: &mut Io, cx: &mut Context<'_>) {
-        // A violation's Close is still to be ordered.
-        if !self.flushed() || self.clean {
+        let awaits_close = self.frames == Frames::Violated { at_boundary: true };
+        if !self.flushed() || awaits_close {
             return;
         }
-        if !self.fate.is_dropped() {
+        if self.sink.is_open() {
             self.end_stream(to, cx);
         }
-        self.close_due = false;
-        self.done = !self.fin_due;
+        self.handshake.drop_due();
+        if self.sink != Sink::EndDue {
+            self.source = Source::Done;
+        }
     }
 
     /// The source has nothing.
     #[inline]
     fn wait(&mut self) {
-        if self.fin_due {
+        if self.sink == Sink::EndDue {
             // The sink may take its end before the source has more.
             self.watch.disarm();
         }
@@ -245,8 +172,8 @@ impl Direction {
         journal: &mut Journal,
     ) -> Read {
         let sockets = from.descriptor().zip(to.descriptor());
-        if self.observing
-            && !self.fate.is_dropped()
+        if self.frames.are_followed()
+            && self.sink.is_open()
             && let Some((source, _)) = sockets
         {
             let left = self.scanner.data_left();
@@ -316,7 +243,7 @@ impl Direction {
                 return Read::End;
             }
         };
-        if self.fate.take(n) {
+        if self.sink.wastes(n) {
             return Read::End;
         }
         let chunk = &scratch[..n];
@@ -406,15 +333,5 @@ impl Direction {
             }
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// Whether a Close has gone this way, and nothing that matters can follow it.
-    pub(super) fn is_over(&self) -> bool {
-        self.flushed() && (self.saw_close || (self.close_sent && self.done))
-    }
-
-    /// Whether everything that was to be written is.
-    pub(super) fn flushed(&self) -> bool {
-        self.spill.is_none() && self.pipe.is_none()
     }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::journal::Journal;
-use super::pump::Direction;
 use super::relay::Tunnel;
 use super::state::TunnelState;
 use super::taps;
@@ -17,7 +16,6 @@ use crate::metrics;
 use crate::net::io::Io;
 use crate::tunnel_info::{TunnelIdentity, TunnelReport};
 use crate::tunnel_registry::{TunnelHandle, hand_off};
-use crate::vocabulary::Side;
 
 /// Everything a tunnel goes on with.
 #[derive(Debug)]
@@ -62,10 +60,8 @@ fn start<G: Send + Unpin + 'static>(
     asked: bool,
 ) -> io::Result<Arc<TunnelHandle>> {
     let state = &parts.state;
-    state.check(&parts.spill)?;
+    let [mut up, mut down] = state.directions(&parts.spill)?;
     let [from_client, from_upstream] = parts.spill;
-    let mut up = Direction::restore(Side::Client, state, !from_client.is_empty())?;
-    let mut down = Direction::restore(Side::Upstream, state, !from_upstream.is_empty())?;
     up.refill(from_client);
     down.refill(from_upstream);
     let (client, upstream) = (Io::from_fd(parts.client)?, Io::from_fd(parts.upstream)?);

@@ -21,8 +21,8 @@ use crate::tunnel_registry::handle::{Past, PingCounts};
 use crate::tunnel_registry::{Ages, ClockState, PulseState};
 use crate::vocabulary::Side;
 use crate::vocabulary::counters::Tally;
+pub(super) use crate::websocket::frame::restore::ScannerState;
 pub use crate::websocket::frame::restore::StateError;
-pub(super) use crate::websocket::frame::restore::{ScannerState, require};
 use crate::websocket::handshake::Deflate;
 
 /// The longest setting in milliseconds, a thousand years.

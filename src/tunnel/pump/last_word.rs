@@ -10,6 +10,7 @@ use std::task::Context;
 
 use super::super::journal::{BrokenOff, Journal};
 use super::Direction;
+use super::states::{Frames, Handshake, Source};
 use crate::net::io::Io;
 use crate::tap;
 use crate::tunnel_registry::CloseOrder;
@@ -20,17 +21,17 @@ impl Direction {
     /// The source's stream has ended, in order or not.
     pub(super) fn ended(&mut self, to: &mut Io, cx: &mut Context<'_>, journal: &mut Journal) {
         let owed = self.owes_word(journal);
-        if !self.violated {
+        if !self.frames.are_violated() {
             journal.ended_by_peer(self.scanner.sender(), None);
         }
-        self.eof = true;
-        self.ping_due = false;
-        if self.close_due {
-            // At a border it still goes out.
+        self.source = Source::Ended;
+        self.handshake.drop_ping();
+        if self.handshake == Handshake::CloseDue {
+            // At a boundary it still goes out.
         } else if owed {
             let frame = self.last_word(journal);
             self.write(to, &frame, cx, journal);
-        } else if std::mem::take(&mut self.holding) {
+        } else if self.frames.release() && self.sink.is_open() {
             let held = self.scanner.pending().to_vec();
             self.write(to, &held, cx, journal);
         }
@@ -41,7 +42,7 @@ impl Direction {
     fn owes_word(&self, journal: &Journal) -> bool {
         let from = self.scanner.sender();
         let (to, settings) = (from.other(), journal.handle.settings());
-        let silent = self.saw_close || self.close_sent || self.violated || self.fin;
+        let is_closed = self.handshake >= Handshake::Sent || self.sink.has_ended();
         let code = match from {
             Side::Client => settings.client_lost_code,
             Side::Upstream => settings.upstream_lost_code,
@@ -51,28 +52,29 @@ impl Direction {
             None if journal.ended_by_side() == Some(to) => false,
             None => from == Side::Upstream || journal.lost[from as usize],
         };
-        code.is_some() && waits && !silent && self.may_inject()
+        code.is_some() && waits && !is_closed && !self.is_violated() && self.may_inject()
     }
 
     /// Whether the bytes passed on so far end at a frame border.
     pub(super) fn may_inject(&self) -> bool {
-        self.clean
-            || (self.observing
-                && !self.fate.is_dropped()
-                && (self.scanner.at_border() || self.holding))
+        match self.frames {
+            Frames::Followed => self.sink.is_open() && self.scanner.at_border(),
+            Frames::Held => self.sink.is_open(),
+            Frames::Unknown => false,
+            Frames::Violated { at_boundary } => at_boundary,
+        }
     }
 
     /// The frame of ours that is due.
     #[cold]
     pub(super) fn injection(&mut self, journal: &mut Journal) -> Vec<u8> {
         let to = self.scanner.sender().other();
-        self.ping_due &= !self.close_due;
-        let frame = match self.ping_due {
-            true => {
-                self.ping_due = false;
+        let frame = match self.handshake {
+            Handshake::PingDue => {
+                self.handshake = Handshake::Open;
                 journal.ping(to)
             }
-            false => self.close_frame(to, journal),
+            _ => self.close_frame(to, journal),
         };
         if journal.handle.is_tapped() {
             tap::sent(journal.handle.id, to, &frame);
@@ -81,12 +83,11 @@ impl Direction {
     }
 
     fn close_frame(&mut self, to: Side, journal: &mut Journal) -> Vec<u8> {
-        self.close_due = false;
-        self.close_sent = true;
-        self.fate.drop_all();
-        self.clean = false;
-        self.holding = false;
-        // `close_due` is set by an order only.
+        self.handshake = Handshake::Sent;
+        self.sink.seal();
+        self.give_up_close();
+        self.frames.release();
+        // Only an order makes it due.
         let Some(order) = journal.handle.order().cloned() else {
             return Vec::new();
         };
@@ -98,8 +99,8 @@ impl Direction {
     #[cold]
     fn last_word(&mut self, journal: &mut Journal) -> Vec<u8> {
         let to = self.scanner.sender().other();
-        self.close_sent = true;
-        self.holding = false;
+        self.handshake = Handshake::Sent;
+        self.frames.release();
         let settings = journal.handle.settings();
         // A Close that was not answered is, with the code that it had.
         let (code, reason) = match (journal.close_of(to), to) {
@@ -133,13 +134,14 @@ impl Direction {
 
     /// Whether the sink was told that the stream is at its end.
     pub(in crate::tunnel) fn has_ended(&self) -> bool {
-        self.fin
+        self.sink.has_ended()
     }
 
     /// Where the source ended that sent no Close.
     pub(in crate::tunnel) fn broken_off(&self) -> Option<BrokenOff> {
-        let silent = self.eof && self.observing && !self.saw_close;
-        silent.then(|| match self.scanner.at_border() {
+        let silent = self.frames.are_followed() && !self.has_seen_close();
+        let ended = self.source != Source::Open;
+        (silent && ended).then(|| match self.scanner.at_border() {
             true => BrokenOff::AtBorder,
             false => BrokenOff::MidFrame,
         })

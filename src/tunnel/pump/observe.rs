@@ -3,6 +3,7 @@
 
 use super::super::journal::Journal;
 use super::Direction;
+use super::states::{Frames, Handshake};
 use crate::tap;
 use crate::vocabulary::counters::Counters;
 use crate::websocket::control;
@@ -23,7 +24,7 @@ impl Direction {
         journal: &mut Journal,
     ) -> (usize, usize) {
         // What comes for a sink that is gone is looked at for a Close, and not counted.
-        let unseen = self.fate.is_lost().then(Counters::default);
+        let unseen = self.sink.is_lost().then(Counters::default);
         let sender = self.scanner.sender() as usize;
         let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
         counters.received(chunk.len());
@@ -32,9 +33,9 @@ impl Direction {
         let mut passed = 0;
         let mut at = 0;
         let mut frames = 0;
-        while at < chunk.len() && self.observing {
+        while at < chunk.len() && self.frames.are_followed() {
             frames += 1;
-            if self.saw_close && self.speaks_after_close(chunk[at], journal) {
+            if self.has_seen_close() && self.speaks_after_close(chunk[at], journal) {
                 let late = Violation::DataAfterClose;
                 // The sink has its Close: it gets none of ours.
                 passed = self.violation(late, false, &chunk[..at], passed, edited, journal);
@@ -55,13 +56,13 @@ impl Direction {
             if tapped {
                 self.show(&chunk[at..], step.used, journal);
             }
-            if (self.close_due || self.ping_due) && self.scanner.at_border() && self.observing {
+            if self.handshake.is_due() && self.frames.are_followed() && self.scanner.at_border() {
                 let out = edited.get_or_insert_default();
                 out.extend_from_slice(&chunk[passed..end]);
                 out.extend_from_slice(&self.injection(journal));
                 passed = end;
             }
-            if self.observing
+            if self.frames.are_followed()
                 && let Some(opcode) = self.scanner.inside_control()
                 && self.must_hold(opcode, journal)
             {
@@ -69,10 +70,9 @@ impl Direction {
             }
             at = end;
         }
-        let rest = if self.fate.is_dropped() {
-            chunk.len()
-        } else {
-            passed
+        let rest = match self.sink.is_open() {
+            true => passed,
+            false => chunk.len(),
         };
         (rest, frames)
     }
@@ -107,17 +107,17 @@ impl Direction {
     ) -> usize {
         // Its first part may have been passed on before the first Ping of ours.
         let begun_here = self.scanner.pending().len() == chunk.len() - at;
-        if !self.holding && !begun_here {
+        if self.frames != Frames::Held && !begun_here {
             return passed;
         }
-        self.holding = true;
+        self.frames = Frames::Held;
         self.pass(edited, &chunk[passed..at]);
         chunk.len()
     }
 
     /// Puts bytes among those to be written, unless nothing may follow any more.
     fn pass(&self, edited: &mut Option<Vec<u8>>, bytes: &[u8]) {
-        if !self.fate.is_dropped() {
+        if self.sink.is_open() {
             edited.get_or_insert_default().extend_from_slice(bytes);
         }
     }
@@ -135,7 +135,7 @@ impl Direction {
         journal: &mut Journal,
     ) -> usize {
         let (payload, raw) = self.scanner.control(&chunk[at..]);
-        let held = std::mem::take(&mut self.holding);
+        let held = self.frames.release();
         match opcode {
             Opcode::Ping => journal.ping_passed(self.scanner.sender().other(), &payload),
             Opcode::Close => {
@@ -171,9 +171,7 @@ impl Direction {
         if violation.is_some() && journal.handle.settings().strict {
             return violation;
         }
-        self.saw_close = true;
-        self.close_due = false;
-        self.ping_due = false;
+        self.handshake.see();
         journal.close_seen(self.scanner.sender(), control::close_payload(payload));
         None
     }
@@ -188,13 +186,15 @@ impl Direction {
         edited: &mut Option<Vec<u8>>,
         journal: &mut Journal,
     ) -> usize {
-        let clean = self.scanner.at_border() || self.holding;
-        let held = std::mem::take(&mut self.holding);
+        let held = self.frames.release();
+        let clean = self.scanner.at_border() || held;
         self.reading.set_bulk(false);
         if journal.handle.settings().strict {
             return self.violation(violation, clean, before, passed, edited, journal);
         }
-        self.observing = false;
+        self.frames = Frames::Unknown;
+        // A Close that is due waits for the end of the stream.
+        self.handshake.drop_ping();
         if held {
             self.pass(edited, self.scanner.pending());
         }
@@ -216,10 +216,12 @@ impl Direction {
         journal.violation.get_or_insert(violation);
         self.reading.set_bulk(false);
         self.pass(edited, &before[passed..]);
-        self.violated = true;
-        self.clean = clean && !self.fate.is_dropped();
-        self.observing = false;
-        self.fate.drop_all();
+        let takes_close = self.sink.is_open() && self.handshake < Handshake::Sent;
+        self.frames = Frames::Violated {
+            at_boundary: clean && takes_close,
+        };
+        self.handshake.drop_ping();
+        self.sink.seal();
         before.len()
     }
 }

@@ -1,7 +1,8 @@
 //! A direction at rest, written down and taken back. Only what a tunnel that may go to
 //! another process can have is written: none that is being closed, violated or lost a side.
 
-use super::super::state::{FlowState, StateError, TunnelState, require};
+use super::super::state::{FlowState, StateError, TunnelState};
+use super::states::{Frames, Handshake, Sink, Source};
 use super::{Direction, Reading, Spill};
 use crate::websocket::control::sendable;
 use crate::websocket::frame::{Opcode, Scanner, Side};
@@ -9,25 +10,33 @@ use crate::websocket::frame::{Opcode, Scanner, Side};
 impl Direction {
     /// Whether this direction only ever comes to its end in this process.
     pub(in crate::tunnel) fn is_closing(&self) -> bool {
-        let closed = self.close_sent && !self.eof;
-        self.close_due || closed || self.fin_due || self.violated || self.clean
+        let closes = match self.handshake {
+            Handshake::Open | Handshake::PingDue | Handshake::Seen => false,
+            Handshake::Sent => self.source == Source::Open,
+            Handshake::CloseDue | Handshake::Complete => true,
+        };
+        closes || self.owes_end() || self.is_violated()
     }
 
     /// Whether its sink is gone. Elsewhere only a close makes a direction discard.
     pub(in crate::tunnel) fn has_lost_sink(&self) -> bool {
-        self.fate.is_dropped() || self.fin != self.done
+        let whole = match self.source {
+            Source::Open | Source::Ended => Sink::Open,
+            Source::Done => Sink::Ended,
+        };
+        self.sink != whole
     }
 
     /// `sent`: the code of our Close to the sink.
     pub(in crate::tunnel) fn flow(&self, sent: Option<u16>) -> FlowState {
         FlowState {
-            observing: self.observing,
-            holding: self.holding,
+            observing: self.frames.are_followed(),
+            holding: self.frames == Frames::Held,
             bulk: self.reading.is_bulk(),
-            ping_due: self.ping_due,
-            eof: self.eof,
-            done: self.done,
-            told: sent.filter(|_| self.close_sent),
+            ping_due: self.handshake == Handshake::PingDue,
+            eof: self.source != Source::Open,
+            done: self.is_done(),
+            told: sent.filter(|_| self.has_sent_close()),
         }
     }
 
@@ -61,42 +70,50 @@ impl Direction {
         state: &TunnelState,
         spilled: bool,
     ) -> Result<Direction, StateError> {
-        let require = |valid, field, problem| require(valid, Some(from), field, problem);
+        let refuse = |field, problem| {
+            Err(StateError {
+                side: Some(from),
+                field,
+                problem,
+            })
+        };
         let side = state.side(from);
         let flow = &side.flow;
         let scanner = Scanner::restore(from, &side.scanner)?;
-        let saw_close = side.close.is_some();
-        require(
-            !flow.holding || (flow.observing && !flow.eof && may_be_held(&scanner)),
-            "flow.holding",
-            "stands outside of a Pong or a Close",
-        )?;
-        require(
-            !flow.done || (flow.eof && !spilled),
-            "flow.done",
-            "comes before the end",
-        )?;
-        require(
-            !flow.ping_due || !(flow.eof || saw_close),
-            "flow.ping_due",
-            "comes behind the end",
-        )?;
-        require(
-            flow.told.is_none_or(sendable) && (flow.told.is_none() || (flow.eof && !saw_close)),
-            "flow.told",
-            "does not come at the end",
-        )?;
+        let source = match (flow.eof, flow.done) {
+            (false, false) => Source::Open,
+            (true, false) => Source::Ended,
+            (true, true) if !spilled => Source::Done,
+            (_, true) => return refuse("flow.done", "comes before the end"),
+        };
+        let frames = match (flow.observing, flow.holding) {
+            (true, false) => Frames::Followed,
+            (false, false) => Frames::Unknown,
+            (true, true) if source == Source::Open && may_be_held(&scanner) => Frames::Held,
+            (_, true) => return refuse("flow.holding", "stands outside of a Pong or a Close"),
+        };
+        let handshake = match (flow.ping_due, flow.told, &side.close) {
+            (false, None, None) => Handshake::Open,
+            (true, None, None) if source == Source::Open => match frames {
+                Frames::Unknown => Handshake::Open,
+                _ => Handshake::PingDue,
+            },
+            (true, ..) => return refuse("flow.ping_due", "comes after the end"),
+            (_, None, Some(_)) => Handshake::Seen,
+            (_, Some(code), None) if source != Source::Open && sendable(code) => Handshake::Sent,
+            (_, Some(_), _) => return refuse("flow.told", "does not come at the end"),
+        };
+        let sink = match source {
+            Source::Open | Source::Ended => Sink::Open,
+            Source::Done => Sink::Ended,
+        };
         Ok(Direction {
             scanner,
-            close_sent: flow.told.is_some(),
-            observing: flow.observing,
-            holding: flow.holding,
             reading: Reading::new(flow.bulk),
-            ping_due: flow.ping_due,
-            saw_close,
-            eof: flow.eof,
-            fin: flow.done,
-            done: flow.done,
+            source,
+            sink,
+            frames,
+            handshake,
             ..Direction::new(from)
         })
     }

@@ -10,7 +10,7 @@ impl Direction {
     /// To be called before the next bytes are followed. Returns whether somebody still taps.
     #[cold]
     pub(super) fn join_tap(&self, journal: &Journal) -> bool {
-        let position = || self.observing.then(|| position(&self.scanner));
+        let position = || self.frames.are_followed().then(|| position(&self.scanner));
         let handle = &journal.handle;
         let is_tapped = tap::join(handle.id, self.scanner.sender(), position);
         handle.set_tapped(is_tapped);
@@ -21,12 +21,12 @@ impl Direction {
     /// not valid framing.
     #[cold]
     pub(super) fn show(&self, chunk: &[u8], used: usize, journal: &Journal) {
-        let seen = match self.observing {
+        let seen = match self.frames.are_followed() {
             true => &chunk[..used],
             false => chunk,
         };
         let side = self.scanner.sender();
-        if self.fate.is_dropped() {
+        if !self.sink.is_open() {
             tap::withheld(journal.handle.id, side);
         }
         tap::passed(journal.handle.id, side, seen);

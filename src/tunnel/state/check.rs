@@ -19,40 +19,40 @@ impl TunnelState {
     /// have been reserved, see [`reserve_ids`](crate::tunnel_registry::reserve_ids). Nothing that passes
     /// makes [`resume`](crate::tunnel::resume) fail, but a socket may.
     pub fn check(&self, spill: &[Vec<u8>; 2]) -> Result<(), StateError> {
-        require(
-            (1..next_id()).contains(&self.id),
-            None,
-            "id",
-            "was not reserved",
-        )?;
-        require(self.age <= MOST, None, "age", "is too large")?;
+        self.directions(spill).map(drop)
+    }
+
+    /// The directions from the client and from the upstream as they stood, where a tunnel can go
+    /// on from here; what `spill` holds is not in them yet.
+    pub(in crate::tunnel) fn directions(
+        &self,
+        spill: &[Vec<u8>; 2],
+    ) -> Result<[Direction; 2], StateError> {
+        let whole = |valid, field, problem| require(valid, None, field, problem);
+        whole((1..next_id()).contains(&self.id), "id", "was not reserved")?;
+        whole(self.age <= MOST, "age", "is too large")?;
         self.settings.check()?;
-        for side in [Side::Client, Side::Upstream] {
+        let direction = |side: Side| {
             self.check_side(side)?;
-            Direction::restore(side, self, !spill[side as usize].is_empty())?;
-        }
-        let (client, upstream) = (&self.client, &self.upstream);
-        require(
-            !(client.flow.done && upstream.flow.done),
-            None,
+            Direction::restore(side, self, !spill[side as usize].is_empty())
+        };
+        let directions = [direction(Side::Client)?, direction(Side::Upstream)?];
+        whole(
+            !directions.iter().all(Direction::is_done),
             "flow.done",
             "both directions have ended",
         )?;
-        require(
-            client.close.is_none() || upstream.close.is_none(),
-            None,
+        whole(
+            !directions.iter().all(Direction::has_seen_close),
             "close",
             "the closing handshake is complete",
         )?;
-        let begun = [client, upstream]
-            .iter()
-            .any(|side| side.flow.eof || side.close.is_some());
-        require(
-            begun == self.ended_by.is_some(),
-            None,
+        whole(
+            directions.iter().any(Direction::has_said_last) == self.ended_by.is_some(),
             "ended_by",
             "does not agree with what the sides have done",
-        )
+        )?;
+        Ok(directions)
     }
 
     fn check_side(&self, side: Side) -> Result<(), StateError> {

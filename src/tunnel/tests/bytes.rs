@@ -210,7 +210,7 @@ async fn an_idle_tunnel_is_small() {
         size_of::<Direction>(),
     );
     assert!(
-        sizes.0 <= 240 && sizes.1 <= 240 && sizes.2 <= 56,
+        sizes.0 <= 224 && sizes.1 <= 240 && sizes.2 <= 48,
         "{sizes:?}"
     );
     assert_eq!(

@@ -386,3 +386,28 @@ async fn fields_of_other_versions_do_no_harm() {
     serde_json::from_value::<TunnelState>(value).expect_err("it says nothing of its frames");
     drop((client, upstream));
 }
+
+#[tokio::test]
+async fn a_ping_that_can_never_be_sent_is_taken_as_none() {
+    // An earlier version wrote a Ping as due after frames that it could not follow.
+    let (client, upstream, _handle) = open(WebSocketConfig::default()).await;
+    let exported = hand_off().await;
+    let mut value = serde_json::to_value(&exported.state).expect("JSON");
+    value["client"]["flow"]["observing"] = json!(false);
+    value["client"]["flow"]["ping_due"] = json!(true);
+    let state: TunnelState = serde_json::from_value(value).expect("a state");
+    let resumed = resume(Resume {
+        client: exported.client,
+        upstream: exported.upstream,
+        settings: Arc::default(),
+        identity: state.identity.identity(),
+        state,
+        spill: exported.spill,
+        guard: (),
+        report: record,
+    });
+    resumed.expect("it goes on");
+    let flow = hand_off().await.state.client.flow;
+    assert_eq!((flow.observing, flow.ping_due), (false, false));
+    drop((client, upstream));
+}

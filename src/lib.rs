@@ -54,20 +54,21 @@
 //! [`proxy::underway`] is dropped with the answer's end, whatever happened: it tells the client's
 //! stream, then [`proxy::record`], which writes its line.
 //!
-//! An exchange knows its client's side as a [`proxy::stream::Stream`], not the connection: how many
-//! exchanges a connection carries, and how it spells, flushes and closes, is the protocol's.
+//! An exchange knows its client's side as a [`proxy::stream::Stream`] and the request's content as a
+//! [`proxy::incoming::Incoming`], not the connection: how many exchanges that carries, and how it
+//! spells, flushes and closes, is the protocol's.
 //!
 //! **A handshake and its tunnel.** The same as far as the decision, then [`proxy::upgrade`]: the
 //! handshake is written upstream by us, its answer judged by [`websocket::handshake`] and, where it
 //! is a refusal, explained by [`fault::diagnosis`]. A valid 101 makes the outcome a tunnel. How
 //! the client's socket is taken is private to [`proxy::h1`]: the service waits until hyper's
 //! buffer is empty and tells hyper to let go; the socket and the bytes already read are taken out,
-//! [`proxy::pending`] writes our own 101, and [`tunnel::spawn`] starts a task of its own that is a
-//! few hundred bytes large.
+//! its 101 is written from the [`proxy::acceptance`], and [`proxy::pending`] starts the tunnel
+//! ([`tunnel::spawn`]) as a task of its own that is a few hundred bytes large.
 //!
 //! **Time.** Nothing arms a timer for a request, message or tunnel. Connections and exchanges count
-//! their activity ([`proxy::h1::watch`], [`proxy::clock`]), tunnels count bytes; the worker's tick compares
-//! them every 250 ms.
+//! their activity ([`proxy::h1::watch`], [`proxy::clock`]), tunnels count bytes; the worker's tick
+//! compares them every 250 ms.
 //!
 //! **A reload.** [`daemon`] loads the file, binds what is new, builds the [`snapshot`] and resolves
 //! names; what comes of it is one value, a transition, and only that changes anything: the snapshot

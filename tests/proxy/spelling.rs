@@ -92,6 +92,24 @@ fn requests_keep_the_names_of_their_fields() {
     );
 }
 
+/// A browser's heads have the usual spelling but for its client hints, which are in lower case.
+#[test]
+fn client_hints_keep_the_names_that_browsers_give_them() {
+    let (backend, heads) = noting(ANSWER);
+    let proxy = proxy(&backend);
+    let mut wire = proxy.connect();
+    for names in [
+        ["sec-ch-ua", "sec-ch-ua-mobile", "sec-ch-ua-platform"],
+        ["Sec-CH-UA", "Sec-CH-UA-Mobile", "SEC-ch-ua-platform"],
+    ] {
+        let lines = names.map(|name| format!("{name}: x\r\n")).concat();
+        wire.send(format!("GET /last HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
+        wire.read_response();
+        let heads = heads.lock().unwrap();
+        has(&self::names(heads.last().unwrap()), &names);
+    }
+}
+
 #[test]
 fn answers_keep_the_names_of_their_fields() {
     let (backend, _heads) = noting(ANSWER);

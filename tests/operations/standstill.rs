@@ -7,7 +7,6 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
@@ -90,14 +89,9 @@ impl Unread {
     }
 
     fn wait_exit(&mut self) -> Option<i32> {
-        let give_up = Instant::now() + DEADLINE;
-        while Instant::now() < give_up {
-            if let Some(status) = self.child.try_wait().expect("our child") {
-                return status.code();
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-        panic!("SIGTERM is ignored");
+        let mut ended = || self.child.try_wait().expect("our child");
+        eventually!(ended().is_some(), "SIGTERM is ignored");
+        ended().and_then(|status| status.code())
     }
 }
 

@@ -284,7 +284,7 @@ fn a_big_download_takes_constant_memory() {
     let during = peak_of(&proxy, || {
         let mut wire = proxy.send(format!("GET /bytes/{BIG} HTTP/1.1\r\nHost: x\r\n\r\n"));
         assert_eq!(wire.read_head().status(), 200);
-        // A pause in which a proxy without back-pressure would take it all in.
+        // Time has to pass, in which a proxy without back-pressure would take it all in.
         std::thread::sleep(Duration::from_millis(500));
         assert_eq!(swallow(&mut wire, BIG), BIG);
     });
@@ -313,7 +313,7 @@ fn a_big_upload_takes_constant_memory() {
     ));
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            // As above: the backend reads nothing for a while.
+            // As above, time has to pass: the backend reads nothing for a while.
             std::thread::sleep(Duration::from_millis(500));
             release.send(()).unwrap();
         });

@@ -304,6 +304,7 @@ fn each_answer_has_its_own_time() {
     let backend = RawBackend::start(|n, mut wire| {
         wire.read_head();
         if n == 1 {
+            // Time has to pass: the clock's next tick would find a deadline that was inherited.
             std::thread::sleep(Duration::from_millis(200));
             wire.send(OK);
         }

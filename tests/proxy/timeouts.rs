@@ -17,11 +17,12 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 fn an_idle_connection_is_closed_without_a_word() {
     let backend = HttpBackend::start();
     let proxy = Proxy::with(backend.address(), "[http]\nkeepalive_timeout = \"500ms\"");
+    let since = Instant::now();
     let mut wire = proxy.send(GET);
     wire.read_response();
-    let since = Instant::now();
     wire.expect_close();
-    assert!(since.elapsed() >= Duration::from_millis(400));
+    // It begins with the answer; a machine that is busy only makes it longer.
+    assert!(since.elapsed() >= Duration::from_millis(500));
 }
 
 #[test]
@@ -98,7 +99,7 @@ fn a_slow_client_is_not_the_upstreams_silence() {
     let mut wire = proxy.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\n");
     let head = wire.read_head();
     for byte in b"12345678" {
-        // Longer in all than either limit, and than the clock's own step.
+        // The time is what is tested: longer in all than either limit and the clock's own step.
         std::thread::sleep(Duration::from_millis(150));
         wire.send([*byte]);
     }

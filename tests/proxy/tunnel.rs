@@ -3,7 +3,7 @@
 
 use crate::support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use support::websocket::{
     self, close_payload, expect_close_frame, frame, masked_frame, open, read_frame, tunnel_backend,
@@ -176,6 +176,7 @@ fn a_slow_reader_does_not_make_memory_grow() {
     proxy.reset_peak_memory();
     let before = proxy.peak_memory();
     let mut wire = open(&proxy, "/ws");
+    // Time in which a proxy without back-pressure would take it all in.
     std::thread::sleep(Duration::from_millis(500));
     for _ in 0..TOTAL >> 20 {
         assert_eq!(read_frame(&mut wire).1.len(), 1 << 20);
@@ -208,16 +209,15 @@ fn a_drain_that_both_answer_does_not_wait_for_them_to_hang_up() {
     });
     let mut proxy = Proxy::with(
         backend.address(),
-        "[route.websocket]\nclose_timeout = \"30s\"\n[drain]\nover = \"0s\"\n",
+        "[route.websocket]\nclose_timeout = \"300s\"\n[drain]\nover = \"0s\"\ndeadline = \"300s\"\n",
     );
     let mut wire = open(&proxy, "/ws");
-    let started = Instant::now();
     proxy.terminate();
     expect_close_frame(&mut wire, 1012);
     wire.send(masked_frame(8, &close_payload(1012, "")));
     wire.expect_close();
+    // Long before the limits, which are minutes.
     assert!(proxy.wait_exit().success());
-    assert!(started.elapsed() < Duration::from_secs(5));
 }
 
 /// Whether each established connection from or to one of the ports has its keep-alive timer
@@ -243,9 +243,5 @@ fn both_sockets_of_an_aged_tunnel_are_kept_alive() {
     let both = || kept_alive(proxy.address().port(), backend.address().port());
     let young = both();
     assert_eq!(young.iter().filter(|kept| **kept).count(), 1, "{young:?}");
-    let deadline = Instant::now() + Duration::from_secs(15);
-    while both() != [true, true] {
-        assert!(Instant::now() < deadline, "{:?}", both());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    eventually!(both() == [true, true], "{:?}", both());
 }

@@ -221,6 +221,7 @@ fn accepting_outlasts_a_shortage_of_descriptors() {
         return;
     }
     std::thread::spawn(|| {
+        // The process's own deadline: a thread that spins cannot be asked.
         std::thread::sleep(Duration::from_secs(20));
         eprintln!("it spins instead of resting");
         std::process::exit(3);
@@ -247,6 +248,7 @@ fn accepting_outlasts_a_shortage_of_descriptors() {
         tokio::select! {
             biased;
             accepted = acceptor.accept() => panic!("without a descriptor: {accepted:?}"),
+            // Time has to pass, in which nothing is accepted and nothing fails.
             () = tokio::time::sleep(3 * EXHAUSTED_PAUSE) => {}
         }
         hoard.clear();

@@ -164,6 +164,7 @@ fn a_reader_that_does_not_read() {
     let mut stands = || {
         let now = sent.load(Relaxed);
         let stands = std::mem::replace(&mut before, now) == now && now > 1 << 20;
+        // That nothing moves any more takes time to see.
         std::thread::sleep(Duration::from_millis(100));
         stands
     };

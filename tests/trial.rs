@@ -15,6 +15,7 @@ mod trial {
     pub mod floods;
     pub mod noise;
     pub mod quiet;
+    pub mod reload;
     pub mod stage;
     pub mod stalled;
 }

@@ -105,7 +105,9 @@ impl Control {
 
     /// Tells live tunnels what the new configuration means for them.
     async fn review(&self, reviewer: Arc<Reviewer>, new: &Snapshot, report: &mut Reloaded) {
-        self.shared.state.set_reviewer(reviewer.clone());
+        // It knows all routes of before, and is not freed on this thread.
+        let before = self.shared.state.set_reviewer(reviewer.clone());
+        tokio::task::spawn_blocking(move || drop(before));
         self.listeners
             .workers()
             .ask(|| {

@@ -118,8 +118,9 @@ impl ProcessState {
         self.reviewer.load_full()
     }
 
-    pub(crate) fn set_reviewer(&self, reviewer: Arc<Reviewer>) {
-        self.reviewer.store(Some(reviewer));
+    /// Gives the one before.
+    pub(crate) fn set_reviewer(&self, reviewer: Arc<Reviewer>) -> Option<Arc<Reviewer>> {
+        self.reviewer.swap(Some(reviewer))
     }
 
     /// How the last reload went; `None` before the first.

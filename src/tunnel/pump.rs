@@ -1,9 +1,9 @@
 //! One direction of a tunnel: what was kept is written first, then a frame of ours if the
-//! stream stands at a frame border, then what is read passes through the worker's scratch
+//! stream stands at a frame boundary, then what is read passes through the worker's scratch
 //! buffer and the frame scanner (RFC 6455 section 5.2). Payload is never touched.
 //!
 //! Nothing is read while something waits to be written, so memory stays bounded by one
-//! buffer. What Close frames and deadlines mean for the whole tunnel is decided in `mod`.
+//! buffer. What Close frames mean for the whole tunnel is decided in `closing`.
 
 mod ends;
 mod last_word;
@@ -183,7 +183,7 @@ impl Direction {
                 if let Some(read) = self.splice(source, left, cx, journal) {
                     return read;
                 }
-            } else if self.reading.is_bulk() && self.scanner.at_border() {
+            } else if self.reading.is_bulk() && self.scanner.at_boundary() {
                 let read = self.copy(from, to, scratch, cx, journal);
                 let bulk = matches!(read, Read::Wait)
                     || self.scanner.data_left() >= splice::THRESHOLD
@@ -232,7 +232,7 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
-        let most = self.reading.most(scratch.len(), self.scanner.at_border());
+        let most = self.reading.most(scratch.len(), self.scanner.at_boundary());
         let scratch = &mut scratch[..most];
         let n = match receive(from, &mut self.watch, scratch, cx) {
             Poll::Ready(Ok(0)) => return Read::End,

@@ -2,7 +2,7 @@
 //!
 //! Pipes belong to the worker and are lent to a tunnel only while bytes are in them. Where
 //! splice or a pipe is not to be had, or a stream is none of the system's sockets, the caller
-//! copies; nothing here is needed to be right.
+//! copies; correctness depends on nothing here.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -41,12 +41,12 @@ struct Ends {
     filled: usize,
 }
 
-/// The place for a pipe on loan from the worker; one pointer, for idle tunnels hold it too.
+/// The place for a pipe on loan from the worker; one pointer, since idle tunnels hold it too.
 #[derive(Debug, Default)]
 pub(super) struct Pipe(Option<Box<Ends>>);
 
 impl Pipe {
-    /// A pooled pipe or a new one; empty where there is none to be had.
+    /// A pooled pipe or a new one; empty where none is available.
     fn borrow() -> Pipe {
         if UNSUPPORTED.get() || LENT.get() >= MOST {
             return Pipe(None);

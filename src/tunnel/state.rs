@@ -1,6 +1,6 @@
 //! A live tunnel as it travels to another process: plain values that describe themselves,
-//! for JSON. Who fills them in and takes them back stands beside what they describe: the
-//! scanner in `frame`, a direction in `pump`, Pings in `journal`, clocks in `registry`.
+//! for JSON. They are filled in and restored where what they describe is: the scanner in
+//! `websocket::frame`, a direction in `pump`, Pings in `journal`, clocks in `tunnel_registry`.
 //!
 //! What comes from outside is checked in full before anything is built of it. A field that
 //! a later version adds has a default here; one that this version does not know is passed
@@ -130,7 +130,7 @@ impl LostState {
         }
     }
 
-    /// For a state that was written before there was this.
+    /// For a state from a version without this field.
     fn before() -> LostState {
         LostState::of(&WebSocketConfig::default())
     }
@@ -178,7 +178,7 @@ pub(super) struct CloseState {
 pub(super) struct PingState {
     /// The number of our last one.
     pub(super) sequence: u32,
-    /// Of the last one, anybody's; 0 when it is answered.
+    /// Of the last one, ours or a peer's; 0 when it is answered.
     pub(super) hash: u32,
     /// Microseconds since that passed.
     pub(super) age: u32,

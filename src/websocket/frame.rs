@@ -101,7 +101,7 @@ impl Scanner {
 
     /// Whether the next byte starts a frame.
     #[inline]
-    pub fn at_border(&self) -> bool {
+    pub fn at_boundary(&self) -> bool {
         self.left == 0 && !self.in_header
     }
 

@@ -1,10 +1,10 @@
-//! What sluice itself puts into a direction at a frame border: Pings, the Close of an order, and
+//! What sluice itself puts into a direction at a frame boundary: Pings, the Close of an order, and
 //! the Close that a peer gets whose other side is lost or ends its stream without one
 //! (RFC 6455 section 7.1.5: without it that peer would report 1006).
 //!
 //! A client that only ends its direction is not lost: that is carried as it is, as the other
-//! direction may go on. An upstream that does is, for no server ends its stream before its
-//! Close.
+//! direction may go on. An upstream that does is lost, since no server ends its stream
+//! before its Close.
 
 use std::task::Context;
 
@@ -37,8 +37,8 @@ impl Direction {
         }
     }
 
-    /// Whether the sink is to be told that the source is gone. One that was the first to go,
-    /// without a Close of its own, does not wait for a word.
+    /// Whether the sink is to be sent a Close because the source is gone. A sink that was the
+    /// first to go, without a Close of its own, does not wait for one.
     fn owes_word(&self, journal: &Journal) -> bool {
         let from = self.scanner.sender();
         let (to, settings) = (from.other(), journal.handle.settings());
@@ -55,10 +55,10 @@ impl Direction {
         code.is_some() && waits && !is_closed && !self.is_violated() && self.may_inject()
     }
 
-    /// Whether the bytes passed on so far end at a frame border.
+    /// Whether the bytes passed on so far end at a frame boundary.
     pub(super) fn may_inject(&self) -> bool {
         match self.frames {
-            Frames::Followed => self.sink.is_open() && self.scanner.at_border(),
+            Frames::Followed => self.sink.is_open() && self.scanner.at_boundary(),
             Frames::Held => self.sink.is_open(),
             Frames::Unknown => false,
             Frames::Violated { at_boundary } => at_boundary,
@@ -132,7 +132,7 @@ impl Direction {
         frame
     }
 
-    /// Whether the sink was told that the stream is at its end.
+    /// Whether the stream's end was passed on to the sink.
     pub(in crate::tunnel) fn has_ended(&self) -> bool {
         self.sink.has_ended()
     }
@@ -141,7 +141,7 @@ impl Direction {
     pub(in crate::tunnel) fn broken_off(&self) -> Option<BrokenOff> {
         let silent = self.frames.are_followed() && !self.has_seen_close();
         let ended = self.source != Source::Open;
-        (silent && ended).then(|| match self.scanner.at_border() {
+        (silent && ended).then(|| match self.scanner.at_boundary() {
             true => BrokenOff::AtBorder,
             false => BrokenOff::MidFrame,
         })

@@ -56,7 +56,7 @@ impl Direction {
             if tapped {
                 self.show(&chunk[at..], step.used, journal);
             }
-            if self.handshake.is_due() && self.frames.are_followed() && self.scanner.at_border() {
+            if self.handshake.is_due() && self.frames.are_followed() && self.scanner.at_boundary() {
                 let out = edited.get_or_insert_default();
                 out.extend_from_slice(&chunk[passed..end]);
                 out.extend_from_slice(&self.injection(journal));
@@ -82,7 +82,7 @@ impl Direction {
     #[cold]
     fn speaks_after_close(&self, next: u8, journal: &Journal) -> bool {
         let control = next & CONTROL != 0;
-        self.scanner.at_border() && !control && journal.handle.settings().strict
+        self.scanner.at_boundary() && !control && journal.handle.settings().strict
     }
 
     /// Whether a frame that has begun must be complete before any of it is passed on: a Pong
@@ -96,7 +96,7 @@ impl Direction {
         }
     }
 
-    /// A control frame has begun at `at` and goes on behind the chunk, and must wait for that.
+    /// A control frame has begun at `at` and goes on after the chunk, and must wait for that.
     #[cold]
     fn hold(
         &mut self,
@@ -176,7 +176,7 @@ impl Direction {
         None
     }
 
-    /// The bytes behind `before` are not valid framing.
+    /// The bytes after `before` are not valid framing.
     #[cold]
     fn invalid(
         &mut self,
@@ -187,7 +187,7 @@ impl Direction {
         journal: &mut Journal,
     ) -> usize {
         let held = self.frames.release();
-        let clean = self.scanner.at_border() || held;
+        let clean = self.scanner.at_boundary() || held;
         self.reading.set_bulk(false);
         if journal.handle.settings().strict {
             return self.violation(violation, clean, before, passed, edited, journal);
@@ -202,7 +202,7 @@ impl Direction {
     }
 
     /// What follows `before` breaks the rules of a strict route. What was valid is passed on.
-    /// With a clean border there, the Close that the violation leads to can follow; else the
+    /// With a clean boundary there, the Close that the violation leads to can follow; else the
     /// stream just ends.
     fn violation(
         &mut self,

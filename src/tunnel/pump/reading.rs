@@ -1,6 +1,6 @@
 //! How much a direction reads at once, by the frames that came last: about a header before what
 //! is spliced, the whole buffer as a rule, and a part of it in a flood of tiny frames, whose cost
-//! is not in their bytes. One byte, for idle tunnels hold it too.
+//! is not in their bytes. One byte, since idle tunnels hold it too.
 
 use crate::net::io::PIECE_COST;
 
@@ -34,11 +34,11 @@ impl Reading {
         }
     }
 
-    /// Bytes to read into a buffer of `len`; in bulk a header's at a border, else all.
+    /// Bytes to read into a buffer of `len`; in bulk a header's at a boundary, else all.
     #[inline]
-    pub(super) fn most(self, len: usize, at_border: bool) -> usize {
+    pub(super) fn most(self, len: usize, at_boundary: bool) -> usize {
         match self.0 {
-            BULK if at_border => HEADER,
+            BULK if at_boundary => HEADER,
             BULK => len,
             narrow => len >> narrow,
         }

@@ -1,5 +1,5 @@
 //! One receive for one wake-up: the waker is registered only where it may not be, and
-//! readiness is given up behind a short read without asking the kernel again.
+//! readiness is given up after a short read without asking the kernel again.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -15,13 +15,12 @@ use crate::net::io::{Io, Socket};
 /// of the waker, costs more than all else that a direction does when it has nothing to read.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Set when the last poll found nothing, and with that left the waker at the source.
-    /// It stays there until the source is ready; and nobody takes that readiness back
-    /// but [`receive`] and whoever calls [`Watch::disarm`]. So: set, and the source is not
-    /// ready, means that the waker is there.
+    /// Set when the last poll found nothing, and so left the waker at the source. It stays there
+    /// until the source is ready, and only [`receive`] and callers of [`Watch::disarm`] clear
+    /// that readiness. So: set, and the source is not ready, means that the waker is there.
     armed: bool,
-    /// Only where readiness and wake-up come in one piece, seen from the task, is that true:
-    /// where the thread that runs the tasks also waits for events.
+    /// That is true only where the task sees readiness and wake-up as one: where the thread that
+    /// runs the tasks also waits for events.
     may_arm: bool,
 }
 
@@ -43,7 +42,7 @@ impl Watch {
                 .is_some_and(|socket| !socket.is_readable())
     }
 
-    /// To be called before anybody else polls or reads the source, and where there is
+    /// To be called before other code polls or reads the source, and where there is
     /// something else to do than to wait for it.
     pub(super) fn disarm(&mut self) {
         self.armed = false;

@@ -1,5 +1,5 @@
-//! What passes through one direction is shown to those who tap the tunnel. Called only while
-//! somebody does; changes nothing.
+//! What passes through one direction is shown to the taps of the tunnel. Called only while it
+//! has one; changes nothing.
 
 use super::super::journal::Journal;
 use super::Direction;
@@ -7,7 +7,7 @@ use crate::tap::{self, Position};
 use crate::websocket::frame::{Opcode, Scanner};
 
 impl Direction {
-    /// To be called before the next bytes are followed. Returns whether somebody still taps.
+    /// To be called before the next bytes are followed. Returns whether there still is a tap.
     #[cold]
     pub(super) fn join_tap(&self, journal: &Journal) -> bool {
         let position = || self.frames.are_followed().then(|| position(&self.scanner));

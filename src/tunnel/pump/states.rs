@@ -76,8 +76,8 @@ pub(super) struct Waste(u8);
 impl Waste {
     /// In how many bytes it is measured; a read counts as one unit at least.
     const UNIT: usize = 2048;
-    /// Units that are read, 256 KiB: enough for a Close that answers ours. A source that says more
-    /// is not listened to any longer.
+    /// Units that are read, 256 KiB: enough for a Close that answers ours. A source that sends more
+    /// is not read any further.
     const MOST: u8 = 128;
 
     /// Returns whether it is too much.

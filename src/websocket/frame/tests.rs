@@ -13,7 +13,7 @@ struct Seen {
     tally: Tally,
     controls: Vec<(u8, Vec<u8>)>,
     /// Offsets after each frame.
-    borders: Vec<usize>,
+    boundaries: Vec<usize>,
     /// The offset of the frame that is invalid, and why.
     violation: Option<(usize, Violation)>,
 }
@@ -24,7 +24,7 @@ fn scan<'a>(sender: Side, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
     let mut seen = Seen {
         tally: Tally::default(),
         controls: Vec::new(),
-        borders: Vec::new(),
+        boundaries: Vec::new(),
         violation: None,
     };
     let mut offset = 0;
@@ -44,13 +44,13 @@ fn scan<'a>(sender: Side, pieces: impl Iterator<Item = &'a [u8]>) -> Seen {
                     seen.controls.push((opcode as u8, payload.to_vec()));
                 }
                 Kind::Invalid(violation) => {
-                    let start = seen.borders.last().copied().unwrap_or(0);
+                    let start = seen.boundaries.last().copied().unwrap_or(0);
                     seen.violation = Some((start, violation));
                     break 'pieces;
                 }
             }
-            if scanner.at_border() {
-                seen.borders.push(offset + at);
+            if scanner.at_boundary() {
+                seen.boundaries.push(offset + at);
             }
         }
         offset += piece.len();
@@ -131,7 +131,7 @@ fn control_opcode(opcode: u8) -> OpCode {
 /// Encodes the parts with tungstenite, and says what must be seen.
 fn encode(sender: Side, parts: &[Part]) -> (Vec<u8>, Seen) {
     let mut bytes = Vec::new();
-    let (mut tally, mut controls, mut borders) = (Tally::default(), Vec::new(), Vec::new());
+    let (mut tally, mut controls, mut boundaries) = (Tally::default(), Vec::new(), Vec::new());
     for part in parts {
         match part {
             Part::Message {
@@ -149,11 +149,11 @@ fn encode(sender: Side, parts: &[Part]) -> (Vec<u8>, Seen) {
                     let fin = i + 1 == fragments.len();
                     let payload = vec![b'x'; *size];
                     bytes.extend(frame(sender, opcode, fin, *compressed && i == 0, payload));
-                    borders.push(bytes.len());
+                    boundaries.push(bytes.len());
                     tally.frames += 1;
                     if *control_between && !fin {
                         bytes.extend(frame(sender, control_opcode(9), true, false, vec![7; 3]));
-                        borders.push(bytes.len());
+                        boundaries.push(bytes.len());
                         controls.push((9, vec![7; 3]));
                         tally.pings += 1;
                     }
@@ -176,7 +176,7 @@ fn encode(sender: Side, parts: &[Part]) -> (Vec<u8>, Seen) {
                     payload.clone(),
                 );
                 bytes.extend(raw);
-                borders.push(bytes.len());
+                boundaries.push(bytes.len());
                 controls.push((*opcode, payload.clone()));
                 tally.pings += u32::from(*opcode == 9);
                 tally.pongs += u32::from(*opcode == 10);
@@ -188,7 +188,7 @@ fn encode(sender: Side, parts: &[Part]) -> (Vec<u8>, Seen) {
         Seen {
             tally,
             controls,
-            borders,
+            boundaries,
             violation: None,
         },
     )
@@ -285,9 +285,9 @@ fn the_longest_length_does_not_overflow() {
     scanner.step(&header, &counters);
     assert_eq!(scanner.data_left(), u64::MAX >> 1);
     scanner.skip((u64::MAX >> 1) - 1, &counters);
-    assert!(!scanner.at_border());
+    assert!(!scanner.at_boundary());
     scanner.skip(1, &counters);
-    assert!(scanner.at_border());
+    assert!(scanner.at_boundary());
     assert_eq!(counters.tally().binary, 1);
 }
 

@@ -41,5 +41,5 @@ fn scan(sender: Side, bytes: &[u8], size: usize) -> Seen {
             assert!(step.used > 0, "a step without a violation makes progress");
         }
     }
-    (counters.tally(), controls, None, scanner.at_border())
+    (counters.tally(), controls, None, scanner.at_boundary())
 }

@@ -8,15 +8,16 @@
 //!
 //! | floor | room | owns |
 //! |---|---|---|
-//! | 19 | [`cli`] | one file a subcommand: `run`, `demo`, `check`, …, and those that speak to a running sluice |
-//! | 18 | [`daemon`] | the composition root: start, reload, drain, stop, upgrade |
-//! | 17 | [`handover`] | two processes: `wire`, `protocol`, what is given and what is taken |
-//! | 17 | [`client`] | a running sluice as commands see it: which one is meant, and what is asked of its admin interface |
-//! | 16 | [`admin`] | questions and orders over HTTP on a listener of its own |
-//! | 15 | [`exposition`] | the reading half of metrics: what was counted, put together |
-//! | 15 | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
-//! | 14 | [`worker`] | one core each: a thread, its runtime, its tick; the set of them and who accepts where |
-//! | 13 | [`proxy`] | one exchange whatever the protocol, an upgrade, their record; in `h1` the connections of HTTP/1.1 |
+//! | 20 | [`cli`] | one file a subcommand: `run`, `demo`, `check`, …, and those that speak to a running sluice |
+//! | 19 | [`daemon`] | the composition root: start, reload, drain, stop, upgrade |
+//! | 18 | [`handover`] | two processes: `wire`, `protocol`, what is given and what is taken |
+//! | 18 | [`client`] | a running sluice as commands see it: which one is meant, and what is asked of its admin interface |
+//! | 17 | [`admin`] | questions and orders over HTTP on a listener of its own |
+//! | 16 | [`exposition`] | the reading half of metrics: what was counted, put together |
+//! | 16 | [`supervise`] | the service manager: inherited sockets, readiness, watchdog, PID file |
+//! | 15 | [`worker`] | one core each: a thread, its runtime, its tick; the set of them and who accepts where |
+//! | 14 | [`h1`] | the connections of HTTP/1.1: requests in, answers out, a socket taken for its tunnel |
+//! | 13 | [`proxy`] | one exchange whatever the protocol, an upgrade, their record |
 //! | 12 | [`policy`] | what is decided about a request: route and rewritten head, an answer, a refusal |
 //! | 12 | [`process`] | what all workers see: the snapshot in force, readiness, the ledger of drains, the review of tunnels |
 //! | 11 | [`trace`] | W3C trace context, the spans of exchanges and tunnels, their export |
@@ -44,9 +45,9 @@
 //!
 //! # The flows
 //!
-//! **A plain request.** [`worker`] accepts → [`proxy::h1::connection`] lets hyper serve the socket
-//! through [`proxy::h1::client_io`], where [`message::framing`] refuses what must not be repaired →
-//! [`proxy::h1::service`] makes each request an exchange → [`proxy::exchange`]:
+//! **A plain request.** [`worker`] accepts → [`h1::connection`] lets hyper serve the socket
+//! through [`h1::client_io`], where [`message::framing`] refuses what must not be repaired →
+//! [`h1::service`] makes each request an exchange → [`proxy::exchange`]:
 //! [`policy::decide`] says at once, without I/O, what becomes of it (route, rewritten head, own
 //! answer, refusal), [`policy::authorize`] may wait → [`proxy::forward`] encodes the head,
 //! [`proxy::send`] takes a connection from [`upstream::pool`] or opens one, writes the request and
@@ -61,13 +62,13 @@
 //! **A handshake and its tunnel.** The same as far as the decision, then [`proxy::upgrade`]: the
 //! handshake is written upstream by us, its answer judged by [`websocket::handshake`] and, where it
 //! is a refusal, explained by [`fault::diagnosis`]. A valid 101 makes the outcome a tunnel. How
-//! the client's socket is taken is private to [`proxy::h1`]: the service waits until hyper's
+//! the client's socket is taken is private to [`h1`]: the service waits until hyper's
 //! buffer is empty and tells hyper to let go; the socket and the bytes already read are taken out,
 //! its 101 is written from the [`proxy::acceptance`], and [`proxy::pending`] starts the tunnel
 //! ([`tunnel::spawn`]) as a task of its own that is a few hundred bytes large.
 //!
 //! **Time.** Nothing arms a timer for a request, message or tunnel. Connections and exchanges count
-//! their activity ([`proxy::h1::watch`], [`proxy::clock`]), tunnels count bytes; the worker's tick
+//! their activity ([`h1::watch`], [`proxy::clock`]), tunnels count bytes; the worker's tick
 //! compares them every 250 ms.
 //!
 //! **A reload.** [`daemon`] loads the file, binds what is new, builds the [`snapshot`] and resolves
@@ -109,6 +110,7 @@ pub mod daemon;
 pub mod events;
 pub mod exposition;
 pub mod fault;
+pub mod h1;
 pub mod handover;
 pub mod logging;
 pub mod message;

@@ -63,6 +63,36 @@ fn no_import_is_overlooked() {
     );
 }
 
+/// The most lines of a room, its tests not counted: beyond that it is two rooms.
+const LARGEST_ROOM: usize = 4_500;
+
+#[test]
+fn no_room_is_too_large_to_live_in() {
+    let source = Source::read(&src());
+    let files: std::collections::BTreeSet<_> =
+        source.modules.values().map(|module| &module.file).collect();
+    let mut rooms = std::collections::BTreeMap::<String, usize>::new();
+    for file in files {
+        let name = file.to_str().expect("a name").split(['/', '.']).next();
+        let room = name.expect("a room").to_owned();
+        *rooms.entry(room).or_default() += lines_in(&src().join(file));
+    }
+    let all: usize = rooms.values().sum();
+    assert!(all > 30_000, "only {all} lines were seen");
+    rooms.retain(|_, lines| *lines > LARGEST_ROOM);
+    assert!(rooms.is_empty(), "{rooms:?}");
+}
+
+/// The lines of a file up to its tests, which stand at its end.
+fn lines_in(file: &Path) -> usize {
+    let text = fs::read_to_string(file).expect("a source file");
+    let lines: Vec<&str> = text.lines().collect();
+    let tests = lines
+        .windows(2)
+        .position(|pair| pair[0] == "#[cfg(test)]" && pair[1].ends_with('{'));
+    tests.unwrap_or(lines.len())
+}
+
 /// Lines that begin a `use`, but for those of tests.
 fn uses_in(file: &Path) -> usize {
     let text = fs::read_to_string(file).expect("a source file");

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::h1::connections;
 use crate::metrics::slots;
 use crate::metrics::thread::{FLOWS, flow_of, mine};
-use crate::proxy::h1::connections;
 use crate::tunnel_registry;
 use crate::vocabulary::Side;
 

@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::channel::Channel;
 use super::protocol::{self, ConnectionItem, Message, TunnelItem};
-use crate::proxy::h1::connection;
-use crate::proxy::h1::hand_off::IdleConnection;
+use crate::h1::connection;
+use crate::h1::hand_off::IdleConnection;
 use crate::tunnel::ExportedTunnel;
 
 /// An item that is offered.

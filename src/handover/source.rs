@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::item::Item;
-use crate::proxy::h1::connections;
-use crate::proxy::h1::hand_off;
+use crate::h1::connections;
+use crate::h1::hand_off;
 use crate::tunnel::{self, Export};
 use crate::tunnel_registry;
 use crate::vocabulary::hand_off::HandOff;

@@ -1,9 +1,7 @@
 //! One exchange of any protocol: `exchange` decides, `forward`, `upgrade` and `switch` authorise it
-//! and carry it to an upstream. `h1` serves the clients' connections of HTTP/1.1.
-//!
-//! Outside `h1` no protocol is known: a protocol provides a head, an `incoming` body and a
-//! `stream`, and carries the `outcome` out. What a tunnel does is not known here either; `pending` starts it
-//! with two sockets.
+//! and carry it to an upstream. No protocol is known here: that of the client (`h1`) gives a head,
+//! an `incoming` body and a `stream`, and carries out the `outcome`. What a tunnel does is not known
+//! either; `pending` starts it with two streams.
 
 pub mod acceptance;
 pub mod answer;
@@ -13,7 +11,6 @@ pub mod drain;
 pub mod encode;
 pub mod exchange;
 pub mod forward;
-pub mod h1;
 pub mod incoming;
 pub mod load;
 pub mod open;

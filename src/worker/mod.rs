@@ -15,11 +15,11 @@ use tokio::sync::mpsc::{Sender, UnboundedReceiver, UnboundedSender, unbounded_ch
 use tokio::task::JoinHandle as TaskHandle;
 use tracing::field::Empty;
 
+use crate::h1::context::Context;
+use crate::h1::{connection, connections};
 use crate::net::listen::ListenerInfo;
 use crate::net::listen::{Accepted, Listener, Whom};
 use crate::process::Shared;
-use crate::proxy::h1::context::Context;
-use crate::proxy::h1::{connection, connections};
 use crate::proxy::load::{Guard, Load};
 use crate::system::allocator;
 use crate::system::lock::lock;

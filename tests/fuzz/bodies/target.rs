@@ -2,8 +2,8 @@
 //! glimpsed of a broken head is never more than came, a redirect stays on the site it names.
 
 use sluice::config::Scheme;
+use sluice::h1::glimpse::Glimpse;
 use sluice::policy::redirect;
-use sluice::proxy::h1::glimpse::Glimpse;
 use sluice::route::host;
 use sluice::route::origin::PublicAuthority;
 use sluice::route::path;

@@ -63,6 +63,11 @@ impl Process {
         pids
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        sys::signal(self.child.id(), signal);
+    }
+
     /// Whether it still runs.
     pub fn alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -15,8 +15,8 @@
 //! loopback. Rounds are interleaved: in each, each row, each proxy after the
 //! other, so that a noisy minute hurts all alike; the table shows medians.
 //! Compare within one run only. `floor` is a bare relay that reads no HTTP: a
-//! lower bound, and not one of the peers. `sluice` runs with its admin interface
-//! and tracing off, `observed` with both on and somebody at the other end
+//! lower bound, and not one of the peers. `sluice` runs in its default configuration,
+//! `observed` is scraped, followed and traced besides
 //! (`observers.rs`). Proxies that are not installed are skipped, loudly. The
 //! exit code is 1 when a measurement failed.
 //!

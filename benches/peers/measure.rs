@@ -2,7 +2,7 @@
 //! kernel (CPU clocks, private memory) and when.
 
 use crate::child::Process;
-use crate::load::{Load, Tally};
+use crate::load::{Load, PACE, Tally, Work};
 use crate::options::Options;
 use crate::proxies::Proxy;
 use crate::rows::{Row, Unit};
@@ -33,9 +33,14 @@ pub struct Sample {
 
 /// Puts the row's load through the proxy: warm-up, then measured time.
 pub fn work(row: &Row, connections: usize, proxy: &Proxy, options: &Options) -> io::Result<Sample> {
-    let mut load = Load::open(proxy.address, row.work, connections)?;
+    let mut load = Load::open(proxy.address_for(row), row.work, connections)?;
     quiesce(&proxy.process);
-    let time = Duration::from_secs_f64(options.seconds);
+    // Paced lanes begin nothing for most of a short time.
+    let least = match row.work {
+        Work::Beside { .. } => 5 * PACE,
+        _ => Duration::ZERO,
+    };
+    let time = Duration::from_secs_f64(options.seconds).max(least);
     load.run(time.mul_f64(0.25).min(Duration::from_millis(500)))?;
     let before = Reading::take(&proxy.process, options.proxy_core)?;
     let tally = load.run(time)?;
@@ -78,7 +83,7 @@ fn evaluate(row: &Row, tally: &Tally, seconds: f64, sample: Sample) -> io::Resul
     let cpu = sample.busy_percent / 100.0 * seconds;
     // A GET's bytes are its body's, as those of bulk are its frames'.
     let bytes = match row.work {
-        crate::load::Work::Get(_, length) => tally.operations * length as u64,
+        Work::Get(_, length) => tally.operations * length as u64,
         _ => tally.bytes,
     };
     let done = match row.unit {
@@ -92,11 +97,15 @@ fn evaluate(row: &Row, tally: &Tally, seconds: f64, sample: Sample) -> io::Resul
         Unit::SecondsPerGigabyte => 1e9,
         _ => 1e6,
     };
+    let p99 = tally.latency.quantile(0.99);
     Ok(Sample {
-        cost: cpu * scale / done as f64,
+        cost: match row.unit {
+            Unit::Latency => p99.unwrap_or_default(),
+            _ => cpu * scale / done as f64,
+        },
         rate: done as f64 / seconds,
         p50_us: tally.latency.quantile(0.5),
-        p99_us: tally.latency.quantile(0.99),
+        p99_us: p99,
         ..sample
     })
 }

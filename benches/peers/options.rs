@@ -42,6 +42,15 @@ pub struct Options {
     /// Another sluice to measure beside the first; as often as wanted.
     #[arg(long, value_name = "NAME=PATH", value_parser = named)]
     pub against: Vec<(String, PathBuf)>,
+    /// The nginx to measure.
+    #[arg(long, default_value = "nginx")]
+    pub nginx: PathBuf,
+    /// The HAProxy to measure.
+    #[arg(long, default_value = "haproxy")]
+    pub haproxy: PathBuf,
+    /// The Caddy to measure.
+    #[arg(long, default_value = "caddy")]
+    pub caddy: PathBuf,
     /// Writes every figure of every round to this file.
     #[arg(long)]
     pub json: Option<PathBuf>,

@@ -1,10 +1,12 @@
-//! The proxies under measurement: how each is configured (one worker,
-//! keep-alive towards the upstream, the same logging for all) and started.
-//! Everything else is left at its default, as an operator would find it.
+//! The proxies under measurement: how each is configured (one worker, keep-alive towards the
+//! upstream, the same logging for all) and started. sluice is left at its defaults; the peers get
+//! besides what their documentation recommends for the work ([`RECOMMENDED`]).
 
 use crate::child::Process;
 use crate::observers::Observers;
 use crate::options::Options;
+use crate::rows::Row;
+use rustix::process::Signal;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -19,17 +21,22 @@ use std::time::{Duration, Instant};
 pub enum Kind {
     /// This harness's own relay.
     Floor,
-    /// A sluice binary; everything that watches it is off.
+    /// A sluice binary in its default configuration.
     Sluice(PathBuf),
     /// A sluice binary with everything on, and somebody to watch.
     Observed(PathBuf),
-    /// nginx from the PATH.
-    Nginx,
-    /// HAProxy from the PATH.
-    Haproxy,
-    /// Caddy from the PATH.
-    Caddy,
+    /// An nginx binary.
+    Nginx(PathBuf),
+    /// An HAProxy binary.
+    Haproxy(PathBuf),
+    /// A Caddy binary.
+    Caddy(PathBuf),
 }
+
+/// What the peers get beyond keep-alive and long timeouts, as it is told beside the table.
+pub const RECOMMENDED: &str = "nginx has proxy_buffer_size 16k where more than 4 KiB move at a \
+     time; HAProxy has option splice-auto, tune.pipesize 524288, maxpipes 500; sluice is in its \
+     default configuration";
 
 /// A proxy that can be started.
 #[derive(Clone)]
@@ -46,6 +53,8 @@ pub struct Candidate {
 pub struct Proxy {
     /// Where it listens.
     pub address: SocketAddr,
+    /// The same, with what is recommended where much is moved.
+    large: SocketAddr,
     /// Its processes.
     pub process: Process,
     directory: PathBuf,
@@ -56,6 +65,8 @@ pub struct Proxy {
 struct Site<'a> {
     directory: &'a Path,
     listen: SocketAddr,
+    large: SocketAddr,
+    routes: usize,
     upstream: SocketAddr,
     access_log: bool,
     files: u64,
@@ -68,9 +79,9 @@ impl Candidate {
         let version = match &kind {
             Kind::Floor => "this harness's relay".to_owned(),
             Kind::Sluice(path) | Kind::Observed(path) => first_line(path, "--version", "")?,
-            Kind::Nginx => first_line(Path::new("nginx"), "-v", "nginx version: ")?,
-            Kind::Haproxy => first_line(Path::new("haproxy"), "-v", "")?,
-            Kind::Caddy => first_line(Path::new("caddy"), "version", "")?,
+            Kind::Nginx(path) => first_line(path, "-v", "nginx version: ")?,
+            Kind::Haproxy(path) => first_line(path, "-v", "")?,
+            Kind::Caddy(path) => first_line(path, "version", "")?,
         };
         Ok(Self {
             name: name.to_owned(),
@@ -81,7 +92,10 @@ impl Candidate {
 
     /// Whether sluice is to be better than this one.
     pub fn is_peer(&self) -> bool {
-        matches!(self.kind, Kind::Nginx | Kind::Haproxy | Kind::Caddy)
+        matches!(
+            self.kind,
+            Kind::Nginx(_) | Kind::Haproxy(_) | Kind::Caddy(_)
+        )
     }
 
     /// Whether it is sluice itself, in whichever version.
@@ -89,14 +103,20 @@ impl Candidate {
         matches!(self.kind, Kind::Sluice(_) | Kind::Observed(_))
     }
 
-    /// Starts it in front of `upstream` and waits until it answers.
+    /// Starts it in front of `upstream`, with so many routes beside the one that is used, and waits
+    /// until it answers.
     pub fn start(
         &self,
         upstream: SocketAddr,
+        routes: usize,
         options: &Options,
         parent: &Path,
     ) -> io::Result<Proxy> {
         let listen = free_port()?;
+        let large = match self.kind {
+            Kind::Nginx(_) => free_port()?,
+            _ => listen,
+        };
         let directory = parent.join(format!("{}-{}", self.name, listen.port()));
         fs::create_dir_all(&directory)?;
         let observers = match self.kind {
@@ -106,6 +126,8 @@ impl Candidate {
         let site = Site {
             directory: &directory,
             listen,
+            large,
+            routes,
             upstream,
             access_log: options.access_log,
             files: options.files,
@@ -117,6 +139,7 @@ impl Candidate {
         let process = Process::start(command, core, &log)?;
         let mut proxy = Proxy {
             address: listen,
+            large,
             process,
             directory,
             observers,
@@ -139,21 +162,23 @@ impl Candidate {
             Kind::Sluice(path) | Kind::Observed(path) => {
                 let mut command = Command::new(path);
                 command.args(["run", "--config"]).arg(&config);
-                (sluice(site, path)?, command)
+                // Where its admin interface has its socket by default.
+                command.env("RUNTIME_DIRECTORY", site.directory);
+                (sluice(site, 0), command)
             }
-            Kind::Nginx => {
-                let mut command = Command::new("nginx");
+            Kind::Nginx(path) => {
+                let mut command = Command::new(path);
                 command.arg("-e").arg(site.directory.join("error.log"));
                 command.arg("-p").arg(site.directory).arg("-c").arg(&config);
                 (nginx(site), command)
             }
-            Kind::Haproxy => {
-                let mut command = Command::new("haproxy");
+            Kind::Haproxy(path) => {
+                let mut command = Command::new(path);
                 command.args(["-db", "-f"]).arg(&config);
                 (haproxy(site), command)
             }
-            Kind::Caddy => {
-                let mut command = Command::new("caddy");
+            Kind::Caddy(path) => {
+                let mut command = Command::new(path);
                 command
                     .args(["run", "--adapter", "caddyfile", "--config"])
                     .arg(&config);
@@ -171,6 +196,34 @@ impl Candidate {
 }
 
 impl Proxy {
+    /// Where a row's load goes.
+    pub fn address_for(&self, row: &Row) -> SocketAddr {
+        match row.is_large() {
+            true => self.large,
+            false => self.address,
+        }
+    }
+
+    /// Has a sluice with these routes read a changed configuration.
+    pub fn reload(&self, upstream: SocketAddr, routes: usize, change: usize) -> io::Result<()> {
+        let site = Site {
+            directory: &self.directory,
+            listen: self.address,
+            large: self.large,
+            routes,
+            upstream,
+            access_log: false,
+            files: 0,
+            observers: None,
+        };
+        // As a whole, or a reload that comes late would read half of it.
+        let next = self.directory.join("next");
+        fs::write(&next, sluice(&site, change))?;
+        fs::rename(next, self.directory.join("config"))?;
+        self.process.signal(Signal::HUP);
+        Ok(())
+    }
+
     /// Empties the access logs, which would fill the disk otherwise.
     pub fn clear_logs(&self) {
         for name in ["access.log", "output.log"] {
@@ -249,30 +302,29 @@ fn free_port() -> io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }
 
-fn sluice(site: &Site, binary: &Path) -> io::Result<String> {
+/// `change` is in one of the routes that are not used.
+fn sluice(site: &Site, change: usize) -> String {
     let access = match site.access_log {
         true => site.directory.join("access.log").display().to_string(),
         false => "off".to_owned(),
     };
-    let watched = match site.observers {
-        Some(observers) => observers.settings(),
-        None if has_admin(binary)? => "[admin]\nlisten = \"off\"\n".to_owned(),
-        None => String::new(),
-    };
+    let watched = site.observers.map_or_else(String::new, Observers::settings);
+    let routes: String = (0..site.routes)
+        .map(|n| {
+            let extra = if n == 0 { change } else { 0 };
+            format!(
+                "[[route]]\nhost = \"h{n}.test\"\npath = \"/api/{n}/{extra}\"\nto = \"{}\"\n",
+                site.upstream
+            )
+        })
+        .collect();
     let Site {
         listen, upstream, ..
     } = site;
-    Ok(format!(
+    format!(
         "workers = 1\n[log]\naccess = \"{access}\"\n{watched}\
-         [[listen]]\naddress = \"{listen}\"\n[[route]]\nto = \"{upstream}\"\n"
-    ))
-}
-
-/// Whether this version has an admin interface that can be switched off.
-fn has_admin(binary: &Path) -> io::Result<bool> {
-    let output = Command::new(binary).args(["config", "schema"]).output()?;
-    let schema: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    Ok(schema["properties"].get("admin").is_some())
+         [[listen]]\naddress = \"{listen}\"\n{routes}[[route]]\nto = \"{upstream}\"\n"
+    )
 }
 
 fn nginx(site: &Site) -> String {
@@ -290,10 +342,23 @@ fn nginx(site: &Site) -> String {
     };
     let Site {
         listen,
+        large,
         upstream,
         files,
         ..
     } = site;
+    let server = |listen: &SocketAddr, buffers: &str| {
+        format!(
+            "  server {{\n    listen {listen};\n{buffers}    location / {{\n\
+             \x20     proxy_pass http://backend;\n      proxy_http_version 1.1;\n\
+             \x20     proxy_set_header Host $http_host;\n\
+             \x20     proxy_set_header Upgrade $http_upgrade;\n\
+             \x20     proxy_set_header Connection $connection_upgrade;\n\
+             \x20     proxy_read_timeout 1h;\n      proxy_send_timeout 1h;\n    }}\n  }}\n"
+        )
+    };
+    let buffers = "    proxy_buffer_size 16k;\n    proxy_buffers 8 16k;\n";
+    let servers = server(listen, "") + &server(large, buffers);
     format!(
         "{user}daemon off;\nworker_processes 1;\nworker_rlimit_nofile {files};\n\
          pid nginx.pid;\nerror_log error.log error;\n\
@@ -302,13 +367,7 @@ fn nginx(site: &Site) -> String {
          \x20 keepalive_timeout 1h;\n  keepalive_requests 1000000000;\n\
          \x20 map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}\n\
          \x20 upstream backend {{\n    server {upstream};\n    keepalive 128;\n\
-         \x20   keepalive_requests 1000000000;\n  }}\n\
-         \x20 server {{\n    listen {listen};\n    location / {{\n\
-         \x20     proxy_pass http://backend;\n      proxy_http_version 1.1;\n\
-         \x20     proxy_set_header Host $http_host;\n\
-         \x20     proxy_set_header Upgrade $http_upgrade;\n\
-         \x20     proxy_set_header Connection $connection_upgrade;\n\
-         \x20     proxy_read_timeout 1h;\n      proxy_send_timeout 1h;\n    }}\n  }}\n}}\n"
+         \x20   keepalive_requests 1000000000;\n  }}\n{servers}}}\n"
     )
 }
 
@@ -329,8 +388,9 @@ fn haproxy(site: &Site) -> String {
     // Two descriptors a connection, and a margin that HAProxy insists on.
     let connections = (files - 200) / 2;
     format!(
-        "global\n  nbthread 1\n  maxconn {connections}\n{target}\
-         defaults\n  mode http\n{format}  http-reuse always\n\
+        "global\n  nbthread 1\n  maxconn {connections}\n  maxpipes 500\n\
+         \x20 tune.pipesize 524288\n{target}\
+         defaults\n  mode http\n  option splice-auto\n{format}  http-reuse always\n\
          \x20 timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n  timeout tunnel 1h\n\
          frontend front\n  bind {listen}\n  maxconn {connections}\n  default_backend back\n\
          backend back\n  server one {upstream}\n"

@@ -190,5 +190,6 @@ pub fn unit_name(unit: Unit) -> &'static str {
         Unit::SecondsPerGigabyte => "s/GB",
         Unit::Bytes => "bytes",
         Unit::Percent => "% of a core",
+        Unit::Latency => "µs, p99",
     }
 }

@@ -14,6 +14,8 @@ pub enum Unit {
     Bytes,
     /// CPU in percent of one core.
     Percent,
+    /// Microseconds that 99 of 100 operations took at most.
+    Latency,
 }
 
 /// A kind of work.
@@ -29,12 +31,23 @@ pub struct Row {
     pub connections: usize,
     /// What is measured; `Bytes` marks the row of idle tunnels.
     pub unit: Unit,
-    /// Measured when `--rows` says nothing.
-    pub default: bool,
+    /// How the proxy is set up for it.
+    pub setting: Setting,
 }
 
-/// Messages of the bulk rows.
-const BULK: usize = 1 << 20;
+/// How a proxy is set up for a row.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Setting {
+    /// As for all rows.
+    Usual,
+    /// A fresh one with so many routes, of which the last is asked for; sluice only.
+    Routes(usize),
+    /// A fresh one with so many routes, of which one changes each second; sluice only.
+    Reloads(usize),
+}
+
+/// Tunnels of the bulk rows.
+const BULK: usize = 8;
 
 /// Every row, in the table's order.
 pub const ROWS: &[Row] = &[
@@ -55,7 +68,6 @@ pub const ROWS: &[Row] = &[
         "GET 1 MiB, {n} connections",
         Work::Get("/1m", 1 << 20),
         16,
-        true,
     ),
     row("echo-64", "echo 64 B, {n} tunnels", Work::Echo(64), 64),
     row(
@@ -70,27 +82,55 @@ pub const ROWS: &[Row] = &[
         Work::Echo(64),
         5_000,
     ),
-    bulk("up", "bulk up, 1 MiB messages", Work::Up(BULK), 4, true),
+    bulk("up-4k", "bulk up, 4 KiB messages", Work::Up(4 << 10), BULK),
     bulk(
-        "down",
-        "bulk down, 1 MiB messages",
-        Work::Down(BULK),
-        4,
-        true,
+        "up-16k",
+        "bulk up, 16 KiB messages",
+        Work::Up(16 << 10),
+        BULK,
     ),
     bulk(
         "up-64k",
         "bulk up, 64 KiB messages",
         Work::Up(64 << 10),
-        4,
-        false,
+        BULK,
+    ),
+    bulk(
+        "up-256k",
+        "bulk up, 256 KiB messages",
+        Work::Up(256 << 10),
+        BULK,
+    ),
+    bulk("up-1m", "bulk up, 1 MiB messages", Work::Up(1 << 20), BULK),
+    bulk(
+        "down-4k",
+        "bulk down, 4 KiB messages",
+        Work::Down(4 << 10),
+        BULK,
+    ),
+    bulk(
+        "down-16k",
+        "bulk down, 16 KiB messages",
+        Work::Down(16 << 10),
+        BULK,
     ),
     bulk(
         "down-64k",
         "bulk down, 64 KiB messages",
         Work::Down(64 << 10),
-        4,
-        false,
+        BULK,
+    ),
+    bulk(
+        "down-256k",
+        "bulk down, 256 KiB messages",
+        Work::Down(256 << 10),
+        BULK,
+    ),
+    bulk(
+        "down-1m",
+        "bulk down, 1 MiB messages",
+        Work::Down(1 << 20),
+        BULK,
     ),
     row(
         "handshake",
@@ -98,6 +138,42 @@ pub const ROWS: &[Row] = &[
         Work::Handshake,
         64,
     ),
+    Row {
+        unit: Unit::Latency,
+        ..row(
+            "fair",
+            "p99 of echoes, {n} tunnels beside 8 of bulk",
+            Work::Beside {
+                echo: 64,
+                bulk: 64 << 10,
+                tunnels: BULK,
+            },
+            1_000,
+        )
+    },
+    Row {
+        setting: Setting::Routes(10_000),
+        ..row(
+            "get-128-routes",
+            "GET 128 B, 10,000 routes",
+            Work::Get("/128", 128),
+            64,
+        )
+    },
+    Row {
+        unit: Unit::Latency,
+        setting: Setting::Reloads(10_000),
+        ..row(
+            "reload",
+            "p99 of echoes while 10,000 routes are reloaded",
+            Work::Beside {
+                echo: 64,
+                bulk: 0,
+                tunnels: 0,
+            },
+            64,
+        )
+    },
     Row {
         unit: Unit::Bytes,
         ..row(
@@ -116,25 +192,29 @@ const fn row(id: &'static str, title: &'static str, work: Work, connections: usi
         work,
         connections,
         unit: Unit::Micros,
-        default: true,
+        setting: Setting::Usual,
     }
 }
 
-const fn bulk(
-    id: &'static str,
-    title: &'static str,
-    work: Work,
-    connections: usize,
-    default: bool,
-) -> Row {
+const fn bulk(id: &'static str, title: &'static str, work: Work, connections: usize) -> Row {
     Row {
         unit: Unit::SecondsPerGigabyte,
-        default,
         ..row(id, title, work, connections)
     }
 }
 
 impl Row {
+    /// Whether it moves more than a few bytes at a time, for which some proxies' documentation
+    /// recommends larger buffers.
+    pub fn is_large(&self) -> bool {
+        match self.work {
+            Work::Get(_, size) | Work::Echo(size) => size >= 4 << 10,
+            Work::Up(_) | Work::Down(_) => true,
+            Work::Beside { bulk, .. } => bulk > 0,
+            Work::Handshake => false,
+        }
+    }
+
     /// The heading.
     pub fn heading(&self) -> String {
         self.title

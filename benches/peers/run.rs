@@ -5,15 +5,18 @@ use crate::child::Process;
 use crate::measure::{self, Sample};
 use crate::observers::Observers;
 use crate::options::Options;
-use crate::proxies::{Candidate, Kind, Proxy};
+use crate::proxies::{Candidate, Kind, Proxy, RECOMMENDED};
 use crate::results::{Results, RowResults};
-use crate::rows::{ROWS, Row, Unit};
+use crate::rows::{ROWS, Row, Setting, Unit};
 use crate::{chart, sys, table};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// What stands while rows are measured. Dropped in this order: proxies,
 /// backend, files.
@@ -138,7 +141,7 @@ impl Stage {
             directory,
         };
         for (candidate, &upstream) in candidates.iter().zip(&stage.upstreams) {
-            let proxy = start(candidate, upstream, options, &stage.directory.path)?;
+            let proxy = start(candidate, upstream, 0, options, &stage.directory.path)?;
             stage.proxies.push(proxy);
         }
         Ok(stage)
@@ -163,6 +166,9 @@ impl Stage {
             let Ok(samples) = &mut results.cells[at] else {
                 continue;
             };
+            if results.row.setting != Setting::Usual && !candidate.is_sluice() {
+                continue;
+            }
             let outcome = self.sample(&results.row, candidate, at, options);
             if sys::interrupted() {
                 return Err(io::Error::other("interrupted"));
@@ -181,13 +187,26 @@ impl Stage {
                     // One that never started would not start now either.
                     if self.proxies[at].is_ok() {
                         let upstream = self.upstreams[at];
-                        let fresh = start(candidate, upstream, options, &self.directory.path)?;
+                        let fresh = start(candidate, upstream, 0, options, &self.directory.path)?;
                         self.proxies[at] = fresh;
                     }
                 }
             }
         }
         Ok(())
+    }
+
+    /// A proxy of its own for one row, so that nothing of other rows is in its figure.
+    fn fresh(
+        &self,
+        candidate: &Candidate,
+        at: usize,
+        routes: usize,
+        options: &Options,
+    ) -> Result<Proxy, String> {
+        let upstream = self.upstreams[at];
+        start(candidate, upstream, routes, options, &self.directory.path)
+            .map_err(|error| error.to_string())?
     }
 
     fn sample(
@@ -204,10 +223,22 @@ impl Stage {
         };
         if row.unit == Unit::Bytes {
             // What earlier rows left in its heap would hide what idle costs.
-            let proxy = start(candidate, self.upstreams[at], options, &self.directory.path);
-            let proxy = proxy.map_err(|error| error.to_string())??;
+            let proxy = self.fresh(candidate, at, 0, options)?;
             return measure::idle(row, connections, &proxy, options)
                 .map_err(|error| explain(error, &proxy));
+        }
+        if let Setting::Routes(routes) | Setting::Reloads(routes) = row.setting {
+            let proxy = self.fresh(candidate, at, routes, options)?;
+            let (upstream, ended) = (self.upstreams[at], AtomicBool::new(false));
+            let sample = std::thread::scope(|scope| {
+                if let Setting::Reloads(_) = row.setting {
+                    scope.spawn(|| reload(&proxy, upstream, routes, &ended));
+                }
+                let sample = measure::work(row, connections, &proxy, options);
+                ended.store(true, Ordering::Relaxed);
+                sample
+            });
+            return sample.map_err(|error| explain(error, &proxy));
         }
         let sample = measure::work(row, connections, proxy, options);
         let observed = || proxy.observers().map_or(Ok(()), Observers::check);
@@ -217,16 +248,32 @@ impl Stage {
     }
 }
 
+/// One changed route each second.
+fn reload(proxy: &Proxy, upstream: SocketAddr, routes: usize, ended: &AtomicBool) {
+    let mut change = 0;
+    while !ended.load(Ordering::Relaxed) {
+        change += 1;
+        if let Err(error) = proxy.reload(upstream, routes, change) {
+            eprintln!("FAILED to reload: {error}");
+        }
+        let next = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < next && !ended.load(Ordering::Relaxed) {
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
 /// Starts a proxy; the inner error is one to report and live with.
 fn start(
     candidate: &Candidate,
     upstream: SocketAddr,
+    routes: usize,
     options: &Options,
     directory: &Path,
 ) -> io::Result<Result<Proxy, String>> {
     // Another process may take the free port first: a second try.
-    let first = candidate.start(upstream, options, directory);
-    let started = first.or_else(|_| candidate.start(upstream, options, directory));
+    let first = candidate.start(upstream, routes, options, directory);
+    let started = first.or_else(|_| candidate.start(upstream, routes, options, directory));
     if sys::interrupted() {
         return Err(io::Error::other("interrupted"));
     }
@@ -280,7 +327,7 @@ fn choose_rows(options: &Options) -> io::Result<Vec<Row>> {
         )));
     }
     let chosen = |row: &&Row| match asked.is_empty() {
-        true => row.default || options.smoke,
+        true => !options.smoke || row.setting == Setting::Usual,
         false => asked.iter().any(|id| id == "all" || id == row.id),
     };
     Ok(ROWS.iter().filter(chosen).copied().collect())
@@ -293,9 +340,9 @@ fn find_candidates(options: &Options) -> io::Result<Vec<Candidate>> {
             "floor" => Kind::Floor,
             "sluice" => Kind::Sluice(fs::canonicalize(&options.sluice)?),
             "observed" => Kind::Observed(fs::canonicalize(&options.sluice)?),
-            "nginx" => Kind::Nginx,
-            "haproxy" => Kind::Haproxy,
-            "caddy" => Kind::Caddy,
+            "nginx" => Kind::Nginx(options.nginx.clone()),
+            "haproxy" => Kind::Haproxy(options.haproxy.clone()),
+            "caddy" => Kind::Caddy(options.caddy.clone()),
             other => return Err(io::Error::other(format!("no proxy called {other}"))),
         };
         wanted.push((name.as_str(), kind));
@@ -338,6 +385,7 @@ fn facts(options: &Options, candidates: &[Candidate]) -> Vec<String> {
             options.seconds,
         ),
         versions.join("; "),
+        RECOMMENDED.to_owned(),
         format!(
             "load average at the start {}, open files {}",
             load.split(' ').next().unwrap_or("?"),

@@ -118,8 +118,10 @@ pub fn show(figure: Option<f64>, unit: Unit) -> String {
         (Some(figure), Unit::Bytes) => thousands(figure.round() as u64),
         (Some(figure), Unit::SecondsPerGigabyte) => format!("{figure:.3}"),
         (Some(figure), Unit::Percent) => format!("{figure:.2}"),
-        (Some(figure), Unit::Micros) if figure >= 100.0 => format!("{figure:.0}"),
-        (Some(figure), Unit::Micros) => format!("{figure:.1}"),
+        (Some(figure), Unit::Micros | Unit::Latency) if figure >= 100.0 => {
+            thousands(figure.round() as u64)
+        }
+        (Some(figure), Unit::Micros | Unit::Latency) => format!("{figure:.1}"),
     }
 }
 

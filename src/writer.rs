@@ -176,7 +176,7 @@ fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
 
-/// A file, whoever has opened it.
+/// A file, also one that another program has opened.
 type Inode = (u64, u64);
 
 /// Files that a part of a line was written to, and not its rest: the next line begins with an end.
@@ -275,7 +275,7 @@ impl Thread {
         Ok(())
     }
 
-    /// Writes what nobody is to write into.
+    /// Writes what is not to be interrupted.
     fn push_piece(&self, left: &mut &[u8]) -> Result<(), Errno> {
         // What was begun before it failed is not to swallow the next line.
         if lock(&TORN).remove(&self.inode)

@@ -1,4 +1,4 @@
-//! The origin server behind every proxy: single-thread epoll, fixed HTTP
+//! The origin server of every proxy: single-thread epoll, fixed HTTP
 //! answers (`/128`, `/16k`, `/1m`, keep-alive) and a WebSocket server
 //! (RFC 6455) that echoes (`/ws/echo`), swallows (`/ws/sink`) or pours
 //! (`/ws/source/BYTES`, from the first message on). As cheap as it can be,
@@ -196,7 +196,7 @@ impl Connection {
     fn take(&mut self, mut input: &mut [u8], content: &mut Content) -> Result<(), Gone> {
         if matches!(self.role, Role::Http) {
             let rest = self.requests(input, content)?;
-            // Frames may stand right behind the handshake's head.
+            // Frames may stand right after the handshake's head.
             let start = input.len() - rest;
             input = &mut input[start..];
         }
@@ -369,7 +369,7 @@ impl Connection {
         } else {
             self.write(bytes)?
         };
-        // Behind a fixed answer (pipelined requests) the order must hold.
+        // After a fixed answer (pipelined requests) the order must hold.
         if !self.fixed.is_empty() {
             self.spill
                 .extend_from_slice(std::mem::take(&mut self.fixed));

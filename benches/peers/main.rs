@@ -4,7 +4,7 @@
 //! cargo bench --bench peers                                  # everything, about 10 minutes
 //! cargo bench --bench peers -- --quick                       # one round, under 2 minutes
 //! cargo bench --bench peers -- --rows echo-64,up --proxies sluice,nginx,floor --rounds 5
-//! cargo bench --bench peers -- --access-log                  # everybody writes an access log
+//! cargo bench --bench peers -- --access-log                  # every proxy writes an access log
 //! cargo bench --bench peers -- --proxies sluice,observed --rounds 15   # what being seen costs
 //! cargo bench --bench peers -- --proxies sluice --against old=target/old --rounds 15
 //! cargo bench --bench peers -- --json peers.json --svg docs/peers.svg

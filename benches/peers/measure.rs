@@ -166,7 +166,7 @@ fn core_busy(core: usize) -> Option<Duration> {
     Some(Duration::from_millis(10 * busy))
 }
 
-/// Memory that is nobody else's and cannot be dropped, over all processes of
+/// Memory that is its own and cannot be dropped, over all processes of
 /// the proxy, in bytes.
 fn private_memory(process: &Process) -> io::Result<u64> {
     let mut sum = 0;

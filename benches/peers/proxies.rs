@@ -23,7 +23,7 @@ pub enum Kind {
     Floor,
     /// A sluice binary in its default configuration.
     Sluice(PathBuf),
-    /// A sluice binary with everything on, and somebody to watch.
+    /// A sluice binary with everything on and in use.
     Observed(PathBuf),
     /// An nginx binary.
     Nginx(PathBuf),

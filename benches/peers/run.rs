@@ -148,7 +148,7 @@ impl Stage {
     }
 
     /// One row of one round through each proxy in turn, every other round the
-    /// other way round, so that whatever changes meanwhile favours nobody. A
+    /// other way round, so that what changes meanwhile favours none. A
     /// proxy that failed is replaced by a fresh one, so that its other rows
     /// can be told.
     fn measure(

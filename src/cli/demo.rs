@@ -30,7 +30,7 @@ pub fn run<T, E: From<io::Error>>(
     let backend = Backend::start()?;
     println!("sluice demo: open http://{listen}/ in a browser, in two tabs to chat");
     println!(
-        "             the backend behind it is {}; Ctrl-C ends the demo, a second one at once",
+        "             its backend is {}; Ctrl-C ends the demo, a second one at once",
         backend.address()
     );
     serve(config(listen, backend.address()))

@@ -266,7 +266,7 @@ struct IdleTrim {
 }
 
 impl IdleTrim {
-    /// Fewer connections are no rush: what they leave behind is not worth the walk.
+    /// Fewer connections are no rush: the memory that they leave is not worth the walk.
     const RUSH: usize = 256;
     const REST: Duration = Duration::from_secs(5);
 

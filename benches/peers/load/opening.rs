@@ -45,7 +45,7 @@ pub(super) fn upgrade(stream: &mut TcpStream, target: SocketAddr, path: &str) ->
         if let Some(length) = upgraded(&head)? {
             return match length == head.len() {
                 true => Ok(()),
-                false => Err(unexpected("bytes behind the 101 that nobody sent")),
+                false => Err(unexpected("bytes after the 101 that were never sent")),
             };
         }
     }

@@ -62,7 +62,7 @@ pub fn bind(address: &ListenAddress) -> Result<Listener, BindError> {
     })
 }
 
-/// Whether [`bind`] would succeed; nothing is left behind, and no connection is accepted.
+/// Whether [`bind`] would succeed; nothing is left, and no connection is accepted.
 ///
 /// # Errors
 /// Those of [`bind`].

@@ -71,7 +71,7 @@ impl Glimpse {
 /// Name and value of a header line.
 fn field(line: &[u8]) -> Option<(HeaderName, &[u8])> {
     let (name, value) = line.split_at(memchr::memchr(b':', line)?);
-    let name = HeaderName::from_bytes(name.trim_ascii_end()).ok()?;
+    let name = HeaderName::from_bytes(name).ok()?;
     Some((name, value[1..].trim_ascii()))
 }
 
@@ -218,7 +218,7 @@ mod tests {
             ("PRI * HTTP/2.0\r\n\r\n", Some("HTTP/2.0"), &[]),
             ("GET /\r\nA: b\r\n", None, &[("a", "b")]),
             (
-                "GET /HTTP/1 HTTP/1.0\nA : b\x01\rc\n: d\nE\n f: g\nH:\nI: j",
+                "GET /HTTP/1 HTTP/1.0\nAA : c\r\nA: b\x01\rc\n: d\nE\n f: g\nH:\nI: j",
                 Some("HTTP/1.0"),
                 &[("a", "b??c"), ("h", "")],
             ),

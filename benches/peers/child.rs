@@ -68,6 +68,17 @@ impl Process {
         sys::signal(self.child.id(), signal);
     }
 
+    /// Asks the program itself, which a tool may have started, to end; whether it has in time.
+    pub fn end(&mut self, patience: Duration) -> bool {
+        let program = self.pids().last().copied();
+        sys::signal(program.unwrap_or(self.child.id()), Signal::TERM);
+        let deadline = Instant::now() + patience;
+        while self.alive() && Instant::now() < deadline {
+            sleep(Duration::from_millis(5));
+        }
+        !self.alive()
+    }
+
     /// Whether it still runs.
     pub fn alive(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))

@@ -7,6 +7,7 @@
 //! cargo bench --bench peers -- --access-log                  # every proxy writes an access log
 //! cargo bench --bench peers -- --proxies sluice,observed --rounds 15   # what being seen costs
 //! cargo bench --bench peers -- --proxies sluice --against old=target/old --rounds 15
+//! cargo bench --bench peers -- --counts                      # instructions and system calls
 //! cargo bench --bench peers -- --json peers.json --svg docs/peers.svg
 //! ```
 //!
@@ -35,6 +36,7 @@
 mod backend;
 mod chart;
 mod child;
+mod counts;
 mod floor;
 mod histogram;
 mod load;
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Some("backend") => backend_role(&options).map(|()| true),
         Some("floor") => floor_role(&options).map(|()| true),
         Some(other) => Err(std::io::Error::other(format!("no such role: {other}"))),
+        None if options.counts => counts::run(&options),
         None => run::run(options),
     };
     match outcome {

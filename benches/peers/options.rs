@@ -33,6 +33,9 @@ pub struct Options {
     /// One round, half a second a row, idle tunnels for 2 seconds.
     #[arg(long)]
     pub quick: bool,
+    /// Count instructions and system calls of sluice instead (needs valgrind and strace).
+    #[arg(long)]
+    pub counts: bool,
     /// Every proxy writes an access log to a file.
     #[arg(long)]
     pub access_log: bool,

@@ -25,12 +25,46 @@ pub enum Kind {
     Sluice(PathBuf),
     /// A sluice binary with everything on and in use.
     Observed(PathBuf),
+    /// A sluice binary without its admin interface, under a tool that counts.
+    Counted(Tool, PathBuf),
     /// An nginx binary.
     Nginx(PathBuf),
     /// An HAProxy binary.
     Haproxy(PathBuf),
     /// A Caddy binary.
     Caddy(PathBuf),
+}
+
+/// What counts what a program does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Tool {
+    /// valgrind's: instructions.
+    Callgrind,
+    /// System calls.
+    Strace,
+}
+
+impl Tool {
+    /// The file that it leaves in the proxy's directory.
+    pub fn file(self) -> &'static str {
+        match self {
+            Tool::Callgrind => "callgrind.out",
+            Tool::Strace => "strace.out",
+        }
+    }
+
+    fn command(self, program: &Path) -> Command {
+        let (name, arguments): (_, &[&str]) = match self {
+            Tool::Callgrind => (
+                "valgrind",
+                &["--tool=callgrind", "--callgrind-out-file=callgrind.out"],
+            ),
+            Tool::Strace => ("strace", &["-f", "-c", "-o", "strace.out"]),
+        };
+        let mut command = Command::new(name);
+        command.args(arguments).arg(program);
+        command
+    }
 }
 
 /// What the peers get beyond keep-alive and long timeouts, as it is told beside the table.
@@ -78,7 +112,9 @@ impl Candidate {
     pub fn find(name: &str, kind: Kind) -> Result<Self, String> {
         let version = match &kind {
             Kind::Floor => "this harness's relay".to_owned(),
-            Kind::Sluice(path) | Kind::Observed(path) => first_line(path, "--version", "")?,
+            Kind::Sluice(path) | Kind::Observed(path) | Kind::Counted(_, path) => {
+                first_line(path, "--version", "")?
+            }
             Kind::Nginx(path) => first_line(path, "-v", "nginx version: ")?,
             Kind::Haproxy(path) => first_line(path, "-v", "")?,
             Kind::Caddy(path) => first_line(path, "version", "")?,
@@ -100,7 +136,10 @@ impl Candidate {
 
     /// Whether it is sluice itself, in whichever version.
     pub fn is_sluice(&self) -> bool {
-        matches!(self.kind, Kind::Sluice(_) | Kind::Observed(_))
+        matches!(
+            self.kind,
+            Kind::Sluice(_) | Kind::Observed(_) | Kind::Counted(..)
+        )
     }
 
     /// Starts it in front of `upstream`, with so many routes beside the one that is used, and waits
@@ -159,12 +198,20 @@ impl Candidate {
                 command.args(["--role-arg", &site.upstream.to_string()]);
                 return Ok(command);
             }
-            Kind::Sluice(path) | Kind::Observed(path) => {
-                let mut command = Command::new(path);
+            Kind::Sluice(path) | Kind::Observed(path) | Kind::Counted(_, path) => {
+                let mut command = match self.kind {
+                    Kind::Counted(tool, _) => tool.command(path),
+                    _ => Command::new(path),
+                };
                 command.args(["run", "--config"]).arg(&config);
                 // Where its admin interface has its socket by default.
                 command.env("RUNTIME_DIRECTORY", site.directory);
-                (sluice(site, 0), command)
+                let text = sluice(site, 0);
+                match self.kind {
+                    // The clock of a thread, which the history reads, does not work in valgrind.
+                    Kind::Counted(..) => (format!("admin.listen = \"off\"\n{text}"), command),
+                    _ => (text, command),
+                }
             }
             Kind::Nginx(path) => {
                 let mut command = Command::new(path);
@@ -245,6 +292,11 @@ impl Proxy {
     /// Those who watch it, if there are any.
     pub fn observers(&self) -> Option<&Observers> {
         self.observers.as_ref()
+    }
+
+    /// Where its files are.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The end of what it printed, for the reader of a failure.

@@ -28,9 +28,23 @@ struct Stage {
 }
 
 /// The place of configurations and logs, removed at the end unless kept.
-struct Directory {
+pub struct Directory {
     path: PathBuf,
     keep: bool,
+}
+
+impl Directory {
+    /// Makes it.
+    pub fn make(keep: bool) -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("sluice-peers-{}", std::process::id()));
+        fs::create_dir_all(&path)?;
+        Ok(Self { path, keep })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 impl Drop for Directory {
@@ -110,30 +124,9 @@ fn publish(results: &Results, options: &Options) -> io::Result<()> {
 
 impl Stage {
     fn set(options: &Options, candidates: &[Candidate]) -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("sluice-peers-{}", std::process::id()));
-        fs::create_dir_all(&path)?;
-        let directory = Directory {
-            path,
-            keep: options.keep,
-        };
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args([
-            "--role",
-            "backend",
-            "--role-arg",
-            &candidates.len().to_string(),
-        ]);
+        let directory = Directory::make(options.keep)?;
         let core = (!options.smoke).then_some(options.load_core);
-        let (backend, output) = Process::piped(command, core)?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line)?;
-        let ports = line.split_whitespace().flat_map(str::parse::<u16>);
-        let upstreams: Vec<_> = ports
-            .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-            .collect();
-        if upstreams.len() != candidates.len() {
-            return Err(io::Error::other("the backend did not start"));
-        }
+        let (backend, upstreams) = start_backend(candidates.len(), core)?;
         let mut stage = Self {
             proxies: Vec::new(),
             upstreams,
@@ -245,6 +238,26 @@ impl Stage {
         sample
             .and_then(|sample| observed().map(|()| sample))
             .map_err(|error| explain(error, proxy))
+    }
+}
+
+/// Starts a backend with an address for each proxy.
+pub fn start_backend(
+    addresses: usize,
+    core: Option<usize>,
+) -> io::Result<(Process, Vec<SocketAddr>)> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["--role", "backend", "--role-arg", &addresses.to_string()]);
+    let (backend, output) = Process::piped(command, core)?;
+    let mut line = String::new();
+    BufReader::new(output).read_line(&mut line)?;
+    let ports = line.split_whitespace().flat_map(str::parse::<u16>);
+    let upstreams: Vec<_> = ports
+        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+        .collect();
+    match upstreams.len() == addresses {
+        true => Ok((backend, upstreams)),
+        false => Err(io::Error::other("the backend did not start")),
     }
 }
 

@@ -48,11 +48,14 @@ pub(super) fn write(out: &mut Vec<u8>, time: &str, kind: &str, fields: &Gathered
     });
     match kind {
         "tunnel_open" => {
-            let _ = write!(out, "{what} open{end} #{}", fields.get("tunnel"));
+            let _ = write!(out, "{what} open{end} #");
+            push_escaped(out, fields.get("tunnel"));
         }
         "tunnel_close" => {
-            let (tunnel, by) = (fields.get("tunnel"), fields.get("closed_by"));
-            let _ = write!(out, "{what}close{end} #{tunnel} by {by}");
+            let _ = write!(out, "{what}close{end} #");
+            push_escaped(out, fields.get("tunnel"));
+            out.extend_from_slice(b" by ");
+            push_escaped(out, fields.get("closed_by"));
             let detail = fields.get("detail");
             if !detail.is_empty() {
                 out.extend_from_slice(b" (");
@@ -64,7 +67,12 @@ pub(super) fn write(out: &mut Vec<u8>, time: &str, kind: &str, fields: &Gathered
             let status = if status.is_empty() { "-" } else { status };
             let method = fields.get("method");
             let method = if method.is_empty() { "-" } else { method };
-            let _ = write!(out, "{what}{status:>5}{end} {method:<4}");
+            let _ = write!(out, "{what}{status:>5}{end} ");
+            push_escaped(out, method);
+            out.extend(std::iter::repeat_n(
+                b' ',
+                4_usize.saturating_sub(method.len()),
+            ));
         }
     }
     out.push(b' ');
@@ -132,7 +140,9 @@ fn why(out: &mut Vec<u8>, fields: &Gathered, paint: &str, end: &str) {
     if cause.is_empty() {
         return;
     }
-    let _ = write!(out, "  {paint}{cause}{end}");
+    let _ = write!(out, "  {paint}");
+    push_escaped(out, &cause);
+    out.extend_from_slice(end.as_bytes());
     for (text, between) in [
         (first(&["likely", "detail"]), ": "),
         (first(&["fix"]), "; fix: "),
@@ -148,6 +158,7 @@ fn why(out: &mut Vec<u8>, fields: &Gathered, paint: &str, end: &str) {
 mod tests {
     use super::super::line::{Line, tests::fields};
     use super::*;
+    use crate::vocabulary::visible::escaped;
 
     fn line(kind: &'static str, colour: bool) -> String {
         let (mut gathered, mut out) = (Gathered::new(), Vec::new());
@@ -175,6 +186,22 @@ mod tests {
                 coloured = coloured.replace(code, "");
             }
             assert_eq!(plain, coloured);
+        }
+    }
+
+    #[test]
+    fn no_text_reaches_a_terminal_as_it_is() {
+        let text = "\x1b[2J\x07\r\n\u{85}\u{9b}31m\u{202e}\u{2028}\u{feff}";
+        let is_text = |name: &&str| !matches!(*name, "status" | "bytes_in" | "bytes_out");
+        for name in PLACED.into_iter().chain(["user_agent"]).filter(is_text) {
+            for kind in ["exchange", "tunnel_open", "tunnel_close"] {
+                let (mut gathered, mut out) = (Gathered::new(), Vec::new());
+                Line::gather(&mut gathered, |line| line.text(name, text));
+                write(&mut out, "T", kind, &gathered, false);
+                let line = String::from_utf8(out).unwrap();
+                let line = line.strip_suffix('\n').unwrap();
+                assert_eq!(escaped(line), line, "{name}");
+            }
         }
     }
 }

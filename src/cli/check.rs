@@ -2,7 +2,7 @@
 //! meant, and what `sluice run` would stumble over on this machine. Starts nothing, resolves
 //! nothing, leaves no file.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ use super::attempt::{self, Attempt};
 use crate::config::{Config, Problems};
 use crate::config_file;
 use crate::config_file::default::file;
+use crate::system::files;
 use crate::vocabulary::visible::escaped;
 
 /// How `check` goes without a file.
@@ -78,8 +79,8 @@ fn visible(file: &Path) -> String {
 }
 
 fn from_stdin() -> io::Result<Result<String, Problems>> {
-    let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes)?;
+    let bytes = files::read_bounded(io::stdin().lock(), config_file::LARGEST)
+        .map_err(|error| io::Error::new(error.kind(), format!("standard input: {error}")))?;
     Ok(config_file::text(bytes, "standard input"))
 }
 

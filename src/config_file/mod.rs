@@ -32,7 +32,7 @@ use crate::system::files;
 pub use self::schema::schema;
 
 /// The largest file that is read, in bytes: 16 MiB.
-const LARGEST: u64 = 16 << 20;
+pub const LARGEST: u64 = 16 << 20;
 
 /// Reads a configuration file: a regular one, and never waits for another.
 ///

@@ -59,10 +59,13 @@ fn open_to_read(path: &Path, pipes: bool) -> io::Result<File> {
     Ok(file)
 }
 
-fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
+/// All of it, whatever its length is said to be: that of a file in /proc is 0, others grow.
+///
+/// # Errors
+/// When it cannot be read, or is larger than `limit` bytes.
+pub fn read_bounded(from: impl io::Read, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    // Whatever its length is said to be: that of a file in /proc is 0, others grow.
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    from.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         let message = format!("it is larger than {}", size(limit));
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));

@@ -7,10 +7,11 @@ use std::task::Context;
 use super::journal::BrokenOff;
 use super::pump::Direction;
 use super::relay::Tunnel;
-use crate::tunnel_registry::{self as registry, CloseOrder, Phase};
+use crate::tunnel_registry::{self as registry, CloseOrder, Cut, Phase};
 use crate::vocabulary::{ClosedBy, Side};
 
 /// RFC 6455 section 7.4.1.
+const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
 
 impl<G> Tunnel<G> {
@@ -30,6 +31,25 @@ impl<G> Tunnel<G> {
         self.journal.ended(order.by, order.detail);
         self.up.close(&mut self.upstream, cx);
         self.down.close(&mut self.client, cx);
+    }
+
+    /// The half-close deadline has come: a Close for the client that had only ended its direction,
+    /// which would report 1006 without one. It may not answer any more.
+    pub(super) fn say_close(&mut self, cx: &mut Context<'_>) {
+        let handle = self.journal.handle.clone();
+        if handle.settings().upstream_lost_code.is_none() {
+            return;
+        }
+        let order = CloseOrder {
+            by: ClosedBy::Policy,
+            detail: Some(Cut::HalfClose.detail()),
+            client_code: GOING_AWAY,
+            upstream_code: GOING_AWAY,
+            reason: Cut::HalfClose.detail().into(),
+        };
+        if handle.close(Arc::new(order)) {
+            self.down.say_close(&mut self.client, cx, &mut self.journal);
+        }
     }
 
     /// Draws the consequences of what was just moved. Returns whether a direction must be

@@ -12,7 +12,7 @@ use crate::config::WebSocketConfig;
 use crate::net::io::{Io, with_scratch};
 use crate::net::listen::socket::{keep_alive, user_timeout};
 use crate::tunnel_info::{TunnelIdentity, TunnelReport};
-use crate::tunnel_registry::{TunnelHandle, command};
+use crate::tunnel_registry::{Cut, TunnelHandle, command};
 use crate::vocabulary::Side;
 
 /// Everything a tunnel starts with.
@@ -77,6 +77,9 @@ impl<G> Tunnel<G> {
     pub(super) fn obey(&mut self, commands: u8, cx: &mut Context<'_>) -> bool {
         if commands & command::CUT != 0 {
             let cut = self.journal.handle.cut_reason();
+            if cut == Cut::HalfClose {
+                self.say_close(cx);
+            }
             self.journal.ended(cut.by(), Some(cut.detail()));
             return true;
         }

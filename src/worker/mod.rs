@@ -302,6 +302,7 @@ fn stood_still(span: Duration) {
 async fn tick(pulse: Arc<Pulse>, load: Arc<Load>) {
     let mut trim = IdleTrim::default();
     let mut last = Instant::now();
+    let mut was_late = false;
     loop {
         let pause = match tunnel_registry::is_draining() {
             true => FINE_TICK,
@@ -312,13 +313,17 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<Load>) {
         let late = now.saturating_duration_since(last + pause);
         last = now;
         metrics::ticked(late > LATE);
+        // Time-outs are not judged by a tick that comes late: what has arrived meanwhile is read
+        // first. But not twice in a row, or a busy worker would judge none.
+        let is_late = late > LATE && !was_late;
+        was_late = is_late;
         if late >= STOOD_STILL {
             stood_still(late);
-        } else {
+        } else if !is_late {
             connections::tick(now);
             tunnel_registry::tick(now);
+            pool::tick(now);
         }
-        pool::tick(now);
         access_log::tick();
         events::tick();
         tap::tick(now);

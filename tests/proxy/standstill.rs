@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use support::gate::gate;
 use support::websocket::{masked_frame, open, read_frame};
 use support::{EchoBackend, Proxy, RawBackend};
 
@@ -131,4 +132,28 @@ fn exchanges_outlive_a_process_that_stood_still() {
     for wire in uploads.iter_mut().chain(&mut waiting).chain(&mut heads) {
         assert_eq!(wire.read_response().status(), 200, "{}", proxy.output());
     }
+}
+
+#[test]
+fn what_arrived_during_a_short_stop_is_read_before_its_time_is_judged() {
+    let (gate, door) = gate();
+    let backend = RawBackend::start(move |_, mut wire| {
+        wire.read_head();
+        door.wait();
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        wire.read_head();
+    });
+    let proxy = Proxy::with(
+        backend.address(),
+        "[route.timeouts]\nresponse_head = \"1s\"\n",
+    );
+    let mut wire = proxy.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+    gate.reached();
+    // The spans are what is tested: a stop of less than a second, in which the time runs out.
+    std::thread::sleep(Duration::from_millis(700));
+    proxy.signal(Signal::STOP);
+    gate.open();
+    std::thread::sleep(Duration::from_millis(800));
+    proxy.signal(Signal::CONT);
+    assert_eq!(wire.read_head().status(), 200, "{}", proxy.output());
 }

@@ -96,6 +96,19 @@ impl Direction {
         control::close(to, code, &order.reason)
     }
 
+    /// Sends the Close of the order now, where one may be sent.
+    pub(in crate::tunnel) fn say_close(
+        &mut self,
+        to: &mut Io,
+        cx: &mut Context<'_>,
+        journal: &mut Journal,
+    ) {
+        if self.handshake < Handshake::Sent && self.may_inject() {
+            let frame = self.close_frame(self.scanner.sender().other(), journal);
+            self.write(to, &frame, cx, journal);
+        }
+    }
+
     #[cold]
     fn last_word(&mut self, journal: &mut Journal) -> Vec<u8> {
         let to = self.scanner.sender().other();

@@ -1,5 +1,6 @@
 //! Deadlines, by a clock in the test's hand.
 
+use super::closing::close_frame;
 use super::*;
 
 #[tokio::test]
@@ -60,6 +61,9 @@ async fn the_other_direction_has_a_deadline_after_a_half_close() {
     let ended = ended().await;
     assert_eq!(ended.closed_by, ClosedBy::Client);
     assert_eq!(ended.detail.as_deref(), Some("half-close deadline"));
+    let mut came = Vec::new();
+    client.read_to_end(&mut came).await.expect("its end");
+    assert_eq!(came, close_frame(1001, "half-close deadline"));
     drop(upstream);
 }
 

@@ -106,7 +106,16 @@ impl FromText for Protocol {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
-        // A field's name is a token too.
+        if text.contains('*') {
+            return Err(Wrong::new(format!(
+                "`{text}` is no protocol: there are no wildcards here"
+            ))
+            .hint("name each protocol that clients may switch to: `[\"tcp\"]`"));
+        }
+        if text.contains(',') {
+            return Err(wrong().hint("write each protocol as a string of its own"));
+        }
+        // RFC 9110 section 7.8; a field's name is a token too.
         let is_token = |text: &str| HeaderName::from_bytes(text.as_bytes()).is_ok();
         if !is_token(name) || !version.is_none_or(is_token) {
             return Err(wrong().hint("write a token, or two with a slash: `\"spdy/3.1\"`"));

@@ -1,8 +1,8 @@
 //! Whom sluice asks for names, and whom it trusts: DNS servers and networks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::address::unmapped;
 use crate::setting::read::{FromText, Wrong};
@@ -55,12 +55,47 @@ impl FromText for IpNet {
         };
         if net != net.trunc() {
             return Err(
-                Wrong::new(format!("`{text}` has bits set after its prefix"))
-                    .hint(format!("did you mean `\"{}\"`?", net.trunc())),
+                Wrong::new(format!("`{text}` has bits set after its prefix")).hint(meant(net)),
             );
         }
         Ok(net)
     }
+}
+
+/// What a network with bits after its prefix was probably meant to be.
+fn meant(net: IpNet) -> String {
+    let (IpNet::V6(written), prefix) = (net, net.prefix_len()) else {
+        return format!("did you mean `\"{}\"`?", net.trunc());
+    };
+    let address = written.addr();
+    // The prefix was counted as that of IPv4, or is neither.
+    if let Some(mapped) = address.to_ipv4_mapped() {
+        return match (
+            Ipv4Net::new(mapped, prefix),
+            Ipv6Net::new(address, prefix.saturating_add(96)),
+        ) {
+            (Ok(v4), Ok(v6)) => format!(
+                "did you mean `\"{}\"`, which as IPv6 is `\"{}\"`?",
+                v4.trunc(),
+                v6.trunc()
+            ),
+            _ => format!(
+                "write `\"{mapped}\"` for the one address, or a network such as `\"10.0.0.0/8\"`"
+            ),
+        };
+    }
+    match has_all_ipv4(written.trunc()) {
+        true => format!(
+            "did you mean `\"{address}\"`? (`\"{}\"` would contain every IPv4 address)",
+            written.trunc()
+        ),
+        false => format!("did you mean `\"{}\"`?", written.trunc()),
+    }
+}
+
+/// Whether every IPv4 address, mapped to IPv6, is in the network.
+fn has_all_ipv4(net: Ipv6Net) -> bool {
+    net.prefix_len() <= 96 && net.contains(&Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
 }
 
 /// The same for networks: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
@@ -117,6 +152,34 @@ mod tests {
             wrong.hint.as_deref(),
             Some("did you mean `\"10.0.0.0/8\"`?")
         );
+
+        // Printed in `sluice check`; each suggestion is right.
+        for (text, hint) in [
+            (
+                "::ffff:10.0.0.5/24",
+                "did you mean `\"10.0.0.0/24\"`, which as IPv6 is `\"::ffff:10.0.0.0/120\"`?",
+            ),
+            (
+                "::ffff:a00:5/32",
+                "did you mean `\"10.0.0.5/32\"`, which as IPv6 is `\"::ffff:10.0.0.5/128\"`?",
+            ),
+            (
+                "::ffff:10.0.0.5/0",
+                "did you mean `\"0.0.0.0/0\"`, which as IPv6 is `\"::ffff:0.0.0.0/96\"`?",
+            ),
+            (
+                "::ffff:10.0.0.0/64",
+                "write `\"10.0.0.0\"` for the one address, or a network such as `\"10.0.0.0/8\"`",
+            ),
+            ("fd00::1/8", "did you mean `\"fd00::/8\"`?"),
+            (
+                "::1/64",
+                "did you mean `\"::1\"`? (`\"::/64\"` would contain every IPv4 address)",
+            ),
+        ] {
+            let wrong = IpNet::from_text(text).unwrap_err();
+            assert_eq!(wrong.hint.as_deref(), Some(hint), "{text}");
+        }
 
         let loopback = Bind::Tcp("127.0.0.1:80".parse().unwrap());
         assert_eq!(Bind::from_text("[::ffff:127.0.0.1]:80"), Ok(loopback));

@@ -46,10 +46,14 @@ impl ForwardingPolicy {
         }
     }
 
-    /// Whether an address is one of `trusted_proxies`.
+    /// Whether an address is one of `trusted_proxies`. One of IPv4 is also in the networks of IPv6
+    /// that hold its mapped form, such as `::/0`.
     pub fn trusts(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.trusted.iter().any(|net| net.contains(&address))
+        self.trusted.iter().any(|net| match (net, address) {
+            (IpNet::V6(net), IpAddr::V4(address)) => net.contains(&address.to_ipv6_mapped()),
+            _ => net.contains(&address),
+        })
     }
 
     /// Appends our `Via`, if one is configured, to a message received in `version`.

@@ -6,26 +6,7 @@
 
 use crate::setting::read::Wrong;
 
-/// Variables of nginx, with those that its widely copied `map`s make.
-const NGINX: &str = "args binary_remote_addr body_bytes_sent bytes_received bytes_sent connection \
-    connection_requests connection_time connection_upgrade content_length content_type \
-    date_gmt date_local document_root document_uri gzip_ratio host hostname http2 http3 \
-    https invalid_referer is_args limit_rate msec nginx_version pid pipe protocol \
-    query_string real_ip real_scheme realpath_root remote_addr remote_port remote_user \
-    request scheme server_addr server_name server_port server_protocol status the_real_ip \
-    time_iso8601 time_local uri";
-/// What other variables of nginx begin with.
-const NGINX_FAMILIES: &str = "http_ arg_ cookie_ sent_http_ sent_trailer_ upstream_ proxy_ ssl_ request_ realip_ \
-    geoip_ geoip2_ jwt_ session_ tcpinfo_";
-/// Placeholders of Caddy.
-const CADDY: &str = "client_ip dir file host hostport method path port query remote remote_host remote_port \
-    scheme tls_cipher tls_client_certificate_pem tls_client_fingerprint tls_client_issuer \
-    tls_client_serial tls_client_subject tls_version upstream_hostport uri";
-/// What other placeholders of Caddy begin with.
-const CADDY_FAMILIES: &str =
-    "http. env. $ system. time. header. cookie. query. path. re. labels. vars. > rp.";
-/// What sluice has in redirects and in the reason of a drain, or is believed to have.
-const OURS: &str = "client hostname request_id retry_after";
+mod known;
 
 /// What variables begin with in values of header fields.
 const ANYWHERE: &[char] = &['$', '%', '{'];
@@ -170,23 +151,18 @@ fn variable(text: &str, before: Option<char>) -> Option<usize> {
     }
 }
 
-/// `$name`, `${name}` with a name that nginx knows; `$5` is a price, unless it is all there is.
+/// `$name`, `${name}` with a name that is known; `$5` is a price, unless it is all there is.
 fn dollar(text: &str, before: Option<char>) -> Option<usize> {
     let rest = &text[1..];
     if rest.starts_with('{') {
         let length = enclosed(rest, '}')?;
         let name = &rest[1..length - 1];
-        return is_nginx(&name.to_ascii_lowercase()).then_some(length + 1);
+        return known::after_dollar(&name.to_ascii_lowercase()).then_some(length + 1);
     }
     let length = rest.bytes().take_while(|&b| is_word(b)).count();
     let apart = !before.is_some_and(|c| c.is_ascii_alphanumeric());
     let capture = before.is_none() && rest.len() == 1 && rest.as_bytes()[0].is_ascii_digit();
-    (apart && is_nginx(&rest[..length]) || capture).then_some(length + 1)
-}
-
-/// Whether nginx, or a widely copied `map` of it, has a variable of this name.
-fn is_nginx(name: &str) -> bool {
-    is_one_of(name, NGINX, NGINX_FAMILIES)
+    (apart && known::after_dollar(&rest[..length]) || capture).then_some(length + 1)
 }
 
 /// `%[src]`, `%(name)`, `%{NAME}`, `%ENVOY_NAME%`, and HAProxy's `%ci` where it stands alone.
@@ -216,7 +192,7 @@ fn percent(text: &str, before: Option<char>) -> Option<usize> {
     enclosed(rest, close).map(|length| length + 1)
 }
 
-/// `{host}` and `{http.request.host}` with a name that Caddy knows, `{{ .Host }}` of templates.
+/// `{host}` and `{http.request.host}` with a name that is known, `{{ .Host }}` of templates.
 fn braces(text: &str) -> Option<usize> {
     let inside = &text[1..text.find('}')?];
     let length = inside.len() + 2;
@@ -224,22 +200,7 @@ fn braces(text: &str) -> Option<usize> {
         let is_template = text[length..].starts_with('}') && inside.trim().starts_with('.');
         return is_template.then_some(length + 1);
     }
-    let name = inside.to_ascii_lowercase();
-    (is_caddy(&name) || is_one_of(&name, OURS, "")).then_some(length)
-}
-
-/// Whether Caddy has a placeholder of this name.
-fn is_caddy(name: &str) -> bool {
-    is_one_of(name, CADDY, CADDY_FAMILIES)
-}
-
-/// Whether it is one of the names, or begins as a family of names does and goes on.
-fn is_one_of(name: &str, names: &str, families: &str) -> bool {
-    let is_family = |family| {
-        name.strip_prefix(family)
-            .is_some_and(|rest| !rest.is_empty())
-    };
-    names.split(' ').any(|one| one == name) || families.split_ascii_whitespace().any(is_family)
+    known::in_braces(&inside.to_ascii_lowercase()).then_some(length)
 }
 
 /// The length of what stands in brackets, with them.
@@ -259,7 +220,14 @@ fn instead(variable: &str) -> &'static str {
         let bare = lower.trim_matches(|c: char| !c.is_ascii_alphanumeric());
         words.contains(&bare)
     };
-    if has(&["forwarded_for", "remote", "client_ip", "addr", "realip"]) || is(&["src", "ci", "cp"])
+    if has(&[
+        "forwarded_for",
+        "remote",
+        "client_ip",
+        "clienthost",
+        "addr",
+        "realip",
+    ]) || is(&["src", "ci", "cp"])
     {
         "leave it out: the client's address is sent in `X-Forwarded-For`"
     } else if has(&["upgrade", "connection"]) {
@@ -305,6 +273,14 @@ mod tests {
             ("{remote_host}", "{remote_host}"),
             ("{http.request.host}", "{http.request.host}"),
             ("{>X-Id}", "{>X-Id}"),
+            ("{remote_addr}", "{remote_addr}"),
+            ("{REMOTE_ADDR}", "{REMOTE_ADDR}"),
+            ("{http_x_forwarded_for}", "{http_x_forwarded_for}"),
+            ("by {server_name}:{server_port}", "{server_name}"),
+            ("{request_uri}", "{request_uri}"),
+            ("{ClientHost}", "{ClientHost}"),
+            ("$client_ip", "$client_ip"),
+            ("${remote_host}", "${remote_host}"),
             ("{host}", "{host}"),
             ("{client_ip}", "{client_ip}"),
             ("by {client} at {hostname}", "{client}"),
@@ -334,6 +310,9 @@ mod tests {
             "${TENANT}",
             "$hosting",
             "{tenant}",
+            "{my_map}",
+            "$path",
+            "$retry",
             "</u/{id}>; rel=item",
             "{\"a\":{\"b\":{}}}",
             "100%",
@@ -393,6 +372,12 @@ mod tests {
             ("$scheme", "X-Forwarded-Proto"),
             ("$http_host", "set_host"),
             ("{host}", "set_host"),
+            ("{remote_addr}", "X-Forwarded-For"),
+            ("{ClientAddr}", "X-Forwarded-For"),
+            ("{clienthost}", "X-Forwarded-For"),
+            ("{proxy_add_x_forwarded_for}", "X-Forwarded-For"),
+            ("{http_host}", "set_host"),
+            ("{RequestHost}", "set_host"),
             ("$server_port", "X-Forwarded-Port"),
             ("$connection_upgrade", "handshakes"),
             ("$http_upgrade", "handshakes"),

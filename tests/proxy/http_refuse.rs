@@ -194,6 +194,12 @@ fn heads_that_are_not_http() {
 fn hosts_that_cannot_be_trusted() {
     refused(&[
         ("no Host", "GET / HTTP/1.1\r\n\r\n", 400),
+        ("an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        (
+            "an empty Host of HTTP/1.0",
+            "GET / HTTP/1.0\r\nHost: \r\n\r\n",
+            400,
+        ),
         (
             "two Hosts",
             "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
@@ -285,6 +291,11 @@ fn a_refusal_says_why_in_the_form_that_is_asked_for() {
         "{}",
         text.text()
     );
+    for version in ["1.0", "1.1"] {
+        let request = format!("GET / HTTP/{version}\r\nHost:\r\n\r\n");
+        let text = proxy.send(request).read_response().text();
+        assert!(text.contains("Host is empty"), "{text}");
+    }
     let json = proxy
         .send("TRACE / HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n")
         .read_response();

@@ -86,7 +86,10 @@ refusals! {
     /// A control character in a value (RFC 9110 section 5.5).
     FieldValue => BAD_REQUEST, "a header field's value has a control character";
     /// HTTP/1.1 without Host (RFC 9112 section 3.2).
-    HostMissing => BAD_REQUEST, "HTTP/1.1 without a Host";
+    HostMissing => BAD_REQUEST, "an HTTP/1.1 request without Host";
+    /// An empty Host where the target names no authority, in any version: it leaves no valid
+    /// http URL (RFC 9110 section 4.2.1).
+    HostEmpty => BAD_REQUEST, "Host is empty";
     /// Two Host lines (RFC 9112 section 3.2).
     HostRepeated => BAD_REQUEST, "more than one Host";
     /// Host is not `host[:port]` (RFC 9110 section 7.2).

@@ -146,6 +146,7 @@ fn an_empty_port_and_the_empty_host_of_a_url_are_valid() {
         "GET / HTTP/1.1\r\nHost: a:\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: [::1]:\r\n\r\n",
         "GET ws://a/ HTTP/1.1\r\nHost:\r\n\r\n",
+        "GET http://a/ HTTP/1.0\r\nHost:\r\n\r\n",
         "GET http://a: HTTP/1.1\r\nHost: b\r\n\r\n",
     ] {
         assert_eq!(stable(head.as_bytes()), None, "{head}");
@@ -157,7 +158,8 @@ fn bad_hosts_are_refused() {
     use Refusal::*;
     let bad: &[(&str, Refusal)] = &[
         ("Host: a@b", Userinfo),
-        ("Host:", HostMissing),
+        ("Host:", HostEmpty),
+        ("Host: \t", HostEmpty),
         ("X: y", HostMissing),
         ("Host: a b", Host),
         ("Host: a,b", Host),
@@ -175,6 +177,10 @@ fn bad_hosts_are_refused() {
     for (line, expected) in bad {
         let request = format!("GET / HTTP/1.1\r\n{line}\r\n\r\n");
         assert_eq!(stable(request.as_bytes()), Some(*expected), "{line:?}");
+        // HTTP/1.0 may leave Host out (RFC 9112 section 3.2), but what it sends must be valid.
+        let older = format!("GET / HTTP/1.0\r\n{line}\r\n\r\n");
+        let expected = Some(*expected).filter(|refusal| *refusal != HostMissing);
+        assert_eq!(stable(older.as_bytes()), expected, "{line:?}");
     }
 }
 

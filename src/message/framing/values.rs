@@ -9,7 +9,7 @@ use crate::message::octets;
 #[cold]
 pub(super) fn host_refusal(value: &[u8]) -> Refusal {
     match trimmed(value) {
-        [] => Refusal::HostMissing,
+        [] => Refusal::HostEmpty,
         host if host.contains(&b'@') => Refusal::Userinfo,
         _ => Refusal::Host,
     }

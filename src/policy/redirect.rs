@@ -21,10 +21,6 @@ pub fn location(
             "scheme" => location.push_str(public.scheme.as_str()),
             "host" => location.push_str(public.host),
             "hostname" => location.push_str(hostname(public.host)),
-            "path" if location.is_empty() => {
-                location.push('/');
-                push_ascii(&mut location, without_slashes(path));
-            }
             "path" => push_ascii(&mut location, path),
             "query" => {
                 if let Some(query) = query {
@@ -37,7 +33,21 @@ pub fn location(
         rest = after;
     }
     location.push_str(rest);
+    // `//other.test` and `/\other.test` lead to another site: only the template may say so.
+    if leads_away(&location) && !leads_away(to) {
+        let rest = location.trim_start_matches(SLASHES);
+        location.replace_range(..location.len() - rest.len(), "/");
+    }
     location
+}
+
+/// Browsers take a backslash for a slash.
+const SLASHES: [char; 2] = ['/', '\\'];
+
+/// Whether a reference begins with two slashes, after which a host stands (RFC 3986 section 4.2).
+fn leads_away(reference: &str) -> bool {
+    let mut start = reference.chars();
+    (0..2).all(|_| start.next().is_some_and(|c| SLASHES.contains(&c)))
 }
 
 /// As a `Location` may hold it: what is not ASCII is percent-encoded.
@@ -48,13 +58,6 @@ fn push_ascii(out: &mut String, bytes: &[u8]) {
             false => out.push_str(&format!("%{byte:02X}")),
         }
     }
-}
-
-/// `//other.test` and `/\other.test` at the front of a `Location` would lead to another site.
-fn without_slashes(path: &[u8]) -> &[u8] {
-    let is_slash = |byte: &u8| matches!(byte, b'/' | b'\\');
-    let start = path.iter().position(|byte| !is_slash(byte));
-    &path[start.unwrap_or(path.len())..]
 }
 
 /// The host without its port; the brackets of an IPv6 address stay.
@@ -107,6 +110,15 @@ mod tests {
             ("https://a{path}", "//b/%7e[", "https://a//b/%7e["),
             ("{path}/", "//b.test/x", "/b.test/x/"),
             ("{path}/", "/\\/b.test", "/b.test/"),
+            ("{path}/", "/", "/"),
+            ("{path}/x", "/", "/x"),
+            ("{path}/{hostname}", "/", "/a"),
+            ("{path}{path}", "/", "/"),
+            ("{path}\\x", "/", "/x"),
+            ("/{path}", "/b.test", "/b.test"),
+            ("/{path}", "/\\b.test", "/b.test"),
+            ("/{path}{query}", "/", "/?\"q\""),
+            ("//{host}{path}", "//b.test", "//a//b.test"),
             ("{path}{query}", "/", "/?\"q\""),
             ("/new{path}", "/é", "/new/%C3%A9"),
         ] {

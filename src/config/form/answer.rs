@@ -104,6 +104,14 @@ impl FromText for RedirectTarget {
             };
             return Err(wrong().hint(format!("it may hold {NAMES}{hint}")));
         }
+        // What the client chooses must not stand where the host does.
+        let fixed = text.replace("{path}", "").replace("{query}", "");
+        if fixed != text && lacks_host(&fixed) {
+            return Err(wrong().hint(
+                "the path of a request would name the host: write one in front of it, as in \
+                 `\"https://{hostname}{path}{query}\"`",
+            ));
+        }
         let absolute = ["http://", "https://", "/"]
             .iter()
             .any(|start| sample.starts_with(start));
@@ -114,6 +122,17 @@ impl FromText for RedirectTarget {
             ));
         }
         Ok(RedirectTarget(text.replace("$$", "$")))
+    }
+}
+
+/// Whether a scheme or two slashes stand at the front without a host after them.
+fn lacks_host(target: &str) -> bool {
+    let scheme = ["{scheme}:", "http:", "https:"]
+        .iter()
+        .find_map(|scheme| target.strip_prefix(scheme));
+    match scheme.unwrap_or(target).strip_prefix("//") {
+        Some(rest) => rest.is_empty() || rest.starts_with(['/', '?', '#', ':', '@']),
+        None => scheme.is_some(),
     }
 }
 

@@ -93,7 +93,13 @@ fn way(
     let path = routing::read_path(&target)?;
     let taken = take_out(&mut parts, grounds, found);
     let public = public_authority(&parts, grounds.facts, authority, taken.port);
-    let (route, rewritten) = routing::find(grounds.snapshot, &parts, &public, &path, websocket)?;
+    let (route, rewritten) = routing::find(
+        grounds.snapshot,
+        &parts,
+        (&public, authority),
+        &path,
+        websocket,
+    )?;
     found.route = Some(route.clone());
     let handshake = admit_handshake(upgrade, grounds, &route, &parts, &public, found)?;
     let offer = match handshake {

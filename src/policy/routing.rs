@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
+use http::header::HeaderValue;
 use http::request::Parts;
 
 use crate::config::{PathPattern, PathRewrite};
@@ -45,11 +46,12 @@ pub fn sent_path<'a>(
     }
 }
 
-/// The route, and the path to send where the route replaces a prefix.
+/// The route, and the path to send where the route replaces a prefix. A public host other than
+/// that of the request's authority is one that a trusted proxy named in `X-Forwarded-Host`.
 pub fn find(
     snapshot: &Snapshot,
     parts: &Parts,
-    public: &PublicAuthority<'_>,
+    (public, authority): (&PublicAuthority<'_>, &HeaderValue),
     path: &RequestPath<'_>,
     websocket: bool,
 ) -> Result<(Arc<Route>, Option<Vec<u8>>), ProxyError> {
@@ -70,7 +72,10 @@ pub fn find(
         ProxyError::sluice(
             StatusCode::NOT_FOUND,
             Kind::DestinationUnavailable,
-            "no route takes this host, path and method",
+            match public.host.as_bytes() == authority.as_bytes() {
+                true => "no route takes this host, path and method",
+                false => "no route takes the host of X-Forwarded-Host, this path and method",
+            },
         )
     })?;
     let rules = (&route.config.rewrite, &route.config.matches.path);

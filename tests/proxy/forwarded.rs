@@ -258,6 +258,94 @@ fn forwarded_and_the_other_fields_have_one_source() {
 }
 
 #[test]
+fn a_network_of_ipv6_that_holds_all_of_ipv4_trusts_peers_of_ipv4() {
+    let backend = HttpBackend::start();
+    for (network, chain) in [
+        ("::/0", "203.0.113.7, 127.0.0.1"),
+        ("::/64", "203.0.113.7, 127.0.0.1"),
+        ("::/96", "127.0.0.1"),
+        ("2000::/3", "127.0.0.1"),
+    ] {
+        let proxy = Proxy::with(
+            backend.address(),
+            &format!("[http]\ntrusted_proxies = [\"{network}\"]\n"),
+        );
+        let seen = Seen::of(&proxy, "X-Forwarded-For: 203.0.113.7\r\n");
+        seen.has("x-forwarded-for", chain);
+    }
+}
+
+#[test]
+fn a_404_names_the_field_that_the_host_came_from() {
+    let proxy = Proxy::start(
+        "[http]\ntrusted_proxies = [\"127.0.0.1\"]\n[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\nhost = \"app.test\"\nrespond = { status = 204 }\n",
+    );
+    for (path, request, status, named) in [
+        (
+            "/a",
+            "1.1\r\nHost: inner:80\r\nX-Forwarded-Host: app.test\r\n",
+            204,
+            false,
+        ),
+        (
+            "/b",
+            "1.1\r\nHost: app.test\r\nX-Forwarded-Host: b.test\r\n",
+            404,
+            true,
+        ),
+        ("/c", "1.0\r\nX-Forwarded-Host: b.test\r\n", 404, true),
+        (
+            "/d",
+            "1.1\r\nHost: b.test\r\nX-Forwarded-Host: b.test\r\n",
+            404,
+            false,
+        ),
+        ("/e", "1.1\r\nHost: b.test\r\n", 404, false),
+    ] {
+        let request = format!("GET {path} HTTP/{request}Connection: close\r\n\r\n");
+        let mut wire = proxy.send(&request);
+        assert_eq!(wire.read_response().status(), status, "{request}");
+        let record = proxy
+            .wait_for_log("its record", |line| line.json["path"] == path)
+            .json;
+        let detail = record["detail"].as_str().unwrap_or_default();
+        assert_eq!(
+            detail.contains("X-Forwarded-Host"),
+            named,
+            "{request}: {record}"
+        );
+        assert_eq!(detail.is_empty(), status == 204, "{request}: {record}");
+    }
+}
+
+#[test]
+fn a_redirect_to_a_path_stays_on_the_site() {
+    let proxy = Proxy::start(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\nredirect = \"{path}/\"\n\
+         [[route]]\npath_prefix = \"/in\"\nredirect = \"/{path}\"\n",
+    );
+    for (target, location) in [
+        ("/", "/"),
+        ("/a", "/a/"),
+        ("//b.test", "/b.test/"),
+        ("/\\b.test", "/b.test/"),
+        ("/.//b.test", "/b.test/"),
+        ("/in/a", "/in/a"),
+    ] {
+        let mut wire = proxy.send(format!(
+            "GET {target} HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n"
+        ));
+        let head = wire.read_head();
+        assert_eq!(
+            head.field("location").as_deref(),
+            Some(location),
+            "{target}"
+        );
+    }
+}
+
+#[test]
 fn a_redirect_to_https_leaves_the_port_behind() {
     let proxy = Proxy::start(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n\

@@ -4,30 +4,32 @@
 //!
 //! A peer in `trusted_proxies` is believed, judged by its socket address alone. A peer on a
 //! unix socket has no address; it is on this machine, so it is trusted exactly where
-//! loopback (127.0.0.1 or ::1) is. Only the `X-Forwarded-*` fields decide anything here: a
-//! trusted proxy that writes them often passes a client's `Forwarded` on as it came.
+//! loopback (127.0.0.1 or ::1) is. `X-Forwarded-*` is the one source of all that is sent and
+//! decided; what a trusted peer says in `Forwarded` alone is put into it first, see `translate`.
 
 mod believe;
+mod node;
 mod peer;
 mod policy;
 mod request_id;
+mod rfc7239;
 #[cfg(test)]
 mod tests;
-
-use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+mod translate;
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use self::believe::{believed_host, believed_scheme, first, port_of};
-pub use self::believe::{client_ip, public_authority, public_port};
+pub use self::believe::{claimed_host, client_ip, public_authority, public_port};
+use self::node::node_text;
 use self::peer::decimal;
 pub use self::peer::{PeerFields, push_decimal};
 pub use self::policy::ForwardingPolicy;
 use self::policy::{FOR, HOST, PORT, PROTO};
 pub use self::request_id::RequestId;
 use self::request_id::{choose, fresh};
+use self::translate::translate;
 use super::spelling::push_field;
 
 /// Everything [`apply`] needs besides the fields themselves.
@@ -171,9 +173,14 @@ fn claim_slow(name: &[u8]) -> Option<Spelling> {
     })
 }
 
-/// Keeps what a trusted peer says, adds the peer itself to the chain and fills the gaps.
+/// Keeps what a trusted peer says, adds the peer itself to the chain and fills the gaps. The
+/// peer's `Forwarded` goes: it knows less than the fields now do, or something else.
 #[cold]
 fn add_believed(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&HeaderValue>) {
+    if rfc7239::is_believed(headers) {
+        translate(headers);
+    }
+    headers.remove(header::FORWARDED);
     if let Some(chain) = &peer.chain {
         let value = joined(headers, &FOR, chain);
         headers.insert(&FOR, value);
@@ -220,7 +227,7 @@ fn joined(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> HeaderV
 
 /// `Forwarded` (RFC 7239 section 4), made from the `X-Forwarded-*` fields, so that the two
 /// cannot contradict each other: an element for each address in the chain, of which the
-/// first, the client's, has the public scheme and host. A peer's own `Forwarded` goes.
+/// first, the client's, has the public scheme and host.
 #[cold]
 fn add_forwarded(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&HeaderValue>) {
     let scheme = believed_scheme(headers).unwrap_or(peer.scheme);
@@ -250,16 +257,4 @@ fn add_forwarded(headers: &mut HeaderMap, peer: &PeerFields, host: Option<&Heade
         Ok(list) => headers.insert(header::FORWARDED, list),
         Err(_) => headers.remove(header::FORWARDED),
     };
-}
-
-/// A node of `X-Forwarded-For` as `Forwarded` writes it (RFC 7239 section 6): IPv6 in
-/// brackets, and quoted like everything with a port.
-fn node_text(node: &str) -> Cow<'_, str> {
-    let bare = node.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse().map(|address: IpAddr| address.to_canonical()) {
-        Ok(IpAddr::V4(address)) => Cow::Owned(address.to_string()),
-        Ok(IpAddr::V6(address)) => Cow::Owned(format!("\"[{address}]\"")),
-        Err(_) if node.parse::<SocketAddr>().is_ok() => Cow::Owned(format!("\"{node}\"")),
-        Err(_) => Cow::Borrowed("unknown"),
-    }
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Mutex;
 
 use http::HeaderMap;
-use http::header::HeaderName;
+use http::header::{self, HeaderName};
 
 use crate::message::forwarded::PeerFields;
 use crate::system::lock::lock;
@@ -15,10 +15,11 @@ use crate::system::lock::lock;
 const MOST: usize = 64;
 
 /// The fields that proxies write.
-static CLAIMS: [HeaderName; 3] = [
+static CLAIMS: [HeaderName; 4] = [
     HeaderName::from_static("x-forwarded-proto"),
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
+    header::FORWARDED,
 ];
 
 static PEERS: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
@@ -56,7 +57,7 @@ pub fn hints(trusts: impl Fn(IpAddr) -> bool) -> Vec<String> {
 
 fn hint(peer: IpAddr) -> String {
     format!(
-        "{peer} sends X-Forwarded-* fields and is not believed: if it is a proxy of yours, add \
+        "{peer} sends X-Forwarded-* or Forwarded and is not believed: if it is a proxy of yours, add \
          \"{peer}\" to http.trusted_proxies"
     )
 }

@@ -35,7 +35,10 @@ fn a_stranger_cannot_meet_a_condition_with_a_field_that_is_deleted() {
         ("x-forwarded-host = \"b.test\"", "X-Forwarded-Host: b.test"),
         ("x-forwarded-user = true", "X-Forwarded-User: root"),
         ("x-real-ip = true", "X-Real-IP: 10.0.0.1"),
-        ("forwarded = true", "Forwarded: for=10.0.0.1"),
+        (
+            "x-forwarded-for = \"10.0.0.2, 127.0.0.1\"",
+            "Forwarded: for=10.0.0.2",
+        ),
         ("x-request-id = \"mine\"", "X-Request-Id: mine"),
     ] {
         assert_eq!(
@@ -58,6 +61,15 @@ fn other_spellings_meet_no_condition_whoever_sends_them() {
             let proxy = proxy(&format!("\"{name}\" = true"), trust);
             assert_eq!(status(&proxy, &format!("{name}: https\r\n")), 298, "{name}");
         }
+    }
+}
+
+#[test]
+fn the_forwarded_of_a_peer_meets_no_condition_unless_it_is_sent() {
+    let line = "Forwarded: for=10.0.0.1\r\n";
+    let sent = format!("{TRUST}\nforwarded = true");
+    for (http, wanted) in [("", 298), (TRUST, 298), (&*sent, 299)] {
+        assert_eq!(status(&proxy("forwarded = true", http), line), wanted);
     }
 }
 

@@ -4,7 +4,8 @@
 use crate::support;
 
 use serde_json::Value;
-use support::{HttpBackend, Proxy};
+use support::websocket::handshake;
+use support::{EchoBackend, HttpBackend, Proxy};
 
 /// The header lines that the backend saw for a GET with these lines.
 struct Seen(Value);
@@ -343,6 +344,74 @@ fn a_redirect_to_a_path_stays_on_the_site() {
             "{target}"
         );
     }
+}
+
+#[test]
+fn a_trusted_proxy_may_say_it_in_forwarded_alone() {
+    const SAID: &str = "Forwarded: for=203.0.113.7;proto=https;host=\"pub.test\"\r\n";
+    let backend = HttpBackend::start();
+    for forwarded in [false, true] {
+        let proxy = Proxy::start(&format!(
+            "[http]\nforwarded = {forwarded}\ntrusted_proxies = [\"127.0.0.0/8\"]\n\
+             [[listen]]\naddress = \"127.0.0.1:0\"\n\
+             [[route]]\npath = \"/old\"\nredirect = \"{{scheme}}://{{host}}/new\"\n\
+             [[route]]\nto = \"{}\"\n",
+            backend.address()
+        ));
+        let seen = Seen::of(&proxy, SAID);
+        seen.has("x-forwarded-for", "203.0.113.7, 127.0.0.1");
+        seen.has("x-forwarded-proto", "https");
+        seen.has("x-forwarded-host", "pub.test");
+        seen.has("x-forwarded-port", "443");
+        if forwarded {
+            let told = "for=203.0.113.7;proto=https;host=\"pub.test\", for=127.0.0.1";
+            seen.has("forwarded", told);
+        } else {
+            seen.lacks("forwarded");
+        }
+        let record = proxy.wait_for_access("the request", |json| json["path"] == "/echo");
+        assert_eq!(record["client"], "203.0.113.7", "{record}");
+        let head = format!("GET /old HTTP/1.1\r\nHost: inner\r\n{SAID}\r\n");
+        let location = proxy.send(head).read_head().field("location");
+        assert_eq!(location.as_deref(), Some("https://pub.test/new"));
+        // One that is refused before it is a request.
+        proxy.send(format!("GET /none HTTP/1.1\r\n{SAID}\r\n"));
+        let record = proxy.wait_for_access("the refusal", |json| json["status"] == 400);
+        assert_eq!(record["client"], "203.0.113.7", "{record}");
+    }
+}
+
+#[test]
+fn the_host_in_forwarded_counts_for_same_origin_if_the_peer_is_trusted() {
+    let backend = EchoBackend::start();
+    let shake = "Origin: https://pub.test\r\nForwarded: for=203.0.113.7;host=pub.test\r\n";
+    let trusting = "[http]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    let proxy = Proxy::with(backend.address(), trusting);
+    let head = proxy.send(handshake("inner", "/", shake)).read_head();
+    assert_eq!(head.status(), 101);
+    // X-Forwarded-* wins, and this one does not name the host.
+    let both = format!("{shake}X-Forwarded-For: 203.0.113.7\r\n");
+    let answer = proxy.send(handshake("inner", "/", &both)).read_response();
+    assert_eq!(answer.status(), 403);
+    let stranger = Proxy::minimal(backend.address());
+    let answer = stranger
+        .send(handshake("inner", "/", shake))
+        .read_response();
+    assert_eq!(answer.status(), 403);
+    let record = stranger.wait_for_access("the refusal", |json| json["status"] == 403);
+    assert_eq!(record["cause"], "host-not-kept", "{record}");
+    let fix = record["fix"].as_str().expect("a sentence");
+    let told = "add \"127.0.0.1\" to `http.trusted_proxies`, so that its Forwarded counts";
+    assert!(fix.contains(told), "{fix}");
+    stranger.wait_for_log("the hint", |line| {
+        line.text.contains("http.trusted_proxies") && line.text.contains("\"field\":\"forwarded\"")
+    });
+    let status = support::admin::status(&stranger);
+    assert_eq!(
+        status["hints"].as_array().map(Vec::len),
+        Some(1),
+        "{status}"
+    );
 }
 
 #[test]

@@ -7,11 +7,10 @@ use http::HeaderMap;
 use http::header::{self, HeaderName};
 
 use super::said::Diagnosis;
-use crate::message::forwarded::PeerFields;
+use crate::message::forwarded::{PeerFields, claimed_host};
 use crate::route::host;
 
 /// Fields that show that a proxy has forwarded the request.
-/// `X-Forwarded-Host` is the first.
 static TRACES: [HeaderName; 6] = [
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-for"),
@@ -28,9 +27,10 @@ pub fn host_not_kept(headers: &HeaderMap, host: &str, peer: &PeerFields) -> Opti
     let (scheme, authority) = origin.split_once("://")?;
     let (page, _) = host::split_port(authority)?;
     let (name, _) = host::split_port(host)?;
-    let said = headers.get(&TRACES[0]).and_then(|said| said.to_str().ok());
-    let said = said.and_then(|said| host::split_port(said.split(',').next()?.trim()));
-    let vouched = !peer.is_trusted() && said.is_some_and(|(said, _)| host::same(said, page));
+    let claimed = claimed_host(headers).filter(|(_, said)| {
+        !peer.is_trusted() && host::split_port(said).is_some_and(|(said, _)| host::same(said, page))
+    });
+    let vouched = claimed.is_some();
     let passed_on = TRACES.iter().any(|trace| headers.contains_key(trace));
     let internal = is_internal(name) && !is_internal(page);
     let likely = internal && (passed_on || scheme == "https" || is_label(name));
@@ -44,11 +44,11 @@ pub fn host_not_kept(headers: &HeaderMap, host: &str, peer: &PeerFields) -> Opti
         .collect();
     // A page of another site that asks for an address of ours looks the same.
     let probably = if vouched { "" } else { "probably " };
-    let trust = match peer.address_text() {
-        Some(address) if vouched => format!(
-            ", or add \"{address}\" to `http.trusted_proxies`, so that its X-Forwarded-Host counts"
-        ),
-        _ if vouched => String::new(),
+    let trust = match (peer.address_text(), claimed) {
+        (Some(address), Some((field, _))) => {
+            format!(", or add \"{address}\" to `http.trusted_proxies`, so that its {field} counts")
+        }
+        (None, Some(_)) => String::new(),
         _ => "; where there is none, the page is another site's".to_owned(),
     };
     Some(Diagnosis::new(

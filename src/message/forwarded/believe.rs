@@ -1,17 +1,20 @@
 //! What trusted peers say about the client: the public URL and the client's address. Only reads
 //! fields.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
+use std::net::IpAddr;
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 
+use super::node::parse_address;
 use super::peer::PeerFields;
 use super::policy::{FOR, ForwardingPolicy, HOST, PORT, PROTO};
+use super::rfc7239;
 use crate::config::Scheme;
 
 /// The scheme and the authority (host, and port where one was written) of the URL that the
-/// client used: what a trusted peer says, else the listener's scheme and `host`. Gives the
-/// same before and after [`apply`](super::apply). `None`: HTTP/1.0 without `Host`.
+/// client used: what a trusted peer says, else the listener's scheme and `host`. After
+/// [`apply`](super::apply), where a peer is trusted. `None`: HTTP/1.0 without `Host`.
 pub fn public_authority<'a>(
     headers: &'a HeaderMap,
     peer: &PeerFields,
@@ -39,23 +42,25 @@ pub fn public_port(headers: &HeaderMap, peer: &PeerFields) -> Option<u16> {
         .get(&PORT)
         .map(first)
         .and_then(|port| port.parse().ok());
-    let forwarded = || {
-        let line = headers.get(header::FORWARDED)?.to_str().ok()?;
-        let (_, host) = line
-            .split(',')
-            .next()?
-            .split(';')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(name, _)| name.trim().eq_ignore_ascii_case("host"))?;
-        port_of(host.trim().trim_matches('"').as_bytes())
-    };
+    let forwarded = || port_of(rfc7239::host(headers)?.as_bytes());
     said.or_else(forwarded)
+}
+
+/// The public host that a peer claims, whether it is trusted or not, and the field it is in.
+pub fn claimed_host(headers: &HeaderMap) -> Option<(&'static str, Cow<'_, str>)> {
+    if rfc7239::is_believed(headers) {
+        return Some(("Forwarded", rfc7239::host(headers)?));
+    }
+    Some(("X-Forwarded-Host", Cow::Borrowed(believed_host(headers)?)))
 }
 
 /// Lists of schemes and hosts begin at the client by convention, so the first one counts. A
 /// browser cannot be made to send these fields, so forging one helps against no Origin check.
 pub(super) fn believed_scheme(headers: &HeaderMap) -> Option<Scheme> {
-    let scheme = first(headers.get(&PROTO)?);
+    scheme_of(first(headers.get(&PROTO)?))
+}
+
+pub(super) fn scheme_of(scheme: &str) -> Option<Scheme> {
     // Some proxies write the WebSocket schemes here.
     if ["https", "wss"]
         .iter()
@@ -105,34 +110,37 @@ pub fn client_ip(
     policy: &ForwardingPolicy,
     peer: &PeerFields,
 ) -> Option<IpAddr> {
-    let mut client = peer.address;
     if !peer.trusted {
-        return client;
+        return peer.address;
     }
-    for line in headers.get_all(&FOR).iter().rev() {
-        // Bytes, so that one element that is not text does not hide those after it. Empty ones
-        // mean nothing (RFC 9110 section 5.6.1).
-        let elements = line.as_bytes().rsplit(|byte| *byte == b',');
-        for element in elements.map(<[u8]>::trim_ascii).filter(|e| !e.is_empty()) {
-            let text = std::str::from_utf8(element).ok();
-            let Some(address) = text.and_then(parse_address) else {
-                return client;
-            };
-            client = Some(address);
-            if !policy.trusts(address) {
-                return client;
-            }
+    if rfc7239::is_believed(headers) {
+        return rightmost(rfc7239::addresses(headers), policy, peer);
+    }
+    // Bytes, so that one element that is not text does not hide those after it. Empty ones
+    // mean nothing (RFC 9110 section 5.6.1).
+    let lines = headers.get_all(&FOR).iter().rev();
+    let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
+    let elements = elements.map(<[u8]>::trim_ascii).filter(|e| !e.is_empty());
+    let address = |element| parse_address(std::str::from_utf8(element).ok()?);
+    rightmost(elements.map(address), policy, peer)
+}
+
+/// The first address of a chain, read from the right, that no trusted proxy has. What is no
+/// address ends the chain.
+fn rightmost(
+    chain: impl Iterator<Item = Option<IpAddr>>,
+    policy: &ForwardingPolicy,
+    peer: &PeerFields,
+) -> Option<IpAddr> {
+    let mut client = peer.address;
+    for address in chain {
+        if address.is_none() {
+            break;
+        }
+        client = address;
+        if address.is_some_and(|address| !policy.trusts(address)) {
+            break;
         }
     }
     client
-}
-
-/// An address, bare or in brackets, with or without a port.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let bare = text.parse().ok();
-    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
-    bare.or_else(bracketed)
-        .or_else(with_port)
-        .map(|address| address.to_canonical())
 }

@@ -91,10 +91,7 @@ fn forwarded(choice: u8, headers: HeaderMap) {
     };
     let peer = PeerFields::new(&policy, socket, 8080, scheme);
     let host = headers.get("host").cloned();
-    let before = (
-        client_ip(&headers, &policy, &peer),
-        authority(&headers, &peer, host.as_ref()),
-    );
+    let before = client_ip(&headers, &policy, &peer);
     let _ = public_port(&headers, &peer);
     let mut told = headers.clone();
     let forwarding = Forwarding {
@@ -103,11 +100,16 @@ fn forwarded(choice: u8, headers: HeaderMap) {
         version: Version::HTTP_11,
     };
     let id = apply(&mut told, &forwarding);
-    let after = (
-        client_ip(&told, &policy, &peer),
-        authority(&told, &peer, host.as_ref()),
-    );
+    let after = client_ip(&told, &policy, &peer);
     assert_eq!(before, after, "{headers:?} became {told:?}");
+    // A peer that is believed may have said it in `Forwarded`, which is gone.
+    if !headers.contains_key("forwarded") {
+        assert_eq!(
+            authority(&headers, &peer, host.as_ref()),
+            authority(&told, &peer, host.as_ref()),
+        );
+    }
+    assert!(bit(1) || !told.contains_key("forwarded"), "{told:?}");
     check(&told, &peer, bit(1));
     assert_eq!(id.as_ref(), told.get("x-request-id").filter(|_| bit(3)));
     if is_direct(&policy, &peer) {

@@ -174,12 +174,16 @@ impl Context {
         self.early.store(early, Relaxed);
     }
 
-    /// Whether the client has sent something after the WebSocket handshake under way: frames
-    /// for a tunnel or a smuggled request, nothing that may follow an answer without a tunnel.
+    /// Whether the client has sent something after the request under way, which asks for a tunnel:
+    /// data for that or a smuggled request, nothing that may follow an answer without a tunnel.
+    /// Of a body that is not complete it is not known what comes after it.
     pub fn is_last_exchange(&self) -> bool {
-        self.early.load(Relaxed)
-            && self.watch.is_after_handshake()
-            && self.watch.heads() == self.exchanges.load(Relaxed)
+        let switches = self.watch.turn.switches();
+        let came = match self.early.load(Relaxed) {
+            true => switches || self.watch.is_after_handshake(),
+            false => switches && self.watch.is_in_body(),
+        };
+        came && self.watch.heads() == self.exchanges.load(Relaxed)
     }
 
     /// Whether every request that was read has had its exchange.

@@ -60,6 +60,10 @@ impl Stream for Context {
         }
     }
 
+    fn may_switch(&self) {
+        self.watch.turn.may_switch();
+    }
+
     fn answer_begins(&self) {
         self.watch.turn.answer_begins();
     }

@@ -26,6 +26,8 @@ enum State {
 #[derive(Debug, Default)]
 pub struct Turn {
     state: AtomicU8,
+    /// It may become a tunnel.
+    switches: AtomicBool,
     /// Its client speaks HTTP/1.1.
     knows_interim: AtomicBool,
     /// Its answer ends with the connection, so that only a reset can show that it broke off.
@@ -53,7 +55,18 @@ impl Turn {
     pub fn begin(&self, version: Version) {
         let is_current = version == Version::HTTP_11;
         self.knows_interim.store(is_current, Relaxed);
+        self.switches.store(false, Relaxed);
         self.enter(State::Asked);
+    }
+
+    /// The exchange may become a tunnel.
+    pub fn may_switch(&self) {
+        self.switches.store(true, Relaxed);
+    }
+
+    /// Whether the exchange may become a tunnel.
+    pub fn switches(&self) -> bool {
+        self.switches.load(Relaxed)
     }
 
     /// hyper is given an answer.

@@ -90,6 +90,11 @@ impl Watch {
         self.phase.load(Relaxed) == Phase::Upgrade as u8
     }
 
+    /// Whether the body of the last request is not complete.
+    pub fn is_in_body(&self) -> bool {
+        self.phase.load(Relaxed) == Phase::Body as u8
+    }
+
     /// Whether the scanner holds back what comes until the request before it is answered.
     pub fn is_held(&self) -> bool {
         let phase = self.phase.load(Relaxed);

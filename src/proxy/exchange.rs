@@ -40,6 +40,9 @@ pub fn begin(stream: Arc<dyn Stream>, parts: Parts, target: Target, incoming: In
     };
     let Decision { found, way } = decide(head, grounds);
     record.decided(found);
+    if record.is_handshake() {
+        stream.may_switch();
+    }
     match way {
         Ok(Way::Forward(admitted)) => Box::pin(forward::forward(exchange, admitted, incoming)),
         Ok(Way::WebSocket(admitted, handshake)) => {

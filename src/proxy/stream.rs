@@ -44,6 +44,10 @@ pub trait Stream: Debug + Send + Sync {
     /// Passes an interim answer (1xx) on, where the client understands it.
     fn pass_interim(&self, head: &ResponseHead);
 
+    /// The request is one that may become a tunnel: what has come after it by the time of an
+    /// answer without one is not the next request.
+    fn may_switch(&self);
+
     /// The protocol is about to be given the answer.
     fn answer_begins(&self);
 

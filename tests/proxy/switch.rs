@@ -146,12 +146,65 @@ fn a_plain_answer_leaves_the_connection_to_the_next_request() {
         wire.send(OK);
     });
     let proxy = Proxy::with(backend.address(), KEY);
-    // The next one comes at once, and waits until the first is answered.
+    let mut wire = proxy.send(EXEC);
+    assert_eq!(wire.read_response().text(), "ok");
+    // What is pipelined after a plain request is one, also where the first asked for a tunnel.
+    wire.send(format!("{GET}{GET}"));
+    for _ in 0..2 {
+        assert_eq!(wire.read_response().text(), "ok");
+    }
+}
+
+#[test]
+fn what_came_before_an_answer_without_a_tunnel_is_no_request() {
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+    let malformed = "GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n";
+    let bare = EXEC.replace("Content-Length: 15\r\n\r\n{\"Detach\":true}", "\r\n");
+    for answer in [OK, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"] {
+        let backend = RawBackend::start(move |_, mut wire| {
+            let head = wire.read_head();
+            assert!(head.field("upgrade").is_some(), "{head:?}");
+            if head.field("content-length").is_some() {
+                wire.read_exact(15);
+            }
+            wire.send(answer);
+            assert_eq!(wire.read_until_close(), b"");
+        });
+        for first in [EXEC, &bare] {
+            for after in [smuggled, malformed, "\u{0}raw"] {
+                let proxy = Proxy::with(backend.address(), KEY);
+                let mut wire = proxy.send(format!("{first}{after}"));
+                let response = wire.read_response();
+                assert!(answer.contains(&response.status().to_string()));
+                assert!(response.head.has_token("connection", "close"), "{after:?}");
+                wire.expect_close();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_of_sluice_or_before_the_body_ends_the_connection_too() {
+    let long = EXEC.replace("Content-Length: 15", "Content-Length: 16");
+    let backend = RawBackend::start(|_, mut wire| {
+        wire.read_head();
+        wire.send(OK);
+        wire.read_until_close();
+    });
+    let proxy = Proxy::with(backend.address(), KEY);
+    let mut wire = proxy.send(long);
+    let response = wire.read_response();
+    assert!(response.head.has_token("connection", "close"));
+    wire.try_send(format!("!{GET}"));
+    wire.expect_close();
+
+    let small = format!("{KEY}max_body = 3\n");
+    let proxy = Proxy::with(backend.address(), &small);
     let mut wire = proxy.send(format!("{EXEC}{GET}"));
-    assert_eq!(wire.read_response().text(), "ok");
-    assert_eq!(wire.read_response().text(), "ok");
-    wire.send(GET);
-    assert_eq!(wire.read_response().text(), "ok");
+    let response = wire.read_response();
+    assert_eq!(response.status(), 413);
+    assert!(response.head.has_token("connection", "close"));
+    wire.expect_close();
 }
 
 #[test]
@@ -281,7 +334,8 @@ fn it_ends_by_command_and_by_silence_without_a_frame() {
 fn what_was_held_is_looked_at_like_any_request() {
     let backend = RawBackend::start(|n, mut wire| {
         if n == 0 {
-            read_exec(&mut wire);
+            wire.read_head();
+            wire.read_exact(15);
             return wire.send(OK);
         }
         let head = String::from_utf8(wire.read_until(b"\r\n\r\n")).unwrap();
@@ -292,7 +346,8 @@ fn what_was_held_is_looked_at_like_any_request() {
             "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{text}"
         ));
     });
-    let proxy = Proxy::with(backend.address(), KEY);
+    // No protocol that the route allows, which makes the request a plain one.
+    let proxy = Proxy::minimal(backend.address());
     // Targets that must be carried around the parser, names to be spelled as they came, a head
     // that is not complete, and one that is refused.
     let odd = |n| format!("GET /<{n}>?q=\"`{n} HTTP/1.1\r\nhOST: x\r\nSOAPAction: {n}\r\n\r\n");

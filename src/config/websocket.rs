@@ -50,7 +50,9 @@ table! {
         client_lost_code: Optional<CloseCode> as Option<u16> = 1001,
         /// The close reason for both, at most 123 bytes.
         lost_reason: CloseReason as String = "connection lost",
-        /// How long a peer may leave data unread or unacknowledged, at least 1 s, or `"off"`.
+        /// How long a peer may leave data unread or unacknowledged, at least 1 s, or `"off"`. It is
+        /// noticed at the kernel's next retransmission or window probe: small values may take up
+        /// to about 7 s.
         unread_timeout: Optional<Time<1000>> as Option<Duration> = "2m",
         /// Close with 1002 what is not valid framing, instead of relaying it unseen.
         strict: bool as bool = false,

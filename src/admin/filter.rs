@@ -149,9 +149,11 @@ impl Filter {
         if !self.names() {
             return Ok(());
         }
+        let live = live.iter().map(|live| &*live.tunnel.handle.identity);
         let known = Known::of(shared, live);
-        let named = |name: &Option<String>, check: &dyn Fn(&str) -> Result<(), Refusal>| {
-            name.as_deref().map_or(Ok(()), check)
+        let named = |name: &Option<String>, check: &dyn Fn(&str) -> Result<(), OrderError>| {
+            let checked = name.as_deref().map_or(Ok(()), check);
+            checked.map_err(|why| Refusal::of(StatusCode::BAD_REQUEST, why))
         };
         named(&self.route, &|name| known.route(name))?;
         named(&self.upstream, &|name| known.upstream(name))?;

@@ -1,15 +1,13 @@
-//! What a filter can name: the routes, upstreams and endpoints in force, and those that only
-//! their tunnels or exchanges are left of. A name beside these is a mistake, not an empty list.
+//! What filters and drains can name: the routes, upstreams and endpoints in force, and those that
+//! only their tunnels or exchanges are left of. A name beside these is a mistake, not an empty list.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use http::StatusCode;
-
-use super::answer::Refusal;
-use super::live::Live;
 use crate::config::{nearest, quoted};
 use crate::process::Shared;
+use crate::process::order::OrderError;
+use crate::tunnel_info::TunnelIdentity;
 use crate::upstream;
 
 /// The most names that an answer lists.
@@ -17,7 +15,7 @@ const LISTED: usize = 20;
 
 /// The names.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub struct Known {
     routes: BTreeSet<Arc<str>>,
     upstreams: BTreeSet<Arc<str>>,
     /// Upstream and address.
@@ -25,7 +23,8 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn of(shared: &Shared, live: &[Live]) -> Known {
+    /// Of the process, and of its live tunnels.
+    pub fn of<'t>(shared: &Shared, live: impl Iterator<Item = &'t TunnelIdentity>) -> Known {
         let snapshot = shared.snapshot.load();
         let mut known = Known::default();
         for route in &snapshot.routes {
@@ -43,40 +42,47 @@ impl Known {
             known.endpoints.insert(names);
         }
         // Tunnels of one route often stand together, and share its names.
-        let same = |a: &Live, b: &Live| {
-            let [a, b] = [a, b].map(|live| &live.tunnel.handle.identity);
-            Arc::ptr_eq(a.route(), b.route())
-                && Arc::ptr_eq(a.upstream(), b.upstream())
-                && Arc::ptr_eq(a.endpoint(), b.endpoint())
-        };
-        for run in live.chunk_by(same) {
-            let Some(first) = run.first() else { continue };
-            let identity = &first.tunnel.handle.identity;
-            known.routes.insert(identity.route().clone());
-            known.upstreams.insert(identity.upstream().clone());
-            let names = (identity.upstream().clone(), identity.endpoint().clone());
+        let mut last: Option<&TunnelIdentity> = None;
+        for one in live {
+            let same = |last: &TunnelIdentity| {
+                Arc::ptr_eq(last.route(), one.route())
+                    && Arc::ptr_eq(last.upstream(), one.upstream())
+                    && Arc::ptr_eq(last.endpoint(), one.endpoint())
+            };
+            if last.replace(one).is_some_and(same) {
+                continue;
+            }
+            known.routes.insert(one.route().clone());
+            known.upstreams.insert(one.upstream().clone());
+            let names = (one.upstream().clone(), one.endpoint().clone());
             known.endpoints.insert(names);
         }
         known
     }
 
     /// Whether there is a route of this name.
-    pub(super) fn route(&self, name: &str) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// When there is none; with those that there are.
+    pub fn route(&self, name: &str) -> Result<(), OrderError> {
         check("route", name, self.routes.iter().map(|name| &**name))
     }
 
     /// Whether there is an upstream of this name.
-    pub(super) fn upstream(&self, name: &str) -> Result<(), Refusal> {
+    ///
+    /// # Errors
+    /// When there is none; with those that there are.
+    pub fn upstream(&self, name: &str) -> Result<(), OrderError> {
         check("upstream", name, self.upstreams.iter().map(|name| &**name))
     }
 
     /// Whether there is an endpoint of this address, alone or after its upstream's name.
-    pub(super) fn endpoint(&self, wanted: &str) -> Result<(), Refusal> {
-        if self
-            .endpoints
-            .iter()
-            .any(|(_, address)| **address == *wanted)
-        {
+    ///
+    /// # Errors
+    /// When there is none; with those that there are.
+    pub fn endpoint(&self, wanted: &str) -> Result<(), OrderError> {
+        let mut all = self.endpoints.iter();
+        if all.any(|(_, address)| **address == *wanted) {
             return Ok(());
         }
         let whole = self.endpoints.iter();
@@ -91,20 +97,15 @@ fn check<'n>(
     what: &str,
     wanted: &str,
     known: impl Iterator<Item = &'n str> + Clone,
-) -> Result<(), Refusal> {
-    if known.clone().any(|name| name == wanted) {
-        return Ok(());
+) -> Result<(), OrderError> {
+    match known.clone().any(|name| name == wanted) {
+        true => Ok(()),
+        false => Err(OrderError::new(unknown(what, wanted, known))),
     }
-    let message = unknown(what, wanted, known);
-    Err(Refusal::new(StatusCode::BAD_REQUEST, message))
 }
 
 /// What is said of a name that none of the known ones is.
-pub fn unknown<'n>(
-    what: &str,
-    wanted: &str,
-    known: impl Iterator<Item = &'n str> + Clone,
-) -> String {
+fn unknown<'n>(what: &str, wanted: &str, known: impl Iterator<Item = &'n str> + Clone) -> String {
     let meant = nearest(wanted, known.clone());
     let meant = meant.map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
     let all = known.clone().count();

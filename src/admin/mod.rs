@@ -70,7 +70,7 @@ pub use self::close::{CloseOutcome, CloseRequest, check_reason, is_sendable, uns
 pub use self::filter::{FilterRequest, spelled_client};
 pub use self::history::Point;
 pub use self::http::HttpView;
-pub use self::known::unknown;
+pub use self::known::Known;
 pub use self::orders::UndrainRequest;
 pub use self::socket_path::{addresses, bind, default_socket};
 pub use self::state::Context;

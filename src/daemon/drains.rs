@@ -7,14 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::control::Control;
-use crate::admin::unknown;
+use crate::admin::Known;
 use crate::config::{DrainConfig, write_duration};
 use crate::events::{self, DrainState, Event};
 use crate::process::drains::{Gate, Ordered};
 use crate::process::order::{DrainRequest, DrainView, OrderError, Target};
 use crate::process::review::Reviewer;
 use crate::tunnel_registry::{self, DrainOrder, Selection};
-use crate::upstream::Endpoint;
 
 impl Control {
     /// Goes on with the drains of the process that this one takes over from; to be called
@@ -38,7 +37,7 @@ impl Control {
             over_ms,
             deadline_ms,
         } = request;
-        let gate = self.gate(&target)?;
+        let gate = self.gate(&target).await?;
         let is_drained = |one: &Ordered| one.target == target && !one.undone;
         if self.shared.state.drains().0.iter().any(is_drained) {
             return Err(OrderError::new(format!(
@@ -81,7 +80,7 @@ impl Control {
     /// already end all the same.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is none, or the target is not known.
     pub(super) async fn undrain(
         &mut self,
         target: Option<Target>,
@@ -110,10 +109,11 @@ impl Control {
                 .collect()
         };
         if ids.is_empty() {
-            return Err(OrderError::new(match target {
-                Some(target) => format!("{target} is not being drained"),
-                None => "nothing is being drained".to_owned(),
-            }));
+            let Some(target) = target else {
+                return Err(OrderError::new("nothing is being drained"));
+            };
+            self.check_known(&target).await?;
+            return Err(OrderError::new(format!("{target} is not being drained")));
         }
         self.let_go(&ids).await;
         let mut views = self.shared.state.drains().views();
@@ -153,35 +153,46 @@ impl Control {
         }
     }
 
-    fn gate(&self, target: &Target) -> Result<Gate, OrderError> {
-        let snapshot = self.shared.snapshot.load();
-        let unknown = |what, wanted: &str, known: Vec<String>| {
-            OrderError::new(unknown(what, wanted, known.iter().map(String::as_str)))
+    /// What keeps new tunnels away from the target, which may be gone except for its tunnels.
+    async fn gate(&self, target: &Target) -> Result<Gate, OrderError> {
+        let found = match target {
+            Target::All => Some(Gate::All),
+            Target::Route(name) => {
+                let snapshot = self.shared.snapshot.load();
+                let route = snapshot.route(name);
+                route.map(|route| Gate::Route(route.draining.clone()))
+            }
+            Target::Endpoint { upstream, endpoint } => {
+                let living = self.shared.registry.living(upstream, endpoint);
+                living.map(Gate::Endpoint)
+            }
+            Target::Reload(_) => {
+                return Err(OrderError::new("only a reload begins such a drain"));
+            }
         };
+        if let Some(gate) = found {
+            return Ok(gate);
+        }
+        self.check_known(target).await?;
         match target {
-            Target::All => Ok(Gate::All),
-            Target::Route(name) => match snapshot.route(name) {
-                Some(route) => Ok(Gate::Route(route.draining.clone())),
-                None => {
-                    let names = snapshot.routes.iter().map(|route| route.name.to_string());
-                    Err(unknown("route", name, names.collect()))
-                }
-            },
-            Target::Endpoint { upstream, endpoint } => self
-                .shared
-                .registry
-                .living(upstream, endpoint)
-                .map(Gate::Endpoint)
-                .ok_or_else(|| {
-                    let spell = |endpoint: &Arc<Endpoint>| {
-                        format!("{}/{}", endpoint.upstream(), endpoint.name())
-                    };
-                    let lists = snapshot.upstreams.values().map(|one| one.endpoints());
-                    let known = lists.flat_map(|list| list.iter().map(spell).collect::<Vec<_>>());
-                    let wanted = format!("{upstream}/{endpoint}");
-                    unknown("endpoint", &wanted, known.collect())
-                }),
-            Target::Reload(_) => Err(OrderError::new("only a reload begins such a drain")),
+            // The mark of the next route of this name takes its place.
+            Target::Route(_) => Ok(Gate::Route(Arc::default())),
+            _ => Err(OrderError::new(format!("{target} is gone"))),
+        }
+    }
+
+    /// Whether the target exists, or live tunnels of it do.
+    async fn check_known(&self, target: &Target) -> Result<(), OrderError> {
+        let live = self.listeners.workers().ask(|| tunnel_registry::handles);
+        let live = live.await;
+        let identities = live.iter().flatten().map(|handle| &*handle.identity);
+        let known = Known::of(&self.shared, identities);
+        match target {
+            Target::Route(name) => known.route(name),
+            Target::Endpoint { upstream, endpoint } => {
+                known.endpoint(&format!("{upstream}/{endpoint}"))
+            }
+            Target::All | Target::Reload(_) => Ok(()),
         }
     }
 

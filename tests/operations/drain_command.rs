@@ -273,18 +273,70 @@ fn on_a_terminal_a_bar_shows_how_far_it_is() {
 fn what_is_not_there_is_named_with_what_is() {
     let (one, other) = (EchoBackend::start(), EchoBackend::start());
     let proxy = Proxy::start(&two_endpoints(one.address(), other.address()));
-    for (arguments, known) in [
-        (["drain", "--route", "chatt"], "chat"),
-        (
-            ["drain", "--endpoint", "app/127.0.0.9:1"],
-            &*format!("app/{}", one.address()),
-        ),
-    ] {
-        let output = proxy.command(&arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1));
-        assert!(error.contains(known), "{error}");
+    let endpoint = format!("app/{}", one.address());
+    for command in ["drain", "undrain"] {
+        for (option, wanted, said) in [
+            (
+                "--route",
+                "chatt",
+                "there is no route `chatt`; did you mean `chat`?",
+            ),
+            ("--route", "nope", "known: `chat`, `other`"),
+            ("--endpoint", "app/127.0.0.9:1", &*endpoint),
+        ] {
+            assert_refused(&proxy, &[command, option, wanted], said);
+        }
     }
+    assert_refused(
+        &proxy,
+        &["undrain", "--route", "chat"],
+        "route chat is not being drained",
+    );
+}
+
+fn assert_refused(proxy: &Proxy, arguments: &[&str], said: &str) {
+    let output = proxy.command(arguments);
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    assert!(error.contains(said), "{arguments:?}: {error}");
+}
+
+#[test]
+fn a_removed_route_and_endpoint_are_known_while_they_have_tunnels() {
+    let (one, other) = (EchoBackend::start(), EchoBackend::start());
+    let keep = "websocket = { on_removed = \"keep\"";
+    let whole =
+        two_endpoints(one.address(), other.address()).replace("websocket = {", &format!("{keep},"));
+    let proxy = Proxy::start(&whole);
+    let mut tunnels = [connect(&proxy, "/"), connect(&proxy, "/")];
+    let endpoint = format!("app/{}", one.address());
+    let without = whole.replace("\"chat\"", "\"new\"");
+    proxy.reload(&without.replace(&format!("\"{}\", ", one.address()), ""));
+    assert_refused(
+        &proxy,
+        &["undrain", "--route", "chat"],
+        "route chat is not being drained",
+    );
+    assert_refused(
+        &proxy,
+        &["drain", "--route", "nope"],
+        "known: `chat`, `new`, `other`",
+    );
+    for target in [["--route", "chat"], ["--endpoint", &endpoint]] {
+        let [option, name] = target;
+        order(&proxy, &["drain", option, name, "--over", "1h", "--detach"]);
+        order(&proxy, &["undrain", option, name]);
+    }
+    assert!(tunnels.iter_mut().all(is_alive));
+    let watched = order(&proxy, &["drain", "--route", "chat"]);
+    assert!(watched.contains("done: 2 closed"), "{watched}");
+    assert_eq!(tunnels.each_mut().map(close_of), [1012; 2]);
+    // A new route of its name is drained from the start.
+    assert!(refused(&proxy, "/").is_none());
+    proxy.reload(&whole);
+    assert!(refused(&proxy, "/").is_some());
+    order(&proxy, &["undrain", "--route", "chat"]);
+    assert!(refused(&proxy, "/").is_none());
 }
 
 #[test]

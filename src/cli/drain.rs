@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::options::AdminArguments;
-use super::output::refused;
+use super::output::{counted, refused};
 use crate::admin::UndrainRequest;
 use crate::client::api::{Client, QUICK};
 use crate::config::{parse_duration, write_duration};
@@ -126,9 +126,9 @@ pub fn run(
     let span = |millis| write_duration(Duration::from_millis(millis));
     writeln!(
         out,
-        "draining {}: {} tunnels over {}, cut after {}",
+        "draining {}: {} over {}, cut after {}",
         drain.target,
-        drain.left,
+        counted(drain.left, "tunnel"),
         span(drain.over_ms),
         span(drain.deadline_ms)
     )?;
@@ -139,7 +139,7 @@ pub fn run(
     }
     match watch(&client, drain, out)? {
         Watched::Ended(Ok(drain)) if drain.undone => {
-            writeln!(out, "taken back: {} tunnels live on", drain.spared)?;
+            writeln!(out, "taken back: {}", spared(&drain))?;
             Ok(ExitCode::FAILURE)
         }
         Watched::Ended(Ok(drain)) => {
@@ -198,11 +198,18 @@ pub fn undo_run(
     for drain in drains {
         writeln!(
             out,
-            "taken back: {}: {} tunnels live on, {} were closed",
-            drain.target, drain.spared, drain.closed
+            "taken back: {}: {}, {} closed",
+            drain.target,
+            spared(&drain),
+            drain.closed
         )?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn spared(drain: &DrainView) -> String {
+    let verb = if drain.spared == 1 { "lives" } else { "live" };
+    format!("{} {verb} on", counted(drain.spared, "tunnel"))
 }
 
 /// The command that takes the drain back.

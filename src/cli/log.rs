@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::options::AdminArguments;
-use super::output::{clean, refused};
+use super::output::{clean, counted, refused};
 use crate::client::api::{Client, Outcome};
 use crate::client::sse::{self, SseEvent};
 use crate::events::Closed;
@@ -141,11 +141,9 @@ fn sentence(kind: &str, event: &Value) -> String {
             _ => format!("generation {} is in force", text("generation")),
         },
         "drain" => {
-            let (target, tunnels) = (text("target"), text("tunnels"));
-            format!(
-                "{target} {}: {tunnels} tunnels",
-                text("state").replace('_', " ")
-            )
+            let tunnels = counted(event["tunnels"].as_u64().unwrap_or(0), "tunnel");
+            let state = text("state").replace('_', " ");
+            format!("{} {state}: {tunnels}", text("target"))
         }
         "health" => {
             let why = event["why"].as_str();

@@ -35,6 +35,12 @@ pub(super) fn clean(text: &str) -> String {
     visible::escaped(text).into_owned()
 }
 
+/// `1 tunnel`, `2 tunnels`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// `0.3ms`, `12ms`, `1.5s`.
 pub(super) fn milliseconds(micros: u64) -> String {
     match micros {

@@ -62,6 +62,9 @@ fn print(tunnel: &TunnelView, out: &mut impl Write) -> io::Result<()> {
         Some(micros) => format!("{}.{:03} ms", micros / 1000, micros % 1000),
         None => "not measured (ping_interval)".to_owned(),
     };
+    let upgrade = tunnel.upgrade.as_deref();
+    let framed = upgrade.is_none();
+    let protocol = upgrade.map_or_else(|| "WebSocket".to_owned(), clean);
     let facts = [
         ("tunnel", tunnel.id.to_string()),
         ("phase", tunnel.phase.clone()),
@@ -72,8 +75,7 @@ fn print(tunnel: &TunnelView, out: &mut impl Write) -> io::Result<()> {
         ("silent for", seconds(tunnel.idle_ms)),
         ("client", clean(&tunnel.client)),
         ("url", clean(&format!("{}{}", tunnel.host, tunnel.path))),
-        ("origin", or_none(tunnel.origin.as_ref())),
-        ("subprotocol", or_none(tunnel.subprotocol.as_ref())),
+        ("protocol", protocol),
         ("request id", clean(&tunnel.request_id)),
         ("route", clean(&tunnel.route)),
         (
@@ -81,11 +83,18 @@ fn print(tunnel: &TunnelView, out: &mut impl Write) -> io::Result<()> {
             clean(&format!("{}/{}", tunnel.upstream, tunnel.endpoint)),
         ),
         ("worker", tunnel.worker.to_string()),
-        ("from client", tally(&tunnel.from_client)),
-        ("from upstream", tally(&tunnel.from_upstream)),
+        ("from client", tally(&tunnel.from_client, framed)),
+        ("from upstream", tally(&tunnel.from_upstream, framed)),
+    ];
+    // What only WebSocket has.
+    let more = [
+        ("origin", or_none(tunnel.origin.as_ref())),
+        ("subprotocol", or_none(tunnel.subprotocol.as_ref())),
         ("client ping", round_trip(tunnel.client_rtt_us)),
         ("upstream ping", round_trip(tunnel.upstream_rtt_us)),
     ];
+    let more = more.into_iter().filter(|_| framed);
+    let facts: Vec<_> = facts.into_iter().chain(more).collect();
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     for (name, fact) in facts {
         writeln!(out, "{name:width$}  {fact}")?;
@@ -93,7 +102,10 @@ fn print(tunnel: &TunnelView, out: &mut impl Write) -> io::Result<()> {
     Ok(())
 }
 
-fn tally(tally: &TallyView) -> String {
+fn tally(tally: &TallyView, framed: bool) -> String {
+    if !framed {
+        return format!("{} bytes", tally.bytes);
+    }
     format!(
         "{} messages ({} text, {} binary), {} bytes in {} frames, {} pings, {} pongs",
         tally.messages,

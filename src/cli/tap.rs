@@ -20,7 +20,7 @@ use serde_json::{Map, Value};
 use self::messages::{Messages, Said};
 use super::filter::{FilterArguments, with_query};
 use super::options::AdminArguments;
-use super::output::{clean, refused};
+use super::output::{clean, counted, refused};
 use crate::admin::{LARGEST_PAYLOAD, TapBegun, TapEnded};
 use crate::client::sse::{self, SseEvent};
 use crate::tap::FrameView;
@@ -82,10 +82,20 @@ pub fn run(
         None if arguments.json => Form::Json(out),
         None => Form::Lines(out),
     };
-    watch(stream, form, arguments.count, err)
+    watch(stream, form, arguments, err)
 }
 
 impl TapArguments {
+    /// What is watched: one tunnel, or those that the filter takes, now and later.
+    fn begun(&self, tunnels: u64) -> String {
+        if let Some(id) = self.tunnel {
+            return format!("tunnel {id} is tapped");
+        }
+        let verb = if tunnels == 1 { "is" } else { "are" };
+        let tunnels = counted(tunnels, "tunnel");
+        format!("{tunnels} {verb} tapped, and those that open later")
+    }
+
     fn path(&self) -> String {
         let tunnel = self.tunnel.map(|id| id.to_string());
         let bytes = self.bytes.map(|bytes| bytes.to_string());
@@ -120,7 +130,7 @@ impl TapArguments {
 fn watch(
     stream: impl BufRead,
     mut form: Form<'_>,
-    count: Option<u64>,
+    arguments: &TapArguments,
     err: &mut impl Write,
 ) -> io::Result<ExitCode> {
     let mut messages = Messages::default();
@@ -129,7 +139,7 @@ fn watch(
         match kind.as_str() {
             "begun" => {
                 if let Some(TapBegun { tunnels }) = typed(&data) {
-                    writeln!(err, "{tunnels} tunnels are tapped, and those that open")?;
+                    writeln!(err, "{}", arguments.begun(tunnels))?;
                 }
             }
             "ended" => {
@@ -140,7 +150,7 @@ fn watch(
             kind => form.tell(kind, &data, &mut messages)?,
         }
         seen += u64::from(kind == "frame");
-        if count.is_some_and(|count| seen >= count) {
+        if arguments.count.is_some_and(|count| seen >= count) {
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -209,11 +219,43 @@ fn record(kind: &str, data: &str, frame: Option<&(Said, FrameView)>) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
 
     const TELLS: &str = "event: begun\ndata: {\"tunnels\":2}\n\nevent: later\ndata: [1]\n\n\
         event: lost\ndata: {\"time_us\":0,\"frames\":3,\"payloads\":0}\n\n\
         event: ended\ndata: {\"why\":\"no\\u001bmore\"}\n\n";
+
+    #[derive(Parser)]
+    struct Tap {
+        #[command(flatten)]
+        arguments: TapArguments,
+    }
+
+    fn tap(arguments: &[&str]) -> TapArguments {
+        Tap::parse_from([&["tap"], arguments].concat()).arguments
+    }
+
+    #[test]
+    fn what_is_tapped_is_said_in_one_number_and_in_many() {
+        for (arguments, tunnels, said) in [
+            (
+                &[][..],
+                0,
+                "0 tunnels are tapped, and those that open later",
+            ),
+            (&[], 1, "1 tunnel is tapped, and those that open later"),
+            (
+                &["--route", "a"],
+                2,
+                "2 tunnels are tapped, and those that open later",
+            ),
+            (&["--tunnel", "7"], 1, "tunnel 7 is tapped"),
+        ] {
+            assert_eq!(tap(arguments).begun(tunnels), said);
+        }
+    }
 
     fn watched(json: bool) -> (ExitCode, String, String) {
         let (mut out, mut err) = (Vec::new(), Vec::new());
@@ -221,7 +263,7 @@ mod tests {
             true => Form::Json(&mut out),
             false => Form::Lines(&mut out),
         };
-        let code = watch(TELLS.as_bytes(), form, None, &mut err).unwrap();
+        let code = watch(TELLS.as_bytes(), form, &tap(&[]), &mut err).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (code, text(out), text(err))
     }

@@ -9,7 +9,7 @@ use clap::{ArgGroup, Args, Subcommand};
 
 use super::filter::{FilterArguments, with_query};
 use super::options::AdminArguments;
-use super::output::{clean, refused};
+use super::output::{clean, counted, refused};
 use super::show::{self, ShowArguments};
 use crate::admin::{
     CloseOutcome, CloseRequest, LARGEST_PAGE, TunnelList, TunnelView, check_reason, is_sendable,
@@ -154,8 +154,7 @@ fn close(
     };
     match outcome {
         Ok(CloseOutcome { closed }) => {
-            let tunnels = if closed == 1 { "tunnel" } else { "tunnels" };
-            writeln!(out, "closing {closed} {tunnels}")?;
+            writeln!(out, "closing {}", counted(closed, "tunnel"))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(why) => refused(&why, err),
@@ -206,15 +205,20 @@ fn print(list: &TunnelList, out: &mut impl Write) -> io::Result<()> {
 fn row(tunnel: &TunnelView) -> ([String; COLUMNS.len()], String) {
     let [ours, theirs] = [tunnel.from_client, tunnel.from_upstream];
     let span = |millis: u64| span::written(Duration::from_secs(millis / 1000));
+    let url = format!("{}{}", tunnel.host, tunnel.path);
+    let (messages, url) = match &tunnel.upgrade {
+        Some(protocol) => ("-".to_owned(), format!("{url} ({protocol})")),
+        None => (format!("{}/{}", ours.messages, theirs.messages), url),
+    };
     let cells = [
         tunnel.id.to_string(),
         span(tunnel.age_ms),
         span(tunnel.idle_ms),
-        format!("{}/{}", ours.messages, theirs.messages),
+        messages,
         format!("{}/{}", ours.bytes, theirs.bytes),
         clean(&tunnel.route),
         clean(&format!("{}/{}", tunnel.upstream, tunnel.endpoint)),
         clean(&tunnel.client),
     ];
-    (cells, clean(&format!("{}{}", tunnel.host, tunnel.path)))
+    (cells, clean(&url))
 }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::options::address;
-use super::output::refused;
+use super::output::{counted, refused};
 use crate::client::api::Client;
 use crate::client::target::Target;
 use crate::process::order::{UpgradeRequest, Upgraded};
@@ -66,10 +66,13 @@ fn print(upgraded: &Upgraded, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "upgraded: process {pid}, version {version}")?;
     writeln!(
         out,
-        "  handed over: {tunnels} tunnels, {connections} idle connections"
+        "  handed over: {}, {}",
+        counted(*tunnels, "tunnel"),
+        counted(*connections, "idle connection")
     )?;
     for (why, count) in stay {
-        writeln!(out, "  drained by the old process: {count} tunnels ({why})")?;
+        let tunnels = counted(*count, "tunnel");
+        writeln!(out, "  drained by the old process: {tunnels} ({why})")?;
     }
     Ok(())
 }

@@ -464,6 +464,9 @@ fn one_tunnel_is_shown() {
     for (name, fact) in [
         ("tunnel", id.as_str()),
         ("phase", "open"),
+        ("protocol", "WebSocket"),
+        ("subprotocol", "none"),
+        ("client ping", "not measured (ping_interval)"),
         ("route", "chat"),
         ("endpoint", &endpoint),
         ("origin", ""),
@@ -481,4 +484,45 @@ fn one_tunnel_is_shown() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("there is no tunnel 4711"), "{err}");
     assert_eq!(printed(&proxy.command(&["tunnels", "show"])).0, 2);
+}
+
+#[test]
+fn a_tunnel_of_another_protocol_is_listed_and_shown_as_one() {
+    let backend = RawBackend::start(|_, mut wire| {
+        wire.read_head();
+        wire.send("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nhello");
+        wire.read_until_close();
+    });
+    let proxy = Proxy::with(backend.address(), "upgrade = [\"tcp\"]\n");
+    let mut wire = proxy.send(
+        "GET /exec HTTP/1.1\r\nHost: x\r\nOrigin: http://y\r\n\
+         Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+    );
+    assert_eq!(wire.read_head().status(), 101);
+    assert_eq!(wire.read_exact(5), b"hello");
+    eventually!(total(&proxy) == 1);
+    eventually!(get(&proxy, "/v1/tunnels/1")["from_upstream"]["bytes"] == 5);
+    let (code, list, _) = printed(&proxy.command(&["tunnels"]));
+    let line = list.lines().nth(1).expect("a tunnel");
+    assert_eq!(code, 0);
+    assert!(line.ends_with("x/exec (tcp)"), "{list}");
+    assert!(line.contains(" - "), "{list}");
+
+    let (code, out, _) = printed(&proxy.command(&["tunnels", "show", "1"]));
+    assert_eq!(code, 0);
+    let lines: Vec<_> = out
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .collect();
+    for (name, fact) in [
+        ("protocol", "tcp"),
+        ("from client", "0 bytes"),
+        ("from upstream", "5 bytes"),
+    ] {
+        let found = lines.iter().find(|(first, _)| *first == name);
+        assert_eq!(found.map(|(_, second)| second.trim()), Some(fact), "{out}");
+    }
+    for none in ["origin", "subprotocol", "ping", "messages", "frames"] {
+        assert!(!out.contains(none), "{none}: {out}");
+    }
 }

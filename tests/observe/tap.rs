@@ -43,7 +43,7 @@ fn tap(proxy: &Proxy, arguments: &[&str]) -> Process {
     let mut command = Command::new(binary());
     command.arg("tap").args(["--admin", proxy.admin()]);
     let process = Process::spawn("sluice tap", command.args(arguments));
-    process.wait_for_line("the beginning", |line| line.text.contains("are tapped"));
+    process.wait_for_line("the beginning", |line| line.text.contains(" tapped"));
     process
 }
 

@@ -61,7 +61,7 @@ fn one_frame_is_printed_as_plain_text() {
     let cause = record["cause"].as_str().unwrap();
     for said in [
         "ready, version",
-        "1 tunnels by route",
+        "1 tunnel by route",
         "chat",
         &endpoint,
         "404 on plain",
@@ -156,7 +156,7 @@ fn gives_the_terminal_back(end: impl FnOnce(&mut File, Pid)) {
     command.args(["top", "--admin", proxy.admin()]);
     let command = command.stdin(terminal.stdio()).stdout(terminal.stdio());
     let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
-    eventually!(terminal.said().contains("tunnels by route"));
+    eventually!(terminal.said().contains(" by route"));
     assert!(!terminal.modes().contains(LocalModes::ICANON));
     assert!(terminal.said().contains("\x1b[?1049h"), "the other screen");
 
@@ -190,7 +190,7 @@ fn it_ends_with_its_terminal() {
     let command = command.stdin(slave.try_clone().unwrap()).stdout(slave);
     let mut child = command.stderr(Stdio::null()).spawn().expect("it starts");
     let (mut said, mut chunk) = (Vec::new(), [0; 4096]);
-    while !String::from_utf8_lossy(&said).contains("tunnels by route") {
+    while !String::from_utf8_lossy(&said).contains(" by route") {
         let n = master.read(&mut chunk).expect("it draws");
         said.extend_from_slice(&chunk[..n]);
     }

@@ -267,7 +267,7 @@ fn a_drain_goes_on_in_the_new_process() {
     say(&mut connect(&succession.proxy, "/ws"), 1);
     let output = watcher.wait_with_output().expect("it ends with the drain");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("taken back: 1 tunnels"), "{said}");
+    assert!(said.contains("taken back: 1 tunnel lives on"), "{said}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use ratatui::widgets::{Block, Borders, Clear, Paragraph, Row, Sparkline, Table, 
 
 use super::figures::{Drain, Rate};
 use super::state::{Panel, Sort, State};
+use crate::cli::output::counted;
 
 /// Drains that have a line of their own.
 const DRAINS: usize = 3;
@@ -180,7 +181,7 @@ fn sorted(state: &State) -> &'static str {
 }
 
 fn draw_routes(frame: &mut Frame<'_>, state: &State, area: Rect) {
-    let title = format!("{} tunnels by route", state.figures.open);
+    let title = format!("{} by route", counted(state.figures.open, "tunnel"));
     let inner = panel(frame, state, area, Panel::Routes, title);
     let rows = state.figures.routes.iter().skip(from(state, Panel::Routes));
     let right = |text: &str| Line::from(text.to_owned()).right_aligned();

@@ -27,7 +27,7 @@ struct Mark {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BrokenOff {
     /// Between two frames.
-    AtBorder,
+    AtBoundary,
     /// In the middle of a frame.
     MidFrame,
 }
@@ -221,7 +221,7 @@ impl Journal {
             }
             (Some(detail), _) => Some(detail.into()),
             (None, Some(BrokenOff::MidFrame)) => Some("ended in mid-frame".into()),
-            (None, Some(BrokenOff::AtBorder)) => Some("ended without a Close".into()),
+            (None, Some(BrokenOff::AtBoundary)) => Some("ended without a Close".into()),
             (None, None) => None,
         };
         let handle = &self.handle;

@@ -155,7 +155,7 @@ impl Direction {
         let silent = self.frames.are_followed() && !self.has_seen_close();
         let ended = self.source != Source::Open;
         (silent && ended).then(|| match self.scanner.at_boundary() {
-            true => BrokenOff::AtBorder,
+            true => BrokenOff::AtBoundary,
             false => BrokenOff::MidFrame,
         })
     }

@@ -437,8 +437,8 @@ fn haproxy(site: &Site) -> String {
         files,
         ..
     } = site;
-    // Two descriptors a connection, and a margin that HAProxy insists on.
-    let connections = (files - 200) / 2;
+    // Two descriptors a connection and a pipe, and a margin that HAProxy insists on.
+    let connections = (files - 200) / 2 - 500;
     format!(
         "global\n  nbthread 1\n  maxconn {connections}\n  maxpipes 500\n\
          \x20 tune.pipesize 524288\n{target}\

@@ -72,6 +72,10 @@ impl Process {
     pub fn end(&mut self, patience: Duration) -> bool {
         let program = self.pids().last().copied();
         sys::signal(program.unwrap_or(self.child.id()), Signal::TERM);
+        self.ends_within(patience)
+    }
+
+    fn ends_within(&mut self, patience: Duration) -> bool {
         let deadline = Instant::now() + patience;
         while self.alive() && Instant::now() < deadline {
             sleep(Duration::from_millis(5));
@@ -92,11 +96,7 @@ impl Drop for Process {
         }
         let pids = self.pids();
         sys::signal(self.child.id(), Signal::TERM);
-        let deadline = Instant::now() + PATIENCE;
-        while self.alive() && Instant::now() < deadline {
-            sleep(Duration::from_millis(5));
-        }
-        if self.alive() {
+        if !self.ends_within(PATIENCE) {
             // Not reaped before the wait below, so the numbers are still its.
             for pid in pids {
                 sys::signal(pid, Signal::KILL);

@@ -68,7 +68,7 @@ impl Tool {
 }
 
 /// What the peers get beyond keep-alive and long timeouts, as it is told beside the table.
-pub const RECOMMENDED: &str = "nginx has proxy_buffer_size 16k where more than 4 KiB move at a \
+pub const RECOMMENDED: &str = "nginx has proxy_buffer_size 16k where 4 KiB or more move at a \
      time; HAProxy has option splice-auto, tune.pipesize 524288, maxpipes 500; sluice is in its \
      default configuration";
 

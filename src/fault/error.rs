@@ -134,6 +134,19 @@ impl From<Refusal> for ProxyError {
 }
 
 impl ProxyError {
+    fn new(side: Side, status: StatusCode, kind: Kind, detail: Cow<'static, str>) -> Self {
+        ProxyError {
+            side,
+            kind,
+            status,
+            detail,
+            public: None,
+            close: false,
+            retry_after: None,
+            field: None,
+        }
+    }
+
     /// The client's fault. The connection is closed: what follows may be out of step.
     pub fn client(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         let kind = match status {
@@ -141,14 +154,8 @@ impl ProxyError {
             _ => Kind::RequestError,
         };
         ProxyError {
-            side: Side::Client,
-            kind,
-            status,
-            detail: detail.into(),
-            public: None,
             close: true,
-            retry_after: None,
-            field: None,
+            ..Self::new(Side::Client, status, kind, detail.into())
         }
     }
 
@@ -159,30 +166,12 @@ impl ProxyError {
             Kind::DestinationUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         };
-        ProxyError {
-            side: Side::Upstream,
-            kind,
-            status,
-            detail: detail.into(),
-            public: None,
-            close: false,
-            retry_after: None,
-            field: None,
-        }
+        Self::new(Side::Upstream, status, kind, detail.into())
     }
 
     /// The fault, or the choice, of sluice itself.
     pub fn sluice(status: StatusCode, kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        ProxyError {
-            side: Side::Sluice,
-            kind,
-            status,
-            detail: detail.into(),
-            public: None,
-            close: false,
-            retry_after: None,
-            field: None,
-        }
+        Self::new(Side::Sluice, status, kind, detail.into())
     }
 
     /// The client ended its direction in the middle of its request.

@@ -104,7 +104,8 @@ impl Direction {
         journal: &mut Journal,
     ) {
         if self.handshake < Handshake::Sent && self.may_inject() {
-            let frame = self.close_frame(self.scanner.sender().other(), journal);
+            self.handshake = Handshake::CloseDue;
+            let frame = self.injection(journal);
             self.write(to, &frame, cx, journal);
         }
     }

@@ -46,7 +46,8 @@ table! {
         /// What the client is told where the upstream is lost or ends its stream without a
         /// Close; 1011 becomes 1014 where no frame had come from it. `"off"`: nothing.
         upstream_lost_code: Optional<CloseCode> as Option<u16> = 1011,
-        /// What the upstream is told where the client is lost. `"off"`: nothing.
+        /// What the upstream is told where the client is lost, or ends its stream without a
+        /// Close. `"off"`: nothing.
         client_lost_code: Optional<CloseCode> as Option<u16> = 1001,
         /// The close reason for both, at most 123 bytes.
         lost_reason: CloseReason as String = "connection lost",

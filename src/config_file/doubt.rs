@@ -81,7 +81,8 @@ fn leads_to(endpoint: &EndpointAddress, bind: &Bind) -> bool {
                         to == ip
                             || here && (takes(ip, to) || to.is_unspecified() && ip.is_loopback())
                     }
-                    Err(_) => is_localhost(host) && (ip.is_unspecified() || ip.is_loopback()),
+                    Err(_) if is_localhost(host) => ip.is_unspecified() || ip.is_loopback(),
+                    Err(_) => ip.is_unspecified() && is_own_name(host),
                 }
         }
         _ => false,
@@ -100,6 +101,23 @@ fn is_localhost(host: &str) -> bool {
         host,
         "localhost" | "ip6-localhost" | "localhost.localdomain"
     ) || host.ends_with(".localhost")
+}
+
+/// Whether this is the machine's own name: with or without its domain, as in a container, where
+/// the service's name is often the machine's too.
+fn is_own_name(host: &str) -> bool {
+    let uname = rustix::system::uname();
+    let Ok(own) = uname.nodename().to_str() else {
+        return false;
+    };
+    let host = host.trim_end_matches('.');
+    let first = |name: &str| {
+        name.split('.')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
+    host.eq_ignore_ascii_case(own) || !host.contains('.') && first(own) == first(host)
 }
 
 /// `https://{host}` keeps the port of a plain listener.
@@ -128,6 +146,18 @@ fn redirects_with_port(file: &FileTable, sink: &mut Sink) {
 mod tests {
     use super::*;
     use crate::setting::read::FromText;
+
+    #[test]
+    fn the_machines_own_name_is_seen() {
+        let uname = rustix::system::uname();
+        let own = uname.nodename().to_str().expect("a name");
+        let leads = |bind: &str| {
+            let endpoint = EndpointAddress::from_text(&format!("{own}:8080")).expect("valid");
+            leads_to(&endpoint, &Bind::from_text(bind).expect("valid"))
+        };
+        assert!(leads(":8080") && leads("[::]:8080"));
+        assert!(!leads(":8081") && !leads("127.0.0.1:8080"));
+    }
 
     #[test]
     fn a_connect_to_a_listener_is_seen() {

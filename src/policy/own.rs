@@ -53,6 +53,12 @@ pub fn of_route(
         }
         Action::Redirect { status, to } => {
             *response.status_mut() = *status;
+            if public.host.is_empty() && redirect::needs_host(to) {
+                return Err(ProxyError::client(
+                    StatusCode::BAD_REQUEST,
+                    "the request has no Host, which the redirect needs",
+                ));
+            }
             let location = redirect::location(to, public, path, target.query());
             let location = HeaderValue::try_from(location).map_err(|_| {
                 ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")

@@ -41,6 +41,11 @@ pub fn location(
     location
 }
 
+/// Whether the target has the request's host in it.
+pub fn needs_host(to: &str) -> bool {
+    to.contains("{host}") || to.contains("{hostname}")
+}
+
 /// Browsers take a backslash for a slash.
 const SLASHES: [char; 2] = ['/', '\\'];
 

@@ -414,6 +414,29 @@ fn the_host_in_forwarded_counts_for_same_origin_if_the_peer_is_trusted() {
     );
 }
 
+/// HTTP/1.0 knows requests without a Host.
+#[test]
+fn a_redirect_that_needs_a_host_is_refused_without_one() {
+    let proxy = Proxy::start(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n\
+         [[route]]\npath = \"/name\"\nredirect = \"https://{hostname}{path}\"\n\
+         [[route]]\npath = \"/host\"\nredirect = \"https://{host}{path}\"\n\
+         [[route]]\nredirect = \"https://fixed.test{path}\"\n",
+    );
+    let get = |path| {
+        proxy
+            .send(format!("GET {path} HTTP/1.0\r\n\r\n"))
+            .read_response()
+    };
+    for path in ["/name", "/host"] {
+        let response = get(path);
+        assert_eq!(response.status(), 400, "{path}");
+        assert!(response.text().contains("no Host"), "{}", response.text());
+    }
+    let location = get("/a").head.field("location");
+    assert_eq!(location.as_deref(), Some("https://fixed.test/a"));
+}
+
 #[test]
 fn a_redirect_to_https_leaves_the_port_behind() {
     let proxy = Proxy::start(

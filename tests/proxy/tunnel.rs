@@ -32,8 +32,11 @@ fn close_frames_pass_and_are_recorded_with_who_began() {
 #[test]
 fn each_direction_ends_by_itself() {
     let backend = tunnel_backend(|mut wire| {
-        // All that the client says, to its end, and only then an answer.
-        assert_eq!(wire.read_until_close(), masked_frame(1, b"last words"));
+        // All that the client says, a Close in its place, its end, and only then an answer.
+        assert_eq!(read_frame(&mut wire), (0x81, b"last words".to_vec()));
+        let told = close_payload(1001, "connection lost");
+        assert_eq!(read_frame(&mut wire), (0x88, told));
+        wire.expect_close();
         wire.send(frame(1, b"heard"));
     });
     let proxy = Proxy::minimal(backend.address());
@@ -45,6 +48,7 @@ fn each_direction_ends_by_itself() {
     let record = proxy.wait_for_tunnel_close();
     assert_eq!(record["closed_by"], "client", "{record}");
     assert_eq!(record["detail"], "ended without a Close", "{record}");
+    assert_eq!(record["sent_upstream"], 1001, "{record}");
 }
 
 #[test]

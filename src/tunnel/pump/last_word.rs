@@ -2,9 +2,8 @@
 //! the Close that a peer gets whose other side is lost or ends its stream without one
 //! (RFC 6455 section 7.1.5: without it that peer would report 1006).
 //!
-//! A client that only ends its direction is not lost: that is carried as it is, as the other
-//! direction may go on. An upstream that does is lost, since no server ends its stream
-//! before its Close.
+//! A stream that ends in order is carried as a half-close, after that Close: its peer may go on
+//! to send, but can tell at once that nothing more will come, and why.
 
 use std::task::Context;
 
@@ -37,8 +36,8 @@ impl Direction {
         }
     }
 
-    /// Whether the sink is to be sent a Close because the source is gone. A sink that was the
-    /// first to go, without a Close of its own, does not wait for one.
+    /// Whether the sink is to be sent a Close because the source has ended without one. A sink that
+    /// was the first to end, without a Close of its own, does not wait for one.
     fn owes_word(&self, journal: &Journal) -> bool {
         let from = self.scanner.sender();
         let (to, settings) = (from.other(), journal.handle.settings());
@@ -49,8 +48,7 @@ impl Direction {
         };
         let waits = match journal.close_of(to) {
             Some(_) => true,
-            None if journal.ended_by_side() == Some(to) => false,
-            None => from == Side::Upstream || journal.lost[from as usize],
+            None => journal.ended_by_side() != Some(to),
         };
         code.is_some() && waits && !is_closed && !self.is_violated() && self.may_inject()
     }

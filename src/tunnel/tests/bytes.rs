@@ -130,7 +130,11 @@ impl Fletcher {
 
 #[tokio::test]
 async fn bulk_upwards_keeps_its_sum() {
-    let (client, upstream, _) = open(WebSocketConfig::default()).await;
+    let (client, upstream, _) = open(WebSocketConfig {
+        client_lost_code: None,
+        ..WebSocketConfig::default()
+    })
+    .await;
     bulk(client, upstream, true, 64 << 20).await;
     let ended = ended().await;
     assert!(ended.from_client.binary > 20 && ended.from_client.binary_bytes > 60 << 20);

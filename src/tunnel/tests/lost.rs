@@ -1,5 +1,5 @@
-//! One side is lost, or an upstream ends its stream without a Close: what the other side is
-//! sent, after all that came before, and where nothing can be sent.
+//! One side is lost, or ends its stream without a Close: what the other side is sent, after all
+//! that came before, and where nothing can be sent.
 
 use super::closing::{close_frame, read_masked};
 use super::*;
@@ -147,19 +147,82 @@ async fn a_close_that_the_upstream_does_not_answer_is_answered() {
 
 #[tokio::test]
 async fn the_upstream_of_a_lost_client_is_told() {
-    let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
-    let last = client_frame(0x81, b"last words");
-    client.write_all(&last).await.expect("write");
-    assert_eq!(read(&mut upstream, last.len()).await, last);
-    end(client, End::Reset);
-    let (first, payload) = read_masked(&mut upstream).await;
-    assert_eq!((first, &payload[..2]), (0x88, &1001_u16.to_be_bytes()[..]));
-    assert_eq!(payload[2..], *b"connection lost");
-    drop(upstream);
+    for how in [End::Orderly, End::Reset] {
+        let (mut client, mut upstream, _) = open(WebSocketConfig::default()).await;
+        let last = client_frame(0x81, b"last words");
+        client.write_all(&last).await.expect("write");
+        assert_eq!(read(&mut upstream, last.len()).await, last);
+        end(client, how);
+        assert_eq!(read_masked(&mut upstream).await, lost_close());
+        assert_eq!(read_to_end(&mut upstream).await, b"", "and the end");
+        drop(upstream);
+        let ended = ended().await;
+        assert_eq!(ended.closed_by, ClosedBy::Client);
+        let detail = match how {
+            End::Orderly => "ended without a Close",
+            End::Reset => "connection reset",
+        };
+        assert_eq!(ended.detail.as_deref(), Some(detail));
+        assert_eq!(ended.closes.sent_upstream, Some(1001));
+    }
+}
+
+/// The Close for the upstream of a client that is lost.
+fn lost_close() -> (u8, Vec<u8>) {
+    (
+        0x88,
+        [&1001_u16.to_be_bytes()[..], b"connection lost"].concat(),
+    )
+}
+
+#[tokio::test]
+async fn a_client_that_ends_its_direction_still_gets_everything() {
+    let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
+    client.shutdown().await.expect("shutdown");
+    assert_eq!(read_masked(&mut upstream).await, lost_close());
+    assert_eq!(read_to_end(&mut upstream).await, b"");
+    until("the phase", || handle.phase() == Phase::Half).await;
+    let more = [
+        server_frame(0x82, &noise(2, 300_000)),
+        server_frame(0x88, b"\x03\xe9"),
+    ]
+    .concat();
+    let sent = more.clone();
+    let writing = tokio::spawn(async move {
+        upstream.write_all(&sent).await.expect("write");
+        upstream
+    });
+    assert!(read_to_end(&mut client).await == more);
+    drop((client, writing.await.expect("written")));
     let ended = ended().await;
     assert_eq!(ended.closed_by, ClosedBy::Client);
-    assert_eq!(ended.detail.as_deref(), Some("connection reset"));
-    assert_eq!(ended.closes.sent_upstream, Some(1001));
+    assert_eq!(ended.closes.upstream, Some(Some((1001, "".into()))));
+}
+
+#[tokio::test]
+async fn an_upstream_is_told_nothing_inside_of_a_frame_or_where_that_is_off() {
+    for (bytes, code) in [
+        (
+            client_frame(0x82, &noise(1, 100))[..50].to_vec(),
+            Some(1001),
+        ),
+        (
+            client_frame(0x82, &noise(1, 1_000_000))[..70_000].to_vec(),
+            Some(1001),
+        ),
+        (client_frame(0x82, b"whole"), None),
+    ] {
+        let (mut client, mut upstream, _) = open(WebSocketConfig {
+            client_lost_code: code,
+            ..WebSocketConfig::default()
+        })
+        .await;
+        client.write_all(&bytes).await.expect("write");
+        end(client, End::Orderly);
+        assert!(read_to_end(&mut upstream).await == bytes);
+        drop(upstream);
+        assert_eq!(ended().await.closes.sent_upstream, None);
+    }
 }
 
 #[tokio::test]

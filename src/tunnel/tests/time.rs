@@ -110,7 +110,11 @@ async fn our_pong_is_swallowed_and_others_pass() {
 
 #[tokio::test]
 async fn a_held_pong_is_passed_on_at_the_end() {
-    let (mut client, mut upstream, _) = open(keep_alive()).await;
+    let (mut client, mut upstream, _) = open(WebSocketConfig {
+        client_lost_code: None,
+        ..keep_alive()
+    })
+    .await;
     tick_at(31 * SECOND);
     read(&mut client, 14).await;
     read(&mut upstream, 18).await;

@@ -304,7 +304,8 @@ async fn an_end_that_has_to_wait_is_said_when_it_can_be() {
         .expect("write");
     read(&mut client, 6).await;
     ends[1].allow();
-    assert_eq!(read_to_end(&mut upstream).await, b"");
+    // A masked Close comes before the end.
+    assert_eq!(read_to_end(&mut upstream).await.len(), 23);
     until("the phase", || handle.phase() == Phase::Half).await;
     ends[0].allow();
     drop(upstream);

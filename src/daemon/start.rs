@@ -201,15 +201,17 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     })
 }
 
-/// Begins to accept, with the drains of the process that this one takes over from in force, and
-/// tells that one.
+/// Begins to accept. Where this process takes over from another one, that has stopped by then, its
+/// drains are in force here, and there is room for its tunnels.
 async fn accept(
     control: &mut Control,
     listeners: Vec<Bound>,
-    taking: Option<&mut Taking>,
+    mut taking: Option<&mut Taking>,
 ) -> Result<(), StartError> {
-    if let Some(taking) = &taking {
+    if let Some(taking) = &mut taking {
         control.continue_drains(&taking.hello().drains).await;
+        taking.ready().await?;
+        taking.make_room().await;
     }
     for bound in listeners {
         let activated = bound.activated.then_some(true);
@@ -219,7 +221,6 @@ async fn accept(
             .listen(bound.listener, bound.listener_info);
     }
     if let Some(taking) = taking {
-        taking.ready().await?;
         for listener in taking.take_unused() {
             control.listeners.keep_unused(listener);
         }

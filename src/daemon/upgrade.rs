@@ -146,6 +146,10 @@ impl Control {
             let why = "the new version has another format for tunnels";
             giving.all_stay(why).await;
         }
+        if ready.makes_room {
+            let clients = if nothing { 0 } else { self.connections() };
+            giving.announce(channel, clients as u64).await?;
+        }
         let hurry = AtomicBool::new(nothing);
         let progress = giving.progress();
         let mut give = std::pin::pin!(giving.give(channel, &hurry));

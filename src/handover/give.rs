@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use self::progress::Progress;
 use super::channel::Channel;
 use super::item::Item;
-use super::protocol::{self, About, Message, Refusal};
+use super::protocol::{self, About, Coming, Message, Refusal};
 use super::source::Sources;
 use super::taken::is_end;
 use crate::vocabulary::hand_off::HandOff;
@@ -97,6 +97,21 @@ impl Giving {
         if tunnels > 0 {
             self.given.stay.insert(why.to_owned(), tunnels);
         }
+    }
+
+    /// Tells the other process how many descriptors are to come from so many `clients`, tunnels
+    /// among them, each of which has an upstream besides. It accepts from then on.
+    ///
+    /// # Errors
+    /// When the other process broke off.
+    pub async fn announce(&self, channel: &Channel, clients: u64) -> io::Result<()> {
+        let upstreams = match clients {
+            0 => 0,
+            _ => self.sources.tunnels().await,
+        };
+        let descriptors = clients.saturating_add(upstreams);
+        let coming = Message::Coming(Coming { descriptors });
+        protocol::send(channel, coming, &[]).await
     }
 
     /// What the other process has been given so far.

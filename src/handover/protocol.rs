@@ -1,5 +1,6 @@
 //! The messages between two processes. The old one begins with [`Hello`] and its
-//! listeners, the new one answers [`Ready`] or [`Failed`]; then each tunnel and each idle
+//! listeners, the new one answers [`Ready`] or [`Failed`]; the old one stops accepting and says how
+//! much is [`Coming`], and the new one accepts. Then each tunnel and each idle
 //! connection is offered, taken and let go, and `End` is answered by `Done`. What is late is
 //! offered after that, while the old process reports what is [`Left`](Message::Left) there.
 //!
@@ -17,7 +18,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::greeting::{FORMATS, Failed, Formats, Hello, LISTENERS_ONLY, Ready};
+pub use self::greeting::{Coming, FORMATS, Failed, Formats, Hello, LISTENERS_ONLY, Ready};
 pub use self::item::{About, ConnectionItem, Refusal, TunnelItem};
 pub use self::listener::{Address, Offer};
 use super::channel::{Channel, Received};
@@ -36,10 +37,12 @@ pub enum Message {
     Admin(Offer),
     /// Old to new: these were all.
     EndOfListeners,
-    /// New to old: it accepts.
+    /// New to old: it can take over.
     Ready(Ready),
     /// New to old: it gives up.
     Failed(Failed),
+    /// Old to new: it accepts no more, and this is to come. The new one accepts.
+    Coming(Coming),
     /// Old to new: a tunnel, with what is still to be written.
     Tunnel(TunnelItem, Vec<u8>),
     /// Old to new: an idle connection.
@@ -87,6 +90,7 @@ mod kind {
     pub(super) const LEFT: u8 = 16;
     pub(super) const STOP: u8 = 17;
     pub(super) const DRAIN: u8 = 18;
+    pub(super) const COMING: u8 = 19;
 }
 
 impl From<PassedOn> for Message {
@@ -127,6 +131,7 @@ impl Message {
             Message::Left(remaining) => (kind::LEFT, json(&remaining)),
             Message::Stop => (kind::STOP, Ok(Vec::new())),
             Message::Drain(request) => (kind::DRAIN, json(&request)),
+            Message::Coming(coming) => (kind::COMING, json(&coming)),
         };
         Ok(Frame {
             kind,
@@ -161,6 +166,7 @@ impl Message {
             kind::LEFT => Message::Left(parse(fields)?),
             kind::STOP => Message::Stop,
             kind::DRAIN => Message::Drain(parse(fields)?),
+            kind::COMING => Message::Coming(parse(fields)?),
             other => {
                 let message = format!("a message of an unknown kind, {other}");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, message));

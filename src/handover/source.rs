@@ -65,17 +65,21 @@ impl Sources {
         counts.iter().map(|count| *count as u64).sum()
     }
 
-    /// Asks every worker for its share of `room` tunnels, and of as many idle `connections`.
-    /// Returns whether anything was asked.
+    /// Asks every worker for its share of `room` tunnels, or of as many idle `connections` where it
+    /// has no more tunnels that could go: what the other process has no room for is to be an idle
+    /// connection. Returns whether anything was asked.
     pub(super) async fn ask(&mut self, room: usize, connections: bool) -> bool {
-        let share = room.div_ceil(2 * self.each.len().max(1)).max(1);
+        let share = room.div_ceil(self.each.len().max(1)).max(1);
         let mut answers = Vec::with_capacity(self.each.len());
         for (worker, source) in self.workers.iter().zip(&self.each) {
             let (answer, answered) = tokio::sync::oneshot::channel();
             let (tunnels, idle) = (source.tunnels.0.clone(), source.connections.0.clone());
             let most = if connections { share } else { 0 };
             worker.tell(Command::Do(Box::new(move || {
-                let asked = tunnel::export(share, &tunnels) + hand_off::export(most, &idle);
+                let asked = match tunnel::export(share, &tunnels) {
+                    0 => hand_off::export(most, &idle),
+                    tunnels => tunnels,
+                };
                 let _ = answer.send(asked);
             })));
             answers.push(answered);

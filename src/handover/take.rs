@@ -1,5 +1,5 @@
-//! The new side: takes the listeners before it binds any, says that it is ready, and then
-//! takes tunnels and idle connections until the old process has no more.
+//! The new side: takes the listeners before it binds any, says that it is ready, keeps room for
+//! what comes, and takes tunnels and idle connections until the old process has no more.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,9 +17,14 @@ use crate::config::ListenAddress;
 use crate::logging::structured;
 use crate::net::listen::Listener;
 use crate::process::order::Remaining;
+use crate::system::descriptors;
 
 /// How long the old process may take to introduce itself and its listeners.
 const HELLO: Duration = Duration::from_secs(30);
+/// How long no process may accept because the old one does not say what is to come.
+const ANNOUNCEMENT: Duration = Duration::from_secs(1);
+/// How long room is kept for an old process that is silent; one that is alive never is.
+const SILENCE: Duration = Duration::from_secs(10);
 /// How long it may take to tell its service manager.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -68,6 +73,9 @@ impl Inherited {
     }
 }
 
+/// What comes from the old process.
+type Arrival = io::Result<Option<(Message, Vec<OwnedFd>)>>;
+
 /// A listener that was received and not yet adopted.
 type Came = (Offer, OwnedFd);
 
@@ -85,6 +93,8 @@ pub struct Taking {
     unwanted: Vec<Arc<Listener>>,
     /// The service manager's, which no listener of this process has.
     unused: Vec<Arc<Listener>>,
+    /// What came instead of an announcement.
+    early: Option<Arrival>,
     taken: Taken,
 }
 
@@ -108,6 +118,7 @@ impl Taking {
                 files: Vec::new(),
                 unwanted: Vec::new(),
                 unused: Vec::new(),
+                early: None,
             }),
             Err(error) => {
                 let error = io::Error::new(error.kind(), format!("the hand-over failed: {error}"));
@@ -222,7 +233,7 @@ impl Taking {
         let _ = protocol::send(&self.channel, Message::Failed(failed), &[]).await;
     }
 
-    /// Reports that this process accepts. Listeners that it did not take stay with the old process.
+    /// Reports that this process can accept. Listeners that it did not take stay with the old process.
     /// This one goes on if the old process is gone: no other process serves then.
     ///
     /// # Errors
@@ -245,6 +256,7 @@ impl Taking {
             format: self.format,
             acknowledges: self.hello.acknowledges,
             takes_late: self.hello.acknowledges,
+            makes_room: true,
         };
         match protocol::send(&self.channel, Message::Ready(ready), &[]).await {
             Err(error) if is_end(&error) => Ok(()),
@@ -252,10 +264,39 @@ impl Taking {
         }
     }
 
+    /// Waits until the old process has stopped accepting and says what is to come: from then on
+    /// clients get only the descriptors that this leaves. One that is slow is not waited for, and
+    /// an older version says nothing of the kind.
+    pub async fn make_room(&mut self) {
+        let first = protocol::receive(&mut self.channel);
+        match tokio::time::timeout(ANNOUNCEMENT, first).await {
+            Ok(Ok(Some((Message::Coming(coming), _)))) => {
+                descriptors::keep_room(coming.descriptors);
+            }
+            Ok(other) => self.early = Some(other),
+            Err(_) => {}
+        }
+    }
+
+    async fn next(&mut self) -> Arrival {
+        match self.early.take() {
+            Some(early) => early,
+            None => {
+                let mut next = std::pin::pin!(protocol::receive(&mut self.channel));
+                if let Ok(next) = tokio::time::timeout(SILENCE, next.as_mut()).await {
+                    return next;
+                }
+                descriptors::keep_room(0);
+                next.await
+            }
+        }
+    }
+
     /// Takes what the old process gives until it has no more, or is gone. Returns whether it
     /// waits to hear that this one is [`done`](Taking::done).
     pub async fn take(&mut self, adopter: &Adopter) -> bool {
         let ended = self.serve(adopter).await;
+        descriptors::keep_room(0);
         if ended.as_ref().is_err_and(is_end) {
             self.taken.all_go(adopter);
         }
@@ -304,14 +345,14 @@ impl Taking {
 
     async fn serve(&mut self, adopter: &Adopter) -> io::Result<()> {
         loop {
-            let (message, descriptors) = protocol::receive(&mut self.channel)
-                .await?
-                .ok_or(io::ErrorKind::UnexpectedEof)?;
+            let next = self.next().await?;
+            let (message, descriptors) = next.ok_or(io::ErrorKind::UnexpectedEof)?;
             let handled = self
                 .taken
                 .handle(&self.channel, adopter, message, descriptors);
             match handled.await? {
                 None => {}
+                Some(Message::Coming(coming)) => descriptors::keep_room(coming.descriptors),
                 Some(Message::End) => {
                     // After this answer of every worker everything runs.
                     adopter.workers().ask(|| || ()).await;

@@ -24,6 +24,12 @@ const QUIET: Duration = Duration::from_secs(5);
 /// is given this one has left none below it.
 static LINE: AtomicI32 = AtomicI32::new(i32::MAX);
 
+/// How many below the line are kept for what another process hands over.
+static ROOM: AtomicI32 = AtomicI32::new(0);
+
+/// What may be opened between a look at the room and its use: an accept of each listener.
+const AT_ONCE: u64 = 8;
+
 /// How many are kept back; the most, where there is no limit.
 static KEPT: AtomicU64 = AtomicU64::new(RESERVE);
 
@@ -72,7 +78,35 @@ fn reserve(limit: u64) -> u64 {
 /// Whether this one is among those that are kept back: to open it took one that clients and
 /// upstreams must not have.
 pub fn is_reserved(descriptor: impl AsFd) -> bool {
+    let line = LINE.load(Relaxed).saturating_sub(ROOM.load(Relaxed));
+    descriptor.as_fd().as_raw_fd() >= line
+}
+
+/// Whether this one is of the reserve for orders, which what is handed over must not have either.
+pub fn is_for_orders(descriptor: impl AsFd) -> bool {
     descriptor.as_fd().as_raw_fd() >= LINE.load(Relaxed)
+}
+
+/// Keeps room for so many that another process hands over; 0: no more.
+pub fn keep_room(descriptors: u64) {
+    let room = match descriptors {
+        0 => 0,
+        _ => i32::try_from(descriptors.saturating_add(AT_ONCE)).unwrap_or(i32::MAX),
+    };
+    ROOM.store(room, Relaxed);
+}
+
+/// So many of these have come.
+pub fn use_room(descriptors: u64) {
+    let came = i32::try_from(descriptors).unwrap_or(i32::MAX);
+    let _ = ROOM.fetch_update(Relaxed, Relaxed, |room| {
+        Some(room.saturating_sub(came).max(0))
+    });
+}
+
+/// Whether room is kept, so that clients have to look before they take one.
+pub fn is_tight() -> bool {
+    ROOM.load(Relaxed) > 0
 }
 
 /// Whether clients may have one more, as a copy of this one shows.

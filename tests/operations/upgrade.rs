@@ -3,6 +3,7 @@
 
 use crate::support;
 
+mod crowd;
 mod ended;
 mod impostor;
 mod killed;

@@ -53,7 +53,7 @@ pub struct Hello {
     pub acknowledges: bool,
 }
 
-/// The new process accepts from now on.
+/// The new process can take over. It accepts once it has heard [`Coming`], if it makes room.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     /// Its process id, which is not that of the child if a script started it.
@@ -69,6 +69,17 @@ pub struct Ready {
     /// It takes items after [`Message::Done`](super::Message::Done), too.
     #[serde(default)]
     pub takes_late: bool,
+    /// It waits a moment for [`Message::Coming`](super::Message::Coming) before it accepts, so that
+    /// clients do not take the descriptors that live tunnels need.
+    #[serde(default)]
+    pub makes_room: bool,
+}
+
+/// What the old process will offer, told once it has stopped accepting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Coming {
+    /// How many descriptors that are, at most.
+    pub descriptors: u64,
 }
 
 /// The new process gives up.

@@ -239,7 +239,8 @@ impl Acceptor {
     /// Dropping the future loses no connection.
     pub async fn accept(&mut self) -> io::Result<Accepted> {
         loop {
-            if self.short && !descriptors::is_room(self.listener()) {
+            let looks = self.whom == Whom::Clients && (self.short || descriptors::is_tight());
+            if looks && !descriptors::is_room(self.listener()) {
                 metrics::accept_failed(AcceptError::Descriptors);
                 descriptors::ran_out();
                 tokio::time::sleep(EXHAUSTED_PAUSE).await;

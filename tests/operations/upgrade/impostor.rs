@@ -74,6 +74,7 @@ async fn play(manner: &str) {
         },
         acknowledges: manner == "refuses late, too",
         takes_late: manner == "refuses late, too",
+        makes_room: false,
     });
     send(&channel, ready, &[]).await.expect("it reads");
     die(manner, "killed when it is ready");

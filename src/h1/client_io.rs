@@ -17,7 +17,7 @@ use tokio::io::ReadBuf;
 
 use super::context::Context as ConnectionContext;
 use crate::message::framing::{Phase, RequestScanner};
-use crate::net::io::{Io, with_scratch};
+use crate::net::io::{Io, PeerState, with_scratch};
 use crate::proxy::clock::Wait;
 
 /// A client's socket between the kernel and hyper.
@@ -177,13 +177,23 @@ impl ClientIo {
 
     /// Checks, when the tick asks for it, whether the client is gone: nothing else shows it while
     /// hyper does not read, neither a body that the upstream does not take nor what is pipelined.
+    /// One that has ended its direction after that may wait for its answer, and is asked.
     fn look(&self) -> io::Result<()> {
-        let broken = self
-            .context
-            .watch
-            .take_look()
-            .then(|| self.io.broken(false));
-        broken.flatten().map_or(Ok(()), Err)
+        let context = &*self.context;
+        if !context.watch.take_look() {
+            return Ok(());
+        }
+        match self.io.peer_state(false) {
+            PeerState::Broken(error) => return Err(error),
+            PeerState::Ended if !self.ended && context.watch.turn.is_under_way() => {
+                context.watch.half_closed();
+                if context.watch.take_probe() {
+                    context.probe();
+                }
+            }
+            PeerState::Ended | PeerState::Open => {}
+        }
+        Ok(())
     }
 
     /// Writes pending interim answers; `Ready` when there are none left. They are queued

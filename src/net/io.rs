@@ -22,7 +22,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 #[cfg(test)]
 pub use self::foreign::Stream;
-pub use self::socket::Socket;
+pub use self::socket::{PeerState, Socket};
 
 /// Size of a worker's scratch buffer, in bytes.
 pub const SCRATCH: usize = 64 * 1024;
@@ -145,7 +145,17 @@ impl Io {
     /// ended our direction, so that a connection that has ended on both sides is not broken. Of a
     /// stream without a socket only reading and writing tell.
     pub fn broken(&self, ended: bool) -> Option<io::Error> {
-        self.carrier()?.broken(ended)
+        match self.peer_state(ended) {
+            PeerState::Broken(error) => Some(error),
+            PeerState::Open | PeerState::Ended => None,
+        }
+    }
+
+    /// The same, and whether the peer has ended its direction although what it sent before is
+    /// still unread. A system call.
+    pub fn peer_state(&self, ended: bool) -> PeerState {
+        let carrier = self.carrier();
+        carrier.map_or(PeerState::Open, |socket| socket.peer_state(ended))
     }
 
     /// Gives the descriptor up; nothing of this process waits for it any more.

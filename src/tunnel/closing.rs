@@ -149,7 +149,11 @@ impl<G> Tunnel<G> {
             Phase::Boundary
         } else if self.journal.closing || both || self.has_said_so() {
             Phase::Closing
-        } else if discards || self.up.is_done() || self.down.is_done() {
+        } else if discards
+            || self.up.is_done()
+            || self.down.is_done()
+            || self.journal.unread_end.stands()
+        {
             Phase::Half
         } else {
             Phase::Open

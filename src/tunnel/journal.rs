@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::state::{CloseState, PingState, SideState, TunnelState};
+use super::unread_end::UnreadEnd;
 use crate::metrics;
 use crate::tunnel_info::{Closes, PeerClose, TunnelReport};
 use crate::tunnel_registry::{self, Phase, TunnelHandle};
@@ -74,6 +75,8 @@ pub(super) struct Journal {
     pub(super) lost: [bool; 2],
     /// Which of these are acted upon already.
     pub(super) seen_lost: [bool; 2],
+    /// The client has ended its stream, and the upstream does not take what came before that.
+    pub(super) unread_end: UnreadEnd,
     /// A close order is being carried out.
     pub(super) closing: bool,
     /// What the handle's phase was set to.
@@ -89,6 +92,7 @@ impl Journal {
             violation: None,
             lost: [false; 2],
             seen_lost: [false; 2],
+            unread_end: UnreadEnd::default(),
             closing: false,
             phase: Phase::Open,
         }

@@ -24,6 +24,7 @@ mod splice;
 pub mod state;
 pub mod taps;
 mod task;
+mod unread_end;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use super::journal::Journal;
 use super::pump::Direction;
 use super::taps;
 use crate::config::WebSocketConfig;
-use crate::net::io::{Io, with_scratch};
+use crate::net::io::{Io, PeerState, with_scratch};
 use crate::net::listen::socket::{keep_alive, user_timeout};
 use crate::tunnel_info::{TunnelIdentity, TunnelReport};
 use crate::tunnel_registry::{Cut, TunnelHandle, command};
@@ -78,6 +78,9 @@ impl<G> Tunnel<G> {
         if commands & command::CUT != 0 {
             let cut = self.journal.handle.cut_reason();
             if cut == Cut::HalfClose {
+                if self.journal.unread_end.stands() {
+                    self.journal.ended_by_peer(Side::Client, Some(cut.detail()));
+                }
                 self.say_close(cx);
             }
             self.journal.ended(cut.by(), Some(cut.detail()));
@@ -123,13 +126,27 @@ impl<G> Tunnel<G> {
             (Side::Client, &self.client, self.down.has_ended()),
             (Side::Upstream, &self.upstream, self.up.has_ended()),
         ];
+        let mut client_ended = false;
         for (side, io, ended) in sides {
-            if !self.journal.lost[side as usize]
-                && let Some(error) = io.broken(ended)
-            {
-                self.journal.failed(side, &error);
+            if self.journal.lost[side as usize] {
+                continue;
+            }
+            match io.peer_state(ended) {
+                PeerState::Broken(error) => self.journal.failed(side, &error),
+                PeerState::Ended if side == Side::Client => client_ended = true,
+                PeerState::Ended | PeerState::Open => {}
             }
         }
+        self.note_unread_end(client_ended);
+    }
+
+    /// A client that has ended its stream is half closed although that cannot be read yet, for as
+    /// long as the upstream takes nothing of what stands before it.
+    fn note_unread_end(&mut self, client_ended: bool) {
+        let is_unread = client_ended && !self.up.flushed();
+        let gone = is_unread.then(|| self.up.gone(&self.journal));
+        self.journal.unread_end = self.journal.unread_end.look(gone);
+        self.set_phase();
     }
 
     /// Moves what can be moved. Returns whether the tunnel has ended.

@@ -84,6 +84,11 @@ impl Pipe {
         Ok(bytes)
     }
 
+    /// How many bytes are in it.
+    pub(super) fn filled(&self) -> usize {
+        self.0.as_ref().map_or(0, |ends| ends.filled)
+    }
+
     /// Whether no pipe is here.
     pub(super) fn is_none(&self) -> bool {
         self.0.is_none()

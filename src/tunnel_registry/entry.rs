@@ -214,7 +214,8 @@ impl Entry {
         self.phase = phase;
         let settings = self.handle.settings();
         let limit = match phase {
-            Phase::Open => return self.deadline = NEVER,
+            // An end that could not be read, and whose bytes move again.
+            Phase::Open => return self.deadline = now.saturating_add(AGED),
             // Where there are no Close frames, one direction may well be the last (the output
             // of a command whose input has ended): only silence limits it.
             Phase::Half

@@ -30,5 +30,6 @@ mod switch;
 mod targets;
 mod timeouts;
 mod tunnel;
+mod unread_end;
 mod waits;
 mod websocket;

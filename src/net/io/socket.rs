@@ -21,6 +21,17 @@ pub enum Socket {
     Unix(UnixStream),
 }
 
+/// What the kernel knows of a peer, whatever waits unread in its buffers.
+#[derive(Debug)]
+pub enum PeerState {
+    /// It may send.
+    Open,
+    /// It has ended its direction; it may still read.
+    Ended,
+    /// The connection is broken.
+    Broken(io::Error),
+}
+
 macro_rules! each {
     ($self:ident, $stream:ident => $body:expr) => {
         match $self {
@@ -144,16 +155,24 @@ impl Socket {
         }
     }
 
-    pub(super) fn broken(&self, ended: bool) -> Option<io::Error> {
-        let mut asked = [PollFd::new(self, PollFlags::empty())];
+    pub(super) fn peer_state(&self, ended: bool) -> PeerState {
+        let mut asked = [PollFd::new(self, PollFlags::RDHUP)];
         let at_once = Timespec::default();
-        rustix::event::poll(&mut asked, Some(&at_once)).ok()?;
+        if rustix::event::poll(&mut asked, Some(&at_once)).is_err() {
+            return PeerState::Open;
+        }
         let found = asked[0].revents();
         if found.contains(PollFlags::ERR) {
             let error = socket_error(self.as_fd()).ok().and_then(Result::err);
-            return Some(error.map_or(io::ErrorKind::ConnectionReset.into(), Into::into));
+            let reset = io::ErrorKind::ConnectionReset.into();
+            PeerState::Broken(error.map_or(reset, Into::into))
+        } else if found.contains(PollFlags::HUP) && !ended {
+            PeerState::Broken(io::ErrorKind::ConnectionReset.into())
+        } else if found.intersects(PollFlags::HUP | PollFlags::RDHUP) {
+            PeerState::Ended
+        } else {
+            PeerState::Open
         }
-        (found.contains(PollFlags::HUP) && !ended).then(|| io::ErrorKind::ConnectionReset.into())
     }
 
     /// Ends the writing direction (`shutdown(SHUT_WR)`); the other goes on.

@@ -7,6 +7,7 @@ use super::super::splice::Pipe;
 use super::Direction;
 use super::states::{Frames, Handshake, Sink, Source};
 use crate::net::io::Io;
+use crate::tunnel::journal::Journal;
 
 impl Direction {
     /// Asks for a Ping to this direction's sink.
@@ -76,6 +77,14 @@ impl Direction {
     /// Whether everything that was to be written is.
     pub(in crate::tunnel) fn flushed(&self) -> bool {
         self.spill.is_none() && self.pipe.is_none()
+    }
+
+    /// How many bytes of the source's were written or dropped so far.
+    pub(in crate::tunnel) fn gone(&self, journal: &Journal) -> u64 {
+        let spill = self.spill.as_ref();
+        let kept = spill.map_or(0, |spill| spill.bytes.len() - spill.at) + self.pipe.filled();
+        let came = journal.handle.counters(self.scanner.sender()).bytes();
+        came.wrapping_sub(kept as u64)
     }
 
     /// Whether bytes that come are dropped.

@@ -73,10 +73,11 @@ pub(super) struct Slot {
 }
 
 impl Slots {
-    /// As many as this reserve of descriptors has room for, each of which takes one.
+    /// As many as this reserve of descriptors has room for, each of which takes one. Orders come
+    /// first, and followers last: of those there may be none.
     pub(super) fn new(reserve: usize) -> Slots {
         let orders = FOR_ORDERS.min(reserve / 2);
-        let followers = ((reserve - orders) / 3).clamp(1, FOLLOWERS);
+        let followers = ((reserve - orders) / 3).min(FOLLOWERS);
         Slots {
             short: (reserve - orders).saturating_sub(followers).clamp(1, SLOTS),
             followers,
@@ -260,12 +261,17 @@ mod tests {
 
     #[test]
     fn all_places_together_leave_some_of_the_reserve() {
-        for (reserve, short, followers) in
-            [(0, 1, 1), (8, 3, 1), (18, 6, 3), (32, 11, 5), (128, 64, 32)]
-        {
+        for (reserve, short, followers) in [
+            (0, 1, 0),
+            (6, 2, 1),
+            (16, 6, 2),
+            (18, 6, 3),
+            (32, 11, 5),
+            (128, 64, 32),
+        ] {
             let slots = Slots::new(reserve);
             assert_eq!((slots.short, slots.followers), (short, followers));
-            assert!(reserve == 0 || short + followers < reserve, "{reserve}");
+            assert!(reserve < 2 || short + followers < reserve, "{reserve}");
         }
     }
 }

@@ -184,6 +184,9 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
         control.admin = Some(start_admin(&control, listener, prepared.token, &handle));
     }
     tell_ready(&control, &config);
+    if let Some(first) = control.listeners.listening().first() {
+        descriptors::check_room(&first.listener);
+    }
     let service = Service {
         workers: control.listeners.workers().clone(),
         generation: control.shared.snapshot.load().generation,

@@ -10,10 +10,13 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// The most descriptors that are kept back, and the smallest share of the limit that they
-/// are: an admin connection takes one, an upgrade some ten.
+/// The most descriptors that are kept back, the share of the limit that they are, and the fewest,
+/// where that is not half of the limit: an admin connection takes one, an order up to eight.
 const RESERVE: u64 = 128;
 const SHARE: u64 = 8;
+const LEAST: u64 = 16;
+/// So close below those an accept looks before it takes one.
+const NEAR: i32 = 16;
 
 /// How often is looked whether they have run out.
 const LOOK: Duration = Duration::from_millis(250);
@@ -72,14 +75,23 @@ pub fn reserved() -> usize {
 }
 
 fn reserve(limit: u64) -> u64 {
-    (limit / SHARE).min(RESERVE)
+    (limit / SHARE).clamp(LEAST.min(limit / 2), RESERVE)
 }
 
 /// Whether this one is among those that are kept back: to open it took one that clients and
 /// upstreams must not have.
 pub fn is_reserved(descriptor: impl AsFd) -> bool {
-    let line = LINE.load(Relaxed).saturating_sub(ROOM.load(Relaxed));
-    descriptor.as_fd().as_raw_fd() >= line
+    descriptor.as_fd().as_raw_fd() >= clients_line()
+}
+
+/// Whether the next one may well be.
+pub fn is_near_reserve(descriptor: impl AsFd) -> bool {
+    descriptor.as_fd().as_raw_fd() >= clients_line().saturating_sub(NEAR)
+}
+
+/// The first number that clients do not get.
+fn clients_line() -> i32 {
+    LINE.load(Relaxed).saturating_sub(ROOM.load(Relaxed))
 }
 
 /// Whether this one is of the reserve for orders, which what is handed over must not have either.
@@ -104,9 +116,25 @@ pub fn use_room(descriptors: u64) {
     });
 }
 
-/// Whether room is kept, so that clients have to look before they take one.
-pub fn is_tight() -> bool {
+/// Whether room is kept.
+pub fn keeps_room() -> bool {
     ROOM.load(Relaxed) > 0
+}
+
+/// Says so where the limit leaves clients next to nothing, as a copy of this one shows.
+pub fn check_room(descriptor: impl AsFd) {
+    let Ok(next) = rustix::io::fcntl_dupfd_cloexec(descriptor, 0) else {
+        return;
+    };
+    if is_near_reserve(&next) {
+        let room = clients_line().saturating_sub(next.as_raw_fd()).max(0);
+        tracing::warn!(
+            room,
+            limit = getrlimit(Resource::Nofile).current,
+            "the limit of open files leaves room for next to no clients: raise it \
+             (LimitNOFILE, ulimit -n), or have fewer workers"
+        );
+    }
 }
 
 /// Whether clients may have one more, as a copy of this one shows.
@@ -192,7 +220,17 @@ mod tests {
 
     #[test]
     fn a_share_is_kept_back_and_never_all() {
-        for (limit, kept) in [(0, 0), (7, 0), (64, 8), (1024, 128), (1 << 20, 128)] {
+        let kept = [
+            (0, 0),
+            (7, 3),
+            (32, 16),
+            (48, 16),
+            (128, 16),
+            (256, 32),
+            (1024, 128),
+            (1 << 20, 128),
+        ];
+        for (limit, kept) in kept {
             assert_eq!(reserve(limit), kept, "{limit}");
         }
     }

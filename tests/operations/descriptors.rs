@@ -1,7 +1,7 @@
 //! The limit of open files: raised at the start, told once when it is reached, and never so
 //! that a process that has reached it cannot be asked or told anything.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::process::Command;
@@ -154,5 +154,46 @@ fn strangers_do_not_use_up_what_is_kept_for_orders() {
             assert_eq!(code, 0, "{limit} {command:?}: {err}");
         }
         drop((clients, strangers));
+    }
+}
+
+/// Whatever the limit is, those who follow a stream leave what orders need.
+#[test]
+fn followers_do_not_use_up_what_is_kept_for_orders() {
+    for limit in [40, 48, 64, 128, 512] {
+        let start = |_: &std::path::Path, command: &mut Command| limited(command, limit, limit);
+        let succession = Succession::start_with(|_| TOML.to_owned(), start);
+        let proxy = &succession.proxy;
+        let clients = fill(proxy, || proxy.lines());
+        let mut followers: Vec<(UnixStream, u16)> = Vec::new();
+        for n in 0..60 {
+            let path = ["/v1/events", "/v1/tap"][n % 2];
+            let mut one = UnixStream::connect(proxy.admin_socket()).unwrap();
+            let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+            one.write_all(request.as_bytes()).unwrap();
+            let mut status = [0; 12];
+            one.read_exact(&mut status).unwrap();
+            let status = std::str::from_utf8(&status[9..]).unwrap().parse();
+            followers.push((one, status.unwrap()));
+        }
+        let mut followed = followers.iter().map(|(_, status)| *status);
+        assert!(
+            followed.all(|status| [200, 503].contains(&status)),
+            "{limit}"
+        );
+        let log = succession.file("access.log");
+        let more = format!("[log]\naccess = \"{}\"\n", log.display());
+        succession.configure(&(TOML.to_owned() + &more));
+        for command in [
+            &["status"][..],
+            &["reload"],
+            &["drain", "--route", "here", "--detach"],
+            &["undrain"],
+            &["upgrade"],
+        ] {
+            let (code, _, err) = printed(&proxy.command(command));
+            assert_eq!(code, 0, "{limit} {command:?}: {err}");
+        }
+        drop((clients, followers));
     }
 }

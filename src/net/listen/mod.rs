@@ -118,7 +118,7 @@ impl Listener {
             listener,
             tcp,
             whom,
-            short: false,
+            is_near: true,
             logged: None,
         })
     }
@@ -227,8 +227,8 @@ pub struct Acceptor {
     listener: AsyncFd<Arc<Listener>>,
     tcp: bool,
     whom: Whom,
-    /// The last connection took a descriptor of the reserve.
-    short: bool,
+    /// The last connection took a descriptor close to the reserve, or there was none yet.
+    is_near: bool,
     /// When a shortage of memory was last logged.
     logged: Option<Instant>,
 }
@@ -239,21 +239,18 @@ impl Acceptor {
     /// Dropping the future loses no connection.
     pub async fn accept(&mut self) -> io::Result<Accepted> {
         loop {
-            let looks = self.whom == Whom::Clients && (self.short || descriptors::is_tight());
-            if looks && !descriptors::is_room(self.listener()) {
-                metrics::accept_failed(AcceptError::Descriptors);
-                descriptors::ran_out();
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
-                continue;
-            }
-            self.short = false;
-            let accepted = self
-                .listener
-                .async_io(Interest::READABLE, |listener| Ok(accept(&listener.fd)?))
-                .await;
-            match accepted {
+            let (is_client, is_near) = (self.whom == Whom::Clients, self.is_near);
+            let accepted = self.listener.async_io(Interest::READABLE, |listener| {
+                // What is accepted cannot be put back into the queue.
+                let looks = is_client && (is_near || descriptors::keeps_room());
+                if looks && !descriptors::is_room(&listener.fd) {
+                    return Err(Errno::MFILE.into());
+                }
+                Ok(accept(&listener.fd)?)
+            });
+            match accepted.await {
                 Ok((fd, peer)) => {
-                    self.short = self.whom == Whom::Clients && descriptors::is_reserved(&fd);
+                    self.is_near = descriptors::is_near_reserve(&fd);
                     return Ok(Accepted {
                         fd,
                         peer: self.peer(peer),

@@ -1,7 +1,6 @@
-//! The last minutes: once a second a task of the control thread asks the workers for their
-//! counts and keeps what has changed since. Reading them takes a worker a few cache lines
-//! for each tunnel; where it has so many that this would hold it up, it is asked less often,
-//! and the seconds in between share what came in them.
+//! The last minutes: once a second a task of the control thread reads the counts and keeps what
+//! has changed since. Workers are asked only while their tunnels move something, for what that
+//! is: nothing visits a tunnel that is silent, and a worker that has only such is not woken.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -13,8 +12,9 @@ use tokio::time::MissedTickBehavior;
 use super::http::{self, HttpView};
 use crate::exposition;
 use crate::exposition::{Figures, Waits};
+use crate::metrics;
 use crate::system::lock::lock;
-use crate::tunnel_registry;
+use crate::tunnel_registry::{self, AT_ONCE};
 use crate::worker::workers::Workers;
 
 /// Points that are kept: five minutes.
@@ -25,10 +25,6 @@ const RECENT: u64 = 60;
 
 /// Looks that are kept of them.
 const BASELINES: usize = 6;
-
-/// Tunnels that a worker looks at in one go each second; for so many more it has a second
-/// more.
-const AT_ONCE: usize = 10_000;
 
 /// What happened in one second.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,10 +126,7 @@ impl History {
         }
         let mut last = Instant::now();
         loop {
-            let pause = self.lock().pause();
-            for _ in 0..pause {
-                clock.tick().await;
-            }
+            clock.tick().await;
             let figures = look(&workers).await;
             let now = Instant::now();
             let seconds = (now - last).as_secs_f64().round().max(1.0) as u64;
@@ -153,23 +146,17 @@ fn unix_time() -> u64 {
 }
 
 async fn look(workers: &Workers) -> Figures {
-    let sample = || {
-        tunnel_registry::observe(Instant::now());
-        exposition::sample()
-    };
-    exposition::figures(workers.ask(|| sample).await)
+    if metrics::is_moving() {
+        let settle = || tunnel_registry::settle(Instant::now(), AT_ONCE);
+        workers.ask(|| settle).await;
+    }
+    exposition::figures()
 }
 
 impl Kept {
     fn begin(&mut self, figures: Figures) {
         self.totals = Totals::of(&figures);
         self.figures = Arc::new(figures);
-    }
-
-    /// Seconds to the next look.
-    fn pause(&self) -> usize {
-        let most = self.figures.workers.iter().map(|worker| worker.tunnels);
-        1 + most.max().unwrap_or(0) / AT_ONCE
     }
 
     /// What has changed in so many seconds, shared among them.
@@ -273,7 +260,6 @@ mod tests {
         };
         Figures {
             routes: [("chat".into(), route)].into(),
-            workers: Vec::new(),
         }
     }
 

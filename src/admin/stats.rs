@@ -8,11 +8,11 @@ use serde::Serialize;
 
 use super::history::{History, Point};
 use super::http::CLASSES;
+use super::state::Context;
 use super::upstreams::{self, UpstreamView};
 use crate::events::{self, Entry, Event};
 use crate::exposition;
 use crate::exposition::{Flow, RouteFigures};
-use crate::process::Shared;
 use crate::process::order::millis;
 
 /// All of it.
@@ -82,7 +82,9 @@ impl Serialize for RecentEvent {
     }
 }
 
-pub(super) fn of(shared: &Shared, history: &History) -> Stats {
+pub(super) async fn of(context: &Context, history: &History) -> Stats {
+    let shared = &context.shared;
+    let samples = context.workers.ask(|| exposition::sample).await;
     let figures = history.figures();
     let recent = events::recent();
     let (mut refused, mut closed) = (BTreeMap::new(), BTreeMap::new());
@@ -91,8 +93,8 @@ pub(super) fn of(shared: &Shared, history: &History) -> Stats {
         add(&mut closed, &route.closed);
     }
     let process = exposition::process();
-    let workers = figures.workers.iter().map(|worker| WorkerStats {
-        name: worker.worker.clone(),
+    let workers = samples.into_iter().map(|worker| WorkerStats {
+        name: worker.worker,
         cpu_ms: millis(worker.cpu),
         connections: worker.connections as u64,
         tunnels: worker.tunnels as u64,

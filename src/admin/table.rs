@@ -168,7 +168,7 @@ async fn granted(
         }
         What::Stats => Ok(json(
             StatusCode::OK,
-            &stats::of(&context.shared, &admin.history),
+            &stats::of(context, &admin.history).await,
         )),
         What::Reload => orders::reload(request, context).await,
         What::Drains => Ok(json(StatusCode::OK, &state.drain_views())),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::process::Process;
-use super::sample::Sample;
 use super::scrape::{self, RouteSums};
 use crate::metrics::cells::{BOUNDS, WAITS};
 use crate::metrics::labels;
@@ -20,8 +19,6 @@ use crate::vocabulary::ClosedBy;
 pub struct Figures {
     /// By name.
     pub routes: BTreeMap<Arc<str>, RouteFigures>,
-    /// What the workers said of themselves.
-    pub workers: Vec<Sample>,
 }
 
 /// A route.
@@ -114,15 +111,15 @@ pub struct ProcessFigures {
     pub threads: Option<u64>,
 }
 
-/// Sums the counts of all threads with the workers' samples.
-pub fn figures(live: Vec<Sample>) -> Figures {
-    let routes = scrape::routes(&thread::all(), &live);
+/// Sums the counts of all threads. What tunnels have moved since they were settled is not among
+/// them, see [`metrics::is_moving`](crate::metrics::is_moving).
+pub fn figures() -> Figures {
+    let routes = scrape::routes(&thread::all());
     let routes = routes
         .into_iter()
         .map(|(name, sums)| (name, RouteFigures::of(&sums)));
     Figures {
         routes: routes.collect(),
-        workers: live,
     }
 }
 
@@ -159,8 +156,8 @@ impl RouteFigures {
             let closed = closed.zip(tunnels.closed_by);
             figures.closed = closed.filter(|(_, count)| *count > 0).collect();
             figures.opened = tunnels.opened;
-            figures.open = tunnels.sample.open;
-            let [from_client, from_upstream] = tunnels.sample.flows.each_ref().map(Flow::of);
+            figures.open = tunnels.open;
+            let [from_client, from_upstream] = tunnels.flows.each_ref().map(Flow::of);
             figures.from_client = from_client;
             figures.from_upstream = from_upstream;
         }

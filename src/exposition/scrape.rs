@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::process::Process;
-use super::sample::{RouteSample, Sample};
+use super::sample::Sample;
 use crate::metrics::cells::{Distribution, Lazy};
 use crate::metrics::labels::UNROUTED;
 use crate::metrics::labels::{CAUSES, CODES, ERRORS, METHODS, STATUSES};
 use crate::metrics::slots;
 use crate::metrics::slots::Place;
 use crate::metrics::thread;
-use crate::metrics::thread::{CONNECTS, RETRIES, Thread};
+use crate::metrics::thread::{CONNECTS, FLOWS, RETRIES, Thread};
 use crate::process::Shared;
 use crate::process::order::{DrainView, Remaining};
 use crate::process::state::{LastReload, Phase};
@@ -61,7 +61,8 @@ pub(super) struct TunnelSums {
     pub(super) closed_by: [u64; ClosedBy::ALL.len()],
     pub(super) codes: [[u64; CODES.len()]; 2],
     pub(super) lifetime: Distribution,
-    pub(super) sample: RouteSample,
+    pub(super) open: u64,
+    pub(super) flows: [[u64; FLOWS]; 2],
 }
 
 /// The sums of an endpoint.
@@ -93,7 +94,7 @@ impl Scrape {
         let state = &shared.state;
         let snapshot = shared.snapshot.load_full();
         Scrape {
-            routes: routes(&threads, live),
+            routes: routes(&threads),
             endpoints: slots::endpoints()
                 .into_iter()
                 .map(|place| EndpointSums::of(place, &threads))
@@ -114,20 +115,15 @@ impl Scrape {
     }
 }
 
-pub(super) fn routes(threads: &[&Thread], live: &[Sample]) -> BTreeMap<Arc<str>, Box<RouteSums>> {
+pub(super) fn routes(threads: &[&Thread]) -> BTreeMap<Arc<str>, Box<RouteSums>> {
     let slots = slots::routes();
     let named = slots
         .iter()
         .map(|slot| (slot.index(), slot.name().clone()))
         .chain([(UNROUTED, Arc::default())]);
-    let mut routes: BTreeMap<Arc<str>, Box<RouteSums>> = named
+    named
         .map(|(index, name)| (name, Box::new(RouteSums::of(index, threads))))
-        .collect();
-    for (name, sample) in live.iter().flat_map(|worker| &worker.routes) {
-        let route = routes.entry(name.clone()).or_default();
-        route.tunnels.get_or_insert_default().sample.add(sample);
-    }
-    routes
+        .collect()
 }
 
 impl RouteSums {
@@ -163,6 +159,10 @@ impl RouteSums {
                     row.add_to(codes);
                 }
                 tunnels.lifetime.add_to(&mut sums.lifetime);
+                sums.open = sums.open.wrapping_add(tunnels.open.get());
+                for (row, flow) in tunnels.flows.iter().zip(&mut sums.flows) {
+                    row.add_to(flow);
+                }
             }
         }
         sums.requests = requests

@@ -114,12 +114,9 @@ pub struct Ended<'a> {
     /// The codes of the Closes that the client and the upstream sent: none, an empty one, its
     /// code.
     pub closes: [Option<Option<u16>>; 2],
-    /// What came from the client and from the upstream.
-    pub moved: [Tally; 2],
 }
 
-/// A tunnel ended. On the thread that it lived on, so that a sample finds its bytes either
-/// here or there.
+/// A tunnel ended.
 pub fn tunnel_closed(ended: &Ended<'_>) {
     with_tunnels(ended.route, |tunnels| {
         tunnels.closed_by.one(ended.closed_by as usize);
@@ -128,19 +125,39 @@ pub fn tunnel_closed(ended: &Ended<'_>) {
             codes.one(labels::code(code));
             flow.add(flow::CLOSE, u64::from(code.is_some()));
         }
-        tunnels.add_flows(&ended.moved, 1);
     });
 }
 
-/// A tunnel leaves this process without an end: what it has moved here, from the client and
-/// from the upstream, stays counted.
-pub fn tunnel_left(route: &Slot, moved: &[Tally; 2]) {
-    with_tunnels(route, |tunnels| tunnels.add_flows(moved, 1));
+/// A tunnel lives on this thread, whether it has opened or comes from elsewhere.
+pub fn tunnel_here(route: &Slot) {
+    with_tunnels(route, |tunnels| tunnels.open.one());
 }
 
-/// A tunnel has come, or come back: what it has moved so far was counted when it left.
-pub fn tunnel_came(route: &Slot, moved: &[Tally; 2]) {
-    with_tunnels(route, |tunnels| tunnels.add_flows(moved, u64::MAX));
+/// It does not any more, whether it has ended or goes elsewhere.
+pub fn tunnel_gone(route: &Slot) {
+    with_tunnels(route, |tunnels| tunnels.open.add(u64::MAX));
+}
+
+/// A tunnel that had moved `before`, from the client and from the upstream, has moved `now`.
+pub fn tunnel_moved(route: &Slot, before: &[Tally; 2], now: &[Tally; 2]) {
+    with_tunnels(route, |tunnels| tunnels.add_flows(before, now));
+}
+
+/// Whether tunnels of this thread have moved what it has not said [`tunnel_moved`] of yet.
+pub fn moving(moving: bool) {
+    let now = &mine().moving;
+    now.add(u64::from(moving).wrapping_sub(now.get()));
+}
+
+/// Whether those of this thread have.
+#[cfg(test)]
+pub(crate) fn is_moving_here() -> bool {
+    mine().moving.get() > 0
+}
+
+/// Whether those of any thread have.
+pub fn is_moving() -> bool {
+    thread::all().iter().any(|thread| thread.moving.get() > 0)
 }
 
 /// A Pong answered a Ping, `micros` after it.

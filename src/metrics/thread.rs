@@ -28,6 +28,8 @@ pub(crate) struct Thread {
     pub(crate) ticks: Count,
     pub(crate) ticks_late: Count,
     pub(crate) stood_still: Count,
+    /// 1 while tunnels of this thread have moved what is not counted by route yet.
+    pub(crate) moving: Count,
     pub(crate) dns_failures: Count,
 }
 
@@ -53,7 +55,9 @@ pub(crate) struct TunnelCells {
     /// What the client and the upstream sent as their Close.
     pub(crate) codes: [Row<{ CODES.len() }>; 2],
     pub(crate) lifetime: Histogram,
-    /// What tunnels that have ended moved, from the client and from the upstream.
+    /// Those that live on this thread.
+    pub(crate) open: Count,
+    /// What tunnels moved, from the client and from the upstream, until each was settled last.
     pub(crate) flows: [Row<FLOWS>; 2],
 }
 
@@ -86,11 +90,12 @@ pub(crate) fn flow_of(tally: &Tally) -> [u64; FLOWS] {
 }
 
 impl TunnelCells {
-    /// Adds both directions, `times` modulo 2^64.
-    pub(crate) fn add_flows(&self, moved: &[Tally; 2], times: u64) {
-        for (row, tally) in self.flows.iter().zip(moved) {
-            for (place, n) in flow_of(tally).into_iter().enumerate() {
-                row.add(place, n.wrapping_mul(times));
+    /// Adds what both directions have moved since they had moved `before`.
+    pub(crate) fn add_flows(&self, before: &[Tally; 2], now: &[Tally; 2]) {
+        for ((row, before), now) in self.flows.iter().zip(before).zip(now) {
+            let counts = flow_of(now).into_iter().zip(flow_of(before));
+            for (place, (now, before)) in counts.enumerate() {
+                row.add(place, now.wrapping_sub(before));
             }
         }
     }
@@ -218,6 +223,7 @@ impl RouteCells {
             tunnels.closed_by.clear();
             tunnels.codes.iter().for_each(Row::clear);
             tunnels.lifetime.clear();
+            tunnels.open.clear();
             tunnels.flows.iter().for_each(Row::clear);
         }
     }

@@ -33,7 +33,6 @@ pub fn closed(report: &TunnelReport<'_>) {
             let sent = close.as_ref()?;
             Some(sent.as_ref().map(|(code, _)| *code))
         }),
-        moved: [report.from_client, report.from_upstream],
     });
     trace::tunnel_ended(report);
     events::closed(report);

@@ -12,7 +12,6 @@ use super::pump::Direction;
 use super::relay::Tunnel;
 use super::resume::{self, Resume};
 use super::state::{IdentityState, MOST, SettingsState, SideState, TunnelState, unix_micros};
-use crate::metrics;
 use crate::tap;
 use crate::tunnel_registry::{TunnelHandle, hand_off};
 use crate::vocabulary::{ClosedBy, Side};
@@ -43,8 +42,6 @@ impl ExportedTunnel {
 /// A tunnel that has left and cannot go on anywhere.
 #[cold]
 fn report_loss(handle: Arc<TunnelHandle>) {
-    // Its end counts what it moved once more.
-    metrics::tunnel_came(handle.identity.slot(), &handle.moved());
     let mut journal = Journal::new(handle);
     journal.ended(ClosedBy::Error, Some("hand-over failed"));
     journal.report(None);
@@ -90,7 +87,6 @@ impl<G: Send + 'static> Tunnel<G> {
             state.clock = ages.clock;
             [state.client.pulse, state.upstream.pulse] = ages.pulses;
         }
-        metrics::tunnel_left(handle.identity.slot(), &handle.moved());
         if handle.is_tapped() {
             tap::ended(handle.id);
         }

@@ -23,6 +23,7 @@ use self::states::{Frames, Handshake, Sink, Source};
 use super::journal::Journal;
 use super::splice::{self, Drained, Moved, Pipe};
 use crate::net::io::{Io, Socket, TURN, yield_turn};
+use crate::tunnel_registry;
 use crate::websocket::frame::{Scanner, Side};
 
 /// Bytes that the sink would not take yet.
@@ -205,6 +206,7 @@ impl Direction {
     ) -> Option<Read> {
         match splice::fill(from, left, &mut self.pipe, cx) {
             Moved::Bytes(n) => {
+                tunnel_registry::note(&journal.handle);
                 let counters = &journal.handle.counters[self.scanner.sender() as usize];
                 counters.received(n);
                 if journal.handle.is_tapped() {

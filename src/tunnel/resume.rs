@@ -12,7 +12,6 @@ use super::state::TunnelState;
 use super::taps;
 use super::task::Task;
 use crate::config::WebSocketConfig;
-use crate::metrics;
 use crate::net::io::Io;
 use crate::tunnel_info::{TunnelIdentity, TunnelReport};
 use crate::tunnel_registry::{TunnelHandle, hand_off};
@@ -75,14 +74,13 @@ fn start<G: Send + Unpin + 'static>(
     let way = state.tenths_under_way();
     hand_off::adopt(&handle, &state.ages(), way, &parts.settings, asked);
     taps::opened(&handle, Instant::now());
-    metrics::tunnel_came(handle.identity.slot(), &handle.moved());
-    tokio::spawn(Task(Some(Tunnel {
+    tokio::spawn(Task(Some(Box::new(Tunnel {
         client,
         upstream,
         up,
         down,
         journal: Journal::restore(handle.clone(), state),
         guard: parts.guard,
-    })));
+    }))));
     Ok(handle)
 }

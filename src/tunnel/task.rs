@@ -17,12 +17,14 @@ pub fn spawn<G: Send + Unpin + 'static>(spec: TunnelSpec<G>) -> Arc<TunnelHandle
     let tunnel = Tunnel::new(spec);
     let handle = tunnel.journal.handle.clone();
     tunnel_registry::add(&handle);
-    tokio::spawn(Task(Some(tunnel)));
+    tokio::spawn(Task(Some(Box::new(tunnel))));
     handle
 }
 
-/// The tunnel as a task; empty once the tunnel has left for another process.
-pub(super) struct Task<G>(pub(super) Option<Tunnel<G>>);
+/// The tunnel as a task; empty once the tunnel has left for another process. Boxed, since the
+/// runtime aligns its tasks to pairs of cache lines, and the allocator has such blocks of powers of
+/// two only: half of one of 512 bytes would be empty.
+pub(super) struct Task<G>(pub(super) Option<Box<Tunnel<G>>>);
 
 impl<G: Send + Unpin + 'static> Task<G> {
     /// Carries out what was asked for. Returns whether nothing is left to do.
@@ -42,7 +44,11 @@ impl<G: Send + Unpin + 'static> Task<G> {
         };
         match why {
             Some(why) => outlet::stays(tunnel.journal.handle.id, why),
-            None => self.0.take().into_iter().for_each(Tunnel::hand_off),
+            None => self
+                .0
+                .take()
+                .into_iter()
+                .for_each(|tunnel| tunnel.hand_off()),
         }
         ends
     }

@@ -24,6 +24,7 @@ use crate::tunnel_registry::{
 use crate::vocabulary::counters::Tally;
 use crate::vocabulary::{ClosedBy, Side};
 
+mod activity;
 mod bare;
 mod bytes;
 mod closing;

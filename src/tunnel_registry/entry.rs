@@ -11,7 +11,7 @@ use super::close::{CloseOrder, Cut};
 use super::command;
 use super::handle::TunnelHandle;
 use super::local_drain::{LocalDrain, pick};
-use super::moment::{Moment, NEVER, tenths};
+use super::moment::{Moment, NEVER, Now, tenths};
 use super::phase::Phase;
 use crate::config::WebSocketConfig;
 use crate::vocabulary::{ClosedBy, Side};
@@ -21,12 +21,6 @@ const SECOND: u32 = 10;
 const GRACE: u32 = 2;
 /// The age at which a tunnel is worth the system calls that TCP keep-alive costs.
 const AGED: u32 = 5 * SECOND;
-/// Bytes are noticed at the next look, so silence counts from up to one look too late: at
-/// most this share of the limit, and never less than a second.
-const IDLE_SHARE: u32 = 64;
-const LONGEST_IDLE_LOOK: u32 = 30 * SECOND;
-const PING_SHARE: u32 = 16;
-const LONGEST_PING_LOOK: u32 = 5 * SECOND;
 /// The share of the interval by which a Ping may come earlier.
 const PING_JITTER: u32 = 4;
 /// What new settings make overdue is spread over this, or over the limit where that is
@@ -38,24 +32,27 @@ const SPREAD: u32 = 30 * SECOND;
 struct Pulse {
     /// The byte counter when last looked at, its low half.
     bytes: u32,
-    /// How many of those answered our Pings.
-    swallowed: u32,
     /// When bytes were last seen to have come.
     heard: Moment,
-    /// The same without answers to our Pings: keep-alive must not defeat the idle timeout.
-    active: Moment,
     /// When our unanswered Ping was seen to have been written; [`NEVER`] without one.
     pinged: Moment,
-    /// The handle's count of our Pings when last looked at.
-    pings: u8,
-    /// A Ping was asked for and is not written yet.
-    asked: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) handle: Arc<TunnelHandle>,
     sides: [Pulse; 2],
+    /// The handle's counts of our Pings when last looked at.
+    pings: [u8; 2],
+    /// Which side's Ping was asked for and is not written yet.
+    ping_asked: [bool; 2],
+    /// Bytes from both that answered our Pings, when last looked at, modulo 2^32.
+    swallowed: u32,
+    /// When others were last seen to have come from either: keep-alive must not defeat the idle
+    /// timeout.
+    active: Moment,
+    /// The same, for those who ask: no change of settings moves it.
+    pub(super) seen: Moment,
     max_age: Moment,
     /// The drain that the tunnel is in.
     pub(super) drain: Option<Rc<LocalDrain>>,
@@ -72,24 +69,26 @@ pub(super) struct Entry {
 }
 
 /// Thousands of idle tunnels hold one each.
-const _: () = assert!(size_of::<Entry>() <= 80);
+const _: () = assert!(size_of::<Entry>() <= 72);
 
 impl Entry {
     /// For a tunnel that was opened `age` ago, in tenths of a second.
-    pub(super) fn new(handle: Arc<TunnelHandle>, now: Moment, age: u32) -> Entry {
+    pub(super) fn new(handle: Arc<TunnelHandle>, now: Now, age: u32) -> Entry {
+        let Now { moment: now, real } = now;
         let pulse = Pulse {
             bytes: 0,
-            swallowed: 0,
             heard: now,
-            active: now,
             pinged: NEVER,
-            pings: 0,
-            asked: false,
         };
         let life = life(&handle.settings(), handle.id);
         Entry {
             handle,
             sides: [pulse; 2],
+            pings: [0; 2],
+            ping_asked: [false; 2],
+            swallowed: 0,
+            active: now,
+            seen: real,
             max_age: life.map_or(NEVER, |life| now.saturating_add(life.saturating_sub(age))),
             drain: None,
             close_at: NEVER,
@@ -101,8 +100,9 @@ impl Entry {
     }
 
     /// Goes on under other settings, `age` tenths of a second after the opening.
-    pub(super) fn set(&mut self, settings: &Arc<WebSocketConfig>, now: Moment, age: u32) {
-        self.observe_bytes(now);
+    pub(super) fn set(&mut self, settings: &Arc<WebSocketConfig>, now: Now, age: u32) {
+        self.observe(now);
+        let now = now.moment;
         let before = self.handle.swap_settings(settings);
         self.max_age = match life(settings, self.handle.id) {
             None => NEVER,
@@ -112,10 +112,8 @@ impl Entry {
         if before.unread_timeout != settings.unread_timeout {
             self.handle.ask(command::KEEP_ALIVE);
         }
-        let [client, upstream] = &mut self.sides;
         if let Some(limit) = settings.idle_timeout.map(tenths) {
-            let active = client.active.max(upstream.active);
-            client.active = spread(active, limit, before.idle_timeout, now);
+            self.active = spread(self.active, limit, before.idle_timeout, now);
         }
         let Some(interval) = settings.ping_interval.map(tenths) else {
             return;
@@ -123,17 +121,18 @@ impl Entry {
         for (side, pulse) in self.sides.iter_mut().enumerate() {
             if before.ping_interval.is_none() {
                 // What became of earlier Pings was not followed.
-                pulse.pings = self.handle.pinged[side].load(Relaxed);
+                self.pings[side] = self.handle.pinged[side].load(Relaxed);
+                self.ping_asked[side] = false;
                 pulse.pinged = NEVER;
-                pulse.asked = false;
             }
             pulse.heard = spread(pulse.heard, interval, before.ping_interval, now);
         }
     }
 
     /// Serves what is due.
-    pub(super) fn look(&mut self, now: Moment) {
-        self.observe_bytes(now);
+    pub(super) fn look(&mut self, now: Now) {
+        self.observe(now);
+        let now = now.moment;
         self.observe_phase(now);
         if self.serve_drain(now) {
             return;
@@ -155,54 +154,63 @@ impl Entry {
         }
     }
 
-    /// When the tunnel must be looked at again, if its phase stays what it is.
+    /// When the tunnel must be looked at again, if its phase stays what it is, at the latest:
+    /// what comes meanwhile puts it off, which is seen then.
     pub(super) fn next_look(&self, now: Moment) -> Moment {
-        if self.phase != Phase::Open {
-            return now;
-        }
-        let settings = self.handle.settings();
-        let [client, upstream] = &self.sides;
-        let mut next = self.max_age.min(self.next_turn()).min(self.deadline);
-        if self.handle.is_blocked() {
-            next = next.min(now.saturating_add(SECOND));
-        }
-        let mut serve = |limit: u32, silent_since: Moment, look: u32| {
-            let end = silent_since.saturating_add(limit);
-            next = next.min(end).min(now.saturating_add(look));
-        };
-        if let Some(limit) = settings.idle_timeout.map(tenths) {
-            let look = (limit / IDLE_SHARE).clamp(SECOND, LONGEST_IDLE_LOOK);
-            serve(limit, client.active.max(upstream.active), look);
-        }
-        if let Some(interval) = settings.ping_interval.map(tenths) {
-            let look = (interval / PING_SHARE).clamp(SECOND, LONGEST_PING_LOOK);
-            for (side, pulse) in self.sides.iter().enumerate() {
-                if pulse.asked || pulse.pinged != NEVER {
-                    serve(NEVER, now, SECOND);
-                } else {
-                    let interval = self.ping_after(side, interval);
-                    serve(interval, pulse.heard, look);
-                }
+        let mut next = self.next_turn().min(self.deadline);
+        if matches!(self.phase, Phase::Open | Phase::Half) {
+            next = next.min(self.next_limit(now));
+            if self.phase == Phase::Half || self.handle.is_blocked() {
+                next = next.min(now.saturating_add(SECOND));
             }
         }
         // What is overdue already waits for the tunnel to act, which changes its phase.
         next.max(now + 1)
     }
 
-    fn observe_bytes(&mut self, now: Moment) {
-        for (i, pulse) in self.sides.iter_mut().enumerate() {
-            let bytes = self.handle.counters[i].bytes() as u32;
-            if bytes == pulse.bytes {
-                continue;
+    /// When idle timeout, maximum age or keep-alive are due.
+    fn next_limit(&self, now: Moment) -> Moment {
+        let settings = self.handle.settings();
+        let mut next = self.max_age;
+        if let Some(limit) = settings.idle_timeout.map(tenths) {
+            next = next.min(self.active.saturating_add(limit));
+        }
+        let interval = settings.ping_interval.filter(|_| self.may_ping());
+        if let Some(interval) = interval.map(tenths) {
+            for (side, pulse) in self.sides.iter().enumerate() {
+                next = next.min(match self.ping_asked[side] || pulse.pinged != NEVER {
+                    // Until it is written, and answered.
+                    true => now.saturating_add(SECOND),
+                    false => pulse.heard.saturating_add(self.ping_after(side, interval)),
+                });
             }
-            let swallowed = self.handle.swallowed[i].load(Relaxed);
-            if bytes.wrapping_sub(swallowed) != pulse.bytes.wrapping_sub(pulse.swallowed) {
-                pulse.active = now;
+        }
+        next
+    }
+
+    /// Notes what has come since the last time. Whatever visits a tunnel comes here.
+    pub(super) fn observe(&mut self, now: Now) {
+        #[cfg(test)]
+        VISITS.set(VISITS.get() + 1);
+        let swallowed = self.handle.swallowed_bytes();
+        let mut passed = self.swallowed.wrapping_sub(swallowed);
+        for (side, pulse) in self.sides.iter_mut().enumerate() {
+            let bytes = self.handle.counters[side].bytes() as u32;
+            if bytes != pulse.bytes {
+                passed = passed.wrapping_add(bytes.wrapping_sub(pulse.bytes));
+                pulse.bytes = bytes;
+                pulse.heard = now.moment;
+                // They may be the answer to a Ping that was written meanwhile.
+                pulse.pinged = NEVER;
+                let pings = self.handle.pinged[side].load(Relaxed);
+                self.ping_asked[side] &= pings == self.pings[side];
+                self.pings[side] = pings;
             }
-            pulse.bytes = bytes;
-            pulse.swallowed = swallowed;
-            pulse.heard = now;
-            pulse.pinged = NEVER;
+        }
+        self.swallowed = swallowed;
+        if passed != 0 {
+            self.active = now.moment;
+            self.seen = now.real;
         }
     }
 
@@ -232,9 +240,8 @@ impl Entry {
 
     /// Idle timeout, maximum age and keep-alive.
     fn serve_limits(&mut self, now: Moment) {
-        let [client, upstream] = &self.sides;
         let settings = self.handle.settings();
-        let silent = now.saturating_sub(client.active.max(upstream.active));
+        let silent = now.saturating_sub(self.active);
         if settings
             .idle_timeout
             .is_some_and(|limit| silent >= tenths(limit))
@@ -254,7 +261,7 @@ impl Entry {
     /// its own for each tunnel, side and Ping. Tunnels that opened together, or whose Pings
     /// were answered together, do not stay together.
     fn ping_after(&self, side: usize, interval: u32) -> u32 {
-        let ping = u64::from(self.sides[side].pings) << 1 | side as u64;
+        let ping = u64::from(self.pings[side]) << 1 | side as u64;
         let mut random = fastrand::Rng::with_seed(self.handle.id << 9 | ping);
         interval - (f64::from(interval / PING_JITTER) * random.f64()) as u32
     }
@@ -267,14 +274,12 @@ impl Entry {
     fn keep_alive(&mut self, side: Side, now: Moment, interval: u32, timeout: u32) {
         let interval = self.ping_after(side as usize, interval);
         let pulse = &mut self.sides[side as usize];
+        let asked = &mut self.ping_asked[side as usize];
         let pings = self.handle.pinged[side as usize].load(Relaxed);
-        if pings != pulse.pings {
-            pulse.pings = pings;
-            pulse.asked = false;
-            // Bytes that came since the last look may be the answer already.
-            if pulse.heard != now {
-                pulse.pinged = now;
-            }
+        if pings != self.pings[side as usize] {
+            self.pings[side as usize] = pings;
+            *asked = false;
+            pulse.pinged = now;
         }
         if pulse.pinged != NEVER {
             if now.saturating_sub(pulse.pinged) >= timeout {
@@ -287,8 +292,8 @@ impl Entry {
                     },
                 );
             }
-        } else if !pulse.asked && now.saturating_sub(pulse.heard) >= interval {
-            pulse.asked = true;
+        } else if !*asked && now.saturating_sub(pulse.heard) >= interval {
+            *asked = true;
             self.handle.ask(match side {
                 Side::Client => command::PING_CLIENT,
                 Side::Upstream => command::PING_UPSTREAM,
@@ -305,6 +310,17 @@ impl Entry {
             reason: why.into(),
         }));
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    static VISITS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How often a tunnel of this thread was visited.
+#[cfg(test)]
+pub(crate) fn visits() -> u64 {
+    VISITS.get()
 }
 
 /// How long a tunnel may live: `max_age`, shortened by a share that stays the tunnel's own

@@ -40,7 +40,7 @@ pub fn forget_asked() {
 /// Takes a tunnel that goes out of the registry, with its clocks. Its drain counts it as moved.
 pub fn take_out(handle: &Arc<TunnelHandle>) -> Option<Ages> {
     REGISTRY.with_borrow_mut(|registry| {
-        let now = registry.moment(Instant::now());
+        let now = registry.now(Instant::now());
         let mut entry = registry.take(handle)?;
         if let Some(drain) = &entry.drain {
             drain.order.progress.count_moved();
@@ -60,12 +60,12 @@ pub fn adopt(
     asked: bool,
 ) {
     REGISTRY.with_borrow_mut(|registry| {
-        let now = registry.moment(Instant::now());
+        let now = registry.now(Instant::now());
         let mut entry = Entry::resume(handle.clone(), ages, way, now);
         entry.asked = asked;
         if !Arc::ptr_eq(&handle.settings(), settings) {
             entry.set(settings, now, tenths(handle.opened.elapsed()));
         }
-        registry.insert(entry, now);
+        registry.insert(entry, now.moment);
     });
 }

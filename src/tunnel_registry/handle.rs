@@ -62,6 +62,8 @@ pub struct TunnelHandle {
     order: OnceLock<Arc<CloseOrder>>,
     /// The place in the worker's registry.
     pub(super) index: AtomicU32,
+    /// The place among those that have moved something of late, from 1; 0: it has not.
+    pub(super) noted: AtomicU32,
     command: AtomicU8,
     cut: AtomicU8,
     phase: AtomicU8,
@@ -102,6 +104,7 @@ impl TunnelHandle {
             waker: OnceLock::new(),
             order: OnceLock::new(),
             index: AtomicU32::new(u32::MAX),
+            noted: AtomicU32::new(0),
             command: AtomicU8::new(0),
             cut: AtomicU8::new(0),
             phase: AtomicU8::new(0),
@@ -197,13 +200,11 @@ impl TunnelHandle {
         self.rtt[side as usize].store(micros, Ordering::Relaxed);
     }
 
-    /// Bytes from both sides without answers to our Pings, modulo 2^32.
-    pub(super) fn heard_bytes(&self) -> u32 {
-        let sides = self.counters.iter().zip(&self.swallowed);
-        sides.fold(0, |sum, (counters, swallowed)| {
-            sum.wrapping_add(counters.bytes() as u32)
-                .wrapping_sub(swallowed.load(Ordering::Relaxed))
-        })
+    /// Bytes from both sides that answered our Pings, modulo 2^32.
+    pub(super) fn swallowed_bytes(&self) -> u32 {
+        let [client, upstream] = &self.swallowed;
+        let client = client.load(Ordering::Relaxed);
+        client.wrapping_add(upstream.load(Ordering::Relaxed))
     }
 
     /// How far the tunnel is on its way to its end.

@@ -1,5 +1,4 @@
-//! The time that deadlines are kept in: four bytes each, since a worker reads one for each of
-//! its tunnels at every tick.
+//! The time that deadlines are kept in: four bytes each, since a tunnel has a dozen of them.
 
 use std::time::Duration;
 
@@ -10,6 +9,15 @@ pub(super) type Moment = u32;
 /// When the registry began.
 pub(super) const BEGIN: Moment = 365 * 24 * 3600 * 10;
 pub(super) const NEVER: Moment = Moment::MAX;
+
+/// One moment, as time-outs count it and as it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    /// Without the time in which the worker stood still.
+    pub(super) moment: Moment,
+    /// With it.
+    pub(super) real: Moment,
+}
 
 /// A duration in tenths of a second, rounded up.
 pub(super) fn tenths(duration: Duration) -> u32 {

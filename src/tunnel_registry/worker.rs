@@ -1,7 +1,7 @@
-//! A worker's live tunnels and their only clock. Silence is seen by comparing byte counters,
-//! so no message reads a clock, and no tunnel owns a timer. A tick reads four bytes for each
-//! tunnel, and looks closer only where something can be due. An idle tunnel's task is not
-//! woken. Drains and new settings reach the tunnels of a worker through here too.
+//! A worker's live tunnels and their only clock. Silence is seen by comparing byte counters of
+//! those that have noted that they move something, so no message reads a clock, and no tunnel
+//! owns a timer. A tick looks only at tunnels for which something is due. An idle tunnel's task is
+//! not woken. Drains and new settings reach the tunnels of a worker through here too.
 //!
 //! Decides when something is due; how it is carried out is the tunnel's own matter.
 
@@ -11,14 +11,16 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use super::activity;
 use super::close::{CloseOrder, Cut};
 use super::drain::{DrainOrder, Selection};
+use super::due::Due;
 use super::entry::Entry;
 use super::handle::TunnelHandle;
 use super::local_drain::LocalDrain;
-use super::moment::{BEGIN, Moment, NEVER, tenths};
-use super::seen::Seen;
+use super::moment::{BEGIN, Moment, NEVER, Now, tenths};
 use crate::config::WebSocketConfig;
+use crate::metrics;
 use crate::tunnel_info::TunnelIdentity;
 
 /// How often [`tick`] is called, and with it everything else that lives on a worker is
@@ -56,11 +58,10 @@ pub(super) struct Registry {
     /// How long the worker stood still in total; no [`Moment`] counts that.
     forgiven: Duration,
     pub(super) entries: Vec<Entry>,
-    /// When each entry must be looked at, at its index: apart from the entries, so that
-    /// thousands of idle ones cost a tick a few cache lines.
-    due: Vec<Moment>,
-    /// What was seen of each, at its index, for those who ask.
-    pub(super) seen: Vec<Seen>,
+    /// When each must be looked at, at its index.
+    due: Due,
+    /// When what had moved was settled last.
+    pub(super) settled: Moment,
     /// Those in force, the oldest first.
     drains: Vec<Rc<LocalDrain>>,
 }
@@ -70,8 +71,8 @@ thread_local! {
         epoch: Instant::now(),
         forgiven: Duration::ZERO,
         entries: Vec::new(),
-        due: Vec::new(),
-        seen: Vec::new(),
+        due: Due::new(),
+        settled: 0,
         drains: Vec::new(),
     });
 }
@@ -141,10 +142,9 @@ pub fn drain(order: &Arc<DrainOrder>, now: Instant) {
     REGISTRY.with_borrow_mut(|registry| {
         let drain = registry.in_force(order);
         let now = registry.moment(now);
-        for (entry, due) in registry.entries.iter_mut().zip(&mut registry.due) {
-            if order.select.takes(&entry.handle.identity) {
-                entry.claim(&drain, now);
-                *due = (*due).min(entry.next_turn());
+        for index in 0..registry.entries.len() {
+            if order.select.takes(&registry.entries[index].handle.identity) {
+                registry.claim_at(index, &drain, now);
             }
         }
     });
@@ -205,9 +205,9 @@ pub fn cut_all(why: Cut) -> usize {
 /// Registers a tunnel that begins.
 pub fn add(handle: &Arc<TunnelHandle>) {
     REGISTRY.with_borrow_mut(|registry| {
-        let now = registry.moment(handle.opened);
+        let now = registry.now(handle.opened);
         let entry = Entry::new(handle.clone(), now, 0);
-        registry.insert(entry, now);
+        registry.insert(entry, now.moment);
     });
 }
 
@@ -230,41 +230,42 @@ pub fn touch(handle: &TunnelHandle) {
             return;
         };
         let index = handle.index.load(Relaxed) as usize;
-        if let Some(due) = registry.due.get_mut(index) {
-            *due = 0;
-        }
+        registry.due.bring_forward(index, 0);
     });
 }
 
 impl Registry {
     pub(super) fn moment(&self, now: Instant) -> Moment {
+        self.after(now, self.forgiven)
+    }
+
+    fn after(&self, now: Instant, forgiven: Duration) -> Moment {
         let elapsed = now.saturating_duration_since(self.epoch);
-        let elapsed = elapsed.saturating_sub(self.forgiven);
+        let elapsed = elapsed.saturating_sub(forgiven);
         let tenths = Moment::try_from(elapsed.as_millis() / 100).unwrap_or(NEVER);
         BEGIN.saturating_add(tenths).min(NEVER - 1)
     }
 
-    /// How old it is, in tenths of a second.
-    pub(super) fn age(&self, now: Instant) -> u32 {
-        let age = now.saturating_duration_since(self.epoch);
-        u32::try_from(age.as_millis() / 100).unwrap_or(u32::MAX)
-    }
-
-    fn tick(&mut self, now: Instant) {
-        let now = self.moment(now);
-        for (index, due) in self.due.iter_mut().enumerate() {
-            if *due > now {
-                continue;
-            }
-            if let Some(entry) = self.entries.get_mut(index) {
-                entry.look(now);
-                *due = entry.next_look(now);
-            }
+    pub(super) fn now(&self, now: Instant) -> Now {
+        Now {
+            moment: self.moment(now),
+            real: self.after(now, Duration::ZERO),
         }
     }
 
+    fn tick(&mut self, now: Instant) {
+        let now = self.now(now);
+        self.settle_in_time(now);
+        let entries = &mut self.entries;
+        self.due.serve(now.moment, |index| {
+            let entry = &mut entries[index];
+            entry.look(now);
+            entry.next_look(now.moment)
+        });
+    }
+
     /// Where a tunnel stands, unless it has ended.
-    fn find(&self, handle: &Arc<TunnelHandle>) -> Option<usize> {
+    pub(super) fn find(&self, handle: &Arc<TunnelHandle>) -> Option<usize> {
         let index = handle.index.load(Relaxed) as usize;
         let entry = self.entries.get(index)?;
         Arc::ptr_eq(&entry.handle, handle).then_some(index)
@@ -274,8 +275,7 @@ impl Registry {
         let index = self.entries.len();
         entry.handle.index.store(index as u32, Relaxed);
         self.due.push(entry.next_look(now));
-        let age = self.age(Instant::now());
-        self.seen.push(Seen::new(&entry.handle, age));
+        metrics::tunnel_here(entry.handle.identity.slot());
         self.entries.push(entry);
         self.offer(index, now);
     }
@@ -291,16 +291,17 @@ impl Registry {
             self.entries.shrink_to(64);
         }
         self.due.swap_remove(index);
-        self.seen.swap_remove(index);
+        metrics::tunnel_gone(entry.handle.identity.slot());
+        activity::leave(handle);
         Some(entry)
     }
 
     fn set(&mut self, handle: &Arc<TunnelHandle>, settings: &Arc<WebSocketConfig>, now: Instant) {
         if let Some(index) = self.find(handle) {
             let age = tenths(now.saturating_duration_since(handle.opened));
-            let now = self.moment(now);
+            let now = self.now(now);
             self.entries[index].set(settings, now, age);
-            self.due[index] = 0;
+            self.due.bring_forward(index, 0);
         }
     }
 
@@ -335,7 +336,8 @@ impl Registry {
     fn claim_at(&mut self, index: usize, drain: &Rc<LocalDrain>, now: Moment) {
         let entry = &mut self.entries[index];
         entry.claim(drain, now);
-        self.due[index] = self.due[index].min(entry.next_turn());
+        let turn = entry.next_turn();
+        self.due.bring_forward(index, turn);
     }
 
     /// Puts a tunnel that is in no drain into the one that it belongs to, if any.

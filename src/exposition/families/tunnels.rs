@@ -15,7 +15,7 @@ const DIRECTIONS: [&str; 2] = ["from_client", "from_upstream"];
 pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     page.gauges("sluice_tunnels_open", None, "Tunnels that are open", |f| {
         each(scrape, |route, tunnels| {
-            f.gauge(&[("route", route)], &tunnels.sample.open)
+            f.gauge(&[("route", route)], &tunnels.open)
         })
     })?;
     page.counters("sluice_tunnels_opened", None, "Tunnels opened", |f| {
@@ -143,7 +143,7 @@ fn each_flow(
     mut write: impl FnMut(&str, &str, &[u64; FLOWS]) -> fmt::Result,
 ) -> fmt::Result {
     each(scrape, |route, tunnels| {
-        for (direction, flow) in DIRECTIONS.iter().zip(&tunnels.sample.flows) {
+        for (direction, flow) in DIRECTIONS.iter().zip(&tunnels.flows) {
             write(route, direction, flow)?;
         }
         Ok(())

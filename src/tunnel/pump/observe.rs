@@ -5,6 +5,7 @@ use super::super::journal::Journal;
 use super::Direction;
 use super::states::{Frames, Handshake};
 use crate::tap;
+use crate::tunnel_registry;
 use crate::vocabulary::counters::Counters;
 use crate::websocket::control;
 use crate::websocket::frame::{Kind, Opcode, Violation};
@@ -25,6 +26,7 @@ impl Direction {
     ) -> (usize, usize) {
         // What comes for a sink that is gone is looked at for a Close, and not counted.
         let unseen = self.sink.is_lost().then(Counters::default);
+        tunnel_registry::note(&journal.handle);
         let sender = self.scanner.sender() as usize;
         let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
         counters.received(chunk.len());

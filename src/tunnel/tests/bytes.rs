@@ -213,15 +213,14 @@ async fn an_idle_tunnel_is_small() {
         size_of::<TunnelHandle>(),
         size_of::<Direction>(),
     );
+    // With what a tunnel of a route holds besides, 24 bytes, and with the counts of an `Arc`, both
+    // fit the allocator's blocks of 256 bytes.
     assert!(
         sizes.0 <= 224 && sizes.1 <= 240 && sizes.2 <= 48,
         "{sizes:?}"
     );
-    assert_eq!(
-        size_of::<Task<()>>(),
-        size_of_val(&tunnel),
-        "a tunnel that has left is told by a value that no socket has"
-    );
+    // With this, what the runtime keeps of it is 128 bytes.
+    assert_eq!(size_of::<Task<()>>(), size_of::<usize>());
 }
 
 #[tokio::test]

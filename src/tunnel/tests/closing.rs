@@ -328,7 +328,7 @@ async fn a_dropped_tunnel_leaves_nothing_behind() {
     assert_eq!(Arc::strong_count(&tunnel.guard.0), 2);
     registry::add(&tunnel.journal.handle);
     assert_eq!(registry::count(), 1);
-    drop(Task(Some(tunnel)));
+    drop(Task(Some(Box::new(tunnel))));
     assert_eq!(Arc::strong_count(&lease), 1);
     let ended = ended().await;
     assert_eq!(

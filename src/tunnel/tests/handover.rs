@@ -39,12 +39,12 @@ pub(super) async fn try_hand_off() -> Result<ExportedTunnel, &'static str> {
     }
 }
 
-async fn hand_off() -> ExportedTunnel {
+pub(super) async fn hand_off() -> ExportedTunnel {
     try_hand_off().await.expect("it leaves")
 }
 
 /// Lets the tunnel go on as another process would, of the bytes that such a one gets.
-fn go_on(exported: ExportedTunnel) -> Arc<TunnelHandle> {
+pub(super) fn go_on(exported: ExportedTunnel) -> Arc<TunnelHandle> {
     let json = serde_json::to_string(&exported.state).expect("JSON");
     let state: TunnelState = serde_json::from_str(&json).expect("a state");
     assert_eq!(state, exported.state);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::ages::{Ages, ClockState, PulseState};
 use super::super::handle::TunnelHandle;
-use super::super::moment::{Moment, NEVER, tenths};
+use super::super::moment::{Moment, NEVER, Now, tenths};
 use super::super::phase::Phase;
 use super::{AGED, Entry, Pulse};
 use crate::vocabulary::Side;
@@ -24,8 +24,9 @@ impl Entry {
         Some(self.handle.clone())
     }
 
-    pub(in super::super) fn ages(&mut self, now: Moment) -> Ages {
-        self.observe_bytes(now);
+    pub(in super::super) fn ages(&mut self, now: Now) -> Ages {
+        self.observe(now);
+        let now = now.moment;
         let deadline = |phase| (self.phase == phase).then(|| left(self.deadline, now));
         Ages {
             clock: ClockState {
@@ -33,12 +34,15 @@ impl Entry {
                 keep_alive: deadline(Phase::Open).flatten(),
                 half_close: deadline(Phase::Half).flatten(),
             },
-            pulses: self.sides.each_ref().map(|pulse| PulseState {
-                heard: now.saturating_sub(pulse.heard),
-                active: now.saturating_sub(pulse.active),
-                pinged: (pulse.pinged != NEVER).then(|| now.saturating_sub(pulse.pinged)),
-                pings: pulse.pings,
-                asked: pulse.asked,
+            pulses: [Side::Client, Side::Upstream].map(|side| {
+                let (pulse, side) = (&self.sides[side as usize], side as usize);
+                PulseState {
+                    heard: now.saturating_sub(pulse.heard),
+                    active: now.saturating_sub(self.active),
+                    pinged: (pulse.pinged != NEVER).then(|| now.saturating_sub(pulse.pinged)),
+                    pings: self.pings[side],
+                    asked: self.ping_asked[side],
+                }
             }),
         }
     }
@@ -50,8 +54,9 @@ impl Entry {
         handle: Arc<TunnelHandle>,
         ages: &Ages,
         way: u32,
-        now: Moment,
+        now: Now,
     ) -> Entry {
+        let Now { moment: now, real } = now;
         let settings = handle.settings();
         let before = |age: u32| now.saturating_sub(age.saturating_add(way));
         let after = |left: u32| now.saturating_add(left.saturating_sub(way));
@@ -74,19 +79,22 @@ impl Entry {
             let pulse = &ages.pulses[side as usize];
             Pulse {
                 bytes: handle.counters(side).bytes() as u32,
-                swallowed: handle.ping_counts(side).swallowed,
                 heard: before(pulse.heard),
-                active: before(pulse.active),
                 pinged: pulse.pinged.map_or(NEVER, before),
-                pings: pulse.pings,
-                asked: pulse.asked,
             }
         };
+        let [client, upstream] = &ages.pulses;
+        let silent = client.active.min(upstream.active);
         let mut entry = Entry {
             sides: [Side::Client, Side::Upstream].map(pulse),
+            pings: ages.pulses.each_ref().map(|pulse| pulse.pings),
+            ping_asked: ages.pulses.each_ref().map(|pulse| pulse.asked),
+            swallowed: handle.swallowed_bytes(),
+            active: before(silent),
+            seen: real.saturating_sub(silent.saturating_add(way)),
             phase,
             deadline,
-            ..Entry::new(handle.clone(), now, age)
+            ..Entry::new(handle.clone(), Now { moment: now, real }, age)
         };
         entry.max_age = max_age.unwrap_or(entry.max_age);
         entry

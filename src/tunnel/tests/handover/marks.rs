@@ -181,7 +181,7 @@ async fn a_task_that_is_dropped_answers_too() {
     registry::add(&tunnel.journal.handle);
     let (sink, mut answers) = unbounded_channel();
     assert_eq!(crate::tunnel::export(9, &sink), 1);
-    drop(Task(Some(tunnel)));
+    drop(Task(Some(Box::new(tunnel))));
     assert!(matches!(answers.try_recv(), Ok(Export::Stays(_, _))));
     ended().await;
 }

@@ -16,9 +16,10 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The rows that are counted.
-const COUNTED: [&str; 7] = [
+const COUNTED: [&str; 8] = [
     "get-128",
     "get-16k",
+    "get-1m",
     "echo-64",
     "echo-4k",
     "up-64k",

@@ -239,10 +239,14 @@ impl ClientIo {
     }
 
     fn wrote(&self, result: Poll<io::Result<usize>>, offered: usize) -> Poll<io::Result<usize>> {
+        let context = &*self.context;
         match &result {
-            Poll::Ready(Ok(n)) => self.context.watch.wrote(*n, *n == offered),
+            Poll::Ready(Ok(n)) => context.watch.wrote(*n, *n == offered),
             Poll::Ready(Err(_)) => {}
-            Poll::Pending => self.context.watch.write_blocked(),
+            Poll::Pending => context.watch.write_blocked(),
+        }
+        if context.watch.is_write_blocked() {
+            context.pace.blocked();
         }
         result
     }

@@ -10,6 +10,7 @@ use http::Version;
 
 use super::aside::Aside;
 use super::input::Input;
+use super::pace::Pace;
 use super::watch::Watch;
 use crate::message::spelling::{RequestNames, Section};
 use crate::net::listen::ListenerInfo;
@@ -33,6 +34,8 @@ pub struct Context {
     pub facts: Facts,
     /// The process.
     pub shared: Arc<Shared>,
+    /// How much is read of upstreams for the client.
+    pub(super) pace: Pace,
     /// What more may come from the client.
     pub(super) input: Input,
     /// Targets that hyper cannot hold, with the number of their heads.
@@ -67,6 +70,7 @@ impl Context {
             watch: Watch::default(),
             facts,
             shared,
+            pace: Pace::default(),
             input: Input::default(),
             carried: Aside::default(),
             interim: Aside::default(),

@@ -10,6 +10,7 @@ pub mod glimpse;
 pub mod hand_off;
 mod input;
 mod interim;
+mod pace;
 mod refused;
 mod sent_body;
 pub mod service;

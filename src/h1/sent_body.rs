@@ -9,11 +9,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::context::Context;
+use super::pace;
 use crate::proxy::body::{BrokenAnswer, ExchangeBody};
-
-/// The upstream is read while hyper holds no more than this for the client, in bytes: small
-/// pieces are written together, and a client that does not read costs one read.
-const HELD: u64 = 8 * 1024;
 
 /// The body of an answer.
 #[derive(Debug)]
@@ -34,6 +31,18 @@ impl SentBody {
             context,
         }
     }
+
+    /// What may be read of the upstream now, in bytes; `None` while the client has to read first.
+    /// Small pieces are written together.
+    fn room(&self) -> Option<usize> {
+        let watch = &self.context.watch;
+        let waits = watch.held() > 0 || watch.is_write_blocked();
+        if !waits || !self.body.can_wait() {
+            return Some(self.context.pace.room());
+        }
+        let is_full = watch.is_write_blocked() || watch.held() >= pace::TOGETHER as u64;
+        (!is_full).then_some(pace::TOGETHER)
+    }
 }
 
 impl Body for SentBody {
@@ -45,13 +54,18 @@ impl Body for SentBody {
         cx: &mut std::task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let this = &mut *self;
-        if this.context.watch.held() > HELD && this.body.can_wait() {
+        let Some(room) = this.room() else {
             this.context.wake_when_flushed();
             return Poll::Pending;
-        }
+        };
+        this.body.read_at_most(room);
         let polled = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let Some(Ok(frame)) = &polled {
             let len = frame.data_ref().map_or(0, Bytes::len);
+            let brought = this.body.take_brought();
+            if brought > 0 {
+                this.context.pace.read(room, brought);
+            }
             this.context.watch.handed(len);
             if frame.is_trailers() {
                 this.context.spell_trailers(this.body.take_trailer_lines());

@@ -89,6 +89,21 @@ impl ExchangeBody {
             && !self.exchange.stream().clock().is_over(Wait::Body)
     }
 
+    /// From now on what is read of the upstream at once is at most `room` bytes.
+    pub fn read_at_most(&mut self, room: usize) {
+        if let Source::Upstream(body) = &mut self.source {
+            body.read_at_most(room);
+        }
+    }
+
+    /// What was read of the upstream since the last call, in bytes.
+    pub fn take_brought(&mut self) -> usize {
+        match &mut self.source {
+            Source::Upstream(body) => body.take_brought(),
+            Source::Whole(_) | Source::Broken => 0,
+        }
+    }
+
     /// The lines of the upstream's trailer section, once they have arrived.
     pub fn take_trailer_lines(&mut self) -> Vec<u8> {
         match &mut self.source {

@@ -9,14 +9,20 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
-use super::chunked::{Decoder, Malformed, Step};
-use super::client::{InFlight, RequestContent};
+use super::chunked::{Decoder, Joined, Malformed, Step};
+use super::client::{InFlight, Piece, READ, RequestContent};
+use super::lent::Lent;
 use super::{Lease, pool};
 use crate::message::response::{BodyKind, ResponseHead};
+use crate::net::io::{PIECE_COST, TURN};
 
-/// A chunk of at least this many bytes is handed on as it is; smaller ones are put together up
-/// to this size. Chunk boundaries mean nothing (RFC 9112 section 7.1).
-const TOGETHER: usize = 4 * 1024;
+/// Most chunks that are handed on together: as many as end a turn.
+const TOGETHER: usize = TURN / PIECE_COST;
+/// After so many in one read, the next one is no large one: its end would come late.
+const DENSE: usize = TOGETHER / 8;
+
+/// What one read brings at most unless said otherwise, in bytes.
+pub const ROOM: usize = READ;
 
 /// Why an answer broke off.
 #[derive(Debug)]
@@ -46,9 +52,15 @@ pub struct AnswerBody<B> {
     flight: Option<InFlight<B>>,
     rest: Rest,
     /// Bytes read and not yet handed on.
-    ready: Bytes,
+    ready: BytesMut,
+    /// What the next read may bring, in bytes.
+    room: usize,
+    /// What was read since that was last asked, in bytes.
+    brought: usize,
     /// What came after the chunks that were handed on together: the end, or an error.
     after: Option<Result<Step, Malformed>>,
+    /// The last read brought many chunks.
+    is_dense: bool,
     /// The lines of the trailer section that was handed on last.
     trailer_lines: Vec<u8>,
     /// Chunks that were handed on since they were last counted.
@@ -87,8 +99,11 @@ where
         let mut body = AnswerBody {
             flight: Some(flight),
             rest,
-            ready,
+            ready: ready.into(),
+            room: ROOM,
+            brought: 0,
             after: None,
+            is_dense: false,
             trailer_lines: Vec::new(),
             chunks: 0,
             keep_alive,
@@ -120,12 +135,22 @@ where
     /// Reads on until something of the body is there, for a look at its first words.
     pub fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let (true, Some(flight)) = (self.ready.is_empty(), &mut self.flight) {
-            match ready!(flight.poll_more(cx, 0)) {
-                Ok(bytes) => self.ready = bytes,
+            match ready!(flight.poll_more(cx, self.room)) {
+                Ok(piece) => self.ready = piece.into_own(),
                 Err(error) => self.failed = Some(error),
             }
         }
         Poll::Ready(())
+    }
+
+    /// From now on a read brings `room` bytes at most.
+    pub fn read_at_most(&mut self, room: usize) {
+        self.room = room;
+    }
+
+    /// What was read since the last call, in bytes.
+    pub fn take_brought(&mut self) -> usize {
+        std::mem::take(&mut self.brought)
     }
 
     /// Whether it is the upstream's turn; else the client has to send more of its request.
@@ -158,68 +183,72 @@ where
     }
 
     /// Hands on what is ready; `None` when more must be read first.
-    fn take_ready(&mut self) -> Result<Option<Frame<Bytes>>, AnswerError<B::Error>> {
+    fn take_ready(&mut self) -> Taken<B> {
         match &mut self.rest {
             Rest::Ended => Ok(None),
             _ if self.ready.is_empty() => Ok(None),
-            Rest::UntilClose => Ok(Some(Frame::data(std::mem::take(&mut self.ready)))),
+            Rest::UntilClose => Ok(Some(Frame::data(self.ready.split().freeze()))),
             Rest::Length(left) => {
-                let len = usize::try_from(*left)
-                    .unwrap_or(usize::MAX)
-                    .min(self.ready.len());
-                *left -= len as u64;
-                let ended = *left == 0;
-                let data = self.ready.split_to(len);
-                if ended {
-                    self.end();
-                }
-                Ok(Some(Frame::data(data)))
+                let len = part(left, self.ready.len());
+                let data = self.ready.split_to(len).freeze();
+                Ok(self.measured(data))
             }
-            Rest::Chunked(_) => self.decode(),
+            Rest::Chunked(decoder) => {
+                let read = self.ready.len();
+                let joined = decoder.join(&mut self.ready, self.after.take(), TOGETHER);
+                let Joined { data, next, .. } = &joined;
+                self.ready.advance(data.start);
+                let bytes = self.ready.split_to(data.len());
+                self.ready.advance(next - data.end);
+                // Little data does not keep a buffer full of framing.
+                let bytes = match bytes.len() < read / 4 {
+                    true => Bytes::copy_from_slice(&bytes),
+                    false => bytes.freeze(),
+                };
+                self.joined(joined, bytes)
+            }
         }
     }
 
-    /// Hands chunks on, small ones together: each frame costs as much as a large one.
-    fn decode(&mut self) -> Result<Option<Frame<Bytes>>, AnswerError<B::Error>> {
-        let Rest::Chunked(decoder) = &mut self.rest else {
-            return Ok(None);
-        };
-        // The first is not copied unless another one follows.
-        let (mut first, mut together) = (Bytes::new(), BytesMut::new());
-        let after = loop {
-            let step = self.after.take();
-            match step.unwrap_or_else(|| decoder.step(&self.ready)) {
-                Ok(Step::Data { skip, len }) => {
-                    self.ready.advance(skip);
-                    self.chunks += 1;
-                    let data = self.ready.split_to(len);
-                    if first.is_empty() {
-                        first = data;
-                    } else {
-                        if together.is_empty() {
-                            together.extend_from_slice(&first);
-                        }
-                        together.extend_from_slice(&data);
-                    }
-                    if first.len().max(together.len()) >= TOGETHER {
-                        break None;
-                    }
-                }
-                Ok(Step::More) => {
-                    self.ready.clear();
-                    break None;
-                }
-                after => break Some(after),
+    /// Hands on what was read into a large buffer, all of it as far as it belongs together.
+    fn take_lent(&mut self, mut lent: Lent, read: usize) -> Taken<B> {
+        match &mut self.rest {
+            Rest::Ended => Ok(None),
+            Rest::UntilClose => Ok(Some(Frame::data(lent.into_bytes(0..read)))),
+            Rest::Length(left) => {
+                let len = part(left, read);
+                self.ready = BytesMut::from(&lent.as_ref()[len..read]);
+                Ok(self.measured(lent.into_bytes(0..len)))
             }
-        };
-        let data = match together.is_empty() {
-            true => first,
-            false => together.freeze(),
-        };
-        match after {
+            Rest::Chunked(decoder) => {
+                let joined =
+                    decoder.join(&mut lent.as_mut()[..read], self.after.take(), usize::MAX);
+                self.ready = BytesMut::from(&lent.as_ref()[joined.next..read]);
+                let bytes = match joined.data.len() < read / 4 {
+                    true => Bytes::copy_from_slice(&lent.as_ref()[joined.data.clone()]),
+                    false => lent.into_bytes(joined.data.clone()),
+                };
+                self.joined(joined, bytes)
+            }
+        }
+    }
+
+    /// Hands on a part of a body whose length is known.
+    fn measured(&mut self, data: Bytes) -> Option<Frame<Bytes>> {
+        if matches!(self.rest, Rest::Length(0)) {
+            self.end();
+        }
+        Some(Frame::data(data))
+    }
+
+    /// Hands on the data of chunks, or what came after them.
+    fn joined(&mut self, joined: Joined, data: Bytes) -> Taken<B> {
+        self.chunks += joined.chunks;
+        self.is_dense = joined.chunks > DENSE;
+        match joined.after {
             Some(Ok(Step::End { used, trailers })) if data.is_empty() || trailers.is_none() => {
                 self.ready.advance(used);
-                if trailers.is_some() {
+                if let (Some(_), Rest::Chunked(decoder)) = (&trailers, &mut self.rest) {
                     self.trailer_lines = decoder.take_trailer_lines();
                 }
                 self.end();
@@ -233,6 +262,28 @@ where
             }
         }
     }
+
+    /// Hands on what one read brought.
+    fn take(&mut self, piece: Piece) -> Taken<B> {
+        self.brought = piece.len();
+        match piece {
+            Piece::Lent(lent, read) => self.take_lent(lent, read),
+            Piece::Own(bytes) => {
+                self.ready = bytes;
+                self.take_ready()
+            }
+        }
+    }
+}
+
+/// What is handed on, if there is something.
+type Taken<B> = Result<Option<Frame<Bytes>>, AnswerError<<B as Body>::Error>>;
+
+/// As much of `read` bytes as belongs to a body of which `left` are missing; they are not then.
+fn part(left: &mut u64, read: usize) -> usize {
+    let len = usize::try_from(*left).map_or(read, |left| left.min(read));
+    *left -= len as u64;
+    len
 }
 
 impl<B> Body for AnswerBody<B>
@@ -247,8 +298,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
+        let mut taken = this.take_ready();
         loop {
-            match this.take_ready() {
+            match taken {
                 Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Ok(None) => {}
                 Err(error) => {
@@ -267,25 +319,24 @@ where
                 this.flight = None;
                 return Poll::Ready(Some(Err(AnswerError::Request(error))));
             }
-            let expect = match &this.rest {
-                Rest::Length(left) => *left,
-                _ => 0,
+            // One byte more than is missing, so that the last read comes back short: that tells
+            // the reactor, without another call, that nothing is left on the socket.
+            let room = match &this.rest {
+                Rest::Length(left) => usize::try_from(*left)
+                    .map_or(this.room, |left| left.saturating_add(1).min(this.room)),
+                _ if this.is_dense => this.room.min(ROOM),
+                _ => this.room,
             };
-            let error = match ready!(flight.poll_more(cx, expect)) {
-                Ok(bytes) if !bytes.is_empty() => {
-                    this.ready = bytes;
-                    continue;
-                }
+            taken = match ready!(flight.poll_more(cx, room)) {
+                Ok(piece) if piece.len() > 0 => this.take(piece),
                 Ok(_) if matches!(this.rest, Rest::UntilClose) => {
                     this.rest = Rest::Ended;
                     this.flight = None;
                     return Poll::Ready(None);
                 }
-                Ok(_) => AnswerError::Incomplete,
-                Err(error) => AnswerError::Io(error),
+                Ok(_) => Err(AnswerError::Incomplete),
+                Err(error) => Err(AnswerError::Io(error)),
             };
-            this.flight = None;
-            return Poll::Ready(Some(Err(error)));
         }
     }
 

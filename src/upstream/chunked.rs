@@ -1,6 +1,8 @@
-//! A chunked answer (RFC 9112 section 7.1), decoded without I/O and without copying its data:
-//! the decoder says which of the bytes are data, and keeps the trailers. The grammar of a chunk
+//! A chunked answer (RFC 9112 section 7.1), decoded without I/O: the decoder says which of the
+//! bytes are data, moves those of small chunks together, and keeps the trailers. The grammar of a chunk
 //! is in `crate::message::chunked`, for requests too.
+
+use std::ops::Range;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -30,6 +32,19 @@ pub enum Step {
     },
 }
 
+/// Chunks whose data were moved together.
+#[derive(Debug)]
+pub struct Joined {
+    /// Where their data are.
+    pub data: Range<usize>,
+    /// Where that begins which was not looked at.
+    pub next: usize,
+    /// How many they are.
+    pub chunks: usize,
+    /// What follows them, if it is known and no data.
+    pub after: Option<Result<Step, Malformed>>,
+}
+
 /// The coding is broken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Malformed;
@@ -57,6 +72,48 @@ impl Decoder {
     /// The lines of the trailer section, once it has ended.
     pub fn take_trailer_lines(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.trailers)
+    }
+
+    /// Joins the data of all chunks that are there, at most so many, those of each moved up to
+    /// those before: chunk boundaries mean nothing. `first` is the step that these bytes begin
+    /// with, if it was taken.
+    pub fn join(
+        &mut self,
+        bytes: &mut [u8],
+        mut first: Option<Result<Step, Malformed>>,
+        most: usize,
+    ) -> Joined {
+        let mut joined = Joined {
+            data: 0..0,
+            next: 0,
+            chunks: 0,
+            after: None,
+        };
+        while joined.chunks < most {
+            let step = first.take();
+            match step.unwrap_or_else(|| self.step(&bytes[joined.next..])) {
+                Ok(Step::Data { skip, len }) => {
+                    let from = joined.next + skip;
+                    if joined.data.is_empty() {
+                        joined.data = from..from;
+                    } else {
+                        bytes.copy_within(from..from + len, joined.data.end);
+                    }
+                    joined.data.end += len;
+                    joined.next = from + len;
+                    joined.chunks += 1;
+                }
+                Ok(Step::More) => {
+                    joined.next = bytes.len();
+                    break;
+                }
+                after => {
+                    joined.after = Some(after);
+                    break;
+                }
+            }
+        }
+        joined
     }
 
     /// Looks at the next bytes; those that the step accounts for must not be fed again, and
@@ -128,35 +185,42 @@ mod tests {
 
     use super::*;
 
-    /// Decodes `bytes` fed in pieces of `piece` bytes; returns data, trailers and what was
-    /// left over after the end.
-    fn decode(
+    /// Decodes `bytes` fed in pieces of `piece` bytes, chunks in pieces of `most`; returns data,
+    /// trailers and what was left over after the end.
+    fn decode_joined(
         bytes: &[u8],
         piece: usize,
+        most: usize,
     ) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Malformed> {
         let mut decoder = Decoder::default();
         let mut data = Vec::new();
-        let mut taken = 0;
+        let mut fed = 0;
         for slice in bytes.chunks(piece) {
-            let mut slice = slice;
-            loop {
-                match decoder.step(slice)? {
-                    Step::More => {
-                        taken += slice.len();
-                        break;
-                    }
-                    Step::Data { skip, len } => {
-                        data.extend_from_slice(&slice[skip..skip + len]);
-                        slice = &slice[skip + len..];
-                        taken += skip + len;
-                    }
-                    Step::End { used, trailers } => {
-                        return Ok((data, trailers, bytes.len() - taken - used));
-                    }
+            let mut slice = slice.to_vec();
+            fed += slice.len();
+            let mut after = None;
+            while !slice.is_empty() {
+                let joined = decoder.join(&mut slice, after.take(), most);
+                assert!(joined.chunks <= most);
+                data.extend_from_slice(&slice[joined.data]);
+                slice.drain(..joined.next);
+                after = joined.after;
+                if let Some(Ok(Step::End { used, trailers })) = after {
+                    return Ok((data, trailers, bytes.len() - fed + slice.len() - used));
+                }
+                if let Some(Err(Malformed)) = after {
+                    return Err(Malformed);
                 }
             }
         }
         Err(Malformed)
+    }
+
+    fn decode(
+        bytes: &[u8],
+        piece: usize,
+    ) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Malformed> {
+        decode_joined(bytes, piece, usize::MAX)
     }
 
     #[test]
@@ -195,7 +259,7 @@ mod tests {
         #[test]
         fn any_split_decodes_alike(
             chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..50), 0..8),
-            piece in 1usize..40,
+            (piece, most) in (1usize..200, 1usize..9),
         ) {
             let mut text = Vec::new();
             for chunk in &chunks {
@@ -204,7 +268,7 @@ mod tests {
                 text.extend_from_slice(b"\r\n");
             }
             text.extend_from_slice(b"0\r\n\r\n");
-            let (data, trailers, left) = decode(&text, piece).unwrap();
+            let (data, trailers, left) = decode_joined(&text, piece, most).unwrap();
             prop_assert_eq!(data, chunks.concat());
             prop_assert!(trailers.is_none() && left == 0);
         }

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 
+pub use self::answer::{Piece, READ};
 use super::connection::Connection;
 use crate::message::response::{HeadError, HeadRules};
 use crate::message::spelling::{Speller, push_spelled};

@@ -15,6 +15,7 @@ pub mod connection;
 pub mod discover;
 pub mod endpoint;
 mod health;
+pub mod lent;
 pub mod login;
 pub mod pool;
 mod registry;

@@ -20,6 +20,7 @@ mod hostile;
 mod http_basic;
 mod http_refuse;
 mod http_upstream;
+mod large_answers;
 mod logins;
 mod loops;
 mod lost;

@@ -28,12 +28,17 @@ fn settled(proxy: &Proxy) -> u64 {
     last
 }
 
-/// What each of many clients costs that reads nothing of this answer.
-fn each_costs_little(backend: SocketAddr, path: &str) {
+/// What each of many clients costs that reads `first` bytes of this answer, and then nothing.
+fn each_costs_little(backend: SocketAddr, path: &str, first: usize) {
     raise_file_limit();
+    let stalled = |proxy: &Proxy| {
+        let mut wire = stall(proxy.address(), path).expect("the listener accepts");
+        wire.read_exact(first);
+        wire
+    };
     let proxy = Proxy::with(backend, "");
     // What the first ones need once and for all.
-    let few: Vec<_> = (0..8).map(|_| stall(proxy.address(), path)).collect();
+    let few: Vec<_> = (0..8).map(|_| stalled(&proxy)).collect();
     let in_flight = || {
         proxy
             .scrape()
@@ -41,9 +46,7 @@ fn each_costs_little(backend: SocketAddr, path: &str) {
     };
     eventually!(in_flight() == few.len() as f64);
     let before = settled(&proxy);
-    let clients: Vec<_> = (0..CLIENTS)
-        .map(|_| stall(proxy.address(), path).expect("the listener accepts"))
-        .collect();
+    let clients: Vec<_> = (0..CLIENTS).map(|_| stalled(&proxy)).collect();
     eventually!(in_flight() == (few.len() + clients.len()) as f64);
     settled(&proxy);
     // What passed before they stalled may be given back a little later.
@@ -54,12 +57,19 @@ fn each_costs_little(backend: SocketAddr, path: &str) {
 
 #[test]
 fn a_stalled_download_with_a_length_costs_little() {
-    each_costs_little(HttpBackend::start().address(), "/bytes/1000000000");
+    each_costs_little(HttpBackend::start().address(), "/bytes/1000000000", 0);
+}
+
+/// Reads have become large by then.
+#[test]
+fn a_download_that_stalls_after_a_while_costs_little() {
+    let backend = HttpBackend::start();
+    each_costs_little(backend.address(), "/bytes/1000000000", 2_000_000);
 }
 
 #[test]
 fn a_stalled_download_in_chunks_costs_little() {
-    each_costs_little(HttpBackend::start().address(), "/chunked/1000000000");
+    each_costs_little(HttpBackend::start().address(), "/chunked/1000000000", 0);
 }
 
 /// Each chunk is a buffer of its own on its way.
@@ -83,5 +93,5 @@ fn endless_costs_little(field: &str, piece: &[u8], path: &str) {
             wire.send_endlessly(&piece);
         }
     });
-    each_costs_little(backend.address(), path);
+    each_costs_little(backend.address(), path, 0);
 }

@@ -10,14 +10,14 @@ use tokio::io::{AsyncReadExt, ReadBuf};
 use super::{FlightError, InFlight, RequestContent};
 use crate::message::response::ResponseHead;
 use crate::net::io::{Io, with_scratch};
+use crate::upstream::lent::{self, Lent};
 
 /// What one read may bring while the size of the answer is unknown, in bytes.
-const READ: usize = 32 * 1024;
+pub const READ: usize = 32 * 1024;
 /// A first read of more than this, in bytes, is not worth copying.
 const LARGE: usize = 4 * 1024;
-/// What one read may bring of a large body, in bytes. As much is kept for a client that does
-/// not take its answer; a processor's nearest caches hold it until it is written.
-const READ_LARGE: usize = 32 * 1024;
+/// Reads of up to so many bytes take no more memory than what they bring.
+const SMALL: usize = 8 * 1024;
 
 /// The head of an answer with what was read of its body, or why there is none.
 type HeadResult<E> = Result<(ResponseHead, Bytes), FlightError<E>>;
@@ -99,7 +99,7 @@ where
         self.connection.large = came.len() > LARGE;
         if let (Ok(1..), Ok(Some((head, end)))) = (&read, ResponseHead::parse(&came, self.rules)) {
             came.advance(end);
-            return Poll::Ready((read, Some(Ok((head, came.freeze())))));
+            return Poll::Ready((read, Some(Ok((head, snug(came, READ).freeze())))));
         }
         let done = self.take_head(&came);
         Poll::Ready((read, done))
@@ -127,34 +127,92 @@ where
         self.read = BytesMut::from(rest);
     }
 
-    /// Reads more of the answer; `expect` is how much is known to be missing, in bytes.
-    pub fn poll_more(&mut self, cx: &mut Context<'_>, expect: u64) -> Poll<io::Result<Bytes>> {
-        // One byte more than is missing, so that the last read comes back short: that tells
-        // the reactor, without another call, that nothing is left on the socket.
-        let room = expect
-            .saturating_add(1)
-            .clamp(READ as u64, READ_LARGE as u64) as usize;
-        let mut buf = BytesMut::new();
-        let came = ready!(poll_read(&mut self.connection.io, cx, &mut buf, room))?;
-        if came < room / 4 {
-            // A piece of a slow stream must not keep the whole buffer while it waits.
-            return Poll::Ready(Ok(Bytes::copy_from_slice(&buf)));
+    /// Reads more of the answer, `room` bytes at most.
+    pub fn poll_more(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<Piece>> {
+        let io = &mut self.connection.io;
+        if room <= SMALL {
+            return with_scratch(|scratch| {
+                let read = ready!(poll_read_into(io, cx, &mut scratch[..room]))?;
+                Poll::Ready(Ok(Piece::Own(BytesMut::from(&scratch[..read]))))
+            });
         }
-        Poll::Ready(Ok(buf.freeze()))
+        ready!(poll_readable(io, cx))?;
+        if room > READ
+            && let Some(mut lent) = Lent::take()
+        {
+            let room = room.min(lent::SIZE);
+            let read = ready!(poll_read_into(io, cx, &mut lent.as_mut()[..room]))?;
+            // A small piece does not keep the buffer while it waits.
+            return Poll::Ready(Ok(match read < READ {
+                true => Piece::Own(BytesMut::from(&lent.as_ref()[..read])),
+                false => Piece::Lent(lent, read),
+            }));
+        }
+        let room = room.min(READ);
+        let mut buf = BytesMut::new();
+        ready!(poll_read(io, cx, &mut buf, room))?;
+        Poll::Ready(Ok(Piece::Own(snug(buf, room))))
     }
 }
 
-/// Reads once, into a buffer that is only made when there is something to read, as far as the
-/// stream tells.
+/// What one read brought of an answer.
+#[derive(Debug)]
+pub enum Piece {
+    /// In a buffer of its own.
+    Own(BytesMut),
+    /// So many bytes in a large buffer.
+    Lent(Lent, usize),
+}
+
+impl Piece {
+    /// In a buffer of its own, copied if need be.
+    pub fn into_own(self) -> BytesMut {
+        match self {
+            Piece::Own(bytes) => bytes,
+            Piece::Lent(lent, len) => BytesMut::from(&lent.as_ref()[..len]),
+        }
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Piece::Own(bytes) => bytes.len(),
+            Piece::Lent(_, len) => *len,
+        }
+    }
+}
+
+fn poll_read_into(io: &mut Io, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    let mut buf = ReadBuf::new(buf);
+    ready!(io.poll_read(cx, &mut buf))?;
+    Poll::Ready(Ok(buf.filled().len()))
+}
+
+/// A piece that was read into a buffer of `room` bytes. A small one does not keep the buffer
+/// while it waits.
+fn snug(piece: BytesMut, room: usize) -> BytesMut {
+    match piece.len() < room / 4 {
+        true => BytesMut::from(&piece[..]),
+        false => piece,
+    }
+}
+
+/// Reads once, into a buffer that is only made when there is something to read.
 fn poll_read(
     io: &mut Io,
     cx: &mut Context<'_>,
     buf: &mut BytesMut,
     room: usize,
 ) -> Poll<io::Result<usize>> {
-    if let Some(socket) = io.descriptor() {
-        ready!(socket.poll_read_ready(cx))?;
-    }
+    ready!(poll_readable(io, cx))?;
     buf.reserve(room);
     pin!(io.read_buf(buf)).poll(cx)
+}
+
+/// Whether there is something to read, as far as the stream tells.
+fn poll_readable(io: &Io, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    match io.descriptor() {
+        Some(socket) => socket.poll_read_ready(cx),
+        None => Poll::Ready(Ok(())),
+    }
 }

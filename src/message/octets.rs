@@ -136,6 +136,47 @@ pub fn is_capitalised(line: &[u8], len: usize) -> bool {
     })
 }
 
+/// Makes capitals of the small letters at the beginning of a word and after its hyphens.
+#[inline]
+pub fn capitalise(word: &mut [u8]) {
+    let mut at = 0;
+    let mut first = true;
+    while let Some(block) = word[at..].first_chunk_mut() {
+        *block = capitalised(u64::from_le_bytes(*block), first).to_le_bytes();
+        first = block[7] == b'-';
+        at += 8;
+    }
+    // The last block may overlap with the one before: what is a capital already stays one.
+    if at > 0
+        && at < word.len()
+        && let [.., before] = word[..word.len() - 8]
+        && let Some(block) = word.last_chunk_mut()
+    {
+        *block = capitalised(u64::from_le_bytes(*block), before == b'-').to_le_bytes();
+        return;
+    }
+    for byte in &mut word[at..] {
+        if first {
+            byte.make_ascii_uppercase();
+        }
+        first = *byte == b'-';
+    }
+}
+
+/// The same for eight bytes at once; `first`: the word begins with them, or a hyphen is before.
+#[inline(always)]
+fn capitalised(block: u64, first: bool) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EACH;
+    let low = block & !HIGH;
+    let is_at_least = |byte: u8| (low + EACH * (0x80 - u64::from(byte))) & !block & HIGH;
+    let letters = is_at_least(b'a') & !is_at_least(b'z' + 1);
+    let hyphens = is_at_least(b'-') & !is_at_least(b'-' + 1);
+    let firsts = hyphens << 8 | u64::from(first) << 7;
+    // A small letter differs from its capital by 0x20.
+    block ^ (letters & firsts) >> 2
+}
+
 #[cfg(target_arch = "x86_64")]
 mod simd {
     //! The `unsafe` of this module: the intrinsics of SSE2 and SSE may only be called where the
@@ -229,6 +270,31 @@ mod tests {
             assert_eq!(is_capitalised(word.as_bytes(), word.len()), fits, "{word}");
             let line = format!("{word}: aB-c and some more");
             assert_eq!(is_capitalised(line.as_bytes(), word.len()), fits, "{line}");
+        }
+    }
+
+    #[test]
+    fn capitals_are_made_in_blocks_as_byte_by_byte() {
+        // Every byte at every place of words of every length, hyphens before some of them.
+        for len in 0..36 {
+            for place in 0..len {
+                for byte in 0..=255u8 {
+                    let mut word: Vec<u8> = (0..len)
+                        .map(|at| [b'a', b'-', b'z', b'Q', b'7'][(at * at + len) % 5])
+                        .collect();
+                    word[place] = byte;
+                    let mut first = true;
+                    let mut expected = word.clone();
+                    for byte in &mut expected {
+                        if first {
+                            byte.make_ascii_uppercase();
+                        }
+                        first = *byte == b'-';
+                    }
+                    capitalise(&mut word);
+                    assert_eq!(word, expected, "{}", expected.escape_ascii());
+                }
+            }
         }
     }
 

@@ -48,6 +48,15 @@ impl<'a> Speller<'a> {
     /// The name as it is configured, or as it came.
     #[inline]
     pub fn find(&mut self, name: &[u8]) -> Option<&'a [u8]> {
+        let [most, less] = self.configured;
+        match most.is_empty() && less.is_empty() && self.lines.is_empty() {
+            true => None,
+            false => self.find_unusual(name),
+        }
+    }
+
+    #[cold]
+    fn find_unusual(&mut self, name: &[u8]) -> Option<&'a [u8]> {
         if let Some(configured) = self.configured(name) {
             return Some(configured);
         }
@@ -145,29 +154,30 @@ const WEBSOCKET: &[u8] = b"Sec-WebSocket-";
 /// always send in lower case too.
 #[inline]
 fn registered(name: &[u8]) -> &'static [u8] {
-    let known: &[&'static [u8]] = match name.len() {
-        2 => &[b"TE"],
-        3 => &[b"DNT", b"NEL"],
-        4 => &[b"ETag"],
-        7 => &[b"Sec-GPC"],
-        9 => &[b"sec-ch-ua"],
-        10 => &[b"tracestate"],
-        11 => &[b"Content-MD5", b"traceparent"],
-        12 => &[b"MIME-Version"],
-        15 => &[b"X-UA-Compatible"],
-        16 => &[
-            b"WWW-Authenticate",
-            b"X-XSS-Protection",
-            b"sec-ch-ua-mobile",
-        ],
-        18 => &[b"sec-ch-ua-platform"],
-        _ => &[WEBSOCKET],
+    // Most names are told apart from these by their length and first letter.
+    let known: &'static [u8] = match (name.len(), name.first().map_or(0, |first| first | 0x20)) {
+        (2, b't') => b"TE",
+        (3, b'd') => b"DNT",
+        (3, b'n') => b"NEL",
+        (4, b'e') => b"ETag",
+        (7, b's') => b"Sec-GPC",
+        (9, b's') => b"sec-ch-ua",
+        (10, b't') => b"tracestate",
+        (11, b'c') => b"Content-MD5",
+        (11, b't') => b"traceparent",
+        (12, b'm') => b"MIME-Version",
+        (15, b'x') => b"X-UA-Compatible",
+        (16, b'w') => b"WWW-Authenticate",
+        (16, b'x') => b"X-XSS-Protection",
+        (16, b's') => b"sec-ch-ua-mobile",
+        (18, b's') => b"sec-ch-ua-platform",
+        (14.., b's') => WEBSOCKET,
+        _ => return b"",
     };
-    let begins = |known: &&&[u8]| {
-        let start = name.get(..known.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(known))
-    };
-    known.iter().find(begins).copied().unwrap_or_default()
+    match name[..known.len()].eq_ignore_ascii_case(known) {
+        true => known,
+        false => b"",
+    }
 }
 
 /// Whether the name of `len` bytes at the front of a line is written in the usual spelling.
@@ -179,15 +189,12 @@ pub fn is_usual(line: &[u8], len: usize) -> bool {
 
 /// The usual spelling of a lower-case name: capitals after hyphens, and the exceptions of the
 /// registry.
+#[inline]
 fn capitals(name: &mut [u8]) {
     let known = registered(name);
     let (head, rest) = name.split_at_mut(known.len());
     head.copy_from_slice(known);
-    for word in rest.split_mut(|&byte| byte == b'-') {
-        if let Some(first) = word.first_mut() {
-            first.make_ascii_uppercase();
-        }
-    }
+    octets::capitalise(rest);
 }
 
 /// Respells the names of the response head at the front of `bytes`, in place, and says where it
@@ -213,7 +220,8 @@ pub fn respell_fields(bytes: &mut [u8], mut at: usize, speller: &mut Speller<'_>
             Some(came) => bytes[at..name].copy_from_slice(came),
             None => capitals(&mut bytes[at..name]),
         }
-        at = line_end(bytes, name);
+        // A value holds no other control characters, and ends in CR LF.
+        at = (octets::text_end(bytes, name) + 2).min(bytes.len());
     }
     at
 }

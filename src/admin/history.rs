@@ -4,15 +4,15 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use tokio::time::MissedTickBehavior;
 
 use super::http::{self, HttpView};
 use crate::exposition;
-use crate::exposition::{Figures, Waits};
+use crate::exposition::{Figures, RouteFigures, Waits};
 use crate::metrics;
+use crate::system::alarm;
 use crate::system::lock::lock;
 use crate::tunnel_registry::{self, AT_ONCE};
 use crate::worker::workers::Workers;
@@ -70,7 +70,6 @@ pub(super) struct History(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
-    figures: Arc<Figures>,
     totals: Totals,
     points: VecDeque<Point>,
     /// Looks of the last minute, the oldest first.
@@ -82,6 +81,7 @@ struct Kept {
 struct Baseline {
     /// In seconds since 1970.
     time: u64,
+    /// Of routes that had requests.
     figures: Arc<Figures>,
 }
 
@@ -95,16 +95,11 @@ struct Totals {
 }
 
 impl History {
-    /// The counts of the last look.
-    pub(super) fn figures(&self) -> Arc<Figures> {
-        self.lock().figures.clone()
-    }
-
     /// Plain HTTP by route.
     pub(super) fn http(&self) -> Vec<HttpView> {
-        let kept = self.lock();
-        let (now, earlier, seconds) = kept.recent();
-        http::of(now, earlier, seconds)
+        let earlier = { self.lock() }.earlier();
+        let (earlier, seconds) = earlier.unwrap_or_default();
+        http::of(&exposition::figures(), &earlier, seconds)
     }
 
     /// The points, the oldest first.
@@ -114,24 +109,21 @@ impl History {
 
     /// Looks for ever.
     pub(super) async fn keep(self: Arc<Self>, workers: Workers) {
-        const SECOND: Duration = Duration::from_secs(1);
-        let mut clock = tokio::time::interval(SECOND);
-        clock.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        clock.tick().await;
+        let mut clock = alarm::seconds();
         let first = look(&workers).await;
         {
             let mut kept = self.lock();
-            kept.begin(first);
+            kept.totals = first;
             kept.keep_baseline(unix_time());
         }
         let mut last = Instant::now();
         loop {
             clock.tick().await;
-            let figures = look(&workers).await;
+            let totals = look(&workers).await;
             let now = Instant::now();
             let seconds = (now - last).as_secs_f64().round().max(1.0) as u64;
             last = now;
-            self.lock().add(figures, seconds, unix_time());
+            self.lock().add(totals, seconds, unix_time());
         }
     }
 
@@ -145,25 +137,18 @@ fn unix_time() -> u64 {
     time.unwrap_or_default().as_secs()
 }
 
-async fn look(workers: &Workers) -> Figures {
+async fn look(workers: &Workers) -> Totals {
     if metrics::is_moving() {
         let settle = || tunnel_registry::settle(Instant::now(), AT_ONCE);
         workers.ask(|| settle).await;
     }
-    exposition::figures()
+    Totals::of(&exposition::sums())
 }
 
 impl Kept {
-    fn begin(&mut self, figures: Figures) {
-        self.totals = Totals::of(&figures);
-        self.figures = Arc::new(figures);
-    }
-
     /// What has changed in so many seconds, shared among them.
-    fn add(&mut self, figures: Figures, seconds: u64, time: u64) {
-        let before = self.totals;
-        self.begin(figures);
-        let now = self.totals;
+    fn add(&mut self, now: Totals, seconds: u64, time: u64) {
+        let before = std::mem::replace(&mut self.totals, now);
         let waits = now.first_byte.since(&before.first_byte);
         let wait = |share| waits.quantile(share).unwrap_or(0);
         let seconds = seconds.clamp(1, POINTS as u64);
@@ -203,74 +188,61 @@ impl Kept {
             if self.baselines.len() > BASELINES {
                 self.baselines.pop_front();
             }
-            let figures = self.figures.clone();
+            let mut figures = exposition::figures();
+            let is_used = |route: &RouteFigures| route.requests.iter().any(|count| *count > 0);
+            figures.routes.retain(|_, route| is_used(route));
+            let figures = Arc::new(figures);
             self.baselines.push_back(Baseline { time, figures });
         }
     }
 
-    /// The last look, the oldest one that is kept, and the seconds between them.
-    fn recent(&self) -> (&Figures, &Figures, u64) {
-        let now = self.points.back().map_or(0, |point| point.time);
-        match self.baselines.front() {
-            Some(baseline) => (
-                &self.figures,
-                &baseline.figures,
-                now.saturating_sub(baseline.time),
-            ),
-            None => (&self.figures, &self.figures, 0),
-        }
+    /// The oldest look that is kept, and the seconds since.
+    fn earlier(&self) -> Option<(Arc<Figures>, u64)> {
+        let Baseline { time, figures } = self.baselines.front()?;
+        Some((figures.clone(), unix_time().saturating_sub(*time)))
     }
 }
 
 impl Totals {
-    fn of(figures: &Figures) -> Totals {
-        let mut totals = Totals::default();
-        for route in figures.routes.values() {
-            let of_route = [
-                route.requests.iter().sum(),
-                route.opened,
-                route.closed.values().sum(),
-                route.refused.values().sum(),
-                route.from_client.messages,
-                route.from_upstream.messages,
-                route.from_client.bytes,
-                route.from_upstream.bytes,
-                route.requests[4],
-                route.requests[5],
-            ];
-            totals.first_byte.add(&route.first_byte);
-            for (sum, count) in totals.sums.iter_mut().zip(of_route) {
-                *sum = sum.wrapping_add(count);
-            }
-            totals.open += route.open;
+    fn of(all: &RouteFigures) -> Totals {
+        Totals {
+            sums: [
+                all.requests.iter().sum(),
+                all.opened,
+                all.closed.values().sum(),
+                all.refused.values().sum(),
+                all.from_client.messages,
+                all.from_upstream.messages,
+                all.from_client.bytes,
+                all.from_upstream.bytes,
+                all.requests[4],
+                all.requests[5],
+            ],
+            first_byte: all.first_byte,
+            open: all.open,
         }
-        totals
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exposition::RouteFigures;
 
-    fn figures(opened: u64) -> Figures {
-        let route = RouteFigures {
+    fn totals(opened: u64) -> Totals {
+        Totals::of(&RouteFigures {
             opened,
             ..RouteFigures::default()
-        };
-        Figures {
-            routes: [("chat".into(), route)].into(),
-        }
+        })
     }
 
     #[test]
     fn seconds_without_a_look_share_what_came_in_them() {
         let mut kept = Kept::default();
-        kept.begin(figures(100));
-        kept.add(figures(107), 3, 1000);
+        kept.totals = totals(100);
+        kept.add(totals(107), 3, 1000);
         let opened: Vec<_> = kept.points.iter().map(|p| (p.time, p.opened)).collect();
         assert_eq!(opened, [(998, 3), (999, 2), (1000, 2)]);
-        kept.add(figures(50), 1, 1001);
+        kept.add(totals(50), 1, 1001);
         assert_eq!(kept.points[3].opened, 0, "a route was forgotten");
     }
 
@@ -278,11 +250,11 @@ mod tests {
     fn five_minutes_are_kept() {
         let mut kept = Kept::default();
         for second in 0..400 {
-            kept.add(figures(second), 1, second);
+            kept.add(totals(second), 1, second);
         }
         assert_eq!(kept.points.len(), POINTS);
         assert_eq!(kept.points[0].time, 100);
-        kept.add(figures(1000), u64::MAX, 5);
+        kept.add(totals(1000), u64::MAX, 5);
         assert_eq!(kept.points.len(), POINTS);
     }
 }

@@ -1,5 +1,5 @@
-//! `/v1/stats`: what the dashboard and `sluice top` draw. Counts are those of the last look,
-//! which is about a second old; closes and refusals are there with the next tick.
+//! `/v1/stats`: what the dashboard and `sluice top` draw. Closes and refusals are there with the
+//! next tick.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Serialize for RecentEvent {
 pub(super) async fn of(context: &Context, history: &History) -> Stats {
     let shared = &context.shared;
     let samples = context.workers.ask(|| exposition::sample).await;
-    let figures = history.figures();
+    let figures = exposition::figures();
     let recent = events::recent();
     let (mut refused, mut closed) = (BTreeMap::new(), BTreeMap::new());
     for route in figures.routes.values() {

@@ -14,6 +14,7 @@ use super::{
     close, dashboard, health, instance, numbers, orders, stats, status, stream, tap, tunnels,
     upstreams,
 };
+use crate::exposition;
 
 /// Who answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,7 +149,7 @@ async fn granted(
         What::Config => Ok(json(StatusCode::OK, &snapshot().config.to_json())),
         What::Routes => Ok(json(
             StatusCode::OK,
-            &upstreams::routes(&snapshot(), &admin.history.figures()),
+            &upstreams::routes(&snapshot(), &exposition::figures()),
         )),
         What::Upstreams => Ok(json(StatusCode::OK, &upstreams::of(&context.shared))),
         What::Tunnels => Ok(json(

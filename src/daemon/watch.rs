@@ -5,15 +5,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::process::Shared;
 use crate::process::order::{Handle, Order};
-use crate::system::files;
-
-/// How often the file is looked at. A change is taken up when the next look finds the same,
-/// so that a file that is being written is left alone.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::system::{alarm, files};
 
 /// What tells one version of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +35,9 @@ impl Signature {
 }
 
 /// Asks for a reload whenever the file has changed, while the configuration in force says
-/// so; `read` is what that was read from. Never returns.
+/// so; `read` is what that was read from. It is looked at every second, and a change is taken up
+/// when the next look finds the same, so that a file that is being written is left alone. Never
+/// returns.
 pub(super) async fn watch(
     file: PathBuf,
     read: Option<Signature>,
@@ -48,10 +45,9 @@ pub(super) async fn watch(
     control: Handle,
 ) {
     let (mut taken_up, mut before) = (read, read);
-    let mut interval = tokio::time::interval(LOOK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut seconds = alarm::seconds();
     loop {
-        interval.tick().await;
+        seconds.tick().await;
         if !shared.snapshot.load().config.reload.watch {
             // What changes now is read by the reload that switches the watch on.
             taken_up = None;

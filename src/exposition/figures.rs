@@ -123,6 +123,11 @@ pub fn figures() -> Figures {
     }
 }
 
+/// The same of all routes together.
+pub fn sums() -> RouteFigures {
+    RouteFigures::of(&scrape::all_routes())
+}
+
 /// Asks the kernel.
 pub fn process() -> ProcessFigures {
     let process = Process::now();

@@ -9,6 +9,8 @@ mod render;
 mod sample;
 mod scrape;
 
-pub use self::figures::{Figures, Flow, ProcessFigures, RouteFigures, Waits, figures, process};
+pub use self::figures::{
+    Figures, Flow, ProcessFigures, RouteFigures, Waits, figures, process, sums,
+};
 pub use self::render::{OPENMETRICS, PROMETHEUS, render, wants_openmetrics};
 pub use self::sample::{Sample, sample};

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::process::Process;
 use super::sample::Sample;
-use crate::metrics::cells::{Distribution, Lazy};
+use crate::metrics::cells::Distribution;
 use crate::metrics::labels::UNROUTED;
-use crate::metrics::labels::{CAUSES, CODES, ERRORS, METHODS, STATUSES};
+use crate::metrics::labels::{CAUSES, CODES, ERRORS, STATUSES};
 use crate::metrics::slots;
 use crate::metrics::slots::Place;
 use crate::metrics::thread;
-use crate::metrics::thread::{CONNECTS, FLOWS, RETRIES, Thread};
+use crate::metrics::thread::{CONNECTS, FLOWS, RETRIES, RouteCells, Thread, TunnelCells};
 use crate::process::Shared;
 use crate::process::order::{DrainView, Remaining};
 use crate::process::state::{LastReload, Phase};
@@ -126,51 +126,65 @@ pub(super) fn routes(threads: &[&Thread]) -> BTreeMap<Arc<str>, Box<RouteSums>> 
         .collect()
 }
 
+/// All routes together, and what no route took.
+pub(super) fn all_routes() -> RouteSums {
+    let mut sums = RouteSums::default();
+    let cells = thread::all().into_iter();
+    cells
+        .flat_map(|thread| thread.routes.iter())
+        .for_each(|cells| sums.add(cells));
+    sums
+}
+
 impl RouteSums {
     fn of(slot: u32, threads: &[&Thread]) -> RouteSums {
         let mut sums = RouteSums::default();
-        let mut requests = [[0; STATUSES]; METHODS.len()];
-        for cells in threads.iter().filter_map(|thread| thread.routes.get(slot)) {
-            for (row, sums) in cells.requests.iter().map(Lazy::get).zip(&mut requests) {
-                if let Some(row) = row {
-                    row.add_to(sums);
-                }
-            }
-            cells.first_byte.add_to(&mut sums.first_byte);
-            cells.exchange.add_to(&mut sums.exchange);
-            for (histogram, sum) in cells
-                .handshakes
-                .get()
-                .into_iter()
-                .flatten()
-                .zip(&mut sums.handshakes)
-            {
-                histogram.add_to(sum);
-            }
-            if let Some(row) = cells.refusals.get() {
-                let none = || Box::new([0; CAUSES.len()]);
-                row.add_to(sums.refusals.get_or_insert_with(none));
-            }
-            if let Some(tunnels) = cells.tunnels.get() {
-                let sums = sums.tunnels.get_or_insert_default();
-                sums.opened += tunnels.opened.get();
-                tunnels.closed_by.add_to(&mut sums.closed_by);
-                for (row, codes) in tunnels.codes.iter().zip(&mut sums.codes) {
-                    row.add_to(codes);
-                }
-                tunnels.lifetime.add_to(&mut sums.lifetime);
-                sums.open = sums.open.wrapping_add(tunnels.open.get());
-                for (row, flow) in tunnels.flows.iter().zip(&mut sums.flows) {
-                    row.add_to(flow);
-                }
+        let cells = threads.iter().filter_map(|thread| thread.routes.get(slot));
+        cells.for_each(|cells| sums.add(cells));
+        sums
+    }
+
+    fn add(&mut self, cells: &RouteCells) {
+        for (method, row) in cells.requests.iter().enumerate() {
+            if let Some(row) = row.get() {
+                let own = self
+                    .requests
+                    .binary_search_by_key(&method, |(known, _)| *known);
+                let own = own.unwrap_or_else(|new| {
+                    self.requests.insert(new, (method, [0; STATUSES]));
+                    new
+                });
+                row.add_to(&mut self.requests[own].1);
             }
         }
-        sums.requests = requests
-            .into_iter()
-            .enumerate()
-            .filter(|(_, statuses)| statuses.iter().any(|n| *n > 0))
-            .collect();
-        sums
+        cells.first_byte.add_to(&mut self.first_byte);
+        cells.exchange.add_to(&mut self.exchange);
+        let handshakes = cells.handshakes.get().into_iter().flatten();
+        for (histogram, sum) in handshakes.zip(&mut self.handshakes) {
+            histogram.add_to(sum);
+        }
+        if let Some(row) = cells.refusals.get() {
+            let none = || Box::new([0; CAUSES.len()]);
+            row.add_to(self.refusals.get_or_insert_with(none));
+        }
+        if let Some(tunnels) = cells.tunnels.get() {
+            self.tunnels.get_or_insert_default().add(tunnels);
+        }
+    }
+}
+
+impl TunnelSums {
+    fn add(&mut self, cells: &TunnelCells) {
+        self.opened += cells.opened.get();
+        self.open = self.open.wrapping_add(cells.open.get());
+        cells.closed_by.add_to(&mut self.closed_by);
+        for (row, codes) in cells.codes.iter().zip(&mut self.codes) {
+            row.add_to(codes);
+        }
+        cells.lifetime.add_to(&mut self.lifetime);
+        for (row, flow) in cells.flows.iter().zip(&mut self.flows) {
+            row.add_to(flow);
+        }
     }
 }
 

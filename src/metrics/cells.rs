@@ -199,6 +199,12 @@ impl<T: Default> Table<T> {
         let (part, at) = place(slot);
         self.0.get(part)?.get()?.get(at)
     }
+
+    /// Every place that there is.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        let parts = self.0.iter().filter_map(OnceLock::get);
+        parts.flat_map(|part| part.iter())
+    }
 }
 
 fn place(slot: u32) -> (usize, usize) {
@@ -221,6 +227,8 @@ mod tests {
         for slot in 0..1000 {
             assert_eq!(table.get(slot).unwrap().get(), u64::from(slot) + 1);
         }
+        let sum: u64 = table.iter().map(Count::get).sum();
+        assert_eq!(sum, 500_500);
         assert!(table.get(1_000_000).is_none());
         assert!(table.get(u32::MAX).is_none() && table.made(u32::MAX).is_none());
     }

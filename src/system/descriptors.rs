@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::Notify;
 
 /// The most descriptors that are kept back, the share of the limit that they are, and the fewest,
 /// where that is not half of the limit: an admin connection takes one, an order up to eight.
@@ -18,7 +19,7 @@ const LEAST: u64 = 16;
 /// So close below those an accept looks before it takes one.
 const NEAR: i32 = 16;
 
-/// How often is looked whether they have run out.
+/// How often is looked whether a shortage is over.
 const LOOK: Duration = Duration::from_millis(250);
 /// A shortage is over when nothing has failed for so long.
 const QUIET: Duration = Duration::from_secs(5);
@@ -38,6 +39,9 @@ static KEPT: AtomicU64 = AtomicU64::new(RESERVE);
 
 /// What could not be opened since the start.
 static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// Wakes the one that tells about shortages.
+static TOLD: Notify = Notify::const_new();
 
 /// Raises the limit as far as it goes without privileges, says so, and draws the line.
 pub fn raise_limit() {
@@ -162,6 +166,7 @@ pub fn outside_reserve<T: AsFd>(opened: io::Result<T>) -> io::Result<T> {
 /// Something could not be opened because there were none left.
 pub fn ran_out() {
     FAILED.fetch_add(1, Relaxed);
+    TOLD.notify_one();
 }
 
 /// Tells when descriptors run out and when there are some again. Never returns.
@@ -169,7 +174,10 @@ pub async fn watch() {
     let mut seen = FAILED.load(Relaxed);
     let mut episode: Option<Episode> = None;
     loop {
-        tokio::time::sleep(LOOK).await;
+        match episode {
+            None => TOLD.notified().await,
+            Some(_) => tokio::time::sleep(LOOK).await,
+        }
         let (failed, now) = (FAILED.load(Relaxed), Instant::now());
         match &mut episode {
             None if failed > seen => {

@@ -25,16 +25,14 @@ use tokio::task::JoinSet;
 use crate::config::ResolverConfig;
 use crate::logging::structured;
 use crate::metrics;
-use crate::system::files;
 use crate::system::lock::lock;
+use crate::system::{alarm, files};
 use crate::vocabulary::span;
 
 use super::connect::STOOD_STILL;
 use super::registry::Learnt;
 use super::{Registry, Upstream};
 
-/// How often `/etc/hosts` is checked for a change.
-const LOOK_AT_HOSTS: Duration = Duration::from_secs(1);
 /// The largest `/etc/hosts` that is read.
 const LARGEST_HOSTS: u64 = 16 << 20;
 
@@ -203,10 +201,11 @@ fn stamp(found: io::Result<Metadata>) -> Stamp {
     Some((found.modified().ok(), found.len(), found.ino()))
 }
 
-/// Returns when the file is no longer as `known`.
+/// Tells whenever the file is no longer as `known`; looks every second.
 async fn watch_file(path: Box<Path>, mut known: Stamp, changes: watch::Sender<()>) {
+    let mut seconds = alarm::seconds();
     loop {
-        tokio::time::sleep(LOOK_AT_HOSTS).await;
+        seconds.tick().await;
         let now = stamp(tokio::fs::metadata(&path).await);
         if now != known {
             known = now;

@@ -21,6 +21,7 @@ use crate::net::listen::ListenerInfo;
 use crate::net::listen::{Accepted, Listener, Whom};
 use crate::process::Shared;
 use crate::proxy::load::{Guard, Load};
+use crate::system::alarm::Alarm;
 use crate::system::allocator;
 use crate::system::lock::lock;
 use crate::tunnel_registry::{self, FINE_TICK, TICK};
@@ -78,6 +79,10 @@ impl Worker {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let alarm = {
+            let _inside = runtime.enter();
+            Alarm::new()?
+        };
         let (commands, receiver) = unbounded_channel();
         let load = Load::new(shared.connections.clone());
         let pulse = Arc::new(Pulse::new(Instant::now()));
@@ -90,7 +95,7 @@ impl Worker {
         let thread = std::thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                runtime.block_on(state.run(receiver));
+                runtime.block_on(state.run(receiver, alarm));
                 // What still runs is cut here, and leaves its records.
                 drop(runtime);
                 access_log::tick();
@@ -177,10 +182,10 @@ struct State {
 }
 
 impl State {
-    async fn run(mut self, mut commands: UnboundedReceiver<Command>) {
+    async fn run(mut self, mut commands: UnboundedReceiver<Command>, alarm: Alarm) {
         self.shared.access_log.load().install();
         self.shared.tracer.load().install();
-        tokio::spawn(tick(self.pulse.clone(), self.load.clone()));
+        tokio::spawn(tick(alarm, self.pulse.clone(), self.load.clone()));
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Serve(accepted, info, guard) => {
@@ -299,7 +304,7 @@ fn stood_still(span: Duration) {
 }
 
 /// The worker's clock.
-async fn tick(pulse: Arc<Pulse>, load: Arc<Load>) {
+async fn tick(mut alarm: Alarm, pulse: Arc<Pulse>, load: Arc<Load>) {
     let mut trim = IdleTrim::default();
     let mut last = Instant::now();
     let mut was_late = false;
@@ -308,7 +313,7 @@ async fn tick(pulse: Arc<Pulse>, load: Arc<Load>) {
             true => FINE_TICK,
             false => TICK,
         };
-        tokio::time::sleep(pause).await;
+        alarm.after(pause).await;
         let now = Instant::now();
         let late = now.saturating_duration_since(last + pause);
         last = now;

@@ -19,6 +19,9 @@ pub const MAX_HEADER: usize = 14;
 /// The longest control payload (RFC 6455 section 5.5).
 pub const MAX_CONTROL: usize = 125;
 
+/// The bit of a frame's first byte that control frames have (RFC 6455 section 5.5).
+pub const CONTROL: u8 = 0x08;
+
 /// What one step of the scanner ended with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -108,6 +111,13 @@ impl Scanner {
     /// Payload bytes of the current data frame still to come.
     pub fn data_left(&self) -> u64 {
         if self.pending.is_some() { 0 } else { self.left }
+    }
+
+    /// Whether `next`, the next byte, belongs to a data frame that is followed without what came
+    /// before it: all but the rest of a header or a control frame that came in pieces.
+    #[inline]
+    pub fn is_data(&self, next: u8) -> bool {
+        self.pending.is_none() && (self.left > 0 || next & CONTROL == 0)
     }
 
     /// The control frame that has begun and is not complete, if it is one.

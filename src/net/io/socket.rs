@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::net::sockopt::{socket_error, socket_type};
-use rustix::net::{AddressFamily, RecvFlags, SocketType, getsockname};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, getsockname};
 use tokio::io::{AsyncRead, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
@@ -62,9 +62,13 @@ impl Socket {
         each!(self, s => s.try_read(buf))
     }
 
-    /// One `send`; `WouldBlock` clears the readiness.
+    /// One `send`; `WouldBlock` clears the readiness. Straight to the kernel: the C library's is a
+    /// point where threads can be cancelled, which costs more than all that is done here.
+    #[inline]
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
-        each!(self, s => s.try_write(buf))
+        self.try_io(Interest::WRITABLE, |fd| {
+            Ok(rustix::net::send(fd, buf, SendFlags::NOSIGNAL)?)
+        })
     }
 
     /// One gathered `send`.
@@ -83,6 +87,7 @@ impl Socket {
     }
 
     /// Runs a system call on the descriptor; `WouldBlock` clears the readiness.
+    #[inline]
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -100,6 +105,7 @@ impl Socket {
     }
 
     /// Writes, as `AsyncWrite` does.
+    #[inline]
     pub fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         loop {
             match self.try_write(buf) {

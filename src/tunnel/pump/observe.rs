@@ -8,10 +8,7 @@ use crate::tap;
 use crate::tunnel_registry;
 use crate::vocabulary::counters::Counters;
 use crate::websocket::control;
-use crate::websocket::frame::{Kind, Opcode, Violation};
-
-/// The bit of a frame's first byte that control frames have (RFC 6455 section 5.5).
-const CONTROL: u8 = 0x08;
+use crate::websocket::frame::{CONTROL, Kind, Opcode, Violation};
 
 impl Direction {
     /// Follows the frames of `chunk`. What is to be written is `edited`, if anything had to
@@ -24,17 +21,58 @@ impl Direction {
         edited: &mut Option<Vec<u8>>,
         journal: &mut Journal,
     ) -> (usize, usize) {
+        tunnel_registry::note(&journal.handle);
+        let counters = &journal.handle.counters[self.scanner.sender() as usize];
+        if !self.sink.is_lost() {
+            counters.received(chunk.len());
+        }
+        let (mut at, mut frames) = (0, 0);
+        if self.passes_all() && !journal.handle.is_tapped() {
+            (at, frames) = self.data(chunk, counters);
+        }
+        match at == chunk.len() {
+            true => (0, frames),
+            false => self.follow(chunk, (at, frames), edited, journal),
+        }
+    }
+
+    /// Whether data frames need no more than to be counted.
+    #[inline]
+    fn passes_all(&self) -> bool {
+        self.sink.is_open() && self.frames == Frames::Followed && self.handshake == Handshake::Open
+    }
+
+    /// Follows the data frames that `chunk` begins with; returns how many bytes they are, and how
+    /// many frames.
+    #[inline]
+    fn data(&mut self, chunk: &[u8], counters: &Counters) -> (usize, usize) {
+        let (mut at, mut frames) = (0, 0);
+        while at < chunk.len() && self.scanner.is_data(chunk[at]) {
+            let step = self.scanner.step(&chunk[at..], counters);
+            if matches!(step.kind, Kind::Invalid(_)) {
+                break;
+            }
+            at += step.used;
+            frames += 1;
+        }
+        (at, frames)
+    }
+
+    /// The same as [`Direction::observe`] from `at` on, for whatever there may be.
+    #[cold]
+    fn follow(
+        &mut self,
+        chunk: &[u8],
+        (mut at, mut frames): (usize, usize),
+        edited: &mut Option<Vec<u8>>,
+        journal: &mut Journal,
+    ) -> (usize, usize) {
         // What comes for a sink that is gone is looked at for a Close, and not counted.
         let unseen = self.sink.is_lost().then(Counters::default);
-        tunnel_registry::note(&journal.handle);
         let sender = self.scanner.sender() as usize;
-        let counters = unseen.as_ref().unwrap_or(&journal.handle.counters[sender]);
-        counters.received(chunk.len());
         let tapped = journal.handle.is_tapped() && self.join_tap(journal);
         // `chunk[..passed]` is in `edited` already, or left out.
         let mut passed = 0;
-        let mut at = 0;
-        let mut frames = 0;
         while at < chunk.len() && self.frames.are_followed() {
             frames += 1;
             if self.has_seen_close() && self.speaks_after_close(chunk[at], journal) {

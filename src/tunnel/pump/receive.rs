@@ -13,30 +13,44 @@ use crate::net::io::{Io, Socket};
 
 /// Whether the task's waker stands at a source. To ask again, which takes a lock and a copy
 /// of the waker, costs more than all else that a direction does when it has nothing to read.
-#[derive(Debug)]
-pub(super) struct Watch {
-    /// Set when the last poll found nothing, and so left the waker at the source. It stays there
-    /// until the source is ready, and only [`receive`] and callers of [`Watch::disarm`] clear
-    /// that readiness. So: set, and the source is not ready, means that the waker is there.
-    armed: bool,
-    /// That is true only where the task sees readiness and wake-up as one: where the thread that
-    /// runs the tasks also waits for events.
-    may_arm: bool,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watch {
+    /// Not known.
+    Unarmed,
+    /// The last poll found nothing, and so left the waker at the source. It stays there until the
+    /// source is ready, and only [`receive`] and callers of [`Watch::disarm`] clear that
+    /// readiness. So: armed, and the source is not ready, means that the waker is there.
+    Armed,
+    /// Never known. It is only where the task sees readiness and wake-up as one: where the thread
+    /// that runs the tasks also waits for events.
+    Unknowable,
 }
 
 impl Watch {
     pub(super) fn new() -> Watch {
         let flavor = Handle::try_current().map(|handle| handle.runtime_flavor());
-        Watch {
-            armed: false,
-            may_arm: matches!(flavor, Ok(RuntimeFlavor::CurrentThread)),
+        match flavor {
+            Ok(RuntimeFlavor::CurrentThread) => Watch::Unarmed,
+            _ => Watch::Unknowable,
+        }
+    }
+
+    #[inline]
+    fn is_armed(self) -> bool {
+        self == Watch::Armed
+    }
+
+    #[inline]
+    fn arm(&mut self) {
+        if *self == Watch::Unarmed {
+            *self = Watch::Armed;
         }
     }
 
     /// Whether the waker is there.
     #[inline]
-    pub(super) fn is_waiting(&self, from: &Io) -> bool {
-        self.armed
+    pub(super) fn is_waiting(self, from: &Io) -> bool {
+        self.is_armed()
             && from
                 .descriptor()
                 .is_some_and(|socket| !socket.is_readable())
@@ -44,8 +58,11 @@ impl Watch {
 
     /// To be called before other code polls or reads the source, and where there is
     /// something else to do than to wait for it.
+    #[inline]
     pub(super) fn disarm(&mut self) {
-        self.armed = false;
+        if self.is_armed() {
+            *self = Watch::Unarmed;
+        }
     }
 }
 
@@ -79,12 +96,14 @@ fn receive_from(
     cx: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {
     loop {
-        if !watch.armed {
+        if !watch.is_armed() {
             // Without budget it is not the source that says `Pending`.
             let asked = coop::has_budget_remaining();
             match from.poll_read_ready(cx) {
                 Poll::Pending => {
-                    watch.armed = asked && watch.may_arm;
+                    if asked {
+                        watch.arm();
+                    }
                     return Poll::Pending;
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -105,12 +124,12 @@ fn receive_from(
             Ok(n)
         });
         if tried {
-            watch.armed = false;
+            watch.disarm();
         }
         match result {
             _ if short > 0 => return Poll::Ready(Ok(short)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if watch.armed {
+                if watch.is_armed() {
                     return Poll::Pending;
                 }
             }
@@ -171,7 +190,7 @@ mod tests {
                 ready!(coop::poll_proceed(cx)).made_progress();
             }
             assert!(receive(&mut near, &mut watch, &mut [0; 8], cx).is_pending());
-            assert!(!watch.armed);
+            assert!(!watch.is_armed());
             Poll::Ready(())
         })
         .await;

@@ -219,7 +219,7 @@ fn whatever_is_sent_is_answered() {
     let body = format!("{{\"target\": \"{}\"}}", "x".repeat(70_000));
     let post = |path: &str, body: &str| {
         format!(
-            "POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         )
@@ -228,15 +228,15 @@ fn whatever_is_sent_is_answered() {
         ("nonsense\r\n\r\n".to_owned(), "400"),
         ("GET /healthz HTTP/1.1\r\nHost : x\r\n\r\n".into(), "400"),
         (
-            format!("GET /healthz HTTP/1.1\r\nHost: x\r\nX: {long}\r\n\r\n"),
+            format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nX: {long}\r\n\r\n"),
             "431",
         ),
         (
-            "GET /nothing HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".into(),
+            "GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(),
             "404",
         ),
         (
-            "GET /v1/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".into(),
+            "GET /v1/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(),
             "405",
         ),
         (post("/v1/drain", "not JSON"), "400"),
@@ -274,7 +274,7 @@ fn whatever_is_sent_is_answered() {
         );
     }
     let refused =
-        proxy.raw_admin("GET /v1/reload HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        proxy.raw_admin("GET /v1/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     assert!(
         refused.to_lowercase().contains("allow: post\r\n"),
         "{refused}"
@@ -306,4 +306,37 @@ fn the_socket_is_for_its_user_and_goes_with_the_process() {
         err.contains("no sluice answers at unix:/") && err.contains("--admin"),
         "{err}"
     );
+}
+
+/// `ssh -L 80:/run/sluice/admin.sock` makes a port of it that every page may lead its name to.
+#[test]
+fn the_unix_socket_answers_to_no_name_that_a_page_can_have() {
+    let proxy = Proxy::start(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[route]]\nrespond = { status = 200 }\n",
+    );
+    let ask = |host: &str| {
+        let request =
+            format!("GET /v1/config HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        proxy.raw_admin(request)[9..12].to_owned()
+    };
+    for host in [
+        "localhost",
+        "LocalHost:80",
+        "127.0.0.1",
+        "[::1]",
+        "[::1]:9180",
+    ] {
+        assert_eq!(ask(host), "200", "{host}");
+    }
+    for host in [
+        "admin",
+        "sluice",
+        "intranet",
+        "x",
+        "admin:80",
+        "admin.",
+        "rebound.example",
+    ] {
+        assert_eq!(ask(host), "403", "{host}");
+    }
 }

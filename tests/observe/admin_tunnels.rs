@@ -207,7 +207,7 @@ fn a_tunnel_is_named_where_nothing_is_logged() {
 /// DELETE, as a page or curl sends it.
 fn delete(proxy: &Proxy, path: &str) -> (u16, String) {
     let answer = proxy.raw_admin(format!(
-        "DELETE {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+        "DELETE {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
          Connection: close\r\n\r\n"
     ));
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");

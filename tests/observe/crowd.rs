@@ -42,7 +42,7 @@ fn everything_is_answered(proxy: &Proxy) {
 fn who_is_slow_makes_room() {
     let backend = HttpBackend::start();
     let proxy = proxy(&backend, "");
-    let post = "POST /v1/reload HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+    let post = "POST /v1/reload HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Content-Length: 9\r\n\r\n{";
     let mut slow = Vec::new();
     for begun in ["", "GET /readyz HTTP/1.1\r\nHo", post] {
@@ -61,7 +61,7 @@ fn who_is_slow_makes_room() {
 fn followers_have_a_limit_of_their_own() {
     let backend = HttpBackend::start();
     let proxy = proxy(&backend, "");
-    let follow = "GET /v1/events HTTP/1.1\r\nHost: x\r\n\r\n";
+    let follow = "GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let followers = crowd(&proxy, follow);
     let (mut accepted, mut refused) = (0, 0);
     for mut one in followers.iter() {
@@ -107,7 +107,7 @@ fn strangers_go_before_who_has_brought_the_token() {
     };
     let mut known = connect();
     let ask = |known: &mut TcpStream| {
-        let request = "GET /v1/drains HTTP/1.1\r\nHost: x\r\n\
+        let request = "GET /v1/drains HTTP/1.1\r\nHost: localhost\r\n\
                        Authorization: Bearer correct-horse-battery\r\n\r\n";
         known.write_all(request.as_bytes()).expect("it reads");
         let mut answer = Vec::new();

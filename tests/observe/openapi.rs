@@ -112,7 +112,7 @@ fn ask(proxy: &Proxy, method: &str, path: &str, body: Option<&Value>) -> (String
     };
     // HTTP/1.0: no chunks.
     let answer = proxy.raw_admin(format!(
-        "{method} {path} HTTP/1.0\r\nHost: x\r\n{kind}\r\n{body}"
+        "{method} {path} HTTP/1.0\r\nHost: localhost\r\n{kind}\r\n{body}"
     ));
     let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
     let mut lines = head.lines();
@@ -232,7 +232,7 @@ fn what_a_tap_tells_is_what_the_description_says() {
     let mut tap = UnixStream::connect(proxy.admin_socket()).expect("it accepts");
     tap.set_read_timeout(Some(DEADLINE))
         .expect("a socket option");
-    tap.write_all(b"GET /v1/tap HTTP/1.0\r\nHost: x\r\n\r\n")
+    tap.write_all(b"GET /v1/tap HTTP/1.0\r\nHost: localhost\r\n\r\n")
         .expect("a request");
     let mut lines = BufReader::new(tap).lines().map_while(Result::ok);
     let mut next = |event: &str| -> Value {

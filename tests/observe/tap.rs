@@ -326,7 +326,7 @@ fn a_reader_that_reads_nothing_holds_nobody_up() {
     ));
     let mut silent = UnixStream::connect(proxy.admin_socket()).expect("it accepts");
     silent
-        .write_all(b"GET /v1/tap HTTP/1.0\r\nHost: x\r\n\r\n")
+        .write_all(b"GET /v1/tap HTTP/1.0\r\nHost: localhost\r\n\r\n")
         .expect("a request");
     let mut reader = BufReader::new(silent.try_clone().expect("a descriptor"));
     let mut line = String::new();

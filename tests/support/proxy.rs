@@ -263,7 +263,7 @@ impl Proxy {
     /// What requests to the admin interface name as their Host.
     pub fn admin_host(&self) -> &str {
         match self.admin().starts_with("unix:") {
-            true => "sluice",
+            true => "localhost",
             false => self.admin(),
         }
     }

@@ -9,11 +9,13 @@ mod listen;
 mod route;
 mod schema;
 mod settings;
+mod shape;
 mod upstream;
 mod verbatim;
 mod without_effect;
 mod write;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,6 +27,7 @@ use crate::config::{
     Action, AdminConfig, Config, EndpointAddress, ListenAddress, Listener, RouteConfig,
     UpstreamConfig,
 };
+use crate::setting::problem::MOST;
 use crate::setting::read::{FromText, Node, Read, Sink, Span, Wrong};
 use crate::setting::{Problem, Problems};
 use crate::system::files;
@@ -99,6 +102,10 @@ pub type Reviewed = (Config, Option<Problems>);
 /// Everything that is wrong with it.
 pub fn review(source: &str, name: &str) -> Result<Reviewed, Problems> {
     let mut sink = Sink::new(hint::hint_for);
+    if let Err((span, message)) = shape::check(source) {
+        sink.report(&span, "", message);
+        return Err(Problems::new(name, source, sink.problems));
+    }
     let (document, errors) = DeTable::parse_recoverable(source);
     let root = DeValue::Table(document.into_inner());
     let node = Node {
@@ -136,7 +143,8 @@ pub fn admin_of(path: &Path) -> std::io::Result<AdminConfig> {
         )
     })?;
     let source = String::from_utf8_lossy(&source);
-    let (document, _) = DeTable::parse_recoverable(&source);
+    let readable = shape::check(&source).map_or("", |()| &source);
+    let (document, _) = DeTable::parse_recoverable(readable);
     let root = DeValue::Table(document.into_inner());
     let node = Node {
         value: &root,
@@ -151,21 +159,14 @@ pub fn admin_of(path: &Path) -> std::io::Result<AdminConfig> {
 /// What is reported of a text that isn't TOML: its syntax errors, and the misspelt keys and
 /// values of other lines. What seems to be missing may only not have been understood.
 fn syntax_problems(source: &str, errors: &[toml::de::Error], others: Vec<Problem>) -> Vec<Problem> {
-    let line_of = |span: &Span| {
-        let start = span.start.min(source.len());
-        source.as_bytes()[..start]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count()
-    };
+    let ends: Vec<usize> = memchr::memchr_iter(b'\n', source.as_bytes()).collect();
+    let line_of = |span: &Span| ends.partition_point(|end| *end < span.start);
     let mut sink = Sink::default();
-    let mut lines = Vec::new();
+    let mut lines = HashSet::new();
     for error in errors {
         let span = error.span().unwrap_or(0..0);
-        let line = line_of(&span);
         // What follows on the same line is most often a consequence of the first.
-        if lines.last() != Some(&line) {
-            lines.push(line);
+        if lines.insert(line_of(&span)) {
             let twice = hint::hint_for_twice(twice(source, &span));
             sink.report(&span, "", error.message()).hint = twice.map(str::to_owned);
         }
@@ -175,6 +176,7 @@ fn syntax_problems(source: &str, errors: &[toml::de::Error], others: Vec<Problem
             && !other.message.starts_with("there is no")
             && !lines.contains(&line_of(&other.span))
     }));
+    sink.problems.truncate(MOST);
     sink.problems
 }
 

@@ -11,6 +11,9 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::vocabulary::visible;
 
+/// The most problems of a configuration that are told: someone who mends that many looks again.
+pub const MOST: usize = 100;
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Problem {
@@ -137,9 +140,10 @@ impl Problems {
         }
         let count = self.list.len();
         let plural = if count == 1 { "" } else { "s" };
+        let least = if count < MOST { "" } else { "at least " };
         let what = if self.warnings { "warning" } else { "error" };
         let name = visible::escaped(&self.name);
-        text.push_str(&format!("{name}: {count} {what}{plural}\n"));
+        text.push_str(&format!("{name}: {least}{count} {what}{plural}\n"));
         text
     }
 

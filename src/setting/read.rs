@@ -6,7 +6,7 @@ use std::ops::Range;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
-use super::problem::Problem;
+use super::problem::{MOST, Problem};
 
 /// A place in the source, in bytes.
 pub(crate) type Span = Range<usize>;
@@ -19,6 +19,8 @@ pub(crate) type HintFor = fn(&str, &[&str]) -> String;
 pub(crate) struct Sink {
     pub(crate) problems: Vec<Problem>,
     hint_for: Option<HintFor>,
+    /// Takes what is said of a problem after the last one that is kept.
+    left_out: Problem,
 }
 
 impl Sink {
@@ -38,13 +40,18 @@ impl Sink {
         }
     }
 
-    /// Notes a problem; the answer takes a hint and related places.
+    /// Notes a problem, unless there are [`MOST`] already; the answer takes a hint and related
+    /// places.
     pub(crate) fn report(
         &mut self,
         span: &Span,
         key: &str,
         message: impl Into<String>,
     ) -> &mut Problem {
+        if self.problems.len() >= MOST {
+            self.left_out = Problem::default();
+            return &mut self.left_out;
+        }
         self.problems.push(Problem {
             span: span.clone(),
             key: key.to_owned(),

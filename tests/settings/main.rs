@@ -17,3 +17,4 @@ mod hidden;
 mod links;
 mod readme;
 mod round_trip;
+mod shapes;

@@ -16,12 +16,13 @@ use super::signals::Signals;
 use crate::handover::channel::Channel;
 use crate::handover::contact::Contact;
 use crate::handover::give::{Given, Giving};
-use crate::handover::launch::Successor;
+use crate::handover::launch::{Started, Successor};
 use crate::handover::protocol::{LISTENERS_ONLY, Ready};
 use crate::logging::structured;
 use crate::process::order::{Order, OrderError, UpgradeRequest, Upgraded};
 use crate::process::state::Phase;
 use crate::supervise::{self, pid_file};
+use crate::system::files;
 
 /// How long this process may take to notice that it has taken over itself.
 const MOMENT: Duration = Duration::from_secs(2);
@@ -50,9 +51,17 @@ impl Control {
         signals: &mut Signals,
         orders: &mut UnboundedReceiver<Order>,
     ) -> Outcome {
-        let outcome = match self.start_successor(request).await {
+        let started = tokio::select! {
+            started = self.start_successor(request) => started.map_err(Outcome::Refused),
+            signal = signals.end() => {
+                let refused = OrderError::new(format!("{signal} came before the new process was started"));
+                Err(Outcome::Interrupted(signal, refused))
+            }
+            never = refuse_orders(orders) => match never {},
+        };
+        let outcome = match started {
             Ok(successor) => self.replace(successor, signals, orders).await,
-            Err(refused) => Outcome::Refused(refused),
+            Err(outcome) => outcome,
         };
         if let Outcome::Refused(refused) | Outcome::Interrupted(_, refused) = &outcome {
             tracing::error!(
@@ -74,12 +83,14 @@ impl Control {
         if !self.has_taken_over().await {
             return Err(OrderError::new("this process is still taking over itself"));
         }
-        let launch = self.launch.as_ref().ok_or_else(|| {
+        let launch = self.launch.clone().ok_or_else(|| {
             OrderError::new("only `sluice run` can be upgraded, where it knows its binary")
         })?;
-        let (binary, config) = (request.binary.as_deref(), request.config.as_deref());
-        launch
-            .start(binary, config)
+        let (binary, config) = (request.binary.clone(), request.config.clone());
+        let start = move || launch.start(binary.as_deref(), config.as_deref());
+        let started = files::apart(start).await.flatten();
+        started
+            .and_then(Started::successor)
             .map_err(|error| OrderError::new(error.to_string()))
     }
 

@@ -45,11 +45,12 @@ impl Launch {
     }
 
     /// Starts `binary`, or else the path that this process came from, where a new version
-    /// may be by now; with `config` in the place of this process's arguments.
+    /// may be by now; with `config` in the place of this process's arguments. Waits for the file
+    /// system that the binary is on.
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(&self, binary: Option<&Path>, config: Option<&Path>) -> io::Result<Successor> {
+    pub fn start(&self, binary: Option<&Path>, config: Option<&Path>) -> io::Result<Started> {
         let binary = binary.unwrap_or(&self.binary);
         let (ours, theirs) = UnixStream::pair()?;
         let mut command = Command::new(binary);
@@ -67,9 +68,29 @@ impl Launch {
         })?;
         // The command still holds the child's end: without it the stream ends with the child.
         drop(command);
-        Ok(Successor {
+        Ok(Started {
             process: NextProcess(Some(child)),
-            channel: Channel::new(ours.into())?,
+            socket: ours,
+        })
+    }
+}
+
+/// The next process before this one's runtime knows of it.
+#[derive(Debug)]
+pub struct Started {
+    process: NextProcess,
+    socket: UnixStream,
+}
+
+impl Started {
+    /// Takes it into the runtime that this is called in.
+    ///
+    /// # Errors
+    /// When the socket cannot be registered; the process is killed.
+    pub fn successor(self) -> io::Result<Successor> {
+        Ok(Successor {
+            channel: Channel::new(self.socket.into())?,
+            process: self.process,
         })
     }
 }

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use super::*;
+use crate::support::admin::printed;
 
 #[test]
 fn a_bad_configuration_changes_nothing() {
@@ -51,6 +52,44 @@ fn a_binary_that_ends_or_is_missing_changes_nothing() {
     succession.install_real();
     succession.upgrade();
     say(&mut socket, 3);
+}
+
+/// Holds a lease on the file (fcntl(2), F_SETLEASE), so that to start it hangs like on a network
+/// mount that has gone.
+fn hang(file: &std::path::Path) -> std::process::Child {
+    let script = "import fcntl, os, signal, sys, time\n\
+                  signal.signal(signal.SIGIO, signal.SIG_IGN)\n\
+                  held = os.open(sys.argv[1], os.O_RDONLY)\n\
+                  fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n\
+                  print('held', flush=True)\n\
+                  time.sleep(60)\n";
+    let mut command = Command::new("python3");
+    command.args(["-c", script]).arg(file);
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("python3");
+    let mut said = [0; 4];
+    let out = child.stdout.as_mut().expect("it is piped");
+    std::io::Read::read_exact(out, &mut said).expect("the lease is given");
+    child
+}
+
+#[test]
+fn a_binary_on_a_file_system_that_hangs_stops_nothing() {
+    let backend = EchoBackend::start();
+    let mut succession = start(backend.address());
+    let mut socket = connect(&succession.proxy, "/ws");
+    succession.install("exit 7");
+    let mut holder = hang(&succession.file("sluice"));
+    succession.ask();
+    let reload = || printed(&succession.proxy.command(&["reload"])).2;
+    eventually!(reload().contains("an upgrade is under way"));
+    say(&mut socket, 1);
+    say(&mut connect(&succession.proxy, "/ws"), 2);
+    assert_eq!(succession.proxy.get_admin("/readyz").0, 200);
+    succession.signal(succession.proxy.id(), Signal::TERM);
+    drop(socket);
+    assert!(succession.proxy.wait_exit().success());
+    let _ = holder.kill();
+    let _ = holder.wait();
 }
 
 /// Asks for an upgrade to something that is never ready, and gives its process id.

@@ -325,12 +325,13 @@ fn the_unix_socket_answers_to_no_name_that_a_page_can_have() {
         "127.0.0.1",
         "[::1]",
         "[::1]:9180",
+        "sluice",
     ] {
         assert_eq!(ask(host), "200", "{host}");
     }
     for host in [
         "admin",
-        "sluice",
+        "sluice:80",
         "intranet",
         "x",
         "admin:80",

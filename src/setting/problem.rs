@@ -7,12 +7,15 @@ use std::error::Error;
 use std::fmt;
 use std::ops::Range;
 
-use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use crate::vocabulary::visible;
 
 /// The most problems of a configuration that are told: someone who mends that many looks again.
 pub const MOST: usize = 100;
+
+/// The longest text that is shown, in bytes: rendering takes many times as much.
+const LONGEST_SHOWN: usize = 1 << 20;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -155,9 +158,13 @@ impl Problems {
         };
         let title = level.primary_title(visible::lines(&problem.message));
         let mut group = Group::with_title(title);
-        if problem.line > 0 {
-            // Only the lines concerned: rendering stays cheap however large the file is.
-            let (first, lines) = self.lines_around(problem);
+        // Only the lines concerned: rendering stays cheap however large the file is.
+        let (first, lines) = self.lines_around(problem);
+        if problem.line > 0 && lines.len() > LONGEST_SHOWN {
+            let place = Origin::path(visible::escaped(&self.name));
+            let place = place.line(problem.line).char_column(problem.column);
+            group = group.element(place);
+        } else if problem.line > 0 {
             let offset = |at: usize| written(&lines[..at - first]).len();
             let place = |span: &Range<usize>| offset(span.start)..offset(span.end);
             let (line, _) = position(&self.source, first);

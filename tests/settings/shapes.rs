@@ -53,12 +53,12 @@ fn shapes() -> Vec<(&'static str, String, &'static str)> {
         (
             "one string",
             format!("x = \"{}\"\n", fill("\\n")),
-            "unknown key `x`",
+            ": unknown key `x`",
         ),
         (
             "one comment",
             format!("# {}\nx = 1\n", fill("a")),
-            "unknown key `x`",
+            ": unknown key `x`",
         ),
     ]
 }
@@ -72,11 +72,9 @@ fn what_would_cost_memory_is_refused_by_its_shape() {
         std::fs::write(succession.config(), &text).expect("the file is ours");
         let (code, out, err) = printed(&succession.proxy.command(&["reload"]));
         assert_ne!(code, 0, "{name}: {out}");
-        assert!(
-            err.contains(place),
-            "{name}: {}",
-            &err[..err.len().min(500)]
-        );
+        let (at, what) = place.split_once(": ").expect("both");
+        let told = err.contains(&format!("sluice.toml{at}")) && err.contains(what);
+        assert!(told, "{name}: {}", &err[..err.len().min(500)]);
         let grown = peak(pid).saturating_sub(before);
         assert!(grown < 5 * SIZE, "{name}: {} MiB", grown >> 20);
     }
@@ -100,8 +98,6 @@ fn a_file_of_faults_is_answered_with_the_first_of_them() {
         assert!(checked.matches("\n --> ").count() <= 100, "{}", &text[..20]);
         assert!(checked.contains("error"), "{checked}");
     }
-    let many = check(&file);
-    assert!(!many.is_empty());
 }
 
 fn check(file: &Path) -> String {
@@ -111,7 +107,6 @@ fn check(file: &Path) -> String {
     err
 }
 
-/// `[admin]` of such a file is not looked for, and the process is found all the same.
 #[test]
 fn a_large_flat_configuration_is_right() {
     let routes: String = (0..10_000)

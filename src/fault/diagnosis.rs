@@ -165,8 +165,8 @@ fn broken_rule(problem: UpstreamProblem, headers: &HeaderMap) -> Cow<'static, st
     }
 }
 
-/// Bytes that are not an answer; `error` is absent where the connection ended first.
-fn diagnose_bytes(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
+/// What bytes that are not an answer say; `error` is absent where the connection ended first.
+pub fn diagnose_bytes(bytes: &[u8], error: Option<HeadError>) -> Diagnosis {
     match bytes {
         // RFC 8446 section 5.1: a record of type alert, version 3.x.
         [0x15, 0x03, ..] => tls_expected("the upstream answered with a TLS alert"),

@@ -53,7 +53,8 @@ pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<Hea
         version,
     } = *forwarding;
     remove_claims(headers, peer.trusted);
-    let host = headers.get(header::HOST).cloned();
+    let host = headers.get(header::HOST);
+    let host = host.filter(|host| !host.is_empty()).cloned();
     if peer.trusted {
         add_believed(headers, peer, host.as_ref());
     } else {
@@ -66,7 +67,7 @@ pub fn apply(headers: &mut HeaderMap, forwarding: &Forwarding<'_>) -> Option<Hea
         if let Some(chain) = &peer.chain {
             headers.insert(&FOR, chain.clone());
         }
-        if let Some(host) = host.as_ref().filter(|host| !host.is_empty()) {
+        if let Some(host) = &host {
             headers.insert(&HOST, host.clone());
         }
     }

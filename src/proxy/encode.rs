@@ -9,9 +9,10 @@ use crate::message::spelling::{Section, Speller, push_field, push_spelled};
 use crate::policy::admitted::Admitted;
 use crate::policy::offer::Offer;
 use crate::route::hop;
+use crate::upstream::Address;
 use crate::upstream::client::BodyFraming;
 
-/// The encoded head. Content-Length is the client's own line, which the protocol has checked.
+/// The encoded head, without Host where the request has none. Content-Length is the client's own line, which the protocol has checked.
 pub fn encode_head(
     stream: &dyn Stream,
     admitted: &Admitted,
@@ -37,6 +38,9 @@ pub fn encode_head(
     let mut speller = Speller::new(&names).after(configured);
     for (name, value) in &parts.headers {
         if *name == header::HOST {
+            if value.is_empty() {
+                continue;
+            }
             host = Some(value);
         }
         if !(direct && forwarded::gives_way(policy, name)) {
@@ -67,4 +71,13 @@ pub fn encode_head(
     }
     out.extend_from_slice(b"\r\n");
     head
+}
+
+/// The head with the endpoint's address as Host, for a request that has none (HTTP/1.0): every
+/// request of HTTP/1.1 has one (RFC 9112 section 3.2).
+pub fn with_host(head: &[u8], address: &Address) -> Vec<u8> {
+    let fields = memchr::memmem::find(head, b"\r\n").map_or(head.len(), |end| end + 2);
+    let (line, fields) = head.split_at(fields);
+    let host = address.authority();
+    [line, b"Host: ", host.as_bytes(), b"\r\n", fields].concat()
 }

@@ -9,10 +9,12 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use super::clock::Wait;
+use super::encode::with_host;
 use super::open::{open, pick};
 use super::record::Record;
 use super::request_body::{RequestBody, RequestBodyError};
 use super::stream::Stream;
+use crate::fault::diagnosis::{self, Diagnosis};
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::response::ResponseHead;
 use crate::metrics::{self, Retry};
@@ -42,6 +44,22 @@ pub enum Unheard {
 }
 
 impl Unheard {
+    /// What bytes that are no answer say about the upstream.
+    pub fn diagnosis(&self) -> Option<Diagnosis> {
+        let Unheard::Failed(Failed::Flight(error), _) = self else {
+            return None;
+        };
+        match error {
+            FlightError::Head { error, bytes } => {
+                Some(diagnosis::diagnose_bytes(bytes, Some(*error)))
+            }
+            FlightError::Connection { came, .. } if !came.is_empty() => {
+                Some(diagnosis::diagnose_bytes(came, None))
+            }
+            FlightError::Connection { .. } | FlightError::Body(_) => None,
+        }
+    }
+
     /// The answer that says so.
     pub fn into_proxy_error(self, stream: &dyn Stream) -> ProxyError {
         match self {
@@ -70,6 +88,8 @@ pub async fn send(
     let rules = admitted.upstream.head_rules();
     let login = login::is_login(&admitted.parts.headers);
     let (mut reused, mut lease) = take(stream, admitted).map_err(Unheard::Unsent)?;
+    // Without a Host of its own it names the endpoint; a second try may go to another one.
+    let hostless = admitted.host().is_empty().then(|| head.clone());
     loop {
         let connection = match reused.take() {
             Some(connection) => connection,
@@ -81,6 +101,9 @@ pub async fn send(
             }
         };
         record.endpoint(lease.endpoint().name());
+        if let Some(hostless) = &hostless {
+            head = with_host(hostless, lease.endpoint().address());
+        }
         let again = may_repeat && connection.reused;
         let mut flight = InFlight::new(connection, head, body.take(), rules);
         if holds {

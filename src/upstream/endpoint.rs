@@ -3,6 +3,7 @@
 //!
 //! Connecting, pooling and choosing among endpoints are done elsewhere in `upstream`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -45,6 +46,16 @@ impl Address {
             ));
         }
         text.parse().ok().map(Address::Tcp)
+    }
+
+    /// The address as `Host`: a zone means nothing to others (RFC 6874 section 4), and a socket's
+    /// path is no host.
+    pub fn authority(&self) -> Cow<'static, str> {
+        match self {
+            Address::Tcp(address) => address.to_string().into(),
+            Address::Zoned(ip, _, port) => format!("[{ip}]:{port}").into(),
+            Address::Unix(_) => "localhost".into(),
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod floods;
 mod forwarded;
 mod half_close;
 mod hostile;
+mod hostless;
 mod http_basic;
 mod http_refuse;
 mod http_upstream;

@@ -46,7 +46,7 @@ pub fn encode_request(
     encode_request_with(out, target, host, headers.into(), key, |_| false, |_| ());
 }
 
-/// The same without the fields that `gives_way`, and with the lines that `ours` appends in
+/// The same without an empty `host` and the fields that `gives_way`, and with the lines that `ours` appends in
 /// their place.
 pub fn encode_request_with(
     out: &mut Vec<u8>,
@@ -63,10 +63,12 @@ pub fn encode_request_with(
         out.push(b'/');
     }
     out.extend_from_slice(target);
-    out.extend_from_slice(b" HTTP/1.1\r\nHost: ");
-    out.extend_from_slice(host.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if !host.is_empty() {
+        push_line(out, b"Host", host.as_bytes());
+    }
     out.extend_from_slice(
-        b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
           Sec-WebSocket-Key: ",
     );
     out.extend_from_slice(key.as_bytes());

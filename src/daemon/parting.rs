@@ -15,7 +15,7 @@ use crate::process::order::{Remaining, millis};
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
 use crate::snapshot::Snapshot;
-use crate::tunnel_registry::{self, DrainOrder, Review, Selection};
+use crate::tunnel_registry::{self, Cut, DrainOrder, Review, Selection};
 use crate::upstream::pool;
 
 /// How often the new process is told what is left here.
@@ -28,8 +28,9 @@ struct Parting {
     successor: u32,
     /// The way to the new process, while that listens.
     contact: Option<Box<Contact>>,
-    /// When what is left is cut.
+    /// When what is left is cut, and what rule that is.
     deadline: Instant,
+    rule: Cut,
     /// That, from being told to end.
     hurried: Duration,
     /// Tunnels that the new process cannot take.
@@ -56,6 +57,10 @@ impl Parting {
             successor,
             contact,
             deadline: now + if told { hurried } else { whole },
+            rule: match told && drain.deadline < whole {
+                true => Cut::Drain,
+                false => Cut::Upgrade,
+            },
             hurried,
             staying: DrainOrder::from_config(drain, Selection::Chosen, now),
             drains: false,
@@ -109,7 +114,8 @@ impl Control {
             contact.part().await;
         }
         self.drain_all(&mut parting).await;
-        self.finish(parting.deadline, signals).await
+        let (deadline, rule) = (parting.deadline, parting.rule);
+        self.finish(deadline, rule, signals).await
     }
 
     /// Waits for the end of what is left, for the deadline, or to be told twice to end, by a
@@ -172,12 +178,14 @@ impl Control {
         self.shared.state.predecessor().tell(PassedOn::Stop);
         let now = Instant::now();
         if parting.signals.max(parting.stops) > 1 {
-            parting.deadline = now;
+            (parting.deadline, parting.rule) = (now, Cut::Signal);
             return;
         }
         let within = parting.hurried;
         tracing::info!(?within, "this process was told to end, too");
-        parting.deadline = parting.deadline.min(now + within);
+        if now + within < parting.deadline {
+            (parting.deadline, parting.rule) = (now + within, Cut::Drain);
+        }
         self.drain_all(parting).await;
     }
 

@@ -65,7 +65,7 @@ impl Control {
             deadline_ms = millis(drain.deadline),
             "draining; a second Ctrl-C or SIGTERM cuts what is left"
         );
-        self.finish(deadline, signals).await
+        self.finish(deadline, Cut::Drain, signals).await
     }
 
     /// Connections close after their exchange, tunnels over the span; new ones are refused.
@@ -92,9 +92,15 @@ impl Control {
         }));
     }
 
-    /// Waits for the last connection, cuts at the deadline or a signal, and ends the workers.
-    pub(super) async fn finish(mut self, deadline: Instant, signals: &mut Signals) -> ExitCode {
-        let cut = self.wait_or_cut(deadline, signals).await;
+    /// Waits for the last connection, cuts at the deadline, which is this rule, or at a signal, and
+    /// ends the workers.
+    pub(super) async fn finish(
+        mut self,
+        deadline: Instant,
+        rule: Cut,
+        signals: &mut Signals,
+    ) -> ExitCode {
+        let cut = self.wait_or_cut(deadline, rule, signals).await;
         let end = Instant::now() + LAST;
         if cut.is_some() {
             self.wait_for_none(Instant::now() + CUT).await;
@@ -117,21 +123,27 @@ impl Control {
 
     /// Returns when nothing is left; or how many connections were cut, at the deadline or a
     /// signal.
-    async fn wait_or_cut(&self, deadline: Instant, signals: &mut Signals) -> Option<usize> {
+    async fn wait_or_cut(
+        &self,
+        deadline: Instant,
+        rule: Cut,
+        signals: &mut Signals,
+    ) -> Option<usize> {
         while !self.has_ended() {
             let reason = tokio::select! {
-                signal = signals.end() => Some(second(signal)),
+                signal = signals.end() => Some((second(signal), Cut::Signal)),
                 () = tokio::time::sleep(POLL) => {
-                    (Instant::now() >= deadline).then(|| "deadline".to_owned())
+                    (Instant::now() >= deadline).then(|| ("deadline".to_owned(), rule))
                 }
             };
-            if let Some(reason) = reason {
+            if let Some((reason, why)) = reason {
                 let cut = self.connections();
                 self.shared.state.predecessor().tell(PassedOn::Stop);
                 tracing::warn!(reason, cut, "what has not ended is cut");
                 self.listeners.workers().each(|| {
-                    || {
-                        tunnel_registry::cut_all(Cut::Drain);
+                    move || {
+                        connections::cut(why);
+                        tunnel_registry::cut_all(why);
                     }
                 });
                 return Some(cut);

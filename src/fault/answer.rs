@@ -89,7 +89,7 @@ impl ProxyError {
 
     /// The `Proxy-Status` member of RFC 9209: `sluice; error=…; details="…"`.
     fn proxy_status(&self, sentence: &str) -> HeaderValue {
-        let mut value = format!("{PROXY_NAME}; error={}; details=\"", self.kind.as_str());
+        let mut value = format!("{PROXY_NAME}; error={}; details=\"", self.kind.registered());
         for c in sentence.chars() {
             match c {
                 '"' | '\\' => value.extend(['\\', c]),

@@ -12,9 +12,12 @@ pub const OTHER: &str = "other";
 /// gone.
 pub const CLIENT_GONE: &str = "client-gone";
 
+/// What sluice cut at its own end.
+pub const STOPPED: &str = "stopped";
+
 /// The causes of this file, each with what to change; all causes are in a table of
 /// `docs/observability.md`.
-pub const CAUSES: [(&str, &str); 20] = [
+pub const CAUSES: [(&str, &str); 21] = [
     (
         "origin-not-allowed",
         "add the page's origin to `websocket.origin` of the route, if the page may connect",
@@ -40,6 +43,11 @@ pub const CAUSES: [(&str, &str); 20] = [
     (
         "draining",
         "nothing: the client comes back later, or the drain is taken back",
+    ),
+    (
+        STOPPED,
+        "nothing: the client comes back later; raise `drain.deadline`, after an upgrade \
+         `upgrade.deadline`, if such requests need longer",
     ),
     (
         "no-route",
@@ -120,6 +128,7 @@ pub fn of(error: &ProxyError, routed: bool) -> &'static str {
         Kind::ResponseTimeout => "no-answer-in-time",
         Kind::UpgradeFailed => "upstream-not-switching",
         Kind::LoopDetected => "loop-detected",
+        Kind::Stopped => STOPPED,
         Kind::Internal => "local-resources",
     }
 }

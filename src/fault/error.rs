@@ -53,12 +53,14 @@ pub enum Kind {
     UpgradeFailed,
     /// The request has come back to sluice.
     LoopDetected,
+    /// sluice cut it at its own end.
+    Stopped,
     /// A bug of sluice, or a resource that it has run out of.
     Internal,
 }
 
 impl Kind {
-    /// The token of RFC 9209 section 2.3.
+    /// Its word in records: the token of RFC 9209 section 2.3, where there is one.
     pub fn as_str(self) -> &'static str {
         match self {
             Kind::RequestError | Kind::RequestIncomplete => "http_request_error",
@@ -75,7 +77,16 @@ impl Kind {
             Kind::ResponseTimeout => "http_response_timeout",
             Kind::UpgradeFailed => "http_upgrade_failed",
             Kind::LoopDetected => "proxy_loop_detected",
+            Kind::Stopped => "stopped",
             Kind::Internal => "proxy_internal_error",
+        }
+    }
+
+    /// The token of RFC 9209 section 2.3 for `Proxy-Status`.
+    pub(super) fn registered(self) -> &'static str {
+        match self {
+            Kind::Stopped => Kind::DestinationUnavailable.as_str(),
+            kind => kind.as_str(),
         }
     }
 
@@ -88,6 +99,7 @@ impl Kind {
             Kind::RequestDenied => "the request is not allowed",
             Kind::LoopDetected => "the request came back to where it had been",
             Kind::DestinationUnavailable => "the upstream is not available",
+            Kind::Stopped => "the proxy is shutting down",
             Kind::DnsError => "the upstream's name cannot be resolved",
             Kind::ConnectionRefused => "the upstream refuses connections",
             Kind::ConnectionTimeout => "the upstream did not accept a connection in time",

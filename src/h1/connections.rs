@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::context::Context;
 use super::watch::Past;
 use crate::proxy::drain;
+use crate::tunnel_registry::Cut;
 
 thread_local! {
     static WATCHED: RefCell<Vec<Option<Watched>>> = const { RefCell::new(Vec::new()) };
@@ -81,6 +82,12 @@ pub fn forgive(span: Duration) {
 /// Begins the drain of this thread's worker, and has its connections notice.
 pub fn drain() {
     drain::begin();
+    wake();
+}
+
+/// Cuts what this thread's worker still has, and has its connections notice.
+pub fn cut(why: Cut) {
+    drain::cut(why);
     wake();
 }
 

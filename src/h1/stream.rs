@@ -7,6 +7,7 @@ use http::StatusCode;
 use super::context::Context;
 use super::interim;
 use super::watch::Timeout;
+use crate::fault::error::Kind;
 use crate::message::framing::Refusal;
 use crate::message::response::ResponseHead;
 use crate::message::spelling::Section;
@@ -79,7 +80,7 @@ impl Stream for Context {
             ended_by: match self.watch.timeout() {
                 Timeout::BodyIdle | Timeout::BodyRate => "request_timeout",
                 Timeout::Write => "write_timeout",
-                _ => "client_closed",
+                _ => Kind::ClientGone.as_str(),
             },
         };
         self.end_exchange();

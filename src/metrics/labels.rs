@@ -136,7 +136,7 @@ pub(crate) fn code(close: Option<Option<u16>>) -> usize {
 }
 
 /// The error types of sluice's own answers (RFC 9209 section 2.3).
-pub(crate) const ERRORS: [&str; 15] = [
+pub(crate) const ERRORS: [&str; 16] = [
     "http_request_error",
     "http_request_denied",
     "destination_unavailable",
@@ -151,6 +151,7 @@ pub(crate) const ERRORS: [&str; 15] = [
     "http_upgrade_failed",
     "proxy_internal_error",
     "proxy_loop_detected",
+    "stopped",
     "other",
 ];
 
@@ -161,7 +162,7 @@ pub(crate) fn error(kind: &str) -> usize {
 }
 
 /// Why handshakes are refused, and the groups of it. Sorted by cause.
-pub(crate) const CAUSES: [(&str, &str); 63] = [
+pub(crate) const CAUSES: [(&str, &str); 64] = [
     ("backend-error", UPSTREAM),
     ("client-body", HEADER),
     ("client-connection-removed", HEADER),
@@ -210,6 +211,7 @@ pub(crate) const CAUSES: [(&str, &str); 63] = [
     ("request-invalid", HEADER),
     ("request-too-large", "limits"),
     ("request-too-slow", "limits"),
+    ("stopped", "drain"),
     ("tls-expected", ANSWER),
     ("unroutable", UNREACHABLE),
     ("upgrade-not-seen", UPSTREAM),

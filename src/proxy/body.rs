@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::clock::Wait;
+use super::drain;
 use super::request_body::{RequestBody, RequestBodyError};
 use super::underway::Underway;
 use crate::fault::error::{Kind, ProxyError};
@@ -133,6 +134,16 @@ impl ExchangeBody {
         }
     }
 
+    /// Breaks the answer off where sluice cuts what has not ended: the end of its stream must not
+    /// look like the answer's.
+    fn heed_cut(&mut self) {
+        if let Some(cut) = drain::cut_error()
+            && matches!(self.source, Source::Upstream(_))
+        {
+            self.break_off(&cut);
+        }
+    }
+
     fn why(&self, error: AnswerError<RequestBodyError>) -> ProxyError {
         match error {
             AnswerError::Incomplete => incomplete("the upstream's answer ended before its end"),
@@ -171,6 +182,7 @@ impl Body for ExchangeBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let this = &mut *self;
         this.limit_silence();
+        this.heed_cut();
         let body = match &mut this.source {
             Source::Whole(bytes) if bytes.is_empty() => return Poll::Ready(None),
             Source::Whole(bytes) => {

@@ -11,6 +11,7 @@ use http::{Method, Response, StatusCode};
 
 use super::answer::refuse;
 use super::body::ExchangeBody;
+use super::drain;
 use super::encode::encode_head;
 use super::incoming::Incoming;
 use super::outcome::{Answer, Outcome};
@@ -107,7 +108,7 @@ pub async fn forward(
     let (stream, record) = exchange.parts();
     let attempted = {
         let attempt = pin!(attempt(stream, &admitted, incoming, record));
-        unless_slow(&**stream, attempt).await
+        unless_ended(&**stream, attempt).await
     };
     match attempted {
         Ok(answered) => Outcome::Answer(answer(exchange, &admitted, answered)),
@@ -132,26 +133,36 @@ async fn attempt(
             Err(Failed::Switching.into_proxy_error(&**stream, &heard.lease))
         }
         Ok(heard) => Ok(Answered::new(admitted, heard)),
-        Err(unheard) => Err(unheard.into_proxy_error(&**stream)),
+        Err(unheard) => {
+            if let Some(diagnosis) = unheard.diagnosis() {
+                record.diagnosed(diagnosis);
+            }
+            Err(unheard.into_proxy_error(&**stream))
+        }
     }
 }
 
-/// Polls an exchange until the client's body is too slow. The caller pins it: a future that is
-/// moved into another one is stored, and copied, twice.
-pub async fn unless_slow<T>(
+/// Polls an exchange until the client's body is too slow, or sluice cuts it. The caller pins it: a
+/// future that is moved into another one is stored, and copied, twice.
+pub async fn unless_ended<T>(
     stream: &dyn Stream,
     mut exchange: Pin<&mut impl Future<Output = Result<T, ProxyError>>>,
 ) -> Result<T, ProxyError> {
-    poll_fn(|cx| match stream.take_slow_body() {
-        Some(slow) => {
-            let detail = match slow {
-                SlowBody::Rate => "the request body came too slowly",
-                SlowBody::Idle => "the request body fell silent",
-            };
-            let status = StatusCode::REQUEST_TIMEOUT;
-            Poll::Ready(Err(ProxyError::client(status, detail)))
+    poll_fn(|cx| {
+        if let Some(cut) = drain::cut_error() {
+            return Poll::Ready(Err(cut));
         }
-        None => exchange.as_mut().poll(cx),
+        match stream.take_slow_body() {
+            Some(slow) => {
+                let detail = match slow {
+                    SlowBody::Rate => "the request body came too slowly",
+                    SlowBody::Idle => "the request body fell silent",
+                };
+                let status = StatusCode::REQUEST_TIMEOUT;
+                Poll::Ready(Err(ProxyError::client(status, detail)))
+            }
+            None => exchange.as_mut().poll(cx),
+        }
     })
     .await
 }

@@ -20,7 +20,7 @@ use self::failure::Failure;
 use super::stream::Ending;
 use crate::fault::cause;
 use crate::fault::diagnosis::Diagnosis;
-use crate::fault::error::ProxyError;
+use crate::fault::error::{Kind, ProxyError};
 use crate::message::forwarded::RequestId;
 use crate::policy::decide::Found;
 use crate::policy::facts::Facts;
@@ -196,9 +196,11 @@ impl Record {
         });
     }
 
-    /// A handshake failed, and this is why.
+    /// A handshake or a request failed at the upstream, and this is why.
     pub fn diagnosed(&mut self, diagnosis: Diagnosis) {
-        metrics::handshake_refused(self.slot(), diagnosis.cause);
+        if self.handshake {
+            metrics::handshake_refused(self.slot(), diagnosis.cause);
+        }
         self.failed_handshake(diagnosis);
     }
 
@@ -231,7 +233,7 @@ impl Record {
 
     /// The client is gone, and gets no answer.
     pub fn client_left(&mut self, detail: impl Into<Cow<'static, str>>) {
-        self.left("client_closed", detail.into());
+        self.left(Kind::ClientGone.as_str(), detail.into());
     }
 
     /// The client does not read, and gets no answer.

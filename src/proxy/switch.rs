@@ -46,7 +46,7 @@ pub async fn open(
     let (stream, record) = exchange.parts();
     let attempted = {
         let attempt = pin!(attempt(stream, &admitted, &offer, incoming, record));
-        forward::unless_slow(&**stream, attempt).await
+        forward::unless_ended(&**stream, attempt).await
     };
     match attempted {
         Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.of(exchange)),
@@ -74,7 +74,12 @@ async fn attempt(
     let request = encode_head(&**stream, admitted, framing, Some(offer), record);
     let limit = admitted.route.config.timeouts.response_head;
     let heard = send(&**stream, admitted, request, body, limit, record).await;
-    let heard = heard.map_err(|unheard| unheard.into_proxy_error(&**stream))?;
+    let heard = heard.map_err(|unheard| {
+        if let Some(diagnosis) = unheard.diagnosis() {
+            record.diagnosed(diagnosis);
+        }
+        unheard.into_proxy_error(&**stream)
+    })?;
     if heard.head.status != StatusCode::SWITCHING_PROTOCOLS {
         return Ok(Attempt::Answer(Box::new(Answered::new(admitted, heard))));
     }

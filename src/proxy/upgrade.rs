@@ -4,6 +4,7 @@
 //! client's connection.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -47,7 +48,11 @@ pub async fn open(
         return refuse(exchange, &error);
     }
     let (stream, record) = exchange.parts();
-    match attempt(&**stream, &admitted, &handshake, record).await {
+    let attempted = {
+        let attempt = pin!(attempt(&**stream, &admitted, &handshake, record));
+        forward::unless_ended(&**stream, attempt).await
+    };
+    match attempted {
         Ok(Attempt::Tunnel(tunnel)) => Outcome::Tunnel(tunnel.of(exchange)),
         Ok(Attempt::Refused(answered)) => {
             Outcome::Answer(forward::answer(exchange, &admitted, *answered))

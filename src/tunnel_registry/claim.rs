@@ -46,7 +46,7 @@ impl Entry {
         if let Some(drain) = self.drain {
             let progress = &drain.order.progress;
             match self.handle.cut_reason() {
-                Cut::Drain => progress.count_cut(),
+                Cut::Drain | Cut::Signal | Cut::Upgrade => progress.count_cut(),
                 Cut::HalfClose | Cut::Close | Cut::Command => progress.count_closed(),
             }
         }

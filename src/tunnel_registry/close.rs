@@ -52,6 +52,10 @@ pub enum Cut {
     Drain = 3,
     /// An operator's command.
     Command = 4,
+    /// A signal that came while everything was drained already.
+    Signal = 5,
+    /// The deadline of a process that was replaced came.
+    Upgrade = 6,
 }
 
 impl Cut {
@@ -62,13 +66,15 @@ impl Cut {
             Cut::Close => "close deadline",
             Cut::Drain => "drain deadline",
             Cut::Command => "cut by command",
+            Cut::Signal => "stopped by a signal",
+            Cut::Upgrade => "upgrade deadline",
         }
     }
 
     /// What the tunnel counts as closed by.
     pub fn by(self) -> ClosedBy {
         match self {
-            Cut::Drain => ClosedBy::Drain,
+            Cut::Drain | Cut::Signal | Cut::Upgrade => ClosedBy::Drain,
             Cut::Command => ClosedBy::Command,
             Cut::HalfClose | Cut::Close => ClosedBy::Policy,
         }

@@ -292,6 +292,8 @@ impl TunnelHandle {
             1 => Cut::HalfClose,
             2 => Cut::Close,
             3 => Cut::Drain,
+            5 => Cut::Signal,
+            6 => Cut::Upgrade,
             _ => Cut::Command,
         }
     }

@@ -24,7 +24,7 @@ use crate::proxy::load::{Guard, Load};
 use crate::system::alarm::Alarm;
 use crate::system::allocator;
 use crate::system::lock::lock;
-use crate::tunnel_registry::{self, FINE_TICK, TICK};
+use crate::tunnel_registry::{self, Cut, FINE_TICK, TICK};
 use crate::upstream::pool;
 use crate::{access_log, events, metrics, tap};
 
@@ -207,7 +207,10 @@ impl State {
                     }
                 }
                 Command::Do(what) => what(),
-                Command::Stop => break,
+                Command::Stop => {
+                    connections::cut(Cut::Signal);
+                    break;
+                }
             }
         }
     }

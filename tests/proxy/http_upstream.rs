@@ -8,6 +8,7 @@ use std::sync::Mutex;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use support::websocket::handshake;
 use support::{HttpBackend, Proxy, RawBackend};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -376,4 +377,29 @@ fn small_chunks_that_came_together_go_on_together() {
     assert_eq!(ask("0\r\nX-Sum: 7\r\n\r\n"), format!("{together}0\r\n\r\n"));
     // What was good goes first, and the end is missing.
     assert_eq!(ask("1\r\nz\r\nwrong\r\n"), one(&(data + "z")));
+}
+
+/// The port is wrong, whatever was asked of it.
+#[test]
+fn a_plain_request_is_told_what_a_handshake_is_told() {
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    for (answer, cause) in [
+        (&b"\x15\x03\x01\0\x02\x02\x46"[..], "tls-expected"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n", "not-http"),
+        (SETTINGS, "http2-only"),
+        (b"HTTP/1.1 2x0 OK\r\n\r\n", "malformed-answer"),
+    ] {
+        let backend = RawBackend::answering(answer);
+        let proxy = Proxy::minimal(backend.address());
+        for head in [
+            "GET /plain HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(),
+            handshake(proxy.address(), "/ws", ""),
+        ] {
+            let path = head.split(' ').nth(1).expect("a path").to_owned();
+            assert_eq!(proxy.send(head).read_response().status(), 502, "{cause}");
+            let record = proxy.wait_for_access(&path, |json| json["path"] == path);
+            assert_eq!(record["cause"], cause, "{record}");
+            assert!(record["fix"].is_string(), "{record}");
+        }
+    }
 }

@@ -8,8 +8,10 @@ use super::Record;
 use super::failure::{Failure, warn};
 use super::login::{Awaited, Step};
 use crate::fault::cause;
+use crate::fault::error::Kind;
 use crate::message::forwarded::RequestId;
 use crate::policy::facts::Facts;
+use crate::proxy::drain;
 use crate::proxy::stream::Ending;
 use crate::{access_log, events, metrics};
 
@@ -43,6 +45,7 @@ impl Record {
     /// The exchange has ended: counts it, and writes its line. What is given is said of it where
     /// the client does not go on with its login.
     pub fn end(&mut self, facts: &Facts, ending: &Ending) -> Option<Box<Awaited>> {
+        self.note_cut(ending);
         // A handshake that got no answer at all is an outcome too.
         if self.handshake && self.status.is_none() && self.error.is_none() {
             let detail = "the client was gone before its handshake was answered";
@@ -65,6 +68,20 @@ impl Record {
             }
         }
         None
+    }
+
+    /// What sluice cuts is not its client's doing.
+    fn note_cut(&mut self, ending: &Ending) {
+        let is_open = !self.complete && !self.silent && self.error.is_none();
+        if is_open
+            && ending.ended_by == Kind::ClientGone.as_str()
+            && let Some(why) = drain::cut_error()
+        {
+            if self.handshake && self.status.is_none() {
+                metrics::handshake_refused(self.slot(), cause::STOPPED);
+            }
+            self.fail(&why);
+        }
     }
 
     /// What is to be said of a login's step when the client does not go on.
@@ -122,7 +139,7 @@ impl Record {
                 line.text("error", failure.kind);
                 line.text("detail", &failure.detail);
                 failure.write_why(line);
-                if failure.diagnosis.is_some() {
+                if failure.diagnosis.is_some() && self.handshake {
                     line.text("upstream_said", &self.quote);
                 }
             } else if !self.complete {

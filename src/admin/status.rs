@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::history::History;
 use super::http::HttpView;
 use super::state::Context;
+use super::upstreams::{self, EndpointState};
 use crate::process::order::{DrainView, Remaining};
 use crate::process::state::{LastReload, Phase};
 use crate::proxy::untrusted;
@@ -130,6 +131,9 @@ pub struct EndpointStatus {
     /// False: it is gone from the configuration or from its name's addresses, and only its
     /// tunnels are left.
     pub configured: bool,
+    /// Whether it is used.
+    #[serde(default)]
+    pub state: EndpointState,
     /// Why the last connect failed, in a word: `refused`, `timeout`, …; `None`: it succeeded.
     #[serde(default)]
     pub failure: Option<String>,
@@ -243,15 +247,17 @@ impl TunnelStatus {
             configured,
         };
         let endpoint = |upstream: &Arc<str>, address: Arc<str>, count: Count| {
-            let failure = snapshot.upstreams.get(&**upstream).and_then(|upstream| {
+            let own = snapshot.upstreams.get(&**upstream).and_then(|upstream| {
                 let all = upstream.endpoints();
                 let own = all.iter().find(|endpoint| *endpoint.name() == address);
-                own.and_then(|endpoint| endpoint.failure())
+                own.cloned()
             });
+            let failure = own.as_ref().and_then(|endpoint| endpoint.failure());
             EndpointStatus {
                 address: address.to_string(),
                 tunnels: count.0,
                 configured: count.1,
+                state: upstreams::state(own.as_deref()),
                 failure: failure.map(|failure| failure.why.to_owned()),
                 failing_since: failure.map(|failure| rfc3339(failure.since)),
             }

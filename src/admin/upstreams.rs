@@ -46,10 +46,11 @@ pub struct EndpointView {
 }
 
 /// Whether an endpoint is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndpointState {
     /// It is.
+    #[default]
     Up,
     /// The last connect failed: only when no other is left, or as a trial now and then.
     Avoided,
@@ -141,18 +142,20 @@ fn endpoint(endpoint: &Endpoint, leaving: bool) -> EndpointView {
     let failure = endpoint.failure();
     EndpointView {
         address: endpoint.name().to_string(),
-        state: if leaving {
-            EndpointState::Leaving
-        } else if endpoint.is_draining() {
-            EndpointState::Draining
-        } else if endpoint.has_failed() {
-            EndpointState::Avoided
-        } else {
-            EndpointState::Up
-        },
+        state: state((!leaving).then_some(endpoint)),
         in_flight: endpoint.in_flight(),
         tunnels: endpoint.tunnels(),
         failure: failure.map(|failure| failure.why.to_owned()),
         failing_since: failure.map(|failure| rfc3339(failure.since)),
+    }
+}
+
+/// The state of an endpoint; `None`: of one that is leaving.
+pub(super) fn state(endpoint: Option<&Endpoint>) -> EndpointState {
+    match endpoint {
+        None => EndpointState::Leaving,
+        Some(endpoint) if endpoint.is_draining() => EndpointState::Draining,
+        Some(endpoint) if endpoint.has_failed() => EndpointState::Avoided,
+        Some(_) => EndpointState::Up,
     }
 }

@@ -4,6 +4,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use crate::admin::EndpointState;
 use crate::process::order::OrderError;
 use crate::vocabulary::visible;
 
@@ -47,6 +48,23 @@ pub(super) fn milliseconds(micros: u64) -> String {
         0..10_000 => format!("{:.1}ms", micros as f64 / 1000.0),
         10_000..1_000_000 => format!("{}ms", micros / 1000),
         _ => format!("{:.1}s", micros as f64 / 1_000_000.0),
+    }
+}
+
+/// Whether an endpoint is used; `failure`: why it fails, and since when.
+pub(super) fn endpoint_state(
+    state: EndpointState,
+    failure: (Option<&str>, Option<&str>),
+) -> String {
+    match (state, failure) {
+        (EndpointState::Up, _) => "up".to_owned(),
+        (EndpointState::Draining, _) => "draining".to_owned(),
+        (EndpointState::Leaving, _) => "leaving".to_owned(),
+        (EndpointState::Avoided, (Some(why), Some(since))) => {
+            format!("failed since {since}: {why}")
+        }
+        (EndpointState::Avoided, (Some(why), None)) => format!("failed: {why}"),
+        (EndpointState::Avoided, (None, _)) => "failed".to_owned(),
     }
 }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 use clap::Args;
 
 use super::options::AdminArguments;
-use super::output::{milliseconds, refused};
+use super::output::{endpoint_state, milliseconds, refused};
 use crate::admin::HttpView;
-use crate::admin::status::{ConfigStatus, EndpointStatus, Status};
+use crate::admin::status::{ConfigStatus, Status};
 use crate::config::write_duration;
 use crate::vocabulary::visible;
 
@@ -121,7 +121,12 @@ fn print_endpoints(status: &Status, out: &mut impl Write) -> io::Result<()> {
         for endpoint in &upstream.endpoints {
             let removed = removed(endpoint.configured);
             let name = format!("{}/{}{removed}", upstream.name, endpoint.address);
-            rows.push((name, vec![endpoint.tunnels.to_string(), state(endpoint)]));
+            let failure = (
+                endpoint.failure.as_deref(),
+                endpoint.failing_since.as_deref(),
+            );
+            let state = endpoint_state(endpoint.state, failure);
+            rows.push((name, vec![endpoint.tunnels.to_string(), state]));
         }
     }
     table(out, "endpoint", &["tunnels", "state"], &rows)
@@ -142,16 +147,6 @@ fn print_drains(status: &Status, out: &mut impl Write) -> io::Result<()> {
     });
     let columns = ["left", "closed", "cut", "elapsed", "over"];
     table(out, "drain", &columns, &drains.collect::<Vec<_>>())
-}
-
-/// Whether an endpoint can be reached, and why it cannot since when.
-fn state(endpoint: &EndpointStatus) -> String {
-    match (&endpoint.failure, &endpoint.failing_since) {
-        _ if !endpoint.configured => "leaving".to_owned(),
-        (Some(why), Some(since)) => format!("failed since {since}: {why}"),
-        (Some(why), None) => format!("failed: {why}"),
-        _ => "up".to_owned(),
-    }
 }
 
 /// Requests by class of status since the start; their rate and waits of late.

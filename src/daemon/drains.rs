@@ -1,6 +1,6 @@
 //! Drains while the process runs on: ordered by an operator for an endpoint, a route or
 //! everything, or begun by a reload for what it removed. What is drained gets nothing new
-//! until the drain is taken back.
+//! until the drain is taken back, or what it was for is configured no more.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,10 +10,14 @@ use super::control::Control;
 use crate::admin::Known;
 use crate::config::{DrainConfig, write_duration};
 use crate::events::{self, DrainState, Event};
-use crate::process::drains::{Gate, Ordered};
-use crate::process::order::{DrainRequest, DrainView, OrderError, Target};
+use crate::process::Shared;
+use crate::process::drains::{Gate, Ordered, Outlived};
+use crate::process::order::{DrainRequest, DrainView, Handle, Order, OrderError, Target};
 use crate::process::review::Reviewer;
 use crate::tunnel_registry::{self, DrainOrder, Selection};
+
+/// How often is looked whether a drain has outlived what it was for.
+const LOOK: Duration = Duration::from_millis(250);
 
 impl Control {
     /// Goes on with the drains of the process that this one takes over from; to be called
@@ -38,7 +42,7 @@ impl Control {
             deadline_ms,
         } = request;
         let gate = self.gate(&target).await?;
-        let is_drained = |one: &Ordered| one.target == target && !one.undone;
+        let is_drained = |one: &Ordered| one.target == target && one.is_in_force();
         if self.shared.state.drains().0.iter().any(is_drained) {
             return Err(OrderError::new(format!(
                 "{target} is drained already; `sluice undrain` takes it back"
@@ -62,6 +66,7 @@ impl Control {
             gate,
             undone: false,
             ended: None,
+            gone: false,
         };
         let view = ordered.view();
         tracing::info!(
@@ -73,6 +78,7 @@ impl Control {
         );
         tell(&view, DrainState::Begun, view.total);
         self.shared.state.drains().push(ordered);
+        self.shared.state.drain_ordered().notify_one();
         Ok(view)
     }
 
@@ -87,10 +93,10 @@ impl Control {
     ) -> Result<Vec<DrainView>, OrderError> {
         // What a reload began follows from the configuration: it goes on with the drains that
         // were ordered taken back, and is taken back by itself.
-        let running = |one: &Ordered| !one.undone && !one.is_over() && !one.is_by_reload();
+        let running = |one: &Ordered| one.is_in_force() && !one.is_over() && !one.is_by_reload();
         let ordered = self.shared.state.drains().0.iter().any(running);
         let wanted = |one: &Ordered| {
-            !one.undone
+            one.is_in_force()
                 && match &target {
                     Some(target) => one.target == *target,
                     None => !one.is_over() && one.is_by_reload() != ordered,
@@ -123,6 +129,32 @@ impl Control {
             tell(view, DrainState::TakenBack, view.spared);
         }
         Ok(views)
+    }
+
+    /// Ends the drains of what a reload or DNS has taken away, once it has no tunnels or is back.
+    pub(super) async fn settle_drains(&self) {
+        let snapshot = self.shared.snapshot.load_full();
+        let ended = self.shared.state.drains().settle(&snapshot);
+        if ended.is_empty() {
+            return;
+        }
+        let ids: Vec<(u64, bool)> = ended.iter().map(|(id, ..)| (*id, false)).collect();
+        for (_, gate, _) in &ended {
+            self.close_gate(gate, false);
+        }
+        self.let_go(&ids).await;
+        let views = self.shared.state.drains().views();
+        for (id, _, outlived) in ended {
+            let Some(view) = views.iter().find(|view| view.id == id) else {
+                continue;
+            };
+            let why = match outlived {
+                Outlived::Over => "it is not configured any more, and its last tunnel has ended",
+                Outlived::Returned => "it was not configured for a while, and is back in service",
+            };
+            tracing::info!(target = %view.target, why, "the drain has ended");
+            tell(view, DrainState::Ended, view.spared);
+        }
     }
 
     /// Takes these drains back on all workers; each with whether it was a reload's. The tunnels
@@ -202,6 +234,22 @@ impl Control {
             Gate::Route(mark) => mark.store(closed, Relaxed),
             Gate::Endpoint(endpoint) => endpoint.set_draining(closed),
             Gate::Removed => {}
+        }
+    }
+}
+
+/// Notices that DNS has taken away what is drained, or that its last tunnel has ended. Never
+/// returns.
+pub(super) async fn watch(shared: Arc<Shared>, control: Handle) {
+    loop {
+        let has_ordered = shared.state.drains().has_ordered();
+        match has_ordered {
+            true => tokio::time::sleep(LOOK).await,
+            false => shared.state.drain_ordered().notified().await,
+        }
+        let snapshot = shared.snapshot.load_full();
+        if shared.state.drains().is_unsettled(&snapshot) {
+            let _ = control.ask(Order::SettleDrains).await;
         }
     }
 }

@@ -10,7 +10,7 @@ use super::background::Background;
 use super::control::Control;
 use super::signals::{Signals, Wish, pass_on};
 use super::upgrade::Outcome;
-use super::{reload, watch};
+use super::{drains, reload, watch};
 use crate::handover::contact::Contact;
 use crate::process::order::{Handle, Order, OrderError, Reply, Upgraded};
 use crate::process::predecessor::PassedOn;
@@ -39,6 +39,7 @@ impl Control {
             let watch = watch::watch(file, self.read, self.shared.clone(), handle.clone());
             Background::spawn(watch)
         });
+        let _drains = Background::spawn(drains::watch(self.shared.clone(), handle.clone()));
         let ending = loop {
             let order = match self.next_order(&mut signals, &mut orders).await {
                 Ok(order) => order,
@@ -111,6 +112,10 @@ impl Control {
             }
             Order::Undrain(target, answer) => {
                 let _ = answer.send(self.undrain(target).await);
+            }
+            Order::SettleDrains(answer) => {
+                self.settle_drains().await;
+                let _ = answer.send(Ok(()));
             }
             Order::Upgrade(request, answer) => {
                 let outcome = self.upgrade(&request, signals, orders).await;

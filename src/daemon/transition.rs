@@ -66,6 +66,7 @@ impl Transition {
         // After the store: a tunnel that is born now has the new configuration, or finds the
         // reviewer.
         control.review(self.reviewer, &self.new, &mut report).await;
+        control.settle_drains().await;
         retire(self.old);
         report
     }

@@ -303,6 +303,9 @@ async fn refuse_orders(orders: &mut UnboundedReceiver<Order>) -> std::convert::I
             Some(Order::Undrain(_, answer)) => {
                 let _ = answer.send(Err(refused));
             }
+            Some(Order::SettleDrains(answer)) => {
+                let _ = answer.send(Err(refused));
+            }
             Some(Order::Upgrade(_, answer)) => {
                 let _ = answer.send(Err(refused));
             }

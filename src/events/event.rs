@@ -179,6 +179,8 @@ pub enum DrainState {
     Begun,
     /// It was taken back.
     TakenBack,
+    /// It has ended: what it was for is configured no more, or was not for a while.
+    Ended,
 }
 
 /// The health of an endpoint.

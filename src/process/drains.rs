@@ -23,8 +23,19 @@ pub(crate) struct Ordered {
     pub(crate) target: Target,
     pub(crate) gate: Gate,
     pub(crate) undone: bool,
-    /// When it was taken back: its time ends there.
+    /// When it was taken back, or ended with what it was for: its time ends there.
     pub(crate) ended: Option<Instant>,
+    /// What it is for is configured no more.
+    pub(crate) gone: bool,
+}
+
+/// Why a drain has ended that was not taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outlived {
+    /// The last tunnel of what is configured no more has ended.
+    Over,
+    /// What was configured no more has returned, and is new.
+    Returned,
 }
 
 /// What keeps new tunnels away meanwhile.
@@ -49,8 +60,8 @@ impl Drains {
     /// Those that an operator ordered and has not taken back, with what is left of their
     /// time: for a process that takes over.
     pub(crate) fn in_force(&self) -> Vec<DrainRequest> {
-        let ordered = self.0.iter().filter(|one| !one.undone);
-        let ordered = ordered.filter(|one| !matches!(one.gate, Gate::Removed));
+        let ordered = self.0.iter().filter(|one| one.is_in_force());
+        let ordered = ordered.filter(|one| !one.is_by_reload());
         ordered
             .map(|one| {
                 let left =
@@ -64,10 +75,13 @@ impl Drains {
             .collect()
     }
 
-    /// Lets routes of the next configuration be drained that have the name of a drained one,
-    /// also where the configuration in between had none.
+    /// Lets routes of the next configuration be drained that have the name of a drained one.
     pub(crate) fn mark_routes(&mut self, next: &Snapshot) {
-        for one in self.0.iter_mut().filter(|one| !one.undone) {
+        for one in self
+            .0
+            .iter_mut()
+            .filter(|one| one.is_in_force() && !one.gone)
+        {
             if let (Target::Route(name), Gate::Route(mark)) = (&one.target, &mut one.gate)
                 && let Some(route) = next.route(name)
             {
@@ -75,6 +89,45 @@ impl Drains {
                 mark.clone_from(&route.draining);
             }
         }
+    }
+
+    /// Whether one that was ordered is in force.
+    pub(crate) fn has_ordered(&self) -> bool {
+        let mut in_force = self.0.iter().filter(|one| one.is_in_force());
+        in_force.any(|one| !one.is_by_reload())
+    }
+
+    /// Whether [`settle`](Drains::settle) would change something.
+    pub(crate) fn is_unsettled(&self, snapshot: &Snapshot) -> bool {
+        let busy = self.is_reload_draining();
+        let mut ordered = self.0.iter().filter(|one| one.is_in_force());
+        ordered.any(|one| {
+            one.outlived(snapshot, busy).is_some() || one.gone == one.target.is_in(snapshot)
+        })
+    }
+
+    /// Ends the drains of what is configured no more: with its last tunnel, or when it returns.
+    /// Otherwise it would be out of service then, by an order that was long carried out. Gives
+    /// what kept new tunnels away.
+    pub(crate) fn settle(&mut self, snapshot: &Snapshot) -> Vec<(u64, Gate, Outlived)> {
+        let busy = self.is_reload_draining();
+        let ordered = self.0.iter_mut().filter(|one| one.is_in_force());
+        let ended = ordered.filter_map(|one| {
+            let outlived = one.outlived(snapshot, busy);
+            one.gone = !one.target.is_in(snapshot);
+            let outlived = outlived?;
+            one.ended = Some(Instant::now());
+            let gate = std::mem::replace(&mut one.gate, Gate::Removed);
+            Some((one.order.id, gate, outlived))
+        });
+        ended.collect()
+    }
+
+    /// Whether a reload's drain goes on, which may have taken tunnels over from one that was
+    /// ordered.
+    fn is_reload_draining(&self) -> bool {
+        let mut reloads = self.0.iter().filter(|one| one.is_by_reload());
+        reloads.any(|one| one.is_in_force() && one.order.progress.left() > 0)
     }
 
     /// Notes a drain that a reload began.
@@ -85,6 +138,7 @@ impl Drains {
             gate: Gate::Removed,
             undone: false,
             ended: None,
+            gone: false,
         });
     }
 
@@ -104,9 +158,26 @@ impl Ordered {
         matches!(self.target, Target::Reload(_))
     }
 
+    /// Whether it was neither taken back nor has ended with what it was for.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Whether it has ended with what it was for; `busy`: a reload's drain goes on.
+    fn outlived(&self, snapshot: &Snapshot, busy: bool) -> Option<Outlived> {
+        match self.target.is_in(snapshot) {
+            true => self.gone.then_some(Outlived::Returned),
+            false => {
+                let is_over = self.order.progress.left() == 0 && !busy;
+                is_over.then_some(Outlived::Over)
+            }
+        }
+    }
+
     /// Whether nothing can come of it any more.
     pub(crate) fn is_over(&self) -> bool {
-        self.order.progress.left() == 0 && (self.undone || matches!(self.gate, Gate::Removed))
+        let is_closed = !self.is_in_force() || matches!(self.gate, Gate::Removed);
+        self.order.progress.left() == 0 && is_closed
     }
 
     pub(crate) fn view(&self) -> DrainView {
@@ -128,6 +199,23 @@ impl Ordered {
             cut: progress.cut(),
             spared: progress.spared(),
             undone: self.undone,
+        }
+    }
+}
+
+impl Target {
+    /// Whether it is configured; for an endpoint also, whether its name has this address.
+    fn is_in(&self, snapshot: &Snapshot) -> bool {
+        match self {
+            Target::Route(name) => snapshot.route(name).is_some(),
+            Target::Endpoint { upstream, endpoint } => {
+                let upstream = snapshot.upstreams.get(upstream);
+                upstream.is_some_and(|upstream| {
+                    let endpoints = upstream.endpoints();
+                    endpoints.iter().any(|one| **one.name() == **endpoint)
+                })
+            }
+            Target::All | Target::Reload(_) => true,
         }
     }
 }

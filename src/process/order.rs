@@ -22,6 +22,8 @@ pub enum Order {
     Drain(DrainRequest, Reply<Result<DrainView, OrderError>>),
     /// Take drains back; without a target all of them.
     Undrain(Option<Target>, Reply<Result<Vec<DrainView>, OrderError>>),
+    /// End the drains that have outlived what they were for.
+    SettleDrains(Reply<Result<(), OrderError>>),
     /// Replace the binary.
     Upgrade(UpgradeRequest, Reply<Result<Upgraded, OrderError>>),
 }

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::drains::Drains;
 use super::order::DrainView;
@@ -57,6 +58,7 @@ pub struct ProcessState {
     phase: AtomicU8,
     last_reload: Mutex<Option<LastReload>>,
     drains: Mutex<Drains>,
+    drain_ordered: Notify,
     drains_all: AtomicBool,
     predecessor: Predecessor,
     /// The review of the last reload.
@@ -70,6 +72,7 @@ impl Default for ProcessState {
             phase: AtomicU8::new(Phase::Starting as u8),
             last_reload: Mutex::default(),
             drains: Mutex::default(),
+            drain_ordered: Notify::new(),
             drains_all: AtomicBool::new(false),
             predecessor: Predecessor::default(),
             reviewer: ArcSwapOption::empty(),
@@ -138,6 +141,11 @@ impl ProcessState {
     /// How far each drain is.
     pub fn drain_views(&self) -> Vec<DrainView> {
         self.drains().views()
+    }
+
+    /// Wakes who follows the drains by command.
+    pub(crate) fn drain_ordered(&self) -> &Notify {
+        &self.drain_ordered
     }
 
     /// The drains by command and those that reloads began.

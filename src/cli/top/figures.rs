@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use super::numbers::{bytes, clean, clock, short, span};
 use crate::admin::status::Status;
 use crate::admin::{EndpointState, HttpView, Point, UpstreamView};
-use crate::cli::output::milliseconds;
+use crate::cli::output::{endpoint_state, milliseconds};
 use crate::client::api::Client;
 use crate::events;
 use crate::process::order::DrainView;
@@ -306,14 +306,10 @@ fn endpoints(upstreams: &[UpstreamView]) -> Vec<Endpoint> {
     let all = upstreams.iter().flat_map(|upstream| {
         upstream.endpoints.iter().map(|endpoint| Endpoint {
             name: clean(&format!("{}/{}", upstream.name, endpoint.address)),
-            state: match (endpoint.state, &endpoint.failure, &endpoint.failing_since) {
-                (EndpointState::Draining, ..) => "draining".to_owned(),
-                (EndpointState::Leaving, ..) => "leaving".to_owned(),
-                (EndpointState::Avoided, Some(why), Some(since)) => {
-                    clean(&format!("avoided: {why} since {}", clock(since)))
-                }
-                (EndpointState::Avoided, ..) => "avoided".to_owned(),
-                (EndpointState::Up, ..) => "up".to_owned(),
+            state: {
+                let since = endpoint.failing_since.as_deref().map(clock);
+                let failure = (endpoint.failure.as_deref(), since.as_deref());
+                clean(&endpoint_state(endpoint.state, failure))
             },
             well: endpoint.state == EndpointState::Up,
             tunnels: endpoint.tunnels.into(),

@@ -45,7 +45,7 @@ fn figures() -> Figures {
         routes: vec![route("alpha", 10), route("omega", 20)],
         endpoints: vec![Endpoint {
             name: "app/10.0.0.1:9000".into(),
-            state: "avoided: refused since 12:00:00".into(),
+            state: "failed since 12:00:00: refused".into(),
             well: false,
             tunnels: 30,
         }],
@@ -92,7 +92,7 @@ fn everything_has_its_place_in_80_columns_and_24_rows() {
         "30 tunnels by route",
         "omega",
         "app/10.0.0.1:9000",
-        "avoided: refused since 12:00:00",
+        "failed since 12:00:00: refused",
         "req/s",
         "1.5k    2%    7%   0.3ms   120ms",
         "refused: 3 origin-refused",

@@ -11,15 +11,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// Signals that end a process by default and ask sluice for nothing. Real-time signals are
 /// added to these. What is missing is sent by the kernel for a fault of the program (and
 /// `SIGABRT`, by which a service manager gets its core dump), or ends nothing.
-const OUTLIVED: [Kind; 8] = [
-    Kind::ALARM,
-    Kind::VTALARM,
-    Kind::PROF,
-    Kind::IO,
-    Kind::POWER,
-    Kind::STKFLT,
-    Kind::XCPU,
-    Kind::XFSZ,
+const OUTLIVED: [(Kind, &str); 8] = [
+    (Kind::ALARM, "SIGALRM"),
+    (Kind::VTALARM, "SIGVTALRM"),
+    (Kind::PROF, "SIGPROF"),
+    (Kind::IO, "SIGIO"),
+    (Kind::POWER, "SIGPWR"),
+    (Kind::STKFLT, "SIGSTKFLT"),
+    (Kind::XCPU, "SIGXCPU"),
+    (Kind::XFSZ, "SIGXFSZ"),
 ];
 
 /// The real-time signals that a program may be sent (signal(7)); the C library keeps the two
@@ -30,7 +30,7 @@ const REAL_TIME: std::ops::RangeInclusive<i32> = 34..=64;
 #[derive(Debug)]
 pub struct Signals {
     heeded: Vec<(Wish, Signal)>,
-    outlived: Vec<(i32, Signal)>,
+    outlived: Vec<(String, Signal)>,
     missed: Missed,
 }
 
@@ -84,11 +84,16 @@ impl Signals {
             (Wish::Upgrade, SignalKind::user_defined2()),
         ];
         let heeded = heeded.into_iter();
-        let outlived = OUTLIVED.iter().map(|kind| kind.as_raw()).chain(REAL_TIME);
-        let outlived = outlived.filter_map(|number| {
+        let outlived = OUTLIVED.iter();
+        let outlived = outlived.map(|(kind, name)| (kind.as_raw(), (*name).to_owned()));
+        let real_time = REAL_TIME.map(|number| {
+            let name = format!("SIGRTMIN+{}", number - REAL_TIME.start());
+            (number, name)
+        });
+        let outlived = outlived.chain(real_time).filter_map(|(number, name)| {
             // A system without this one cannot send it either.
             let heard = signal(SignalKind::from_raw(number)).ok()?;
-            Some((number, heard))
+            Some((name, heard))
         });
         Ok(Signals {
             heeded: heeded
@@ -105,12 +110,9 @@ impl Signals {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Wish> {
-        for (number, heard) in &mut self.outlived {
+        for (signal, heard) in &mut self.outlived {
             while heard.poll_recv(cx).is_ready() {
-                tracing::info!(
-                    signal = *number,
-                    "ignored: this signal asks sluice for nothing"
-                );
+                tracing::info!(signal, "ignored: this signal asks sluice for nothing");
             }
         }
         for (wish, heard) in &mut self.heeded {
@@ -164,7 +166,12 @@ pub(super) fn pass_on(signal: Kind, pid: u32) {
     if let Some(pid) = pid
         && let Err(error) = rustix::process::kill_process(pid, signal)
     {
-        let signal = signal.as_raw();
+        let signal = match signal {
+            Kind::HUP => "SIGHUP",
+            Kind::USR1 => "SIGUSR1",
+            Kind::TERM => "SIGTERM",
+            _ => "another",
+        };
         tracing::warn!(pid = pid.as_raw_pid(), signal, %error, "the new process could not be told");
     }
 }

@@ -40,11 +40,13 @@ pub fn tell_of_client(parts: &mut Parts, facts: &Facts) -> Option<RequestId> {
 /// 100-continue without a body. Returns whether the client waits for a 100; other expectations
 /// are for the upstream to judge.
 pub fn settle_expectation(parts: &mut Parts, content: Content) -> bool {
-    let mut lines = parts.headers.get_all(header::EXPECT).iter();
-    let Some(line) = lines.next() else {
+    if !parts.headers.contains_key(header::EXPECT) {
         return false;
-    };
-    let waits = lines.next().is_none() && line.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    }
+    // A list; said twice it is the same expectation.
+    let lines = parts.headers.get_all(header::EXPECT).iter();
+    let mut members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let waits = members.all(|member| member.trim_ascii().eq_ignore_ascii_case(b"100-continue"));
     let in_vain = parts.version == Version::HTTP_10 || waits && content == Content::None;
     if in_vain {
         parts.headers.remove(header::EXPECT);

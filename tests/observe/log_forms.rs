@@ -12,7 +12,7 @@ use support::websocket::{self, close_payload, frame, handshake, masked_frame, op
 use support::{EchoBackend, HttpBackend, Proxy};
 
 const ASKING: &str = "GET /app HTTP/1.1\r\nHost: a.example\r\nUser-Agent: curl/8 \"q\"\r\n\
-    Referer: https://ref.example/\r\nX-Tenant: blue\r\nAuthorization: Bearer hunter2\r\n\
+    Referer: https://ref.example/\r\nX-Tenant: blue\r\nX-Tenant: green, red\r\nAuthorization: Bearer hunter2\r\n\
     X-Api-Key: hunter2\r\n\r\n";
 
 fn exchange(proxy: &Proxy) -> Value {
@@ -30,7 +30,7 @@ fn a_record_says_with_what_was_asked() {
     assert_eq!(record["referer"], "https://ref.example/");
     assert_eq!(record["protocol"], "HTTP/1.1");
     let chosen = serde_json::json!({
-        "x-tenant": "blue", "authorization": "redacted", "x-api-key": "redacted",
+        "x-tenant": "blue, green, red", "authorization": "redacted", "x-api-key": "redacted",
     });
     assert_eq!(record["headers"], chosen);
     assert_eq!(record["message"], "GET /app 200");

@@ -153,6 +153,30 @@ fn a_client_that_is_gone_ends_the_wait() {
     }
 }
 
+/// A proxy in front may add a second one.
+#[test]
+fn said_twice_it_is_one_expectation() {
+    let backend = RawBackend::start(|_, mut wire| {
+        wire.read_head();
+        wire.send("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n");
+        wire.read_until_close();
+    });
+    let proxy = Proxy::with(backend.address(), LONG);
+    for twice in [
+        "Expect: 100-continue\r\nExpect: 100-Continue",
+        "Expect: 100-continue, 100-continue",
+    ] {
+        let mut wire = proxy.send(UPLOAD.replace("Expect: 100-continue", twice));
+        assert_eq!(wire.read_response().status(), 401, "{twice}");
+        wire.expect_close();
+    }
+    let backend = HttpBackend::start();
+    let proxy = Proxy::with(backend.address(), LONG);
+    let vain = "GET /echo HTTP/1.1\r\nHost: x\r\nExpect: 100-continue, 100-continue\r\n\r\n";
+    let response = proxy.send(vain).read_response();
+    assert!(!response.text().contains("expect"), "{}", response.text());
+}
+
 #[test]
 fn it_is_ignored_where_it_means_nothing() {
     let backend = HttpBackend::start();

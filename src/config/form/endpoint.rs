@@ -60,6 +60,10 @@ impl FromText for EndpointAddress {
 fn zoned(ip: &str, zone: &str, port: &str) -> Option<EndpointAddress> {
     /// What the kernel allows, without the final NUL.
     const LONGEST_INTERFACE: usize = 15;
+    // In a URL the sign is escaped (RFC 6874 section 2); a number may begin with these digits.
+    let unescaped = zone.strip_prefix("25");
+    let unescaped = unescaped.filter(|zone| zone.bytes().any(|byte| !byte.is_ascii_digit()));
+    let zone = unescaped.unwrap_or(zone);
     let named = (1..=LONGEST_INTERFACE).contains(&zone.len())
         && zone
             .bytes()
@@ -112,6 +116,22 @@ impl Setting<EndpointAddress> for EndpointAddress {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_zone_of_a_url_is_unescaped() {
+        for (text, zone) in [
+            ("[fe80::1%25eth0]:80", "eth0"),
+            ("[fe80::1%25]:80", "25"),
+            ("[fe80::1%251]:80", "251"),
+        ] {
+            let EndpointAddress::Zoned { zone: found, .. } =
+                EndpointAddress::from_text(text).expect("an endpoint")
+            else {
+                panic!("{text} has a zone");
+            };
+            assert_eq!(found, zone, "{text}");
+        }
+    }
 
     #[test]
     fn endpoints_print_as_they_are_written() {

@@ -64,14 +64,35 @@ impl Asked {
     }
 }
 
-/// The first line of each.
+/// The longest joined value, in bytes.
+const LONGEST: usize = 8192;
+
+/// The lines of each, as one.
 fn chosen(fields: &HeaderMap, names: &[HeaderName]) -> Vec<(HeaderName, HeaderValue)> {
     let found = names
         .iter()
-        .filter_map(|name| Some((name, fields.get(name)?)));
-    found
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+        .filter_map(|name| Some((name.clone(), joined(fields, name)?)));
+    found.collect()
+}
+
+/// Repeated lines are a list (RFC 9110 section 5.3). Those that would make it too long are left
+/// out.
+fn joined(fields: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut lines = fields.get_all(name).iter();
+    let first = lines.next()?;
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        return Some(first.clone());
+    }
+    let mut list = first.as_bytes().to_vec();
+    for line in lines {
+        if list.len() + line.len() > LONGEST {
+            break;
+        }
+        list.extend_from_slice(b", ");
+        list.extend_from_slice(line.as_bytes());
+    }
+    HeaderValue::try_from(list).ok()
 }
 
 fn shown(value: &HeaderValue) -> Cow<'_, str> {

@@ -36,7 +36,10 @@ pub fn run(options: &Options) -> io::Result<bool> {
     let (_backend, upstreams) = start_backend(1, None)?;
     println!("| work | instructions | system calls |\n|---|---:|---:|");
     let wanted = |row: &Row| options.rows.is_empty() || options.rows.iter().any(|id| id == row.id);
-    for row in ROWS.iter().filter(|row| COUNTED.contains(&row.id) && wanted(row)) {
+    for row in ROWS
+        .iter()
+        .filter(|row| COUNTED.contains(&row.id) && wanted(row))
+    {
         let count = |tool| per_operation(tool, row, upstreams[0], options, directory.path());
         let (instructions, calls) = (count(Tool::Callgrind)?, count(Tool::Strace)?);
         let each = match row.work {

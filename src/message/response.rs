@@ -82,7 +82,7 @@ impl ResponseHead {
             return Err(HeadError::NotHttp);
         }
         let max = rules.max_bytes;
-        let Some(end) = end_of_head(&buf[..buf.len().min(max)], rules.lenient)? else {
+        let Some((end, lines)) = end_of_head(&buf[..buf.len().min(max)], rules.lenient)? else {
             return match buf.len() >= max {
                 true => Err(HeadError::TooLarge),
                 false => Ok(None),
@@ -93,7 +93,7 @@ impl ResponseHead {
             true => Bytes::from(unfold(&buf[..end])?),
             false => Bytes::copy_from_slice(&buf[..end]),
         };
-        Ok(Some((parse_complete(&head, rules)?, end)))
+        Ok(Some((parse_complete(&head, lines, rules)?, end)))
     }
 
     /// The error to report for a head that was refused with `error`: that `lenient` would accept it
@@ -130,11 +130,12 @@ impl ResponseHead {
     }
 }
 
-/// Reads a head that ends with the empty line, all of whose lines end in CR LF.
-fn parse_complete(head: &Bytes, rules: HeadRules) -> Result<ResponseHead, HeadError> {
+/// Reads a head of about so many lines that ends with the empty one and all of whose lines end in
+/// CR LF.
+fn parse_complete(head: &Bytes, lines: usize, rules: HeadRules) -> Result<ResponseHead, HeadError> {
     let line = status_line(head, rules.lenient)?;
     let (status, version) = (line.status, line.version);
-    let mut headers = HeaderMap::with_capacity(16);
+    let mut headers = HeaderMap::with_capacity(lines.min(64));
     let mut notes = Notes::default();
     let (mut count, mut unusual) = (0, false);
     let mut at = line.end;

@@ -192,9 +192,10 @@ pub fn is_usual(line: &[u8], len: usize) -> bool {
 #[inline]
 fn capitals(name: &mut [u8]) {
     let known = registered(name);
-    let (head, rest) = name.split_at_mut(known.len());
-    head.copy_from_slice(known);
-    octets::capitalise(rest);
+    if !known.is_empty() {
+        name[..known.len()].copy_from_slice(known);
+    }
+    octets::capitalise(&mut name[known.len()..]);
 }
 
 /// Respells the names of the response head at the front of `bytes`, in place, and says where it

@@ -1,23 +1,20 @@
 //! A request that was admitted, in the form in which its upstream will see it.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
-use http::request::Parts;
 
+use super::head::RequestHead;
 use crate::route::hop::Hops;
-use crate::route::target::Target;
 use crate::snapshot::Route;
 use crate::upstream::Upstream;
 
 /// A request that was admitted.
 #[derive(Debug)]
 pub struct Admitted {
-    /// The head as the upstream will see it, except for the WebSocket fields. Its `uri` is not
-    /// the target.
-    pub parts: Parts,
-    /// The target as the upstream will see it.
-    pub target: Target,
+    /// The head and the target as the upstream will see them, except for the WebSocket fields.
+    pub head: Box<RequestHead>,
     /// The route that took it.
     pub route: Arc<Route>,
     /// The upstream that it goes to.
@@ -32,6 +29,16 @@ pub struct Admitted {
     pub hops: Hops,
     /// The client sends its body only when asked to.
     pub expects_continue: bool,
+    /// It may be a step of a login of the connection.
+    pub logs_in: bool,
+}
+
+impl Deref for Admitted {
+    type Target = RequestHead;
+
+    fn deref(&self) -> &RequestHead {
+        &self.head
+    }
 }
 
 impl Admitted {

@@ -11,7 +11,7 @@ use http::{Response, StatusCode, Version};
 use super::admitted::Admitted;
 use super::facts::Facts;
 use super::grounds::Grounds;
-use super::head::{Content, RequestHead};
+use super::head::{Content, Present, RequestHead};
 use super::offer::Offer;
 use super::{own, rewrite, routing, tunnels};
 use crate::fault::diagnosis::{self, Diagnosis};
@@ -20,6 +20,7 @@ use crate::message::forwarded::{self, RequestId};
 use crate::route::hop::Hops;
 use crate::route::origin::PublicAuthority;
 use crate::snapshot::Route;
+use crate::upstream::login;
 use crate::websocket::handshake::{ClientHandshake, UpgradeRequest};
 
 /// What becomes of a request, and what was found on the way, for its record.
@@ -50,17 +51,17 @@ pub struct Found {
 #[derive(Debug)]
 pub enum Way {
     /// It goes to an upstream.
-    Forward(Box<Admitted>),
+    Forward(Admitted),
     /// It goes to an upstream as a WebSocket handshake.
-    WebSocket(Box<Admitted>, ClientHandshake),
+    WebSocket(Admitted, ClientHandshake),
     /// It goes to an upstream, which may switch to a protocol of the offer.
-    Switch(Box<Admitted>, Offer),
+    Switch(Admitted, Offer),
     /// It is answered here; with the lines in which the route spells names of fields.
     Answer(Response<Bytes>, Bytes),
 }
 
 /// Decides what becomes of a request.
-pub fn decide(mut head: RequestHead, grounds: Grounds<'_>) -> Decision {
+pub fn decide(mut head: Box<RequestHead>, grounds: Grounds<'_>) -> Decision {
     let mut found = Found::default();
     let way = match take_authority(&mut head.parts) {
         Ok(authority) => {
@@ -74,7 +75,7 @@ pub fn decide(mut head: RequestHead, grounds: Grounds<'_>) -> Decision {
 }
 
 fn way(
-    mut head: RequestHead,
+    mut head: Box<RequestHead>,
     grounds: Grounds<'_>,
     authority: &HeaderValue,
     found: &mut Found,
@@ -83,47 +84,62 @@ fn way(
         return Ok(Way::Answer(answer, Bytes::new()));
     }
     let RequestHead {
-        mut parts,
+        parts,
         target,
         upgrade,
         content,
-    } = head;
+        has,
+        ..
+    } = &mut *head;
+    let (content, has) = (*content, *has);
     let websocket = upgrade.is_websocket();
     found.expects_tunnel = websocket;
-    let path = routing::read_path(&target)?;
-    let taken = take_out(&mut parts, grounds, found);
-    let public = public_authority(&parts, grounds.facts, authority, taken.port);
+    let path = routing::read_path(target)?;
+    let taken = take_out(parts, has, grounds, found);
+    let public = public_authority(parts, grounds.facts, authority, taken.port);
     let (route, rewritten) = routing::find(
         grounds.snapshot,
-        &parts,
+        parts,
         (&public, authority),
         &path,
         websocket,
     )?;
     found.route = Some(route.clone());
-    let handshake = admit_handshake(upgrade, grounds, &route, &parts, &public, found)?;
+    let handshake = admit_handshake(upgrade, grounds, &route, parts, &public, found)?;
     let offer = match handshake {
         Some(_) => None,
-        None => admit_offer(&taken, grounds, &route, &parts, found)?,
+        None => admit_offer(&taken, grounds, &route, parts, found)?,
     };
     hold_to_size(&route, content)?;
     let Some(upstream) = route.upstream.clone() else {
         let spelling = route.config.response_headers.spelling.clone();
-        let answer = own::of_route(&route, &path.sent, &target, &public)?;
+        let answer = own::of_route(&route, &path.sent, target, &public)?;
         return Ok(Way::Answer(answer, spelling));
     };
-    let hops = take_hops(&mut parts, &route)?;
+    let hops = match has.hops {
+        true => take_hops(parts, &route)?,
+        false => Hops::default(),
+    };
     // A route's edits may name our fields.
     let direct = taken.direct && route.config.request_headers.is_empty();
     if taken.direct && !direct {
-        found.request_id = rewrite::tell_of_client(&mut parts, grounds.facts);
+        found.request_id = rewrite::tell_of_client(parts, grounds.facts);
     }
-    let expects_continue = rewrite::settle_expectation(&mut parts, content);
-    let replaced_host = rewrite::for_upstream(&mut parts, &route, authority, direct, grounds.trace);
-    let other = routing::sent_path(rewritten, &target, &path).map(|path| target.with_path(&path));
-    let admitted = Box::new(Admitted {
+    let expects_continue = has.expect && rewrite::settle_expectation(parts, content);
+    let replaced_host = rewrite::for_upstream(
         parts,
-        target: other.unwrap_or(target),
+        &route,
+        authority,
+        (direct, has.upgrade),
+        grounds.trace,
+    );
+    let edited = !route.config.request_headers.is_empty();
+    let logs_in = (has.authorization || edited) && login::is_login(&parts.headers);
+    if let Some(path) = routing::sent_path(rewritten, target, &path) {
+        *target = target.with_path(&path);
+    }
+    let admitted = Admitted {
+        head,
         route,
         upstream,
         is_handshake: handshake.is_some() || offer.is_some(),
@@ -131,7 +147,8 @@ fn way(
         replaced_host,
         hops,
         expects_continue,
-    });
+        logs_in,
+    };
     Ok(match (handshake, offer) {
         (Some(handshake), _) => Way::WebSocket(admitted, handshake),
         (None, Some(offer)) => Way::Switch(admitted, offer),
@@ -153,10 +170,10 @@ struct Taken {
 
 /// Conditions judge what the upstream would be sent: what it is not sent is taken out first, and
 /// our fields are put in unless nothing depends on it.
-fn take_out(parts: &mut Parts, grounds: Grounds<'_>, found: &mut Found) -> Taken {
+fn take_out(parts: &mut Parts, has: Present, grounds: Grounds<'_>, found: &mut Found) -> Taken {
     let facts = grounds.facts;
     let port = forwarded::public_port(&parts.headers, &facts.peer_fields);
-    let (asked, stripped) = rewrite::strip_for_routing(&mut parts.headers);
+    let (asked, stripped) = rewrite::strip_for_routing(&mut parts.headers, has.upgrade);
     let direct = !grounds.snapshot.judges_our_fields
         && forwarded::is_direct(&facts.forwarding, &facts.peer_fields);
     if !direct {
@@ -205,14 +222,14 @@ fn take_authority(parts: &mut Parts) -> Result<HeaderValue, ProxyError> {
 /// The WebSocket handshake, where the request is one that its route takes; the refusal where
 /// it was meant as one.
 fn admit_handshake(
-    upgrade: UpgradeRequest,
+    upgrade: &mut UpgradeRequest,
     grounds: Grounds<'_>,
     route: &Route,
     parts: &Parts,
     public: &PublicAuthority<'_>,
     found: &mut Found,
 ) -> Result<Option<ClientHandshake>, ProxyError> {
-    match upgrade {
+    match std::mem::replace(upgrade, UpgradeRequest::None) {
         UpgradeRequest::WebSocket(handshake) => {
             tunnels::refuse_while_draining(grounds, route)?;
             tunnels::check_origin(grounds.facts, route, parts, public, &mut found.diagnosis)?;

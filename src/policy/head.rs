@@ -1,7 +1,10 @@
 //! A request as it came, before anything is decided.
 
+use http::header::HeaderValue;
 use http::request::Parts;
+use http::{HeaderMap, HeaderName};
 
+use crate::route::hop;
 use crate::route::target::Target;
 use crate::websocket::handshake::{self, UpgradeRequest};
 
@@ -16,6 +19,10 @@ pub struct RequestHead {
     pub upgrade: UpgradeRequest,
     /// Its content.
     pub content: Content,
+    /// What it accepts, for the form of an error.
+    pub accept: Option<HeaderValue>,
+    /// Which of the fields that decisions ask for it has.
+    pub has: Present,
 }
 
 /// What is known of a request's content before it comes.
@@ -27,17 +34,57 @@ pub enum Content {
     AtLeast(u64),
 }
 
+/// Fields that few requests have. One pass tells which: it costs as much as asking for one of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Present {
+    /// `Upgrade`.
+    pub upgrade: bool,
+    /// `Expect`.
+    pub expect: bool,
+    /// `Authorization`.
+    pub authorization: bool,
+    /// The marks of routes.
+    pub hops: bool,
+    /// `Sec-WebSocket-Key`.
+    websocket_key: bool,
+}
+
+impl Present {
+    /// Which of them there are, and the first `Accept`.
+    fn of(fields: &HeaderMap) -> (Present, Option<&HeaderValue>) {
+        let (mut has, mut accept) = (Present::default(), None);
+        for (name, value) in fields {
+            match HeaderName::as_str(name) {
+                "accept" if accept.is_none() => accept = Some(value),
+                "upgrade" => has.upgrade = true,
+                "expect" => has.expect = true,
+                "authorization" => has.authorization = true,
+                "sec-websocket-key" => has.websocket_key = true,
+                name if name == hop::NAME => has.hops = true,
+                _ => {}
+            }
+        }
+        (has, accept)
+    }
+}
+
 impl RequestHead {
     /// From what a protocol has read.
     pub fn new(parts: Parts, target: Target, content: Content) -> RequestHead {
         let has_content = content != Content::None;
-        let upgrade =
-            handshake::classify(&parts.method, parts.version, &parts.headers, has_content);
+        let (has, accept) = Present::of(&parts.headers);
+        let accept = accept.cloned();
+        let upgrade = match has.upgrade || has.websocket_key {
+            true => handshake::classify(&parts.method, parts.version, &parts.headers, has_content),
+            false => UpgradeRequest::None,
+        };
         RequestHead {
             parts,
             target,
             upgrade,
             content,
+            accept,
+            has,
         }
     }
 

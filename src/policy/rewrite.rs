@@ -12,9 +12,10 @@ use crate::message::headers::{self, Stripped};
 use crate::snapshot::Route;
 use crate::trace::Trace;
 
-/// Removes the hop-by-hop fields, except `Upgrade`, which a route may match. Returns its values.
-pub fn strip_for_routing(fields: &mut HeaderMap) -> (Vec<HeaderValue>, Stripped) {
-    if !fields.contains_key(header::UPGRADE) {
+/// Removes the hop-by-hop fields, except `Upgrade`, which a route may match and which there is only
+/// where `upgrades`. Returns its values.
+pub fn strip_for_routing(fields: &mut HeaderMap, upgrades: bool) -> (Vec<HeaderValue>, Stripped) {
+    if !upgrades {
         return (Vec::new(), headers::strip_hop_by_hop(fields));
     }
     let asked: Vec<HeaderValue> = fields.get_all(header::UPGRADE).iter().cloned().collect();
@@ -55,16 +56,19 @@ pub fn settle_expectation(parts: &mut Parts, content: Content) -> bool {
 }
 
 /// Completes the head for the upstream, after hop-by-hop fields were removed and ours were
-/// added. Returns the client's Host where another one replaced it.
+/// added. `direct`: ours are written with the head; `upgrades`: there is an `Upgrade`. Returns the
+/// client's Host where another one replaced it.
 pub fn for_upstream(
     parts: &mut Parts,
     route: &Route,
     authority: &HeaderValue,
-    direct: bool,
+    (direct, upgrades): (bool, bool),
     trace: Option<&Trace>,
 ) -> Option<HeaderValue> {
     let fields = &mut parts.headers;
-    fields.remove(header::UPGRADE);
+    if upgrades {
+        fields.remove(header::UPGRADE);
+    }
     if let Some(trace) = trace {
         trace.propagate(fields, direct);
     }

@@ -28,8 +28,8 @@ pub fn begin(stream: Arc<dyn Stream>, parts: Parts, target: Target, incoming: In
         true => Content::None,
         false => Content::AtLeast(incoming.size_hint().lower()),
     };
-    let head = RequestHead::new(parts, target, content);
-    let mut exchange = Underway::begin(stream, &head);
+    let mut head = Box::new(RequestHead::new(parts, target, content));
+    let mut exchange = Underway::begin(stream, &mut head);
     let (stream, record) = exchange.parts();
     let snapshot = stream.shared().snapshot.load();
     let grounds = Grounds {

@@ -32,7 +32,7 @@ use crate::upstream::pool;
 /// The head of an answer, and the rest of it.
 pub struct Answered {
     /// Its head.
-    pub head: ResponseHead,
+    pub head: Box<ResponseHead>,
     /// Its body.
     pub rest: Rest,
     /// It came before the request's body was asked for.
@@ -99,7 +99,7 @@ impl Answered {
 /// Forwards the request and answers with what comes back.
 pub async fn forward(
     mut exchange: Box<Underway>,
-    admitted: Box<Admitted>,
+    admitted: Admitted,
     incoming: Incoming,
 ) -> Outcome {
     if let Err(error) = authorize(&admitted, exchange.stream().facts()).await {
@@ -170,7 +170,7 @@ pub async fn unless_ended<T>(
 /// The upstream's answer as the client sees it.
 pub fn answer(mut exchange: Box<Underway>, admitted: &Admitted, answered: Answered) -> Answer {
     let Answered {
-        head,
+        mut head,
         rest,
         unasked,
     } = answered;
@@ -185,7 +185,7 @@ pub fn answer(mut exchange: Box<Underway>, admitted: &Admitted, answered: Answer
     // The answer to a HEAD needs no body to confirm its length.
     let is_not_modified =
         head.status == StatusCode::NOT_MODIFIED && admitted.parts.method != Method::HEAD;
-    *response.headers_mut() = head.headers;
+    *response.headers_mut() = std::mem::take(&mut head.headers);
     let fields = response.headers_mut();
     headers::strip_hop_by_hop(fields);
     headers::apply_edits(fields, &admitted.route.config.response_headers);
@@ -193,7 +193,7 @@ pub fn answer(mut exchange: Box<Underway>, admitted: &Admitted, answered: Answer
         response,
         named_length: head.length.filter(|_| is_not_modified),
         reason,
-        spelling: Spelling::of_answer(admitted, head.lines),
+        spelling: Spelling::of_answer(admitted, std::mem::take(&mut head.lines)),
         // The client may send the body or not, so what follows may not be a request.
         close: unasked,
     }

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, StatusCode};
 
@@ -90,8 +90,9 @@ impl Request {
 
 impl Record {
     /// A request has come.
-    pub fn begin(facts: &Facts, head: &RequestHead) -> Self {
-        let RequestHead { parts, target, .. } = head;
+    pub fn begin(facts: &Facts, head: &mut RequestHead) -> Self {
+        let accept = head.accept.take();
+        let RequestHead { parts, target, .. } = &*head;
         let trace = crate::trace::begin(parts, facts.peer_fields.is_trusted());
         let is_kept = access_log::is_on()
             || head.asks_for_upgrade()
@@ -104,7 +105,7 @@ impl Record {
             method: metrics::method_class(&parts.method),
             handshake: false,
             request,
-            accept: parts.headers.get(header::ACCEPT).cloned(),
+            accept,
             head_only: parts.method == Method::HEAD,
             request_id: None,
             route: None,

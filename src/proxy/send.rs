@@ -23,12 +23,13 @@ use crate::upstream::client::{BodyFraming, FlightError, InFlight};
 use crate::upstream::connection::Connection;
 use crate::upstream::{Lease, login, pool};
 
-/// The head of an answer, what was read with it, and the connection that it came on.
+/// The head of an answer, what was read with it, and the connection that it came on. What is large
+/// of it stays where it is.
 pub struct Heard {
     /// The request, part of which may still have to be sent.
-    pub flight: InFlight<RequestBody>,
+    pub flight: Box<InFlight<RequestBody>>,
     /// The head.
-    pub head: ResponseHead,
+    pub head: Box<ResponseHead>,
     /// What was read of the rest.
     pub rest: Bytes,
     /// The endpoint that answers.
@@ -86,7 +87,6 @@ pub async fn send(
     // A client that has begun to send need not be asked to.
     let holds = admitted.expects_continue && stream.received() == 0;
     let rules = admitted.upstream.head_rules();
-    let login = login::is_login(&admitted.parts.headers);
     let (mut reused, mut lease) = take(stream, admitted).map_err(Unheard::Unsent)?;
     // Without a Host of its own it names the endpoint; a second try may go to another one.
     let hostless = admitted.host().is_empty().then(|| head.clone());
@@ -105,14 +105,15 @@ pub async fn send(
             head = with_host(hostless, lease.endpoint().address());
         }
         let again = may_repeat && connection.reused;
-        let mut flight = InFlight::new(connection, head, body.take(), rules);
+        let mut flight = Box::new(InFlight::new(connection, head, body.take(), rules));
+        flight.read_at_most(stream.room());
         if holds {
             flight.hold();
         }
         match head_of_answer(stream, admitted, &mut flight, limit).await {
             Ok((head, rest)) => {
                 lease.heard();
-                if login || login::asks_for_login(head.status, &head.headers) {
+                if admitted.logs_in || login::asks_for_login(head.status, &head.headers) {
                     stream.bind(&mut flight.connection);
                 }
                 return Ok(Heard {
@@ -205,7 +206,7 @@ async fn head_of_answer(
     admitted: &Admitted,
     flight: &mut InFlight<RequestBody>,
     limit: Duration,
-) -> Result<(ResponseHead, Bytes), Failed> {
+) -> Result<(Box<ResponseHead>, Bytes), Failed> {
     let mut sent = 0;
     loop {
         let (head, rest) = poll_fn(|cx| {

@@ -36,7 +36,7 @@ use crate::websocket::handshake::UpstreamProblem;
 /// Forwards the request, and opens a tunnel where the upstream switches.
 pub async fn open(
     mut exchange: Box<Underway>,
-    admitted: Box<Admitted>,
+    admitted: Admitted,
     offer: Offer,
     incoming: Incoming,
 ) -> Outcome {

@@ -16,7 +16,7 @@ pub struct Underway {
 
 impl Underway {
     /// For a request that has come on `stream`.
-    pub fn begin(stream: Arc<dyn Stream>, head: &RequestHead) -> Box<Self> {
+    pub fn begin(stream: Arc<dyn Stream>, head: &mut RequestHead) -> Box<Self> {
         let record = Record::begin(stream.facts(), head);
         Box::new(Underway { stream, record })
     }

@@ -41,7 +41,7 @@ const PEEK: Duration = Duration::from_secs(1);
 /// Opens the upstream's side; the client's follows when its protocol has let go of the stream.
 pub async fn open(
     mut exchange: Box<Underway>,
-    admitted: Box<Admitted>,
+    admitted: Admitted,
     handshake: ClientHandshake,
 ) -> Outcome {
     if let Err(error) = authorize(&admitted, exchange.stream().facts()).await {

@@ -14,7 +14,9 @@ use http::HeaderMap;
 use http::header::HeaderName;
 
 /// The field that carries the marks: a list, the latest last.
-pub const FIELD: HeaderName = HeaderName::from_static("sluice-hops");
+pub const FIELD: HeaderName = HeaderName::from_static(NAME);
+/// Its name.
+pub const NAME: &str = "sluice-hops";
 /// Its name as it is written.
 pub const WRITTEN: &[u8] = b"Sluice-Hops";
 

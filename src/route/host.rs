@@ -30,7 +30,10 @@ pub fn same(a: &str, b: &str) -> bool {
 pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
     let colon = match authority.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
-        None => memchr::memchr(b':', authority.as_bytes()).unwrap_or(authority.len()),
+        None => authority
+            .bytes()
+            .position(|byte| byte == b':')
+            .unwrap_or(authority.len()),
     };
     let (host, rest) = authority.split_at_checked(colon)?;
     let port = match rest.strip_prefix(':') {
@@ -39,14 +42,21 @@ pub fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
         Some("") => None,
         Some(digits) => Some(port(digits)?),
     };
-    let sound = !host.is_empty() && memchr::memchr3(b'@', b'/', b',', host.as_bytes()).is_none();
-    sound.then_some((host, port))
+    // Hosts are short: a loop is over before a search in blocks has begun.
+    let sound = host.bytes().all(|byte| !matches!(byte, b'@' | b'/' | b','));
+    (!host.is_empty() && sound).then_some((host, port))
 }
 
 /// A decimal port; no sign, at most five digits.
 pub(super) fn port(digits: &str) -> Option<u16> {
-    let sound = digits.len() <= 5 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    sound.then(|| digits.parse().ok()).flatten()
+    if digits.is_empty() || digits.len() > 5 {
+        return None;
+    }
+    let number = digits.bytes().try_fold(0u32, |number, byte| {
+        let digit = byte.is_ascii_digit().then(|| u32::from(byte - b'0'))?;
+        Some(number * 10 + digit)
+    });
+    number.and_then(|number| u16::try_from(number).ok())
 }
 
 fn ipv6(host: &str) -> Option<Ipv6Addr> {

@@ -49,12 +49,10 @@ enum Rest {
 #[derive(Debug)]
 pub struct AnswerBody<B> {
     /// `None` once the connection has been given back or is of no further use.
-    flight: Option<InFlight<B>>,
+    flight: Option<Box<InFlight<B>>>,
     rest: Rest,
     /// Bytes read and not yet handed on.
     ready: BytesMut,
-    /// What the next read may bring, in bytes.
-    room: usize,
     /// What was read since that was last asked, in bytes.
     brought: usize,
     /// What came after the chunks that were handed on together: the end, or an error.
@@ -81,7 +79,7 @@ where
     /// Continues after `head`; `ready` is what was read of the body with it. `bodiless`: the
     /// request was a HEAD. `idle`: how many connections the pool may keep, and how long.
     pub fn new(
-        flight: InFlight<B>,
+        flight: Box<InFlight<B>>,
         head: &ResponseHead,
         ready: Bytes,
         bodiless: bool,
@@ -100,7 +98,6 @@ where
             flight: Some(flight),
             rest,
             ready: ready.into(),
-            room: ROOM,
             brought: 0,
             after: None,
             is_dense: false,
@@ -135,7 +132,7 @@ where
     /// Reads on until something of the body is there, for a look at its first words.
     pub fn poll_peek(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let (true, Some(flight)) = (self.ready.is_empty(), &mut self.flight) {
-            match ready!(flight.poll_more(cx, self.room)) {
+            match ready!(flight.poll_more(cx, ROOM)) {
                 Ok(piece) => self.ready = piece.into_own(),
                 Err(error) => self.failed = Some(error),
             }
@@ -145,7 +142,9 @@ where
 
     /// From now on a read brings `room` bytes at most.
     pub fn read_at_most(&mut self, room: usize) {
-        self.room = room;
+        if let Some(flight) = &mut self.flight {
+            flight.read_at_most(room);
+        }
     }
 
     /// What was read since the last call, in bytes.
@@ -155,12 +154,12 @@ where
 
     /// Whether it is the upstream's turn; else the client has to send more of its request.
     pub fn awaits_upstream(&self) -> bool {
-        self.flight.as_ref().is_none_or(InFlight::awaits_upstream)
+        self.flight.as_deref().is_none_or(InFlight::awaits_upstream)
     }
 
     /// Bytes of the request that have been sent.
     pub fn request_sent(&self) -> u64 {
-        self.flight.as_ref().map_or(0, InFlight::sent)
+        self.flight.as_deref().map_or(0, InFlight::sent)
     }
 
     /// The lines of the trailer fields that were handed on; given out once.
@@ -321,11 +320,13 @@ where
             }
             // One byte more than is missing, so that the last read comes back short: that tells
             // the reactor, without another call, that nothing is left on the socket.
+            let room = flight.room();
             let room = match &this.rest {
-                Rest::Length(left) => usize::try_from(*left)
-                    .map_or(this.room, |left| left.saturating_add(1).min(this.room)),
-                _ if this.is_dense => this.room.min(ROOM),
-                _ => this.room,
+                Rest::Length(left) => {
+                    usize::try_from(*left).map_or(room, |left| left.saturating_add(1).min(room))
+                }
+                _ if this.is_dense => room.min(ROOM),
+                _ => room,
             };
             taken = match ready!(flight.poll_more(cx, room)) {
                 Ok(piece) if piece.len() > 0 => this.take(piece),

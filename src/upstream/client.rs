@@ -81,6 +81,8 @@ pub struct InFlight<B> {
     heard: bool,
     /// The body is not asked for yet: the upstream has not said whether it wants it.
     held: bool,
+    /// What one read may bring of an answer, in bytes.
+    room: usize,
     /// What is left of the body's turn among all that the worker does.
     turn: usize,
 }
@@ -111,6 +113,7 @@ where
             blocked: false,
             heard: false,
             held: false,
+            room: READ,
             turn: TURN,
         }
     }
@@ -118,6 +121,16 @@ where
     /// Sends the head alone until [`InFlight::release`] (RFC 9110 section 10.1.1).
     pub fn hold(&mut self) {
         self.held = self.body.is_some();
+    }
+
+    /// From now on a read brings `room` bytes of an answer at most.
+    pub fn read_at_most(&mut self, room: usize) {
+        self.room = room;
+    }
+
+    /// What a read may bring.
+    pub fn room(&self) -> usize {
+        self.room
     }
 
     /// Whether the body has not been asked for.

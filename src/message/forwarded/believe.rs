@@ -93,13 +93,14 @@ pub(super) fn first(value: &HeaderValue) -> &str {
 
 /// The port written in an authority; the brackets of an IPv6 address hold none.
 pub(super) fn port_of(host: &[u8]) -> Option<u16> {
-    let colon = memchr::memrchr(b':', host)?;
-    let port = &host[colon + 1..];
-    std::str::from_utf8(port)
-        .ok()
-        .filter(|_| !port.contains(&b']'))?
-        .parse()
-        .ok()
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit());
+    let (before, digits) = host.split_at(host.len() - digits.count());
+    if before.last() != Some(&b':') || digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u16, |port, digit| {
+        port.checked_mul(10)?.checked_add((digit - b'0').into())
+    })
 }
 
 /// The client's address for logs and limits: the rightmost in the chain that no trusted

@@ -8,19 +8,20 @@ use http::{StatusCode, Version};
 use super::outcome::HeadError;
 use crate::message::octets;
 
-/// Where the empty line ends. It is found first, so that a head that comes byte by byte is not
-/// parsed for every byte.
-pub(super) fn end_of_head(buf: &[u8], lenient: bool) -> Result<Option<usize>, HeadError> {
-    let mut line_start = 0;
+/// Where the empty line ends, and how many lines are before it. It is found first, so that a head
+/// that comes byte by byte is not parsed for every byte.
+pub(super) fn end_of_head(buf: &[u8], lenient: bool) -> Result<Option<(usize, usize)>, HeadError> {
+    let (mut line_start, mut lines) = (0, 0);
     for feed in memchr::memchr_iter(b'\n', buf) {
         let bare = feed == line_start || buf[feed - 1] != b'\r';
         if bare && !lenient {
             return Err(HeadError::BareLineFeed);
         }
         if feed + usize::from(bare) == line_start + 1 {
-            return Ok(Some(feed + 1));
+            return Ok(Some((feed + 1, lines)));
         }
         line_start = feed + 1;
+        lines += 1;
     }
     Ok(None)
 }

@@ -98,7 +98,7 @@ impl Case {
             drain: self.drain,
             trace: None,
         };
-        decide(head, grounds)
+        decide(Box::new(head), grounds)
     }
 }
 

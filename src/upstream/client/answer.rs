@@ -20,7 +20,7 @@ const LARGE: usize = 4 * 1024;
 const SMALL: usize = 8 * 1024;
 
 /// The head of an answer with what was read of its body, or why there is none.
-type HeadResult<E> = Result<(ResponseHead, Bytes), FlightError<E>>;
+type HeadResult<E> = Result<(Box<ResponseHead>, Bytes), FlightError<E>>;
 
 /// What one read brought, and the head if that made it complete.
 type HeadRead<E> = (io::Result<usize>, Option<HeadResult<E>>);
@@ -46,7 +46,10 @@ where
         }
         loop {
             let (read, done) = ready!(if self.connection.large {
-                self.poll_read_large(cx)
+                match self.room > READ && self.read.is_empty() {
+                    true => self.poll_read_lent(cx),
+                    false => self.poll_read_large(cx),
+                }
             } else {
                 with_scratch(|scratch| self.poll_read_head(cx, scratch))
             });
@@ -99,16 +102,41 @@ where
         self.connection.large = came.len() > LARGE;
         if let (Ok(1..), Ok(Some((head, end)))) = (&read, ResponseHead::parse(&came, self.rules)) {
             came.advance(end);
-            return Poll::Ready((read, Some(Ok((head, snug(came, READ).freeze())))));
+            let rest = snug(came, READ).freeze();
+            return Poll::Ready((read, Some(Ok((Box::new(head), rest)))));
         }
         let done = self.take_head(&came);
         Poll::Ready((read, done))
     }
 
+    /// The same into a large buffer of the worker, for a client that takes all it is given.
+    fn poll_read_lent(&mut self, cx: &mut Context<'_>) -> Poll<HeadRead<B::Error>> {
+        let piece = match ready!(self.poll_more(cx, self.room)) {
+            Ok(piece) => piece,
+            Err(error) => return Poll::Ready((Err(error), None)),
+        };
+        let read = piece.len();
+        self.heard |= read > 0;
+        self.connection.large = read > LARGE;
+        let done = match (piece, self.rules) {
+            (Piece::Own(bytes), _) => self.take_head(&bytes),
+            (Piece::Lent(lent, read), rules) => {
+                match ResponseHead::parse(&lent.as_ref()[..read], rules) {
+                    Ok(Some((head, end))) => Some(Ok((Box::new(head), lent.into_bytes(end..read)))),
+                    _ => self.take_head(&lent.as_ref()[..read]),
+                }
+            }
+        };
+        Poll::Ready((Ok(read), done))
+    }
+
     /// Parses a head off the front of `bytes`; keeps them while it is incomplete.
     fn take_head(&mut self, bytes: &[u8]) -> Option<HeadResult<B::Error>> {
         match ResponseHead::parse(bytes, self.rules) {
-            Ok(Some((head, end))) => Some(Ok((head, Bytes::copy_from_slice(&bytes[end..])))),
+            Ok(Some((head, end))) => {
+                let rest = Bytes::copy_from_slice(&bytes[end..]);
+                Some(Ok((Box::new(head), rest)))
+            }
             Ok(None) => {
                 self.read = BytesMut::from(bytes);
                 None

@@ -19,25 +19,25 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command` on `core`; what it prints is appended to `log`.
-    pub fn start(mut command: Command, core: Option<usize>, log: &Path) -> io::Result<Self> {
+    /// Starts `command` on `cores`; what it prints is appended to `log`.
+    pub fn start(mut command: Command, cores: &[usize], log: &Path) -> io::Result<Self> {
         let log = File::options().create(true).append(true).open(log)?;
         command
             .stdin(Stdio::null())
             .stderr(log.try_clone()?)
             .stdout(log);
-        sys::bind_child(&mut command, core);
+        sys::bind_child(&mut command, cores);
         let child = command.spawn()?;
         Ok(Self { child })
     }
 
-    /// Starts `command` on `core` and returns its standard output too.
+    /// Starts `command` on `cores` and returns its standard output too.
     pub fn piped(
         mut command: Command,
-        core: Option<usize>,
+        cores: &[usize],
     ) -> io::Result<(Self, std::process::ChildStdout)> {
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        sys::bind_child(&mut command, core);
+        sys::bind_child(&mut command, cores);
         let mut child = command.spawn()?;
         let output = child.stdout.take();
         let process = Self { child };

@@ -7,7 +7,7 @@ use crate::child::Process;
 use crate::load::{Load, Work};
 use crate::options::Options;
 use crate::proxies::{Candidate, Kind, Tool};
-use crate::rows::{ROWS, Row};
+use crate::rows::{ROWS, Row, Setup};
 use crate::run::{Directory, start_backend};
 use std::fs;
 use std::io;
@@ -33,7 +33,7 @@ const RUNS: [u64; 2] = [1, 4];
 /// Prints the table.
 pub fn run(options: &Options) -> io::Result<bool> {
     let directory = Directory::make(options.keep)?;
-    let (_backend, upstreams) = start_backend(1, None)?;
+    let (_backend, upstreams) = start_backend(1, &[])?;
     println!("| work | instructions | system calls |\n|---|---:|---:|");
     let wanted = |row: &Row| options.rows.is_empty() || options.rows.iter().any(|id| id == row.id);
     for row in ROWS
@@ -65,7 +65,7 @@ fn per_operation(
         .map_err(io::Error::other)?;
     let mut counts = [(0.0, 0.0); 2];
     for (count, seconds) in counts.iter_mut().zip(RUNS) {
-        let mut proxy = candidate.start(upstream, 0, options, directory)?;
+        let mut proxy = candidate.start(upstream, Setup::USUAL, options, directory)?;
         let mut load = Load::open(proxy.address_for(row), row.work, row.connections)?;
         let tally = load.run(Duration::from_secs(seconds))?;
         load.close()?;

@@ -15,7 +15,8 @@
 //! load generator, both programs of this harness, share `--load-core`. All is
 //! loopback. Rounds are interleaved: in each, each row, each proxy after the
 //! other, so that a noisy minute hurts all alike; the table shows medians.
-//! Compare within one run only. `floor` is a bare relay that reads no HTTP: a
+//! Compare within one run only. In the rows with two workers the proxy has the load's core too.
+//! `floor` is a bare relay that reads no HTTP: a
 //! lower bound, and not one of the peers. `sluice` runs in its default configuration,
 //! `observed` is scraped, followed and traced besides
 //! (`observers.rs`). Proxies that are not installed are skipped, loudly. The

@@ -5,7 +5,7 @@
 use crate::child::Process;
 use crate::observers::Observers;
 use crate::options::Options;
-use crate::rows::Row;
+use crate::rows::{Row, Setting, Setup};
 use rustix::process::Signal;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -100,7 +100,7 @@ struct Site<'a> {
     directory: &'a Path,
     listen: SocketAddr,
     large: SocketAddr,
-    routes: usize,
+    setup: Setup,
     upstream: SocketAddr,
     access_log: bool,
     files: u64,
@@ -134,6 +134,15 @@ impl Candidate {
         )
     }
 
+    /// Whether it is measured where proxies are set up like this.
+    pub fn takes(&self, setting: Setting) -> bool {
+        match setting {
+            Setting::Usual => true,
+            Setting::Workers(_) => self.kind != Kind::Floor,
+            Setting::Routes(_) | Setting::Reloads(_) => self.is_sluice(),
+        }
+    }
+
     /// Whether it is sluice itself, in whichever version.
     pub fn is_sluice(&self) -> bool {
         matches!(
@@ -142,12 +151,11 @@ impl Candidate {
         )
     }
 
-    /// Starts it in front of `upstream`, with so many routes beside the one that is used, and waits
-    /// until it answers.
+    /// Starts it in front of `upstream`, and waits until it answers.
     pub fn start(
         &self,
         upstream: SocketAddr,
-        routes: usize,
+        setup: Setup,
         options: &Options,
         parent: &Path,
     ) -> io::Result<Proxy> {
@@ -166,7 +174,7 @@ impl Candidate {
             directory: &directory,
             listen,
             large,
-            routes,
+            setup,
             upstream,
             access_log: options.access_log,
             files: options.files,
@@ -174,8 +182,12 @@ impl Candidate {
         };
         let command = self.command(&site)?;
         let log = directory.join("output.log");
-        let core = (!options.smoke).then_some(options.proxy_core);
-        let process = Process::start(command, core, &log)?;
+        let cores = match (options.smoke, setup.workers) {
+            (true, _) => vec![],
+            (false, 1) => vec![options.proxy_core],
+            (false, _) => vec![options.proxy_core, options.load_core],
+        };
+        let process = Process::start(command, &cores, &log)?;
         let mut proxy = Proxy {
             address: listen,
             large,
@@ -229,7 +241,7 @@ impl Candidate {
                 command
                     .args(["run", "--adapter", "caddyfile", "--config"])
                     .arg(&config);
-                command.env("GOMAXPROCS", "1");
+                command.env("GOMAXPROCS", site.setup.workers.to_string());
                 for variable in ["HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"] {
                     command.env(variable, site.directory);
                 }
@@ -257,7 +269,10 @@ impl Proxy {
             directory: &self.directory,
             listen: self.address,
             large: self.large,
-            routes,
+            setup: Setup {
+                routes,
+                ..Setup::USUAL
+            },
             upstream,
             access_log: false,
             files: 0,
@@ -361,7 +376,7 @@ fn sluice(site: &Site, change: usize) -> String {
         false => "off".to_owned(),
     };
     let watched = site.observers.map_or_else(String::new, Observers::settings);
-    let routes: String = (0..site.routes)
+    let routes: String = (0..site.setup.routes)
         .map(|n| {
             let extra = if n == 0 { change } else { 0 };
             format!(
@@ -373,8 +388,9 @@ fn sluice(site: &Site, change: usize) -> String {
     let Site {
         listen, upstream, ..
     } = site;
+    let workers = site.setup.workers;
     format!(
-        "workers = 1\n[log]\naccess = \"{access}\"\n{watched}\
+        "workers = {workers}\n[log]\naccess = \"{access}\"\n{watched}\
          [[listen]]\naddress = \"{listen}\"\n{routes}[[route]]\nto = \"{upstream}\"\n"
     )
 }
@@ -397,8 +413,10 @@ fn nginx(site: &Site) -> String {
         large,
         upstream,
         files,
+        setup,
         ..
     } = site;
+    let workers = setup.workers;
     let server = |listen: &SocketAddr, buffers: &str| {
         format!(
             "  server {{\n    listen {listen};\n{buffers}    location / {{\n\
@@ -412,7 +430,7 @@ fn nginx(site: &Site) -> String {
     let buffers = "    proxy_buffer_size 16k;\n    proxy_buffers 8 16k;\n";
     let servers = server(listen, "") + &server(large, buffers);
     format!(
-        "{user}daemon off;\nworker_processes 1;\nworker_rlimit_nofile {files};\n\
+        "{user}daemon off;\nworker_processes {workers};\nworker_rlimit_nofile {files};\n\
          pid nginx.pid;\nerror_log error.log error;\n\
          events {{ worker_connections {files}; }}\n\
          http {{\n  access_log {access};\n{temporary}\
@@ -435,12 +453,14 @@ fn haproxy(site: &Site) -> String {
         listen,
         upstream,
         files,
+        setup,
         ..
     } = site;
+    let threads = setup.workers;
     // Two descriptors a connection and a pipe, and a margin that HAProxy insists on.
     let connections = (files - 200) / 2 - 500;
     format!(
-        "global\n  nbthread 1\n  maxconn {connections}\n  maxpipes 500\n\
+        "global\n  nbthread {threads}\n  maxconn {connections}\n  maxpipes 500\n\
          \x20 tune.pipesize 524288\n{target}\
          defaults\n  mode http\n  option splice-auto\n{format}  http-reuse always\n\
          \x20 timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n  timeout tunnel 1h\n\

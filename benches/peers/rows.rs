@@ -40,10 +40,46 @@ pub struct Row {
 pub enum Setting {
     /// As for all rows.
     Usual,
+    /// A fresh one with so many workers, on the core of the load too.
+    Workers(usize),
     /// A fresh one with so many routes, of which the last is asked for; sluice only.
     Routes(usize),
     /// A fresh one with so many routes, of which one changes each second; sluice only.
     Reloads(usize),
+}
+
+/// What a proxy is started with.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Setup {
+    /// Routes beside the one that is used.
+    pub routes: usize,
+    /// Its workers, a core for each.
+    pub workers: usize,
+}
+
+impl Setup {
+    /// That of most rows.
+    pub const USUAL: Setup = Setup {
+        routes: 0,
+        workers: 1,
+    };
+}
+
+impl Setting {
+    /// What its proxy is started with.
+    pub fn setup(self) -> Setup {
+        match self {
+            Setting::Usual => Setup::USUAL,
+            Setting::Workers(workers) => Setup {
+                workers,
+                ..Setup::USUAL
+            },
+            Setting::Routes(routes) | Setting::Reloads(routes) => Setup {
+                routes,
+                ..Setup::USUAL
+            },
+        }
+    }
 }
 
 /// Tunnels of the bulk rows.
@@ -149,6 +185,24 @@ pub const ROWS: &[Row] = &[
                 tunnels: BULK,
             },
             1_000,
+        )
+    },
+    Row {
+        setting: Setting::Workers(2),
+        ..row(
+            "get-128-two",
+            "GET 128 B, {n} connections, two workers",
+            Work::Get("/128", 128),
+            64,
+        )
+    },
+    Row {
+        setting: Setting::Workers(2),
+        ..row(
+            "echo-64-two",
+            "echo 64 B, {n} tunnels, two workers",
+            Work::Echo(64),
+            64,
         )
     },
     Row {

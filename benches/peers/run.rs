@@ -7,7 +7,7 @@ use crate::observers::Observers;
 use crate::options::Options;
 use crate::proxies::{Candidate, Kind, Proxy, RECOMMENDED};
 use crate::results::{Results, RowResults};
-use crate::rows::{ROWS, Row, Setting, Unit};
+use crate::rows::{ROWS, Row, Setting, Setup, Unit};
 use crate::{chart, sys, table};
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -67,7 +67,7 @@ pub fn run(mut options: Options) -> io::Result<bool> {
     if options.smoke {
         eprintln!("peers: smoke test only; measure with `cargo bench --bench peers`");
     } else {
-        sys::pin(options.load_core)?;
+        sys::pin(&[options.load_core])?;
         eprintln!("{}", facts.join("\n"));
     }
     let mut stage = Stage::set(&options, &candidates)?;
@@ -126,7 +126,7 @@ impl Stage {
     fn set(options: &Options, candidates: &[Candidate]) -> io::Result<Self> {
         let directory = Directory::make(options.keep)?;
         let core = (!options.smoke).then_some(options.load_core);
-        let (backend, upstreams) = start_backend(candidates.len(), core)?;
+        let (backend, upstreams) = start_backend(candidates.len(), core.as_slice())?;
         let mut stage = Self {
             proxies: Vec::new(),
             upstreams,
@@ -134,7 +134,13 @@ impl Stage {
             directory,
         };
         for (candidate, &upstream) in candidates.iter().zip(&stage.upstreams) {
-            let proxy = start(candidate, upstream, 0, options, &stage.directory.path)?;
+            let proxy = start(
+                candidate,
+                upstream,
+                Setup::USUAL,
+                options,
+                &stage.directory.path,
+            )?;
             stage.proxies.push(proxy);
         }
         Ok(stage)
@@ -159,7 +165,7 @@ impl Stage {
             let Ok(samples) = &mut results.cells[at] else {
                 continue;
             };
-            if results.row.setting != Setting::Usual && !candidate.is_sluice() {
+            if !candidate.takes(results.row.setting) {
                 continue;
             }
             let outcome = self.sample(&results.row, candidate, at, options);
@@ -180,7 +186,8 @@ impl Stage {
                     // One that never started would not start now either.
                     if self.proxies[at].is_ok() {
                         let upstream = self.upstreams[at];
-                        let fresh = start(candidate, upstream, 0, options, &self.directory.path)?;
+                        let directory = &self.directory.path;
+                        let fresh = start(candidate, upstream, Setup::USUAL, options, directory)?;
                         self.proxies[at] = fresh;
                     }
                 }
@@ -194,11 +201,11 @@ impl Stage {
         &self,
         candidate: &Candidate,
         at: usize,
-        routes: usize,
+        setup: Setup,
         options: &Options,
     ) -> Result<Proxy, String> {
         let upstream = self.upstreams[at];
-        start(candidate, upstream, routes, options, &self.directory.path)
+        start(candidate, upstream, setup, options, &self.directory.path)
             .map_err(|error| error.to_string())?
     }
 
@@ -216,16 +223,17 @@ impl Stage {
         };
         if row.unit == Unit::Bytes {
             // What earlier rows left in its heap would hide what idle costs.
-            let proxy = self.fresh(candidate, at, 0, options)?;
+            let proxy = self.fresh(candidate, at, Setup::USUAL, options)?;
             return measure::idle(row, connections, &proxy, options)
                 .map_err(|error| explain(error, &proxy));
         }
-        if let Setting::Routes(routes) | Setting::Reloads(routes) = row.setting {
-            let proxy = self.fresh(candidate, at, routes, options)?;
+        if row.setting != Setting::Usual {
+            let proxy = self.fresh(candidate, at, row.setting.setup(), options)?;
             let (upstream, ended) = (self.upstreams[at], AtomicBool::new(false));
             let sample = std::thread::scope(|scope| {
-                if let Setting::Reloads(_) = row.setting {
-                    scope.spawn(|| reload(&proxy, upstream, routes, &ended));
+                if let Setting::Reloads(routes) = row.setting {
+                    let (proxy, ended) = (&proxy, &ended);
+                    scope.spawn(move || reload(proxy, upstream, routes, ended));
                 }
                 let sample = measure::work(row, connections, &proxy, options);
                 ended.store(true, Ordering::Relaxed);
@@ -242,13 +250,10 @@ impl Stage {
 }
 
 /// Starts a backend with an address for each proxy.
-pub fn start_backend(
-    addresses: usize,
-    core: Option<usize>,
-) -> io::Result<(Process, Vec<SocketAddr>)> {
+pub fn start_backend(addresses: usize, cores: &[usize]) -> io::Result<(Process, Vec<SocketAddr>)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--role", "backend", "--role-arg", &addresses.to_string()]);
-    let (backend, output) = Process::piped(command, core)?;
+    let (backend, output) = Process::piped(command, cores)?;
     let mut line = String::new();
     BufReader::new(output).read_line(&mut line)?;
     let ports = line.split_whitespace().flat_map(str::parse::<u16>);
@@ -280,13 +285,13 @@ fn reload(proxy: &Proxy, upstream: SocketAddr, routes: usize, ended: &AtomicBool
 fn start(
     candidate: &Candidate,
     upstream: SocketAddr,
-    routes: usize,
+    setup: Setup,
     options: &Options,
     directory: &Path,
 ) -> io::Result<Result<Proxy, String>> {
     // Another process may take the free port first: a second try.
-    let first = candidate.start(upstream, routes, options, directory);
-    let started = first.or_else(|_| candidate.start(upstream, routes, options, directory));
+    let first = candidate.start(upstream, setup, options, directory);
+    let started = first.or_else(|_| candidate.start(upstream, setup, options, directory));
     if sys::interrupted() {
         return Err(io::Error::other("interrupted"));
     }

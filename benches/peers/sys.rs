@@ -13,17 +13,19 @@ use std::time::Duration;
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Restricts the calling thread, and what it starts from now on, to one core.
-pub fn pin(core: usize) -> io::Result<()> {
+/// Restricts the calling thread, and what it starts from now on, to these cores.
+pub fn pin(cores: &[usize]) -> io::Result<()> {
     // SAFETY: `cpu_set_t` is a plain bit array for which all zeroes is the
     // empty set; CPU_SET is bounds-checked by libc's fixed-size array index
-    // (`core` is checked first); the kernel only reads `size` bytes.
+    // (each core is checked first); the kernel only reads `size` bytes.
     unsafe {
         let mut set: libc::cpu_set_t = std::mem::zeroed();
-        if core >= 8 * size_of::<libc::cpu_set_t>() {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        for core in cores {
+            if *core >= 8 * size_of::<libc::cpu_set_t>() {
+                return Err(io::Error::from(io::ErrorKind::InvalidInput));
+            }
+            libc::CPU_SET(*core, &mut set);
         }
-        libc::CPU_SET(core, &mut set);
         match libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set) {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
@@ -31,16 +33,17 @@ pub fn pin(core: usize) -> io::Result<()> {
     }
 }
 
-/// Makes the command's process run on `core`, if given, and get SIGTERM when the thread
+/// Makes the command's process run on `cores`, if there are any, and get SIGTERM when the thread
 /// that spawned it ends, however that happens.
-pub fn bind_child(command: &mut Command, core: Option<usize>) {
+pub fn bind_child(command: &mut Command, cores: &[usize]) {
+    let cores = cores.to_vec();
     // SAFETY: the closure runs between fork and exec. It makes two system
     // calls, allocates nothing on success, takes no lock, and touches no
-    // memory but its own captured integer.
+    // memory but its own captured numbers.
     unsafe {
         command.pre_exec(move || {
-            if let Some(core) = core {
-                pin(core)?;
+            if !cores.is_empty() {
+                pin(&cores)?;
             }
             match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
                 0 => Ok(()),

@@ -6,20 +6,13 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 
 use super::handle::TunnelHandle;
-use super::moment::{Moment, Now};
-use super::worker::{REGISTRY, Registry};
 use crate::metrics;
 use crate::vocabulary::counters::Tally;
 
 /// How many are settled in one go at most by what comes every second: about a millisecond's work.
 pub const AT_ONCE: usize = 4096;
-
-/// After so many tenths of a second a tick settles what nothing else has. The history, where
-/// there is one, comes first.
-const SETTLED: Moment = 12;
 
 /// Room that is kept for the next ones.
 const ROOM: usize = 256;
@@ -67,11 +60,20 @@ fn begin(handle: &Arc<TunnelHandle>) {
     });
 }
 
-/// Settles what has moved, `most` tunnels at most.
-pub fn settle(now: Instant, most: usize) {
-    REGISTRY.with_borrow_mut(|registry| {
-        let now = registry.now(now);
-        registry.settle(now, most);
+/// How many are not settled.
+pub(super) fn moving() -> usize {
+    MOVING.with_borrow(|moving| moving.tunnels.len())
+}
+
+/// Settles the counts of so many at most, and says whose.
+pub(super) fn settle(most: usize, mut settled: impl FnMut(&Arc<TunnelHandle>)) {
+    MOVING.with_borrow_mut(|moving| {
+        let all = moving.tunnels.len();
+        for _ in 0..most.min(all) {
+            let Some(handle) = moving.pop() else { break };
+            settled(&handle);
+        }
+        moving.trim(all);
     });
 }
 
@@ -119,31 +121,6 @@ impl Moving {
     fn trim(&mut self, used: usize) {
         if used < self.tunnels.capacity() / 4 {
             self.tunnels.shrink_to(ROOM.max(2 * used));
-        }
-    }
-}
-
-impl Registry {
-    pub(super) fn settle(&mut self, now: Now, most: usize) {
-        MOVING.with_borrow_mut(|moving| {
-            let all = moving.tunnels.len();
-            for _ in 0..most.min(all) {
-                let Some(handle) = moving.pop() else { break };
-                if let Some(index) = self.find(&handle) {
-                    self.entries[index].observe(now);
-                }
-            }
-            moving.trim(all);
-        });
-        self.settled = now.real;
-    }
-
-    /// Settles at a tick what nothing else has settled.
-    pub(super) fn settle_in_time(&mut self, now: Now) {
-        let waits = MOVING.with_borrow(|moving| moving.tunnels.len());
-        let is_due = now.real.saturating_sub(self.settled) >= SETTLED;
-        if waits > 0 && (is_due || waits > AT_ONCE) {
-            self.settle(now, AT_ONCE);
         }
     }
 }

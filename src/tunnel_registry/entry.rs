@@ -20,7 +20,7 @@ const SECOND: u32 = 10;
 /// How long a complete closing handshake waits for the upstream to end its stream.
 const GRACE: u32 = 2;
 /// The age at which a tunnel is worth the system calls that TCP keep-alive costs.
-const AGED: u32 = 5 * SECOND;
+const AGED: u32 = 4 * SECOND;
 /// The share of the interval by which a Ping may come earlier.
 const PING_JITTER: u32 = 4;
 /// What new settings make overdue is spread over this, or over the limit where that is

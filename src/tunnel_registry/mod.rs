@@ -25,7 +25,7 @@ pub mod observe;
 pub mod phase;
 mod worker;
 
-pub use self::activity::{AT_ONCE, note, settle};
+pub use self::activity::{AT_ONCE, note};
 pub use self::ages::{Ages, ClockState, PulseState};
 pub use self::close::{CloseOrder, Cut};
 pub use self::drain::{DrainOrder, Selection};
@@ -35,7 +35,7 @@ pub use self::observe::{TunnelSnapshot, find, snapshots};
 pub use self::phase::Phase;
 pub use self::worker::{
     FINE_TICK, Review, TICK, add, apply, count, cut_all, drain, forgive, handles, is_draining,
-    remove, review, tick, touch, undrain, undrain_and_review,
+    remove, review, settle, tick, touch, undrain, undrain_and_review,
 };
 
 #[cfg(test)]

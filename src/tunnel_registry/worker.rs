@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use super::activity;
+use super::activity::{self, AT_ONCE};
 use super::close::{CloseOrder, Cut};
 use super::drain::{DrainOrder, Selection};
 use super::due::Due;
@@ -29,6 +29,10 @@ pub const TICK: Duration = Duration::from_millis(250);
 
 /// The same while closes are spread over a drain's span: half of the resolution of a moment.
 pub const FINE_TICK: Duration = Duration::from_millis(50);
+
+/// After so many tenths of a second a tick settles what nothing else has. The history, where
+/// there is one, comes first.
+const SETTLED: Moment = 12;
 
 /// At a shutdown the deadline is the process's, which counts what it cuts; here it only
 /// stands in for one that does not come, so it must not be the first. In other drains it is
@@ -61,7 +65,7 @@ pub(super) struct Registry {
     /// When each must be looked at, at its index.
     due: Due,
     /// When what had moved was settled last.
-    pub(super) settled: Moment,
+    settled: Moment,
     /// Those in force, the oldest first.
     drains: Vec<Rc<LocalDrain>>,
 }
@@ -98,6 +102,15 @@ pub fn handles() -> Vec<Arc<TunnelHandle>> {
 /// Serves every deadline of every tunnel of this thread; to be called every [`TICK`].
 pub fn tick(now: Instant) {
     REGISTRY.with_borrow_mut(|registry| registry.tick(now));
+}
+
+/// Settles what has moved of late, `most` tunnels at most: it is counted by route, and their
+/// entries know that something came.
+pub fn settle(now: Instant, most: usize) {
+    REGISTRY.with_borrow_mut(|registry| {
+        let now = registry.now(now);
+        registry.settle(now, most);
+    });
 }
 
 /// The worker stood still for `span` until now: every clock of this thread's tunnels goes on as
@@ -253,9 +266,21 @@ impl Registry {
         }
     }
 
+    pub(super) fn settle(&mut self, now: Now, most: usize) {
+        activity::settle(most, |handle| {
+            if let Some(index) = self.find(handle) {
+                self.entries[index].observe(now);
+            }
+        });
+        self.settled = now.real;
+    }
+
     fn tick(&mut self, now: Instant) {
         let now = self.now(now);
-        self.settle_in_time(now);
+        let (moving, since) = (activity::moving(), now.real.saturating_sub(self.settled));
+        if moving > 0 && (since >= SETTLED || moving > AT_ONCE) {
+            self.settle(now, AT_ONCE);
+        }
         let entries = &mut self.entries;
         self.due.serve(now.moment, |index| {
             let entry = &mut entries[index];
@@ -265,7 +290,7 @@ impl Registry {
     }
 
     /// Where a tunnel stands, unless it has ended.
-    pub(super) fn find(&self, handle: &Arc<TunnelHandle>) -> Option<usize> {
+    fn find(&self, handle: &Arc<TunnelHandle>) -> Option<usize> {
         let index = handle.index.load(Relaxed) as usize;
         let entry = self.entries.get(index)?;
         Arc::ptr_eq(&entry.handle, handle).then_some(index)

@@ -4,6 +4,7 @@
 
 use crate::support;
 
+mod memory;
 mod requests;
 
 use std::net::{SocketAddr, TcpStream};

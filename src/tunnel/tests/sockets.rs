@@ -106,10 +106,10 @@ async fn an_aged_tunnels_upstream_has_tcp_keep_alive() {
     let fd = rustix::io::dup(&near_upstream).expect("dup");
     let kept_alive = || rustix::net::sockopt::socket_keepalive(&fd).expect("getsockopt");
     spawn(spec(near_client, near_upstream));
-    tick_at(4 * SECOND);
+    tick_at(3 * SECOND);
     tokio::task::yield_now().await;
     assert!(!kept_alive(), "a short life is not worth the calls");
-    tick_at(6 * SECOND);
+    tick_at(5 * SECOND);
     until("keep-alive", kept_alive).await;
     let idle = rustix::net::sockopt::tcp_keepidle(&fd).expect("getsockopt");
     assert_eq!(idle, crate::net::listen::socket::KEEPALIVE_IDLE);

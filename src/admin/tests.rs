@@ -63,7 +63,8 @@ async fn ask(path: PathBuf) -> io::Result<String> {
     let question = move || {
         let mut stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(LONG))?;
-        stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer.lines().next().unwrap_or_default().to_owned())

@@ -53,10 +53,6 @@ impl Stream for Context {
         !self.awaits_flush()
     }
 
-    fn room(&self) -> usize {
-        self.pace.room()
-    }
-
     /// Not 100, which hyper sends when the body is first polled (after the upstream's 100, or the
     /// time for it), and not to HTTP/1.0, which has none (RFC 9110 section 15.2).
     fn pass_interim(&self, head: &ResponseHead) {

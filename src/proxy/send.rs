@@ -106,7 +106,6 @@ pub async fn send(
         }
         let again = may_repeat && connection.reused;
         let mut flight = Box::new(InFlight::new(connection, head, body.take(), rules));
-        flight.read_at_most(stream.room());
         if holds {
             flight.hold();
         }

@@ -41,9 +41,6 @@ pub trait Stream: Debug + Send + Sync {
     /// Whether an interim answer can be passed on now. If not, the exchange's task is woken.
     fn is_ready_for_interim(&self) -> bool;
 
-    /// How much may be read of an answer at once, in bytes, while nothing waits for the client.
-    fn room(&self) -> usize;
-
     /// Passes an interim answer (1xx) on, where the client understands it.
     fn pass_interim(&self, head: &ResponseHead);
 

@@ -10,8 +10,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 
 use super::chunked::{Decoder, Joined, Malformed, Step};
-use super::client::{InFlight, Piece, READ, RequestContent};
-use super::lent::Lent;
+use super::client::{InFlight, RequestContent};
+use super::lent::{Lent, Piece, READ};
 use super::{Lease, pool};
 use crate::message::response::{BodyKind, ResponseHead};
 use crate::net::io::{PIECE_COST, TURN};

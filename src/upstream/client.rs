@@ -13,8 +13,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 
-pub use self::answer::{Piece, READ};
 use super::connection::Connection;
+use super::lent::READ;
 use crate::message::response::{HeadError, HeadRules};
 use crate::message::spelling::{Speller, push_spelled};
 use crate::net::io::{PIECE_COST, TURN, yield_turn};

@@ -5,9 +5,11 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 
-/// Size of each, in bytes.
+/// What one read may bring while the size of the answer is unknown, in bytes.
+pub const READ: usize = 32 * 1024;
+/// Size of each large buffer, in bytes.
 pub const SIZE: usize = 256 * 1024;
 /// Most of them that a worker has at a time.
 const MOST: usize = 4;
@@ -49,6 +51,33 @@ impl Lent {
         bytes.truncate(part.end);
         bytes.advance(part.start);
         bytes
+    }
+}
+
+/// What one read brought of an answer.
+#[derive(Debug)]
+pub enum Piece {
+    /// In a buffer of its own.
+    Own(BytesMut),
+    /// So many bytes in a large buffer.
+    Lent(Lent, usize),
+}
+
+impl Piece {
+    /// In a buffer of its own, copied if need be.
+    pub fn into_own(self) -> BytesMut {
+        match self {
+            Piece::Own(bytes) => bytes,
+            Piece::Lent(lent, len) => BytesMut::from(&lent.as_ref()[..len]),
+        }
+    }
+
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        match self {
+            Piece::Own(bytes) => bytes.len(),
+            Piece::Lent(_, len) => *len,
+        }
     }
 }
 

@@ -10,10 +10,8 @@ use tokio::io::{AsyncReadExt, ReadBuf};
 use super::{FlightError, InFlight, RequestContent};
 use crate::message::response::ResponseHead;
 use crate::net::io::{Io, with_scratch};
-use crate::upstream::lent::{self, Lent};
+use crate::upstream::lent::{self, Lent, Piece, READ};
 
-/// What one read may bring while the size of the answer is unknown, in bytes.
-pub const READ: usize = 32 * 1024;
 /// A first read of more than this, in bytes, is not worth copying.
 const LARGE: usize = 4 * 1024;
 /// Reads of up to so many bytes take no more memory than what they bring.
@@ -46,10 +44,7 @@ where
         }
         loop {
             let (read, done) = ready!(if self.connection.large {
-                match self.room > READ && self.read.is_empty() {
-                    true => self.poll_read_lent(cx),
-                    false => self.poll_read_large(cx),
-                }
+                self.poll_read_large(cx)
             } else {
                 with_scratch(|scratch| self.poll_read_head(cx, scratch))
             });
@@ -109,27 +104,6 @@ where
         Poll::Ready((read, done))
     }
 
-    /// The same into a large buffer of the worker, for a client that takes all it is given.
-    fn poll_read_lent(&mut self, cx: &mut Context<'_>) -> Poll<HeadRead<B::Error>> {
-        let piece = match ready!(self.poll_more(cx, self.room)) {
-            Ok(piece) => piece,
-            Err(error) => return Poll::Ready((Err(error), None)),
-        };
-        let read = piece.len();
-        self.heard |= read > 0;
-        self.connection.large = read > LARGE;
-        let done = match (piece, self.rules) {
-            (Piece::Own(bytes), _) => self.take_head(&bytes),
-            (Piece::Lent(lent, read), rules) => {
-                match ResponseHead::parse(&lent.as_ref()[..read], rules) {
-                    Ok(Some((head, end))) => Some(Ok((Box::new(head), lent.into_bytes(end..read)))),
-                    _ => self.take_head(&lent.as_ref()[..read]),
-                }
-            }
-        };
-        Poll::Ready((Ok(read), done))
-    }
-
     /// Parses a head off the front of `bytes`; keeps them while it is incomplete.
     fn take_head(&mut self, bytes: &[u8]) -> Option<HeadResult<B::Error>> {
         match ResponseHead::parse(bytes, self.rules) {
@@ -180,33 +154,6 @@ where
         let mut buf = BytesMut::new();
         ready!(poll_read(io, cx, &mut buf, room))?;
         Poll::Ready(Ok(Piece::Own(snug(buf, room))))
-    }
-}
-
-/// What one read brought of an answer.
-#[derive(Debug)]
-pub enum Piece {
-    /// In a buffer of its own.
-    Own(BytesMut),
-    /// So many bytes in a large buffer.
-    Lent(Lent, usize),
-}
-
-impl Piece {
-    /// In a buffer of its own, copied if need be.
-    pub fn into_own(self) -> BytesMut {
-        match self {
-            Piece::Own(bytes) => bytes,
-            Piece::Lent(lent, len) => BytesMut::from(&lent.as_ref()[..len]),
-        }
-    }
-
-    /// Its length in bytes.
-    pub fn len(&self) -> usize {
-        match self {
-            Piece::Own(bytes) => bytes.len(),
-            Piece::Lent(_, len) => *len,
-        }
     }
 }
 

@@ -81,6 +81,7 @@ impl<G: Send + 'static> Tunnel<G> {
 
     /// Takes the tunnel apart and sends it off; [`Tunnel::must_stay`] returned `None`.
     pub(super) fn hand_off(mut self) {
+        self.leave_line();
         let handle = self.journal.handle.clone();
         let mut state = self.state();
         if let Some(ages) = hand_off::take_out(&handle) {

@@ -4,7 +4,7 @@
 //!
 //! `relay` holds the two directions and does what is asked of them, `task` runs it, `closing`
 //! draws the consequences of what they moved. `pump` moves the bytes of one direction, by
-//! `splice` where they are many; `journal` writes down what both have to say together, and
+//! `splice` where they are many and when `turns` lets it; `journal` writes down what both have to say together, and
 //! `taps` is where taps come to it. `export` and `resume` carry a live tunnel from one process
 //! to the next, as the descriptors and the `state` that it consists of; `outlet` is where it
 //! goes.
@@ -24,6 +24,7 @@ mod splice;
 pub mod state;
 pub mod taps;
 mod task;
+mod turns;
 mod unread_end;
 
 #[cfg(test)]

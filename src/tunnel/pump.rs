@@ -5,6 +5,7 @@
 //! Nothing is read while something waits to be written, so memory stays bounded by one
 //! buffer. What Close frames mean for the whole tunnel is decided in `closing`.
 
+mod bulk;
 mod ends;
 mod last_word;
 mod observe;
@@ -21,9 +22,9 @@ use self::reading::Reading;
 use self::receive::{Watch, receive};
 use self::states::{Frames, Handshake, Sink, Source};
 use super::journal::Journal;
-use super::splice::{self, Drained, Moved, Pipe};
-use crate::net::io::{Io, Socket, TURN, yield_turn};
-use crate::tunnel_registry;
+use super::splice::{self, Drained, Pipe};
+use super::turns::{Key, Place};
+use crate::net::io::{Io, TURN};
 use crate::websocket::frame::{Scanner, Side};
 
 /// Bytes that the sink would not take yet.
@@ -42,10 +43,21 @@ pub(super) struct Direction {
     pipe: Pipe,
     watch: Watch,
     reading: Reading,
+    place: Place,
     source: Source,
     sink: Sink,
     frames: Frames,
     handshake: Handshake,
+}
+
+/// Why a direction stops.
+enum Pause {
+    /// It waits for a socket, or has ended.
+    Wait,
+    /// It has had its turn.
+    Turn,
+    /// It is not its turn.
+    Line,
 }
 
 /// What one attempt to read brought.
@@ -64,6 +76,7 @@ impl Direction {
             pipe: Pipe::default(),
             watch: Watch::new(),
             reading: Reading::new(false),
+            place: Place::Free,
             source: Source::Open,
             sink: Sink::Open,
             frames: Frames::Followed,
@@ -105,23 +118,57 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) {
+        let pause = self.advance(from, to, scratch, cx, journal);
+        let key = self.key(journal);
+        match pause {
+            Pause::Wait => self.place.leave(key),
+            Pause::Turn => self.place.end_turn(key, cx),
+            Pause::Line => {}
+        }
+    }
+
+    fn key(&self, journal: &Journal) -> Key {
+        (journal.handle.id, self.scanner.sender())
+    }
+
+    /// The direction moves nothing any more.
+    pub(super) fn leave_line(&mut self, journal: &Journal) {
+        self.place.leave(self.key(journal));
+    }
+
+    #[inline]
+    fn advance(
+        &mut self,
+        from: &mut Io,
+        to: &mut Io,
+        scratch: &mut [u8],
+        cx: &mut Context<'_>,
+        journal: &mut Journal,
+    ) -> Pause {
         let mut turn = TURN;
         loop {
             if !self.flushed() && !self.flush(to, cx, journal) && !self.discards() {
-                return journal.blocked(self.scanner.sender());
+                journal.blocked(self.scanner.sender());
+                return Pause::Wait;
             }
             if self.sink == Sink::EndDue {
                 self.end_stream(to, cx);
             }
             match self.source {
-                Source::Done => return,
+                Source::Done => return Pause::Wait,
                 _ if self.handshake.is_due() && self.may_inject() => {
                     let frame = self.injection(journal);
                     self.write(to, &frame, cx, journal);
                     continue;
                 }
-                Source::Ended => return self.finish(to, cx),
+                Source::Ended => {
+                    self.finish(to, cx);
+                    return Pause::Wait;
+                }
                 Source::Open => {}
+            }
+            if !self.place.may_move(self.key(journal)) {
+                return Pause::Line;
             }
             let cost = match self.read(from, to, scratch, cx, journal) {
                 Read::Some(cost) => cost,
@@ -129,11 +176,14 @@ impl Direction {
                     self.ended(to, cx, journal);
                     continue;
                 }
-                Read::Wait => return self.wait(),
+                Read::Wait => {
+                    self.wait();
+                    return Pause::Wait;
+                }
             };
             turn = turn.saturating_sub(cost);
             if turn == 0 {
-                return yield_turn(cx);
+                return Pause::Turn;
             }
         }
     }
@@ -163,7 +213,7 @@ impl Direction {
         }
     }
 
-    /// One read, by splice or through the scratch buffer, and the write that goes with it.
+    /// One read, by splice or through the scratch buffer and with the write that goes with it.
     fn read(
         &mut self,
         from: &mut Io,
@@ -172,57 +222,13 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
-        let sockets = from.descriptor().zip(to.descriptor());
-        if self.frames.are_followed()
-            && self.sink.is_open()
-            && let Some((source, _)) = sockets
+        if self.reading.is_bulk()
+            && let Some((source, _)) = from.descriptor().zip(to.descriptor())
+            && let Some(read) = self.splice(source, cx, journal)
         {
-            let left = self.scanner.data_left();
-            if left >= splice::THRESHOLD || (self.reading.is_bulk() && left > 0) {
-                self.reading.set_bulk(true);
-                self.watch.disarm();
-                if let Some(read) = self.splice(source, left, cx, journal) {
-                    return read;
-                }
-            } else if self.reading.is_bulk() && self.scanner.at_boundary() {
-                let read = self.copy(from, to, scratch, cx, journal);
-                let bulk = matches!(read, Read::Wait)
-                    || self.scanner.data_left() >= splice::THRESHOLD
-                    || !self.scanner.pending().is_empty();
-                self.reading.set_bulk(bulk);
-                return read;
-            }
+            return read;
         }
         self.copy(from, to, scratch, cx, journal)
-    }
-
-    /// Moves up to `left` bytes of payload into the pipe, unseen. `None`: they are to be copied.
-    fn splice(
-        &mut self,
-        from: &Socket,
-        left: u64,
-        cx: &mut Context<'_>,
-        journal: &mut Journal,
-    ) -> Option<Read> {
-        match splice::fill(from, left, &mut self.pipe, cx) {
-            Moved::Bytes(n) => {
-                tunnel_registry::note(&journal.handle);
-                let counters = &journal.handle.counters[self.scanner.sender() as usize];
-                counters.received(n);
-                if journal.handle.is_tapped() {
-                    self.show_skipped(n, journal);
-                }
-                self.scanner.skip(n as u64, counters);
-                Some(Read::Some(n))
-            }
-            Moved::Wait => Some(Read::Wait),
-            Moved::End => Some(Read::End),
-            Moved::Failed(error) => {
-                journal.failed(self.scanner.sender(), &error);
-                Some(Read::End)
-            }
-            Moved::Unable => None,
-        }
     }
 
     #[inline]
@@ -234,8 +240,7 @@ impl Direction {
         cx: &mut Context<'_>,
         journal: &mut Journal,
     ) -> Read {
-        let most = self.reading.most(scratch.len(), self.scanner.at_boundary());
-        let scratch = &mut scratch[..most];
+        let scratch = &mut scratch[..self.reading.most()];
         let n = match receive(from, &mut self.watch, scratch, cx) {
             Poll::Ready(Ok(0)) => return Read::End,
             Poll::Ready(Ok(n)) => n,

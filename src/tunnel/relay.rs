@@ -149,6 +149,12 @@ impl<G> Tunnel<G> {
         self.set_phase();
     }
 
+    /// It moves nothing any more.
+    pub(super) fn leave_line(&mut self) {
+        self.up.leave_line(&self.journal);
+        self.down.leave_line(&self.journal);
+    }
+
     /// Moves what can be moved. Returns whether the tunnel has ended.
     #[inline]
     pub(super) fn run(&mut self, cx: &mut Context<'_>) -> bool {

@@ -6,20 +6,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::task::{Context, Poll};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::{Context, Poll, ready};
 
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustix::pipe::{PipeFlags, SpliceFlags};
 use tokio::io::Interest;
 
 use crate::net::io::{Io, Socket};
 use crate::system::descriptors;
 
-/// Payload bytes still to come from which splicing is cheaper than copying.
-pub(super) const THRESHOLD: u64 = 64 * 1024;
 /// Capacity asked for each pipe in bytes; the kernel may grant less.
-const CAPACITY: usize = 256 * 1024;
+pub(super) const CAPACITY: usize = 256 * 1024;
 /// Most pipes of one worker at once: sinks that stall with a full pipe must not exhaust
 /// descriptors or the kernel's pipe memory.
 const MOST: usize = 64;
@@ -115,8 +114,10 @@ impl Drop for Pipe {
 
 /// What an attempt to fill a pipe brought.
 pub(super) enum Moved {
-    /// So many bytes are in the pipe.
+    /// So many bytes more are in the pipe.
     Bytes(usize),
+    /// The pipe takes no more.
+    Full,
     /// The source has nothing; its readiness is awaited.
     Wait,
     /// The source has ended its stream.
@@ -127,9 +128,28 @@ pub(super) enum Moved {
     Unable,
 }
 
-/// Moves up to `left` bytes from the socket into a pipe, which is left in `slot`.
-pub(super) fn fill(from: &Socket, left: u64, slot: &mut Pipe, cx: &mut Context<'_>) -> Moved {
-    let most = left.min(CAPACITY as u64) as usize;
+/// Looks at what comes next, which stays in the socket; 0 is the end of the stream.
+pub(super) fn peek(
+    from: &Socket,
+    into: &mut [u8],
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(from.poll_read_ready(cx))?;
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let peeked = from.try_io(Interest::READABLE, |fd| Ok(recv(fd, &mut *into, flags)?.0));
+        match peeked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+/// Moves up to `most` bytes from the socket into the pipe in `slot`, or into one that is put there.
+pub(super) fn fill(from: &Socket, most: usize, slot: &mut Pipe, cx: &mut Context<'_>) -> Moved {
+    if let Some(ends) = &mut slot.0 {
+        return add(from, most, ends);
+    }
     loop {
         match from.poll_read_ready(cx) {
             Poll::Pending => return Moved::Wait,
@@ -140,21 +160,10 @@ pub(super) fn fill(from: &Socket, left: u64, slot: &mut Pipe, cx: &mut Context<'
         let Some(ends) = &mut pipe.0 else {
             return Moved::Unable;
         };
-        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        let moved = from.try_io(Interest::READABLE, |fd| {
-            Ok(rustix::pipe::splice(
-                fd,
-                None,
-                &ends.write,
-                None,
-                most,
-                flags,
-            )?)
-        });
+        let moved = from.try_io(Interest::READABLE, |fd| take(fd, ends, most));
         match moved {
             Ok(0) => return Moved::End,
             Ok(n) => {
-                ends.filled = n;
                 *slot = pipe;
                 return Moved::Bytes(n);
             }
@@ -166,6 +175,24 @@ pub(super) fn fill(from: &Socket, left: u64, slot: &mut Pipe, cx: &mut Context<'
             Err(error) => return Moved::Failed(error),
         }
     }
+}
+
+/// The same, into a pipe that holds bytes. Where nothing is moved it is not known whether the socket
+/// has none or the pipe no room, so the socket's readiness stays.
+fn add(from: &Socket, most: usize, ends: &mut Ends) -> Moved {
+    match take(from.as_fd(), ends, most) {
+        Ok(0) => Moved::End,
+        Ok(n) => Moved::Bytes(n),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Moved::Full,
+        Err(error) => Moved::Failed(error),
+    }
+}
+
+fn take(from: BorrowedFd<'_>, ends: &mut Ends, most: usize) -> io::Result<usize> {
+    let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+    let n = rustix::pipe::splice(from, None, &ends.write, None, most, flags)?;
+    ends.filled += n;
+    Ok(n)
 }
 
 /// How far a pipe was emptied.

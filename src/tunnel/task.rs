@@ -85,6 +85,7 @@ impl<G> Drop for Task<G> {
         let Some(tunnel) = &mut self.0 else {
             return;
         };
+        tunnel.leave_line();
         let handle = tunnel.journal.handle.clone();
         tunnel_registry::remove(&handle);
         if handle.is_tapped() {

@@ -26,6 +26,7 @@ use crate::vocabulary::{ClosedBy, Side};
 
 mod activity;
 mod bare;
+mod bulk;
 mod bytes;
 mod closing;
 mod drain;

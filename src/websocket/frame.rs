@@ -120,6 +120,14 @@ impl Scanner {
         self.pending.is_none() && (self.left > 0 || next & CONTROL == 0)
     }
 
+    /// The sizes of header and payload of the data frame that `bytes` begin with, if the scanner
+    /// stands in front of them and they hold its whole header.
+    pub fn data_ahead(&self, bytes: &[u8]) -> Option<(usize, u64)> {
+        let header = Header::parse(bytes, self.sender, self.open).ok()??;
+        let is_ahead = self.at_boundary() && !header.opcode.is_control();
+        is_ahead.then_some((header.size, header.length))
+    }
+
     /// The control frame that has begun and is not complete, if it is one.
     pub fn inside_control(&self) -> Option<Opcode> {
         let opcode = match self.in_header {

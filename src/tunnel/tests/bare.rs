@@ -8,6 +8,8 @@
 use super::*;
 use crate::net::io::Stream;
 
+#[path = "bulk.rs"]
+mod bulk;
 #[path = "bytes.rs"]
 mod bytes;
 #[path = "closing.rs"]

@@ -7,9 +7,14 @@ use crate::tap::Origin;
 use crate::websocket::frame::Opcode;
 
 #[tokio::test]
-async fn a_slow_reader_of_a_large_frame_holds_one_pipe_and_loses_nothing() {
+async fn a_slow_reader_of_large_frames_holds_one_pipe_and_loses_nothing() {
+    for (size, count) in [(32 << 20, 1), (65_536, 500), (30_000, 1000)] {
+        slow_reader(server_frame(0x82, &noise(5, size)).repeat(count)).await;
+    }
+}
+
+async fn slow_reader(frame: Vec<u8>) {
     let (mut client, mut upstream, handle) = open(WebSocketConfig::default()).await;
-    let frame = server_frame(0x82, &noise(5, 32 << 20));
     let all = frame.clone();
     let writing = tokio::spawn(async move {
         upstream.write_all(&all).await.expect("write");

@@ -13,8 +13,8 @@ use std::task::{Context, Waker};
 use crate::net::io::yield_turn;
 use crate::vocabulary::Side;
 
-/// Turns that a direction keeps while others wait, and of all that wait together: many who wait
-/// have shorter ones, so that none waits much longer than it would without this.
+/// Turns that a direction keeps while others wait, and all that wait together: many that wait
+/// have fewer, so that none waits much longer than it would without this.
 const MOST: usize = 8;
 const ROUND: usize = 64;
 
@@ -176,7 +176,7 @@ mod tests {
             self.0[i].1.0.load(Ordering::Relaxed)
         }
 
-        /// Whose turn it is, and nobody else's.
+        /// Those whose turn it is.
         fn moving(&mut self) -> Vec<usize> {
             (0..self.0.len()).filter(|i| self.may_move(*i)).collect()
         }
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leaves_lets_the_next_one_move() {
+    async fn one_that_leaves_lets_the_next_one_move() {
         let mut all = Directions::new(4);
         (0..4).for_each(|i| all.end_turn(i));
         all.leave(1);
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn many_who_wait_have_short_turns() {
+    async fn many_that_wait_have_short_turns() {
         let mut all = Directions::new(200);
         (0..200).for_each(|i| all.end_turn(i));
         all.leave(0);

@@ -24,7 +24,7 @@ use self::states::{Frames, Handshake, Sink, Source};
 use super::journal::Journal;
 use super::splice::{self, Drained, Pipe};
 use super::turns::{Key, Place};
-use crate::net::io::{Io, TURN};
+use crate::net::io::{Io, TURN, yield_turn};
 use crate::websocket::frame::{Scanner, Side};
 
 /// Bytes that the sink would not take yet.
@@ -122,7 +122,11 @@ impl Direction {
         let key = self.key(journal);
         match pause {
             Pause::Wait => self.place.leave(key),
-            Pause::Turn => self.place.end_turn(key, cx),
+            Pause::Turn if self.reading.is_bulk() => self.place.end_turn(key, cx),
+            Pause::Turn => {
+                self.place.leave(key);
+                yield_turn(cx);
+            }
             Pause::Line => {}
         }
     }

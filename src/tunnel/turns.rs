@@ -1,10 +1,12 @@
-//! Whose turn it is, among the directions of a worker that have more to move than a turn takes.
+//! Whose turn it is, among the directions of a worker that have more large frames to move than a
+//! turn takes.
 //! One of them moves at a time, and keeps at it for several turns: what its peers write and read
 //! meanwhile is still in the processor's cache, while the queues of the others are full and wait.
 //! After each turn everything else of the worker that is ready comes first, so the tunnels of
 //! small messages wait for one turn of one of these, however many there are.
 //!
-//! A direction whose first turn suffices never comes here.
+//! A direction whose first turn suffices never comes here, nor does one of small frames: their source
+//! may be no faster than the worker, and is read in larger pieces after others have had their turns.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

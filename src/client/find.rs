@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::api::Client;
 use super::target::{Target, reachable};
 use crate::admin::{Token, default_socket, instance, socket_path};
-use crate::config::{AdminListen, ListenAddress};
+use crate::config::{AdminConfig, AdminListen, ListenAddress};
 use crate::config_file;
 use crate::config_file::default::DEFAULT_FILES;
 use crate::net::listen;
@@ -49,10 +49,23 @@ impl Client {
 /// The sluice of this configuration.
 fn of_file(file: &Path) -> io::Result<Client> {
     let admin = config_file::admin_of(file)?;
-    let mut client = match &admin.listen {
-        AdminListen::Auto => return usual(file),
+    let mut client = match configured(&admin, file) {
+        Ok(None) => return usual(file),
+        // The file may have another address now than the process that still runs with it.
+        Ok(Some(client)) if client.is_meant().is_none() => running(file).unwrap_or(client),
+        Ok(Some(client)) => client,
+        Err(error) => running(file).ok_or(error)?,
+    };
+    client.file = Some(instance::spell(file));
+    Ok(client)
+}
+
+/// Where the file says that its sluice is; `None`: at one of the usual places.
+fn configured(admin: &AdminConfig, file: &Path) -> io::Result<Option<Client>> {
+    Ok(Some(match &admin.listen {
+        AdminListen::Auto => return Ok(None),
         AdminListen::At(ListenAddress::Tcp(address)) => Client {
-            token: Token::configured(&admin)?,
+            token: Token::configured(admin)?,
             ..Client::at(Target::Tcp(reachable(*address)))
         },
         AdminListen::At(ListenAddress::Unix { path, .. }) => Client::at(Target::Unix(path.clone())),
@@ -62,9 +75,16 @@ fn of_file(file: &Path) -> io::Result<Client> {
                 file.display()
             )));
         }
-    };
-    client.file = Some(instance::spell(file));
-    Ok(client)
+    }))
+}
+
+/// The sluice that runs with this file at one of the usual places.
+fn running(file: &Path) -> Option<Client> {
+    let mut all = socket_path::present().into_iter().map(|path| Client {
+        file: Some(instance::spell(file)),
+        ..Client::at(Target::Unix(path))
+    });
+    all.find(|client| client.is_meant() == Some(true))
 }
 
 /// The sluice of this file at one of the usual places. Where there is none, the first that

@@ -16,6 +16,7 @@ use crate::process::order::{Handle, Order, OrderError, Reply, Upgraded};
 use crate::process::predecessor::PassedOn;
 use crate::process::state::Phase;
 use crate::supervise::notify;
+use crate::worker;
 
 /// How the loop ends.
 enum Ending {
@@ -39,6 +40,7 @@ impl Control {
             let watch = watch::watch(file, self.read, self.shared.clone(), handle.clone());
             Background::spawn(watch)
         });
+        let _limit = Background::spawn(worker::watch_limit(self.shared.clone()));
         let _drains = Background::spawn(drains::watch(self.shared.clone(), handle.clone()));
         let ending = loop {
             let order = match self.next_order(&mut signals, &mut orders).await {

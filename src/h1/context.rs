@@ -160,11 +160,10 @@ impl Context {
 
     /// An exchange begins, with a request of this version. Returns whether it is the connection's
     /// first.
-    pub fn begin_exchange(&self, version: Version) -> bool {
+    pub fn begin_exchange(&self, version: Version) {
         let before = self.exchanges.load(Relaxed);
         self.exchanges.store(before + 1, Relaxed);
         self.watch.turn.begin(version);
-        before == 0
     }
 
     /// Whether all other tasks get their turn before the exchange that has just begun: a client

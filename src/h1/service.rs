@@ -21,7 +21,7 @@ use crate::net::io::yield_turn;
 use crate::proxy::exchange::{self, Running};
 use crate::proxy::outcome::{Answer, Outcome};
 use crate::proxy::pending::PendingTunnel;
-use crate::proxy::{drain, incoming, untrusted};
+use crate::proxy::{drain, incoming};
 use crate::route::target::Target;
 use crate::system::lock::lock;
 
@@ -44,9 +44,7 @@ impl hyper::service::Service<Request<Incoming>> for Service {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         let context = self.context.clone();
-        if context.begin_exchange(request.version()) {
-            untrusted::look(request.headers(), &context.facts.peer_fields);
-        }
+        context.begin_exchange(request.version());
         let (mut parts, body) = request.into_parts();
         let target = take_target(&context, &mut parts);
         let body = incoming::Incoming::H1(body);

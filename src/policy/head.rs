@@ -45,6 +45,8 @@ pub struct Present {
     pub authorization: bool,
     /// The marks of routes.
     pub hops: bool,
+    /// What proxies write of the client, `X-Forwarded-*` or `Forwarded`.
+    pub claims: bool,
     /// `Sec-WebSocket-Key`.
     websocket_key: bool,
 }
@@ -59,6 +61,9 @@ impl Present {
                 "upgrade" => has.upgrade = true,
                 "expect" => has.expect = true,
                 "authorization" => has.authorization = true,
+                "x-forwarded-proto" | "x-forwarded-for" | "x-forwarded-host" | "forwarded" => {
+                    has.claims = true;
+                }
                 "sec-websocket-key" => has.websocket_key = true,
                 name if name == hop::NAME => has.hops = true,
                 _ => {}

@@ -12,7 +12,7 @@ use super::incoming::Incoming;
 use super::outcome::Outcome;
 use super::stream::Stream;
 use super::underway::Underway;
-use super::{answer, drain, forward, switch, upgrade};
+use super::{answer, drain, forward, switch, untrusted, upgrade};
 use crate::policy::decide::{Decision, Way, decide};
 use crate::policy::grounds::{Drain, Grounds};
 use crate::policy::head::{Content, RequestHead};
@@ -31,6 +31,9 @@ pub fn begin(stream: Arc<dyn Stream>, parts: Parts, target: Target, incoming: In
     let mut head = Box::new(RequestHead::new(parts, target, content));
     let mut exchange = Underway::begin(stream, &mut head);
     let (stream, record) = exchange.parts();
+    if head.has.claims {
+        untrusted::look(&head.parts.headers, &stream.facts().peer_fields);
+    }
     let snapshot = stream.shared().snapshot.load();
     let grounds = Grounds {
         facts: stream.facts(),

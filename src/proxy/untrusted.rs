@@ -2,7 +2,7 @@
 //! a proxy missing in `http.trusted_proxies` is found.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Mutex;
 
 use http::HeaderMap;
@@ -22,9 +22,10 @@ static CLAIMS: [HeaderName; 4] = [
     header::FORWARDED,
 ];
 
-static PEERS: Mutex<BTreeSet<IpAddr>> = Mutex::new(BTreeSet::new());
+/// `None`: peers on unix sockets, which have no address.
+static PEERS: Mutex<BTreeSet<Option<IpAddr>>> = Mutex::new(BTreeSet::new());
 
-/// Checks a connection's first request.
+/// Checks a request that has such a field.
 pub fn look(headers: &HeaderMap, peer: &PeerFields) {
     if peer.is_trusted() {
         return;
@@ -36,26 +37,36 @@ pub fn look(headers: &HeaderMap, peer: &PeerFields) {
 
 #[cold]
 fn note(claim: &HeaderName, peer: &PeerFields) {
-    let Some(address) = peer.address() else {
-        return;
-    };
+    let address = peer.address();
     {
         let mut peers = lock(&PEERS);
         if peers.len() >= MOST || !peers.insert(address) {
             return;
         }
     }
-    tracing::warn!(peer = %address, field = %claim, "{}", hint(address));
+    let peer = address.map_or_else(|| "unix".to_owned(), |address| address.to_string());
+    tracing::warn!(peer, field = %claim, "{}", hint(address));
 }
 
 /// What to do about each peer that was noted and is not among the trusted ones now.
 pub fn hints(trusts: impl Fn(IpAddr) -> bool) -> Vec<String> {
     let peers = lock(&PEERS).clone();
-    let peers = peers.into_iter().filter(|peer| !trusts(*peer));
+    // A peer on a unix socket is believed where one of this machine's loopback is.
+    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let is_trusted = |peer: &Option<IpAddr>| match *peer {
+        Some(address) => trusts(address),
+        None => loopback.into_iter().any(&trusts),
+    };
+    let peers = peers.into_iter().filter(|peer| !is_trusted(peer));
     peers.map(hint).collect()
 }
 
-fn hint(peer: IpAddr) -> String {
+fn hint(peer: Option<IpAddr>) -> String {
+    let Some(peer) = peer else {
+        return "a peer on a unix socket sends X-Forwarded-* or Forwarded and is not believed: if it \
+                is a proxy of yours, add \"127.0.0.1\" to http.trusted_proxies"
+            .to_owned();
+    };
     format!(
         "{peer} sends X-Forwarded-* or Forwarded and is not believed: if it is a proxy of yours, add \
          \"{peer}\" to http.trusted_proxies"

@@ -5,11 +5,11 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::sync::Notify;
+
+use super::shortage::{Over, Shortage};
 
 /// The most descriptors that are kept back, the share of the limit that they are, and the fewest,
 /// where that is not half of the limit: an admin connection takes one, an order up to eight.
@@ -18,11 +18,6 @@ const SHARE: u64 = 8;
 const LEAST: u64 = 16;
 /// So close below those an accept looks before it takes one.
 const NEAR: i32 = 16;
-
-/// How often is looked whether a shortage is over.
-const LOOK: Duration = Duration::from_millis(250);
-/// A shortage is over when nothing has failed for so long.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// The first number that is kept back. The kernel gives the lowest one that is free: a caller that
 /// is given this one has left none below it.
@@ -37,11 +32,8 @@ const AT_ONCE: u64 = 8;
 /// How many are kept back; the most, where there is no limit.
 static KEPT: AtomicU64 = AtomicU64::new(RESERVE);
 
-/// What could not be opened since the start.
-static FAILED: AtomicU64 = AtomicU64::new(0);
-
-/// Wakes the one that tells about shortages.
-static TOLD: Notify = Notify::const_new();
+/// What could not be opened.
+static SHORTAGE: Shortage = Shortage::new();
 
 /// Raises the limit as far as it goes without privileges, says so, and draws the line.
 pub fn raise_limit() {
@@ -165,61 +157,24 @@ pub fn outside_reserve<T: AsFd>(opened: io::Result<T>) -> io::Result<T> {
 
 /// Something could not be opened because there were none left.
 pub fn ran_out() {
-    FAILED.fetch_add(1, Relaxed);
-    TOLD.notify_one();
+    SHORTAGE.note();
 }
 
 /// Tells when descriptors run out and when there are some again. Never returns.
 pub async fn watch() {
-    let mut seen = FAILED.load(Relaxed);
-    let mut episode: Option<Episode> = None;
-    loop {
-        match episode {
-            None => TOLD.notified().await,
-            Some(_) => tokio::time::sleep(LOOK).await,
-        }
-        let (failed, now) = (FAILED.load(Relaxed), Instant::now());
-        match &mut episode {
-            None if failed > seen => {
-                let limit = getrlimit(Resource::Nofile).current;
-                tracing::error!(
-                    limit,
-                    reserve = limit.map(reserve),
-                    "file descriptors have run out: clients wait, connects fail; raise the \
-                     limit (LimitNOFILE, ulimit -n)"
-                );
-                episode = Some(Episode {
-                    began: now,
-                    last: now,
-                    before: seen,
-                });
-            }
-            Some(episode) if failed > seen => episode.last = now,
-            Some(Episode {
-                began,
-                last,
-                before,
-            }) if now.duration_since(*last) >= QUIET => {
-                tracing::info!(
-                    failed = failed - *before,
-                    lasted_ms = last.duration_since(*began).as_millis() as u64,
-                    "there are file descriptors again"
-                );
-                episode = None;
-            }
-            _ => {}
-        }
-        seen = failed;
-    }
-}
-
-/// A shortage under way.
-struct Episode {
-    began: Instant,
-    /// When something failed last.
-    last: Instant,
-    /// What had failed before it.
-    before: u64,
+    let begins = || {
+        let limit = getrlimit(Resource::Nofile).current;
+        tracing::error!(
+            limit,
+            reserve = limit.map(reserve),
+            "file descriptors have run out: clients wait, connects fail; raise the \
+             limit (LimitNOFILE, ulimit -n)"
+        );
+    };
+    let ends = |Over { failed, lasted_ms }| {
+        tracing::info!(failed, lasted_ms, "there are file descriptors again");
+    };
+    SHORTAGE.watch(begins, ends).await;
 }
 
 #[cfg(test)]

@@ -5,3 +5,4 @@ pub mod allocator;
 pub mod descriptors;
 pub mod files;
 pub mod lock;
+pub mod shortage;

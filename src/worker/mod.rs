@@ -24,6 +24,7 @@ use crate::proxy::load::{Guard, Load};
 use crate::system::alarm::Alarm;
 use crate::system::allocator;
 use crate::system::lock::lock;
+use crate::system::shortage::{Over, Shortage};
 use crate::tunnel_registry::{self, Cut, FINE_TICK, TICK};
 use crate::upstream::pool;
 use crate::{access_log, events, metrics, tap};
@@ -239,12 +240,33 @@ pub async fn accept(listener: Arc<Listener>, whom: Whom, mut serve: impl FnMut(A
     }
 }
 
+/// Clients that were turned away.
+static OVER_LIMIT: Shortage = Shortage::new();
+
+/// Tells when clients begin to be turned away because of `http.max_connections`, and when that has
+/// ended. Never returns.
+pub async fn watch_limit(shared: Arc<Shared>) {
+    let begins = || {
+        let limit = shared.snapshot.load().http.max_connections;
+        tracing::warn!(
+            limit,
+            "as many connections as `http.max_connections` allows are open: clients are turned away"
+        );
+    };
+    let ends = |Over { failed, lasted_ms }| {
+        let turned_away = failed;
+        tracing::info!(turned_away, lasted_ms, "clients are turned away no more");
+    };
+    OVER_LIMIT.watch(begins, ends).await;
+}
+
 /// Counts the connection on the worker, or drops it where there are too many.
 fn admit(shared: &Shared, load: &Arc<Load>, accepted: &Accepted) -> Option<Guard> {
     let max = shared.snapshot.load().http.max_connections;
     let guard = Guard::take(load, max);
     if guard.is_none() {
         metrics::over_limit();
+        OVER_LIMIT.note();
         tracing::debug!(peer = %accepted.peer(), "refused: max_connections are open");
     }
     guard

@@ -131,6 +131,24 @@ fn a_command_for_another_sluice_is_refused_and_both_are_named() {
     assert_eq!(code, 0, "{err}");
 }
 
+/// What the file says of the admin interface holds from the next upgrade on, which must be asked
+/// for where the process still is.
+#[test]
+fn a_file_with_a_new_admin_address_leads_to_the_process_that_runs_with_it() {
+    let place = Place::new();
+    let (one, _two) = (place.start("one"), place.start("two"));
+    let file = place.file("one");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for listen in ["127.0.0.1:1", "unix:/nowhere/admin.sock", "off"] {
+        std::fs::write(&file, format!("{text}[admin]\nlisten = \"{listen}\"\n")).unwrap();
+        let (code, out, err) = place.run_for(&file, &["status", "--json"]);
+        assert_eq!(code, 0, "{listen}: {err}");
+        assert_eq!(parsed(&out)["pid"], one.id());
+        let (code, _, err) = place.run_for(&file, &["reload"]);
+        assert_eq!(code, 0, "{listen}: {err}");
+    }
+}
+
 #[test]
 fn a_sluice_without_a_file_is_not_that_of_one() {
     let backend = crate::support::HttpBackend::start();

@@ -3,6 +3,8 @@
 
 use crate::support;
 
+use std::io::{Read, Write};
+
 use serde_json::Value;
 use support::websocket::handshake;
 use support::{EchoBackend, HttpBackend, Proxy};
@@ -457,6 +459,37 @@ fn a_redirect_to_https_leaves_the_port_behind() {
 }
 
 #[test]
+fn a_proxy_on_a_unix_socket_leaves_a_trace_at_any_request() {
+    let backend = HttpBackend::start();
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("in.sock");
+    let proxy = Proxy::start(&format!(
+        "[[listen]]\naddress = \"127.0.0.1:0\"\n[[listen]]\naddress = \"unix:{}\"\n\
+         [[route]]\nto = \"{}\"\n",
+        path.display(),
+        backend.address()
+    ));
+    let mut stream = std::os::unix::net::UnixStream::connect(&path).expect("it listens");
+    for more in ["", "X-Forwarded-Proto: https\r\n"] {
+        let head = format!("GET /status/204 HTTP/1.1\r\nHost: x\r\n{more}\r\n");
+        stream.write_all(head.as_bytes()).expect("write");
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("an answer");
+            answer.push(byte[0]);
+        }
+    }
+    let told = "a peer on a unix socket sends X-Forwarded-*";
+    proxy.wait_for_log("the hint", |line| line.text.contains(told));
+    let hints = support::admin::status(&proxy)["hints"].clone();
+    assert!(
+        hints[0].as_str().is_some_and(|hint| hint.contains(told)),
+        "{hints}"
+    );
+}
+
+#[test]
 fn a_proxy_that_is_not_trusted_leaves_a_trace_once() {
     let backend = HttpBackend::start();
     let proxy = Proxy::minimal(backend.address());
@@ -487,13 +520,14 @@ fn a_proxy_that_did_not_keep_host_is_named_in_the_403() {
     let backend = HttpBackend::start();
     let proxy = Proxy::minimal(backend.address());
     let own = proxy.address();
-    let head = |host: &str, more: &str| {
+    let head_from = |page: &str, host: &str, more: &str| {
         format!(
             "GET /ws HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-             Origin: https://app.example.com\r\n{more}\r\n"
+             Origin: {page}\r\n{more}\r\n"
         )
     };
+    let head = |host: &str, more: &str| head_from("https://app.example.com", host, more);
     for (host, more, trust) in [
         ("backend", "", false),
         ("backend:8080", "X-Forwarded-For: 203.0.113.7\r\n", false),
@@ -519,6 +553,39 @@ fn a_proxy_that_did_not_keep_host_is_named_in_the_403() {
             .expect("a sentence");
         assert!(fix.contains("proxy_set_header Host $http_host"), "{fix}");
         assert_eq!(fix.contains("add \"127.0.0.1\""), trust, "{fix}");
+    }
+    // Pages without TLS and of a local network too.
+    for (page, host, more) in [
+        ("http://app.example.com", "127.0.0.1:8080", ""),
+        ("http://app.example.com", "10.0.0.5:8080", ""),
+        ("http://192.168.1.10", "back", ""),
+        ("http://localhost:8080", "back", ""),
+        ("http://192.168.1.10", "127.0.0.1:9000", ""),
+        (
+            "http://localhost:8080",
+            "127.0.0.1:9000",
+            "X-Real-IP: 203.0.113.7\r\n",
+        ),
+        (
+            "http://192.168.1.10",
+            "10.0.0.5",
+            "X-Real-IP: 203.0.113.7\r\n",
+        ),
+    ] {
+        let answer = proxy.send(head_from(page, host, more)).read_response();
+        let text = answer.text();
+        assert!(
+            text.contains("probably did not keep Host"),
+            "{page} {host}: {text}"
+        );
+    }
+    // Two servers of one machine under development look like nothing in particular.
+    for (page, host) in [
+        ("http://localhost:8080", "127.0.0.1:9000"),
+        ("http://localhost:8080", "localhost:9000"),
+    ] {
+        let answer = proxy.send(head_from(page, host, "")).read_response();
+        assert!(answer.text().contains("to allow it"), "{}", answer.text());
     }
     // Another site is another site.
     let answer = proxy.send(head("other.example.com", "")).read_response();

@@ -278,6 +278,13 @@ fn connections_beyond_the_limit_are_closed() {
         again.try_send(GET) && again.try_read_head().is_some()
     };
     eventually!(served(), "there is room again");
+    // However many they are, one line tells of it.
+    let told = |what: &str| {
+        let lines = proxy.lines();
+        lines.iter().filter(|line| line.text.contains(what)).count()
+    };
+    eventually!(told("clients are turned away no more") == 1);
+    assert_eq!(told("`http.max_connections` allows are open"), 1);
 }
 
 #[test]

@@ -13,7 +13,7 @@ const ANYWHERE: &[char] = &['$', '%', '{'];
 /// The same in prose, where a `%` stands for itself: bodies, reasons, names.
 const IN_PROSE: &[char] = &['$', '{'];
 
-/// The text without its escapes: `$$` stands for `$`, and where a variable follows `%%` for `%`
+/// The text without its escapes: `$$` stands for `$`, and `%%` before the rest of one for `%`
 /// and `{{name}}` for `{name}`.
 ///
 /// # Errors
@@ -97,16 +97,16 @@ fn written(text: &str, marks: &[char]) -> String {
         let length = match whole.as_bytes() {
             [b'$', b'{', ..] => dollar(whole, None).unwrap_or(1),
             [b'{', ..] => braces(whole).unwrap_or(1),
+            // After another one it would be read as an escape.
+            [b'%', ..] => {
+                percent(whole, out.chars().next_back().filter(|c| *c != '%')).unwrap_or(1)
+            }
             _ => 1,
         };
         let piece = &whole[..length];
         match piece.as_bytes() {
-            [b'{'] => out.push('{'),
+            [mark @ (b'{' | b'%')] => out.push(char::from(*mark)),
             [b'{', ..] => out.push_str(&format!("{{{piece}}}")),
-            // After another one it would be read as an escape.
-            [b'%'] if percent(whole, out.chars().next_back().filter(|c| *c != '%')).is_none() => {
-                out.push('%');
-            }
             [mark, ..] => out.extend([char::from(*mark)].into_iter().chain(piece.chars())),
             [] => {}
         }
@@ -124,7 +124,10 @@ fn escape(text: &str) -> Option<(&str, usize)> {
             let end = 1 + length.unwrap_or(1);
             Some((&text[1..end], end))
         }
-        [b'%', b'%', ..] => percent(&text[1..], None).map(|_| ("%", 2)),
+        [b'%', b'%', ..] => {
+            let end = 1 + percent(&text[1..], None)?;
+            Some((&text[1..end], end))
+        }
         [b'{', b'{', ..] => {
             let length = braces(&text[1..]).filter(|&at| text[1 + at..].starts_with('}'))?;
             Some((&text[1..1 + length], length + 2))
@@ -345,6 +348,8 @@ mod tests {
             ("a $$1", "a $1"),
             ("%%[src]", "%[src]"),
             ("%%ci", "%ci"),
+            ("%%{Host}i", "%{Host}i"),
+            ("a %%{X-Id}o, %%(host)s", "a %{X-Id}o, %(host)s"),
             ("100%%", "100%%"),
             ("{{host}}", "{host}"),
             ("a{{http.request.host}}b", "a{http.request.host}b"),

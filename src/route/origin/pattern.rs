@@ -67,7 +67,7 @@ fn read(text: &str) -> Result<OriginPattern, &'static str> {
     match text {
         "same-origin" => return Ok(OriginPattern::SameOrigin),
         "null" => return Ok(OriginPattern::Null),
-        "any" | "*" => return Err("stands alone: write `origin = \"any\"`"),
+        "any" | "*" => return Err("every origin is `origin = \"any\"`, without a list"),
         _ => {}
     }
     let (scheme, authority) = text.split_once("://").ok_or("an origin has a scheme")?;

@@ -31,7 +31,7 @@ fn memory_stays_what_it_is_over_reloads_in_which_every_upstream_changes() {
     let before = proxy.private_memory();
     reload(240);
     let most = before + before / 8;
-    support::eventually!(
+    eventually!(
         proxy.private_memory() <= most,
         "{before} {}",
         proxy.private_memory()

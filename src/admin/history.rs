@@ -237,8 +237,10 @@ mod tests {
 
     #[test]
     fn seconds_without_a_look_share_what_came_in_them() {
-        let mut kept = Kept::default();
-        kept.totals = totals(100);
+        let mut kept = Kept {
+            totals: totals(100),
+            ..Kept::default()
+        };
         kept.add(totals(107), 3, 1000);
         let opened: Vec<_> = kept.points.iter().map(|p| (p.time, p.opened)).collect();
         assert_eq!(opened, [(998, 3), (999, 2), (1000, 2)]);

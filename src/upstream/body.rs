@@ -221,7 +221,7 @@ where
             }
             Rest::Chunked(decoder) => {
                 let joined =
-                    decoder.join(&mut lent.as_mut()[..read], self.after.take(), usize::MAX);
+                    decoder.join(&mut lent.all_mut()[..read], self.after.take(), usize::MAX);
                 self.ready = BytesMut::from(&lent.as_ref()[joined.next..read]);
                 let bytes = match joined.data.len() < read / 4 {
                     true => Bytes::copy_from_slice(&lent.as_ref()[joined.data.clone()]),
@@ -264,7 +264,7 @@ where
 
     /// Hands on what one read brought.
     fn take(&mut self, piece: Piece) -> Taken<B> {
-        self.brought = piece.len();
+        self.brought = piece.length();
         match piece {
             Piece::Lent(lent, read) => self.take_lent(lent, read),
             Piece::Own(bytes) => {
@@ -329,7 +329,7 @@ where
                 _ => room,
             };
             taken = match ready!(flight.poll_more(cx, room)) {
-                Ok(piece) if piece.len() > 0 => this.take(piece),
+                Ok(piece) if piece.length() > 0 => this.take(piece),
                 Ok(_) if matches!(this.rest, Rest::UntilClose) => {
                     this.rest = Rest::Ended;
                     this.flight = None;

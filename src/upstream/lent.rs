@@ -41,7 +41,7 @@ impl Lent {
     }
 
     /// All of it.
-    pub fn as_mut(&mut self) -> &mut [u8] {
+    pub fn all_mut(&mut self) -> &mut [u8] {
         &mut self.0
     }
 
@@ -72,8 +72,8 @@ impl Piece {
         }
     }
 
-    /// Its length in bytes.
-    pub fn len(&self) -> usize {
+    /// Its length in bytes; 0 is the end of the stream.
+    pub fn length(&self) -> usize {
         match self {
             Piece::Own(bytes) => bytes.len(),
             Piece::Lent(_, len) => *len,
@@ -106,11 +106,11 @@ mod tests {
     #[test]
     fn the_same_buffer_serves_again_and_clients_that_stop_have_only_so_many() {
         let mut first = Lent::take().unwrap();
-        let at = first.as_mut().as_ptr();
+        let at = first.all_mut().as_ptr();
         let bytes = first.into_bytes(3..7);
         let part = bytes.slice(1..);
         drop(bytes);
-        assert_ne!(Lent::take().unwrap().as_mut().as_ptr(), at, "it is in use");
+        assert_ne!(Lent::take().unwrap().all_mut().as_ptr(), at, "it is in use");
         drop(part);
         let kept: Vec<_> = (0..MOST).map(|_| Lent::take().unwrap()).collect();
         assert!(Lent::take().is_none());

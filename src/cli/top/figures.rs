@@ -308,7 +308,7 @@ fn endpoints(upstreams: &[UpstreamView]) -> Vec<Endpoint> {
             name: clean(&format!("{}/{}", upstream.name, endpoint.address)),
             state: {
                 let since = endpoint.failing_since.as_deref().map(clock);
-                let failure = (endpoint.failure.as_deref(), since.as_deref());
+                let failure = (endpoint.failure.as_deref(), since);
                 clean(&endpoint_state(endpoint.state, failure))
             },
             well: endpoint.state == EndpointState::Up,

@@ -143,7 +143,7 @@ where
             && let Some(mut lent) = Lent::take()
         {
             let room = room.min(lent::SIZE);
-            let read = ready!(poll_read_into(io, cx, &mut lent.as_mut()[..room]))?;
+            let read = ready!(poll_read_into(io, cx, &mut lent.all_mut()[..room]))?;
             // A small piece does not keep the buffer while it waits.
             return Poll::Ready(Ok(match read < READ {
                 true => Piece::Own(BytesMut::from(&lent.as_ref()[..read])),

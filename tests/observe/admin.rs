@@ -53,6 +53,8 @@ fn status_says_what_is_served() {
     for endpoint in endpoints.as_array_mut().unwrap() {
         let endpoint = endpoint.as_object_mut().unwrap();
         assert!(endpoint.remove("failure").is_some() && endpoint.remove("failing_since").is_some());
+        let state = endpoint.remove("state").expect("it has one");
+        assert!(state == "up" || state == "avoided", "{state}");
     }
     let with = |count: u64, address: &str| json!({ "address": address, "tunnels": count, "configured": true });
     let mut expected = [with(3, &address.to_string()), with(0, "127.0.0.1:9")];

@@ -15,10 +15,11 @@ use crate::support::{Proxy, RawBackend};
 
 /// How many descriptors it may have open. An eighth of them is its own reserve.
 pub const DESCRIPTORS: usize = 512;
-/// Every so many reloads one is of a configuration with a key of this length, which is refused
-/// with a line of the log that is as long.
+/// Every so many reloads one is of a configuration with so many unknown keys of this length, which is
+/// refused with a line of the log that holds them all.
 const BAD: usize = 4;
-const KEY: usize = 1 << 20;
+const KEYS: usize = 100;
+const KEY: usize = 1000;
 
 /// Where requests are sent.
 pub struct Upstreams {
@@ -77,7 +78,9 @@ impl Stage {
         let log = ["fifo", "disk/log"][n % 2];
         link(self.folder.path(), log);
         if n % BAD == BAD - 1 {
-            self.proxy.rewrite(&format!("{} = 1\n", "x".repeat(KEY)));
+            let key = "x".repeat(KEY);
+            let keys: String = (0..KEYS).map(|n| format!("k{n}{key} = 1\n")).collect();
+            self.proxy.rewrite(&keys);
         } else {
             self.proxy.rewrite(&self.toml);
         }

@@ -24,7 +24,7 @@ static TRACES: [HeaderName; 6] = [
 /// would send.
 pub fn host_not_kept(headers: &HeaderMap, host: &str, peer: &PeerFields) -> Option<Diagnosis> {
     let origin = headers.get(header::ORIGIN)?.to_str().ok()?;
-    let (_, authority) = origin.split_once("://")?;
+    let (scheme, authority) = origin.split_once("://")?;
     let (page, _) = host::split_port(authority)?;
     let (name, _) = host::split_port(host)?;
     let claimed = claimed_host(headers).filter(|(_, said)| {
@@ -32,11 +32,10 @@ pub fn host_not_kept(headers: &HeaderMap, host: &str, peer: &PeerFields) -> Opti
     });
     let vouched = claimed.is_some();
     let passed_on = TRACES.iter().any(|trace| headers.contains_key(trace));
-    // No page is loaded from a service's name; a loopback address is asked by a page of another
-    // host where a proxy stands between, or by a page under development.
-    let likely = is_label(name)
-        || is_internal(name) && (passed_on || !is_internal(page))
-        || is_loopback(name) && !is_loopback(page);
+    // No page asks for a service's name. An address of the machine is asked for by pages under
+    // development too: there has to be more that speaks for a proxy.
+    let public_page = scheme == "https" && !is_internal(page);
+    let likely = is_label(name) || is_internal(name) && (passed_on || public_page);
     if !vouched && !likely {
         return None;
     }
@@ -75,14 +74,6 @@ fn is_internal(name: &str) -> bool {
             let ends = [".internal", ".local", ".svc", ".localhost"];
             is_label(name) || name == "localhost" || ends.iter().any(|end| name.ends_with(end))
         }
-    }
-}
-
-fn is_loopback(name: &str) -> bool {
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    match bare.parse().map(|address: IpAddr| address.to_canonical()) {
-        Ok(address) => address.is_loopback(),
-        Err(_) => name == "localhost" || name.ends_with(".localhost"),
     }
 }
 

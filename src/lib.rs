@@ -29,7 +29,7 @@
 //! | 6 | [`tunnel_registry`] | the live tunnels of each worker: what others see of them, their deadlines, their drains |
 //! | 6 | [`tap`] | the frames of tunnels, for those who look at them |
 //! | 6 | [`logging`] | events as lines on standard error |
-//! | 6 | [`net`] | sockets: one type over the streams, listeners |
+//! | 6 | [`net`] | sockets: one type over the streams, TLS, listeners |
 //! | 5 | [`fault`] | what goes wrong with an exchange: whose fault, the cause, what probably happened |
 //! | 5 | [`tunnel_info`] | what is known of a tunnel, as values: whose it is, and what became of it |
 //! | 5 | [`writer`] | where lines leave the process, without waiting |
@@ -40,6 +40,7 @@
 //! | 2 | [`config`] | every key of the file, declared once, and the typed `Config` that follows |
 //! | 1 | [`setting`] | how a setting is declared: read from TOML with its place, described to editors; knows no key |
 //! | 1 | [`route`] | host, path and Origin patterns, and the table of routes: no sockets |
+//! | 1 | [`certificate`] | certificates without a protocol: files, names, chains, which one a name gets |
 //! | 0 | [`vocabulary`] | words that every floor uses; how text, time and spans are written |
 //! | 0 | [`system`] | small tools over the operating system |
 //!
@@ -102,6 +103,7 @@
 
 pub mod access_log;
 pub mod admin;
+pub mod certificate;
 pub mod cli;
 pub mod client;
 pub mod config;

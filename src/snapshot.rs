@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::SystemTime;
 
-use crate::config::{Action, Config, DrainConfig, HttpConfig, RouteConfig};
+use crate::config::{Action, Config, DrainConfig, HttpConfig, ListenAddress, RouteConfig};
 use crate::message::forwarded;
 use crate::message::forwarded::ForwardingPolicy;
 use crate::metrics;
+use crate::net::tls::Server;
 use crate::route::hop::Mark;
-use crate::route::matcher::RouteTable;
+use crate::route::tables::RouteTables;
 use crate::upstream::Upstream;
 
 /// One configuration in force.
@@ -25,7 +26,7 @@ pub struct Snapshot {
     /// The configuration itself.
     pub config: Arc<Config>,
     /// Finds the index of a request's route.
-    pub table: RouteTable,
+    pub tables: RouteTables,
     /// The routes by index.
     pub routes: Vec<Arc<Route>>,
     /// The index of each name.
@@ -41,6 +42,12 @@ pub struct Snapshot {
     /// A route asks for a field that sluice writes itself, so requests must have ours before
     /// they are routed.
     pub judges_our_fields: bool,
+    /// A listener asks its clients for certificates, of which upstreams are told.
+    pub asks_for_certificates: bool,
+    /// A route takes only clients with one.
+    pub demands_certificates: bool,
+    /// What each listener of the configuration serves TLS with, if it does.
+    pub servers: Vec<Option<Arc<Server>>>,
 }
 
 /// A route in force.
@@ -72,6 +79,12 @@ impl Snapshot {
     /// with it where it has not changed, so that no old one is kept alive by them.
     pub fn next(&self, config: Arc<Config>, upstreams: BTreeMap<String, Arc<Upstream>>) -> Self {
         Snapshot::after(Some(self), config, upstreams)
+    }
+
+    /// The listeners with TLS, and what they serve it with.
+    pub fn secured(&self) -> impl Iterator<Item = (&ListenAddress, &Arc<Server>)> {
+        let listeners = self.config.listeners.iter().zip(&self.servers);
+        listeners.filter_map(|(listener, server)| Some((&listener.address, server.as_ref()?)))
     }
 
     /// The route of this name.
@@ -127,13 +140,18 @@ impl Snapshot {
         Snapshot {
             generation,
             since: SystemTime::now(),
-            table: RouteTable::new(&conditions),
+            tables: RouteTables::new(&conditions),
             names: names.collect(),
             routes,
             drain: Arc::new(config.drain.clone()),
             http: Arc::new(config.http.clone()),
             forwarding: Arc::new(forwarding),
             judges_our_fields,
+            asks_for_certificates: { config.listeners.iter() }
+                .filter_map(|listener| listener.tls.as_ref())
+                .any(|tls| tls.client_ca.is_some()),
+            demands_certificates: config.routes.iter().any(|route| route.client_certificate),
+            servers: Vec::new(),
             upstreams,
             config,
         }

@@ -30,6 +30,7 @@
 //! out, `instance` commands for another sluice, `table` finds who answers; carrying out orders is up to `lifecycle`.
 
 mod answer;
+mod certificates;
 mod close;
 mod connection;
 mod dashboard;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use serde::{Deserialize, Serialize};
 
+use super::certificates::{self, CertificateStatus};
 use super::history::History;
 use super::http::HttpView;
 use super::state::Context;
@@ -57,6 +58,9 @@ pub struct Status {
     /// last first.
     #[serde(default)]
     pub predecessors: Vec<Remaining>,
+    /// The certificates of listeners with TLS.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
 }
 
 /// One worker.
@@ -154,6 +158,9 @@ pub(super) async fn of(context: &Context, history: &History) -> Status {
     });
     let snapshot = shared.snapshot.load();
     let last_reload = state.last_reload().map(ReloadStatus::from);
+    let certificates = certificates::all(&snapshot);
+    let mut hints = untrusted::hints(|peer| snapshot.forwarding.trusts(peer));
+    hints.extend(certificates::hints(&certificates));
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -173,10 +180,11 @@ pub(super) async fn of(context: &Context, history: &History) -> Status {
         },
         tunnels: TunnelStatus::new(&snapshot, &counts),
         drains: state.drain_views(),
-        hints: untrusted::hints(|peer| snapshot.forwarding.trusts(peer)),
+        hints,
         http: history.http(),
         taps: tap::count() as u64,
         predecessors: state.predecessor().all(),
+        certificates,
     }
 }
 

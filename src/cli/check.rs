@@ -12,6 +12,7 @@ use super::attempt::{self, Attempt};
 use crate::config::{Config, Problems};
 use crate::config_file;
 use crate::config_file::default::file;
+use crate::net::tls::review;
 use crate::system::files;
 use crate::vocabulary::visible::escaped;
 
@@ -60,7 +61,12 @@ pub fn run(
     if let Some(warnings) = warnings {
         err.write_all(warnings.render(colour).as_bytes())?;
     }
-    let attempts = attempt::everything(&config, file.as_deref());
+    let mut attempts = attempt::everything(&config, file.as_deref());
+    let certificates = review::of(&config).into_iter();
+    attempts.extend(certificates.map(|finding| Attempt {
+        message: finding.message,
+        fatal: finding.fatal,
+    }));
     for attempt in &attempts {
         let level = if attempt.fatal { "error" } else { "warning" };
         writeln!(err, "{level}: {}", escaped(&attempt.message))?;

@@ -10,7 +10,12 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::{Config, DrainConfig, EndpointAddress, ErrorDetail, ListenAddress};
+use super::dev_cert;
+use crate::certificate::issue::{Fleeting, TryOut};
+use crate::config::{
+    CertificateFiles, Config, DrainConfig, EndpointAddress, ErrorDetail, ListenAddress, Scheme,
+    TlsConfig,
+};
 use crate::net::listen;
 
 pub use backend::Backend;
@@ -24,16 +29,41 @@ pub const LISTEN: SocketAddr =
 /// `listen`: the address asked for; `None` means [`LISTEN`].
 pub fn run<T, E: From<io::Error>>(
     listen: Option<SocketAddr>,
+    tls: bool,
     serve: impl FnOnce(Config) -> Result<T, E>,
 ) -> Result<T, E> {
     let listen = listen.map_or_else(free_address, Ok)?;
     let backend = Backend::start()?;
-    println!("sluice demo: open http://{listen}/ in a browser, in two tabs to chat");
+    let scheme = if tls { "https" } else { "http" };
+    println!("sluice demo: open {scheme}://{listen}/ in a browser, in two tabs to chat");
     println!(
         "             its backend is {}; Ctrl-C ends the demo, a second one at once",
         backend.address()
     );
-    serve(config(listen, backend.address()))
+    let mut config = config(listen, backend.address());
+    if !tls {
+        return serve(config);
+    }
+    let fleeting = Fleeting::new()?;
+    let made = &fleeting.made;
+    println!("             clients that do not trust its certificate warn of it:");
+    dev_cert::trust(&made.authority.display().to_string(), &mut io::stdout())?;
+    speak_tls(&mut config, made);
+    serve(config)
+}
+
+fn speak_tls(config: &mut Config, made: &TryOut) {
+    let tls = Arc::new(TlsConfig {
+        certificates: vec![CertificateFiles {
+            cert: made.cert.clone(),
+            key: made.key.clone(),
+        }],
+        ..TlsConfig::default()
+    });
+    for listener in &mut config.listeners {
+        listener.scheme = Scheme::Https;
+        listener.tls = Some(tls.clone());
+    }
 }
 
 /// [`LISTEN`], or a free port beside it.
@@ -73,18 +103,22 @@ mod tests {
 
     #[test]
     fn the_proxy_is_given_the_running_backend() {
-        let served = run(Some(SocketAddr::from(([127, 0, 0, 1], 4711))), |config| {
-            assert_eq!(
-                config.listeners[0].address,
-                ListenAddress::Tcp("127.0.0.1:4711".parse().unwrap())
-            );
-            let EndpointAddress::Host { host, port } = &config.upstreams["demo"].endpoints[0]
-            else {
-                panic!("a TCP backend");
-            };
-            std::net::TcpStream::connect((host.as_str(), *port))?;
-            Err::<(), _>(io::Error::other("the proxy's own result"))
-        });
+        let served = run(
+            Some(SocketAddr::from(([127, 0, 0, 1], 4711))),
+            false,
+            |config| {
+                assert_eq!(
+                    config.listeners[0].address,
+                    ListenAddress::Tcp("127.0.0.1:4711".parse().unwrap())
+                );
+                let EndpointAddress::Host { host, port } = &config.upstreams["demo"].endpoints[0]
+                else {
+                    panic!("a TCP backend");
+                };
+                std::net::TcpStream::connect((host.as_str(), *port))?;
+                Err::<(), _>(io::Error::other("the proxy's own result"))
+            },
+        );
         assert_eq!(served.unwrap_err().to_string(), "the proxy's own result");
     }
 

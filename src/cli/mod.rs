@@ -8,6 +8,7 @@ mod attempt;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod dev_cert;
 pub mod drain;
 pub mod filter;
 pub mod health;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::check::CheckArguments;
+use self::dev_cert::DevCertArguments;
 use self::drain::{DrainArguments, UndrainArguments};
 use self::health::HealthArguments;
 use self::log::LogArguments;
@@ -68,9 +70,14 @@ pub enum Command {
             help = "Where the proxy listens [default: 127.0.0.1:8080, or a free port]"
         )]
         listen: Option<SocketAddr>,
+        /// Speak TLS, with a certificate of a local authority that lives as long as the demo
+        #[arg(long)]
+        tls: bool,
     },
     /// Check a configuration and print every error and warning
     Check(CheckArguments),
+    /// Make a local authority and a certificate for a try-out, and say how to trust them
+    DevCert(DevCertArguments),
     /// Print the JSON Schema of the configuration
     Config {
         /// What about it
@@ -132,8 +139,9 @@ impl Arguments {
         let (out, err) = (&mut Visible(io::stdout()), &mut Visible(io::stderr()));
         let code = match self.command {
             Command::Run(arguments) => run::run(&arguments),
-            Command::Demo { listen } => demo::run(listen, run::serve),
+            Command::Demo { listen, tls } => demo::run(listen, tls, run::serve),
             Command::Check(arguments) => check::run(&arguments, out, &mut io::stderr(), colour()),
+            Command::DevCert(arguments) => dev_cert::run(&arguments, out),
             Command::Config {
                 command: ConfigCommand::Schema,
             } => config::schema(out),

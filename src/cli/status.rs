@@ -13,6 +13,9 @@ use crate::admin::status::{ConfigStatus, Status};
 use crate::config::write_duration;
 use crate::vocabulary::visible;
 
+/// In seconds.
+const DAY: u64 = 86_400;
+
 /// What is shown of whom.
 #[derive(Debug, Default, Args)]
 pub struct StatusArguments {
@@ -66,6 +69,7 @@ fn print(status: &Status, out: &mut impl Write) -> io::Result<()> {
     table(out, "route", &["tunnels"], &routes.collect::<Vec<_>>())?;
     print_http(&status.http, out)?;
     print_endpoints(status, out)?;
+    print_certificates(status, out)?;
     print_drains(status, out)
 }
 
@@ -130,6 +134,27 @@ fn print_endpoints(status: &Status, out: &mut impl Write) -> io::Result<()> {
         }
     }
     table(out, "endpoint", &["tunnels", "state"], &rows)
+}
+
+fn print_certificates(status: &Status, out: &mut impl Write) -> io::Result<()> {
+    let rows = status.certificates.iter().map(|certificate| {
+        let state = match &certificate.problem {
+            Some(_) => "not read again".to_owned(),
+            None => certificate.state.replace('_', " "),
+        };
+        let left = u64::try_from(certificate.ends_in_s).unwrap_or(0);
+        // Whole days, where it is days.
+        let left = if left >= DAY { left - left % DAY } else { left };
+        let cells = vec![
+            certificate.listen.clone(),
+            certificate.ends.clone(),
+            write_duration(Duration::from_secs(left)),
+            state,
+        ];
+        (certificate.names.join(" "), cells)
+    });
+    let columns = ["listen", "ends", "left", "state"];
+    table(out, "certificate", &columns, &rows.collect::<Vec<_>>())
 }
 
 fn print_drains(status: &Status, out: &mut impl Write) -> io::Result<()> {

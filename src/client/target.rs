@@ -15,12 +15,13 @@ pub enum Target {
 }
 
 impl Target {
-    /// The first listener of a configuration; where it listens on every address, loopback.
+    /// The first listener of a configuration, one without TLS where there is one; where it listens
+    /// on every address, loopback.
     pub fn of(config: &Config) -> Option<Target> {
-        config
-            .listeners
-            .first()
-            .map(|listener| Target::at(&listener.address))
+        let mut all = config.listeners.iter();
+        let plain = all.clone().find(|listener| listener.tls.is_none());
+        let listener = plain.or_else(|| all.next())?;
+        Some(Target::at(&listener.address))
     }
 
     /// Where this is listened on.

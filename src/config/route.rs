@@ -12,6 +12,7 @@ use super::address::EndpointAddress;
 use super::form::field::{
     EditField, FieldValue, HostValue, MatchField, Protocol, spelled, spelling,
 };
+use super::form::listener::ListenerName;
 use super::form::path::{ExactPath, PrefixPath};
 use super::form::request::{HeaderTest, RouteName, UpstreamName};
 use super::websocket::{WebSocketConfig, WebSocketKey};
@@ -38,6 +39,8 @@ table! {
         path_prefix: PrefixPath,
         /// Condition: one method or several. Default: every method.
         method: OneOrMany<Method>,
+        /// Condition: one listener or several, by their names. Default: every listener.
+        listen: OneOrMany<ListenerName>,
         /// Condition: header fields with a value to equal, or `true` for presence.
         headers: Entries<MatchField, HeaderTest>,
         /// `true` or `false` is a condition: only WebSocket handshakes, or everything else. As
@@ -59,6 +62,9 @@ table! {
         /// The Host that the upstream is sent. Default: the client's, with its port.
         set_host: HostValue,
     } => RouteConfig {
+        /// Take only clients that have shown a certificate (`client_ca` of the listener); others
+        /// get 403.
+        client_certificate: bool as bool = false,
         /// Largest request body, in bytes; beyond it the answer is 413.
         max_body: Limit<AnySize> as Option<u64> = "unlimited",
         /// Protocols besides WebSocket that clients may switch to by `Upgrade`, such as `tcp`

@@ -9,12 +9,13 @@ use crate::config::listen::ListenTable;
 use crate::config::log::LogTable;
 use crate::config::operation::{ReloadTable, UpgradeTable};
 use crate::config::route::{HeaderEditsTable, RouteTable, TimeoutsTable};
+use crate::config::tls::{CertificateTable, TlsTable};
 use crate::config::trace::TraceTable;
 use crate::config::upstream::{ResolverTable, UpstreamTable};
 use crate::config::websocket::WebSocketTable;
 use crate::setting::{nearest, quoted};
 
-const TABLES: [(&str, &[&str]); 17] = [
+const TABLES: [(&str, &[&str]); 19] = [
     (TraceTable::PLACE, TraceTable::KEYS),
     (AdminTable::PLACE, AdminTable::KEYS),
     (ReloadTable::PLACE, ReloadTable::KEYS),
@@ -25,6 +26,8 @@ const TABLES: [(&str, &[&str]); 17] = [
     (DrainTable::PLACE, DrainTable::KEYS),
     (ResolverTable::PLACE, ResolverTable::KEYS),
     (ListenTable::PLACE, ListenTable::KEYS),
+    (TlsTable::PLACE, TlsTable::KEYS),
+    (CertificateTable::PLACE, CertificateTable::KEYS),
     (RouteTable::PLACE, RouteTable::KEYS),
     (HeaderEditsTable::PLACE, HeaderEditsTable::KEYS),
     (TimeoutsTable::PLACE, TimeoutsTable::KEYS),

@@ -5,12 +5,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::tls;
 use crate::config::file::FileTable;
 use crate::config::form::address::{AdminAddress, Bind};
 use crate::config::form::file::FileMode;
+use crate::config::form::listener::ListenerName;
 use crate::config::listen::ListenTable;
-use crate::config::{ListenAddress, Listener};
-use crate::setting::read::{Key, Located, Sink};
+use crate::config::{ListenAddress, Listener, Scheme};
+use crate::setting::read::{Key, Located, Sink, nearest, quoted};
 
 /// Permission bits of a unix socket where none are given.
 pub(super) const DEFAULT_MODE: u32 = 0o660;
@@ -41,7 +43,46 @@ pub(super) fn listeners(file: &FileTable, sink: &mut Sink) -> Vec<Listener> {
         listeners.push(listener(table, &address.value, sink));
     }
     admin_apart(file, &taken, sink);
+    names(file, sink);
     listeners
+}
+
+/// Names are there once, and what routes call by them is there.
+fn names(file: &FileTable, sink: &mut Sink) {
+    let blocks = file.listen.value().into_iter().flat_map(|blocks| &blocks.0);
+    let mut given: Vec<&Located<ListenerName>> = Vec::new();
+    for name in blocks.filter_map(|block| block.value.name.given()) {
+        if let Some(first) = given.iter().find(|first| first.value == name.value) {
+            sink.at(name, format!("two listeners are named `{}`", name.value.0))
+                .related(first.span.clone(), "first here");
+            continue;
+        }
+        given.push(name);
+    }
+    let routes = file.route.value().into_iter().flat_map(|blocks| &blocks.0);
+    for wanted in routes
+        .filter_map(|route| route.value.listen.value())
+        .flat_map(|all| &all.0)
+    {
+        if given.iter().any(|name| name.value == wanted.value) {
+            continue;
+        }
+        let names = || given.iter().map(|name| name.value.0.as_str());
+        let hint = match nearest(&wanted.value.0, names()) {
+            _ if given.is_empty() => {
+                format!(
+                    "write `name = \"{}\"` in its `[[listen]]` block",
+                    wanted.value.0
+                )
+            }
+            Some(meant) if given.len() > 1 => {
+                format!("did you mean `{meant}`? there are {}", quoted(names()))
+            }
+            _ => format!("there is {}", quoted(names())),
+        };
+        sink.at(wanted, format!("no listener is named `{}`", wanted.value.0))
+            .hint(hint);
+    }
 }
 
 /// The admin interface has a listener of its own.
@@ -60,11 +101,26 @@ fn admin_apart(file: &FileTable, taken: &[&Located<Bind>], sink: &mut Sink) {
 }
 
 fn listener(table: &ListenTable, bind: &Bind, sink: &mut Sink) -> Listener {
+    if let (Some(redirect), true) = (
+        table
+            .redirect_to_https
+            .given()
+            .filter(|given| given.value.0.is_some()),
+        table.tls.value().is_some() || table.scheme.value() == Some(&Scheme::Https),
+    ) {
+        sink.at(
+            redirect,
+            "clients of this listener have come by https already",
+        )
+        .hint("`redirect_to_https` belongs in the `[[listen]]` block of the plain port");
+    }
     let mut listener = Listener {
+        name: table.name.value().map(|name| name.0.as_str().into()),
         address: bind_address(bind, &table.mode, DEFAULT_MODE, sink),
         ..Listener::default()
     };
     table.apply(&mut listener);
+    tls::secure(table, &mut listener, sink);
     listener
 }
 

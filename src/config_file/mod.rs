@@ -10,6 +10,7 @@ mod route;
 mod schema;
 mod settings;
 mod shape;
+mod tls;
 mod upstream;
 mod verbatim;
 mod without_effect;

@@ -82,7 +82,7 @@ fn ties(comparable: &[(Arc<RouteConfig>, Span)], sink: &mut Sink) {
             first.name, second.name
         );
         sink.report(span, "route", message)
-            .hint("narrow one of them by host, path, method, headers or websocket")
+            .hint("narrow one of them by host, path, listen, method, headers or websocket")
             .related(first_span.clone(), "the other route");
     }
 }
@@ -144,6 +144,9 @@ fn made_name(table: &RouteTable) -> String {
         Some(false) => name.push_str("-websocket"),
         None => {}
     }
+    for listener in table.listen.value().into_iter().flat_map(|all| &all.0) {
+        name.push_str(&format!("@{}", listener.value.0));
+    }
     for (field, _) in table
         .headers
         .value()
@@ -189,6 +192,7 @@ fn conditions(table: &RouteTable, sink: &mut Sink) -> (Arc<RouteMatch>, bool) {
         (None, Some(prefix)) => PathPattern::Prefix(prefix.0.clone()),
         (None, None) => PathPattern::default(),
     };
+    let listeners = table.listen.value().into_iter().flat_map(|all| &all.0);
     let hosts = table.host.value().into_iter().flat_map(|hosts| &hosts.0);
     let websocket_unknown = match table.websocket.value() {
         Some(WebSocketKey::Settings(settings)) => settings.r#match.is_invalid(),
@@ -199,6 +203,7 @@ fn conditions(table: &RouteTable, sink: &mut Sink) -> (Arc<RouteMatch>, bool) {
         || table.path_prefix.is_invalid()
         || table.method.is_invalid()
         || table.headers.is_invalid()
+        || table.listen.is_invalid()
         || websocket_unknown);
     let matches = RouteMatch {
         hosts: hosts.map(|host| host.value.clone()).collect(),
@@ -206,6 +211,7 @@ fn conditions(table: &RouteTable, sink: &mut Sink) -> (Arc<RouteMatch>, bool) {
         methods,
         headers: header_conditions(table, sink),
         websocket,
+        listeners: listeners.map(|name| name.value.0.clone()).collect(),
     };
     (Arc::new(matches), known)
 }
@@ -291,14 +297,14 @@ fn one_action(table: &RouteTable, sink: &mut Sink) {
     .collect();
     match actions.as_slice() {
         [] => {
-            sink.report(&table.span, &table.key, "this route has no action")
+            sink.report(&table.span, &table.key_path, "this route has no action")
                 .hint("add `upstream`, `to`, `respond` or `redirect`");
         }
         [_] => {}
         [(first, first_span), rest @ ..] => {
             for (name, span) in rest {
                 let message = format!("a route has one action: `{first}` or `{name}`");
-                sink.report(span, &format!("{}.{name}", table.key), message)
+                sink.report(span, &format!("{}.{name}", table.key_path), message)
                     .related((*first_span).clone(), format!("`{first}` is here"));
             }
         }

@@ -18,7 +18,7 @@ pub(super) fn http(file: &FileTable, http: &HttpConfig, sink: &mut Sink) {
     if both_read && http.max_target > http.max_head {
         let place = max_target.span().or(max_head.span()).unwrap_or(&table.span);
         let message = "`max_target` is larger than `max_head`, which holds the target too";
-        sink.report(place, &format!("{}.max_target", table.key), message)
+        sink.report(place, &format!("{}.max_target", table.key_path), message)
             .hint("raise `max_head`, or lower `max_target`");
     }
 }
@@ -36,7 +36,7 @@ pub(super) fn drain(file: &FileTable, drain: &DrainConfig, sink: &mut Sink) {
             write_duration(drain.over)
         );
         let place = deadline.span().or(over.span()).unwrap_or(&table.span);
-        sink.report(place, &format!("{}.deadline", table.key), message)
+        sink.report(place, &format!("{}.deadline", table.key_path), message)
             .hint("tunnels closed last need time too: let `deadline` be some seconds longer");
     }
 }
@@ -54,7 +54,7 @@ pub(super) fn resolver(file: &FileTable, resolver: &ResolverConfig, sink: &mut S
             write_duration(resolver.max_ttl),
             write_duration(resolver.min_ttl)
         );
-        sink.report(place, &format!("{}.max_ttl", table.key), message);
+        sink.report(place, &format!("{}.max_ttl", table.key_path), message);
     }
 }
 

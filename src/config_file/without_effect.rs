@@ -14,6 +14,7 @@ pub(super) fn warnings(file: &FileTable, sink: &mut Sink) {
     log(file, sink);
     admin(file, sink);
     trace(file, sink);
+    tls(file, sink);
     for (name, table) in file.upstream.value().iter().flat_map(|all| &all.0) {
         let table = &table.value;
         if table.max_idle.value().is_some_and(|most| most.0 == 0) {
@@ -29,6 +30,37 @@ pub(super) fn warnings(file: &FileTable, sink: &mut Sink) {
     }
     for route in file.route.value().into_iter().flat_map(|blocks| &blocks.0) {
         of_route(&route.value, sink);
+    }
+}
+
+fn tls(file: &FileTable, sink: &mut Sink) {
+    let blocks = file.listen.value().into_iter().flat_map(|blocks| &blocks.0);
+    let mut asks = false;
+    for table in blocks.filter_map(|block| block.value.tls.value()) {
+        asks |= !is_off(&table.client_ca);
+        if is_off(&table.client_ca) {
+            let because = "without `client_ca` clients are not asked for a certificate";
+            let keys = [("client_auth", table.client_auth.span())];
+            note(sink, &table.key_path, because, &keys);
+        }
+        if is_off(&table.hsts) {
+            let because = "nothing is said without `hsts`";
+            let keys = [(
+                "hsts_include_subdomains",
+                table.hsts_include_subdomains.span(),
+            )];
+            note(sink, &table.key_path, because, &keys);
+        }
+    }
+    let routes = file.route.value().into_iter().flat_map(|blocks| &blocks.0);
+    for demand in routes.filter_map(|route| route.value.client_certificate.given()) {
+        if demand.value && !asks {
+            sink.at(
+                demand,
+                "no listener asks clients for a certificate: every request gets 403",
+            )
+            .hint("write `client_ca` in `[listen.tls]`");
+        }
     }
 }
 
@@ -51,13 +83,13 @@ fn log(file: &FileTable, sink: &mut Sink) {
         let because = "`access = \"off\"` writes no access records";
         note(
             sink,
-            &log.key,
+            &log.key_path,
             because,
             &[("headers", headers), ("query", query)],
         );
     } else if log.format.value() == Some(&LogFormat::Combined) {
         let because = "records in the combined format have no place for other fields";
-        note(sink, &log.key, because, &[("headers", headers)]);
+        note(sink, &log.key_path, because, &[("headers", headers)]);
     }
 }
 
@@ -74,11 +106,11 @@ fn admin(file: &FileTable, sink: &mut Sink) {
                 token_file,
                 ("tap", admin.tap.span()),
             ];
-            note(sink, &admin.key, because, &keys);
+            note(sink, &admin.key_path, because, &keys);
         }
         Some(AdminAddress::At(Bind::Unix(_))) => {
             let because = "only requests over TCP bring a token, and `listen` is a unix socket";
-            note(sink, &admin.key, because, &[token_file]);
+            note(sink, &admin.key_path, because, &[token_file]);
         }
         _ => {}
     }
@@ -95,7 +127,7 @@ fn trace(file: &FileTable, sink: &mut Sink) {
             ("parent", trace.parent.span()),
             ("service_name", trace.service_name.span()),
         ];
-        note(sink, &trace.key, because, &keys);
+        note(sink, &trace.key_path, because, &keys);
     }
 }
 
@@ -112,7 +144,7 @@ fn of_route(route: &RouteTable, sink: &mut Sink) {
         let because = "a handshake has no body, and this route takes nothing else";
         note(
             sink,
-            &route.key,
+            &route.key_path,
             because,
             &[("max_body", route.max_body.span())],
         );
@@ -124,7 +156,7 @@ fn of_route(route: &RouteTable, sink: &mut Sink) {
         let message = "these settings have no effect: this route takes no handshakes, with \
                        `match = false`";
         let span = table.r#match.span().unwrap_or(&table.span);
-        sink.report(span, &table.key, message);
+        sink.report(span, &table.key_path, message);
         return;
     }
     of_websocket(table, sink);
@@ -135,7 +167,7 @@ fn of_websocket(table: &WebSocketTable, sink: &mut Sink) {
         let because = "no Pings are sent without `ping_interval`";
         note(
             sink,
-            &table.key,
+            &table.key_path,
             because,
             &[("ping_timeout", table.ping_timeout.span())],
         );
@@ -144,7 +176,7 @@ fn of_websocket(table: &WebSocketTable, sink: &mut Sink) {
         let because = "it shortens `max_age`, which is unlimited";
         note(
             sink,
-            &table.key,
+            &table.key_path,
             because,
             &[("max_age_jitter", table.max_age_jitter.span())],
         );
@@ -154,7 +186,7 @@ fn of_websocket(table: &WebSocketTable, sink: &mut Sink) {
         let because = "both codes are `\"off\"`";
         note(
             sink,
-            &table.key,
+            &table.key_path,
             because,
             &[("lost_reason", table.lost_reason.span())],
         );

@@ -16,11 +16,13 @@ use crate::config::form::request::RouteName;
 use crate::config::form::variable::{escaped, escaped_prose};
 use crate::config::listen::ListenTable;
 use crate::config::route::RouteTable;
+use crate::config::tls::TlsTable;
 use crate::config::upstream::UpstreamTable;
 use crate::config::websocket::WebSocketTable;
 use crate::config::{
-    Action, AdminConfig, AdminListen, Config, EndpointAddress, HostPolicy, ListenAddress, Listener,
-    PathPattern, PathRewrite, RouteConfig, RouteMatch, UpstreamConfig, WebSocketConfig,
+    Action, AdminConfig, AdminListen, CertificateFiles, Config, EndpointAddress, HostPolicy,
+    ListenAddress, Listener, PathPattern, PathRewrite, RouteConfig, RouteMatch, TlsConfig,
+    UpstreamConfig, WebSocketConfig,
 };
 use crate::setting::list::OneOrMany;
 use crate::setting::read::FromText;
@@ -84,10 +86,36 @@ fn admin(admin: &AdminConfig) -> Table {
 fn listener(listener: &Listener) -> Table {
     let mut table = Table::default();
     table.put("address", listener.address.to_string());
+    if let Some(name) = &listener.name {
+        table.put("name", &**name);
+    }
     if let Some(mode) = mode_of(&listener.address) {
         table.put_unless(mode == DEFAULT_MODE, "mode", FileMode::write(&mode));
     }
-    table.extend(ListenTable::written(listener));
+    let mut settings = ListenTable::written(listener);
+    if let Some(config) = &listener.tls {
+        settings.put("tls", tls(config));
+    }
+    table.extend(settings);
+    table
+}
+
+fn tls(config: &TlsConfig) -> Table {
+    let mut table = Table::default();
+    let files = |files: &CertificateFiles| {
+        let mut table = Table::default();
+        for (key, file) in [("cert", &files.cert), ("key", &files.key)] {
+            table.put(key, file.display().to_string());
+        }
+        table
+    };
+    let mut all = config.certificates.iter();
+    if let Some(first) = all.next() {
+        table.extend(files(first));
+    }
+    let others: Vec<Written> = all.map(|one| files(one).into()).collect();
+    table.put_unless(others.is_empty(), "certificate", others);
+    table.extend(TlsTable::written(config));
     table
 }
 
@@ -155,6 +183,7 @@ fn conditions(matches: &RouteMatch, table: &mut Table) {
         methods,
         headers,
         websocket: _,
+        listeners,
     } = matches;
     // No host is every host; an empty list would be none.
     if !hosts.is_empty() {
@@ -170,6 +199,10 @@ fn conditions(matches: &RouteMatch, table: &mut Table) {
     if !methods.is_empty() {
         let methods: Vec<Written> = methods.iter().map(|one| one.as_str().into()).collect();
         table.put("method", methods);
+    }
+    if !listeners.is_empty() {
+        let listeners: Vec<Written> = listeners.iter().map(|one| one.as_str().into()).collect();
+        table.put("listen", listeners);
     }
     let mut fields = Table::default();
     for field in headers {

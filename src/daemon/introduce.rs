@@ -10,6 +10,7 @@ use super::control::Control;
 use crate::handover::channel::Channel;
 use crate::handover::launch::NextProcess;
 use crate::handover::protocol::{self, FORMATS, Hello, Message, Offer, Ready};
+use crate::net::tls::tickets;
 use crate::process::order::OrderError;
 use crate::tunnel_registry;
 
@@ -67,6 +68,7 @@ impl Control {
             generation: self.shared.snapshot.load().generation,
             drains: self.shared.state.drains().in_force(),
             acknowledges: true,
+            ticket_keys: tickets::export(),
         };
         let offered = self.offer_listeners(channel, hello).await;
         // A process that fails early does not read, but it has said why.

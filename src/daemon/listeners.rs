@@ -9,6 +9,7 @@ use crate::admin;
 use crate::config::Config;
 use crate::handover::take::Taking;
 use crate::net::listen::{self, Listener, ListenerInfo};
+use crate::net::tls::Server;
 use crate::supervise::sockets;
 
 /// A listener that is not accepted from yet.
@@ -24,12 +25,13 @@ pub(super) struct Bound {
 /// the service manager opened, and binds the others.
 pub(super) fn bind(
     config: &Config,
+    servers: &[Option<Arc<Server>>],
     source: Option<&Path>,
     mut activated: sockets::Inherited,
     mut taking: Option<&mut Taking>,
 ) -> Result<(Vec<Bound>, Option<Arc<Listener>>), StartError> {
     let mut all = Vec::with_capacity(config.listeners.len());
-    for wanted in &config.listeners {
+    for (wanted, server) in config.listeners.iter().zip(servers) {
         let address = &wanted.address;
         let from_manager = activated.take(address)?;
         let is_activated = from_manager.is_some();
@@ -41,10 +43,8 @@ pub(super) fn bind(
             Some(taken) => taken,
             None => Arc::new(listen::bind(address)?),
         };
-        let listener_info = ListenerInfo {
-            scheme: wanted.scheme,
-            port: listener.local_addr().map_or(0, |address| address.port()),
-        };
+        let port = listener.local_addr().map_or(0, |address| address.port());
+        let listener_info = ListenerInfo::new(wanted, server.clone(), port);
         all.push(Bound {
             listener,
             listener_info,

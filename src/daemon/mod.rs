@@ -4,6 +4,7 @@
 
 mod background;
 mod build;
+mod certificates;
 mod changes;
 mod control;
 mod drains;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::build;
+use super::certificates;
 use super::changes::{changes, needs_restart};
 use super::control::Control;
 use super::transition::Transition;
@@ -84,6 +85,9 @@ impl Control {
         })?;
         let config = Arc::new(read(file).await?);
         let old = self.shared.snapshot.load_full();
+        let (next, before) = (config.clone(), old.clone());
+        let servers = apart(move || certificates::load(&next, Some(&before)).map_err(refused));
+        let servers = servers.await??;
         let bound = self.bind(&config)?;
         let access_log = self.next_log(&old.config, &config).await?;
         let tracer = match config.trace != old.config.trace {
@@ -105,7 +109,9 @@ impl Control {
         };
         let before = old.clone();
         let built = apart(move || {
-            let new = Arc::new(before.next(config, upstreams));
+            let mut new = before.next(config, upstreams);
+            new.servers = servers;
+            let new = Arc::new(new);
             let reviewer = Arc::new(Reviewer::new(Some(&before), &new));
             (new, reviewer)
         });

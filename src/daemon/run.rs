@@ -10,7 +10,7 @@ use super::background::Background;
 use super::control::Control;
 use super::signals::{Signals, Wish, pass_on};
 use super::upgrade::Outcome;
-use super::{drains, reload, watch};
+use super::{certificates, drains, reload, watch};
 use crate::handover::contact::Contact;
 use crate::process::order::{Handle, Order, OrderError, Reply, Upgraded};
 use crate::process::predecessor::PassedOn;
@@ -42,6 +42,8 @@ impl Control {
         });
         let _limit = Background::spawn(worker::watch_limit(self.shared.clone()));
         let _drains = Background::spawn(drains::watch(self.shared.clone(), handle.clone()));
+        let certificates = certificates::watch(self.shared.clone());
+        let _certificates = Background::spawn(certificates);
         let ending = loop {
             let order = match self.next_order(&mut signals, &mut orders).await {
                 Ok(order) => order,

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::background::Background;
 use super::build;
+use super::certificates::{self, Servers};
 use super::control::Control;
 use super::listeners::{self, Bound};
 use super::signals::Signals;
@@ -24,6 +25,7 @@ use crate::handover::launch::Launch;
 use crate::handover::protocol::Failed;
 use crate::handover::take::{Inherited, Taking};
 use crate::net::listen::Listener;
+use crate::net::tls::tickets;
 use crate::process::Shared;
 use crate::process::order::{Handle, Order};
 use crate::process::state::ProcessState;
@@ -106,6 +108,7 @@ struct Prepared {
     access_log: AccessLog,
     tracer: Tracer,
     token: Option<admin::Token>,
+    servers: Servers,
     listeners: Vec<Bound>,
     admin: Option<Arc<Listener>>,
     pid_file: Option<PidFile>,
@@ -125,13 +128,15 @@ impl Prepared {
         let access_log = AccessLog::open(&config.log, format)?;
         let tracer = Tracer::start(&config.trace)?;
         let token = admin::Token::configured(&config.admin)?;
-        let (listeners, admin) = listeners::bind(config, source, activated, taking)?;
+        let servers = certificates::load(config, None)?;
+        let (listeners, admin) = listeners::bind(config, &servers, source, activated, taking)?;
         let pid_file = config.pid_file.as_deref().map(PidFile::prepare);
         Ok(Prepared {
             signals,
             access_log,
             tracer,
             token,
+            servers,
             listeners,
             admin,
             pid_file: pid_file.transpose()?,
@@ -151,7 +156,8 @@ async fn begin(start: Start, mut taking: Option<&mut Taking>) -> Result<Begun, S
     let prepared = Prepared::new(&config, source.as_deref(), format, taking.as_deref_mut())?;
     let config = Arc::new(config);
     let registry = Arc::<Registry>::default();
-    let (snapshot, discovery) = first_snapshot(&config, &registry, taking.as_deref()).await;
+    let (mut snapshot, discovery) = first_snapshot(&config, &registry, taking.as_deref()).await;
+    snapshot.servers = prepared.servers;
     let shared = Arc::new(Shared {
         snapshot: ArcSwap::from_pointee(snapshot),
         registry,
@@ -282,6 +288,7 @@ async fn first_snapshot(
         let hello = taking.hello();
         snapshot.generation = hello.generation.saturating_add(1);
         tunnel_registry::reserve_ids(hello.next_tunnel_id);
+        tickets::adopt(&hello.ticket_keys);
     }
     (snapshot, discovery)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::certificate::Unusable;
 use crate::net::listen::BindError;
 use crate::supervise::pid_file::PidFileError;
 use crate::supervise::sockets::ActivationError;
@@ -16,6 +17,8 @@ pub enum StartError {
     Activation(ActivationError),
     /// The PID file cannot be written.
     PidFile(PidFileError),
+    /// A certificate cannot be used.
+    Certificate(Unusable),
     /// A thread, a runtime or the access log could not be made.
     Io(io::Error),
 }
@@ -26,6 +29,7 @@ impl fmt::Display for StartError {
             StartError::Bind(error) => error.fmt(f),
             StartError::Activation(error) => error.fmt(f),
             StartError::PidFile(error) => error.fmt(f),
+            StartError::Certificate(error) => write!(f, "{error} (`listen.tls`)"),
             StartError::Io(error) => error.fmt(f),
         }
     }
@@ -48,6 +52,12 @@ impl From<ActivationError> for StartError {
 impl From<PidFileError> for StartError {
     fn from(error: PidFileError) -> Self {
         StartError::PidFile(error)
+    }
+}
+
+impl From<Unusable> for StartError {
+    fn from(error: Unusable) -> Self {
+        StartError::Certificate(error)
     }
 }
 

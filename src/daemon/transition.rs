@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use crate::access_log::AccessLog;
-use crate::config::{Config, ListenAddress};
+use crate::config::ListenAddress;
 use crate::logging;
 use crate::net::listen::{Listener, ListenerInfo};
 use crate::process::order::Reloaded;
@@ -54,7 +54,7 @@ impl Transition {
         let names = self.new.upstreams.values();
         let names = names.flat_map(|upstream| upstream.names());
         control.shared.registry.keep_names(names);
-        let wanted = wanted(&self.new.config);
+        let wanted = wanted(&self.new);
         control.listeners.replace(&wanted, self.bound).await;
         logging::set_level(&self.new.config.log);
         if let Some(log) = self.access_log {
@@ -73,13 +73,10 @@ impl Transition {
 }
 
 /// How its listeners look to clients; the port is the socket's.
-fn wanted(config: &Config) -> Vec<(ListenAddress, ListenerInfo)> {
-    let listeners = config.listeners.iter();
-    let wanted = listeners.map(|listener| {
-        let info = ListenerInfo {
-            scheme: listener.scheme,
-            port: 0,
-        };
+fn wanted(new: &Snapshot) -> Vec<(ListenAddress, ListenerInfo)> {
+    let listeners = new.config.listeners.iter().zip(&new.servers);
+    let wanted = listeners.map(|(listener, server)| {
+        let info = ListenerInfo::new(listener, server.clone(), 0);
         (listener.address.clone(), info)
     });
     wanted.collect()

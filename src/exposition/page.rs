@@ -2,6 +2,7 @@
 //! written often.
 
 use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -21,6 +22,12 @@ pub(super) struct Family<'a>(MetricEncoder<'a>);
 /// What a family is measured in.
 pub(super) const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
 pub(super) const BYTES: Option<&Unit> = Some(&Unit::Bytes);
+
+/// Seconds since 1970.
+pub(super) fn unix(time: SystemTime) -> f64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.as_secs_f64()
+}
 
 impl Page<'_> {
     /// `name` without the unit and `_total`, which are added.

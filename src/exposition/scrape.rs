@@ -13,7 +13,9 @@ use crate::metrics::labels::{CAUSES, CODES, ERRORS, STATUSES};
 use crate::metrics::slots;
 use crate::metrics::slots::Place;
 use crate::metrics::thread;
-use crate::metrics::thread::{CONNECTS, FLOWS, RETRIES, RouteCells, Thread, TunnelCells};
+use crate::metrics::thread::{
+    CONNECTS, FLOWS, RETRIES, RouteCells, TLS_FAILURES, Thread, TunnelCells,
+};
 use crate::process::Shared;
 use crate::process::order::{DrainView, Remaining};
 use crate::process::state::{LastReload, Phase};
@@ -86,6 +88,8 @@ pub(super) struct OwnSums {
     pub(super) ticks_late: u64,
     pub(super) stood_still: u64,
     pub(super) dns_failures: u64,
+    pub(super) tls_handshakes: [u64; 4],
+    pub(super) tls_failures: [u64; TLS_FAILURES],
 }
 
 impl Scrape {
@@ -222,6 +226,8 @@ impl OwnSums {
             sums.ticks_late += thread.ticks_late.get();
             sums.stood_still += thread.stood_still.get();
             sums.dns_failures += thread.dns_failures.get();
+            thread.tls_handshakes.add_to(&mut sums.tls_handshakes);
+            thread.tls_failures.add_to(&mut sums.tls_failures);
         }
         sums
     }

@@ -17,10 +17,20 @@ pub const STOPPED: &str = "stopped";
 
 /// The causes of this file, each with what to change; all causes are in a table of
 /// `docs/observability.md`.
-pub const CAUSES: [(&str, &str); 21] = [
+pub const CAUSES: [(&str, &str); 23] = [
     (
         "origin-not-allowed",
         "add the page's origin to `websocket.origin` of the route, if the page may connect",
+    ),
+    (
+        "client-certificate-missing",
+        "give the client a certificate that an authority of `client_ca` has signed, or take \
+         `client_certificate` out of the route",
+    ),
+    (
+        "misdirected",
+        "nothing, if the client then connects anew (RFC 9110 section 15.5.20); else correct the \
+         name that it asks for in its TLS handshake (SNI)",
     ),
     (
         "request-invalid",
@@ -106,11 +116,13 @@ pub fn of(error: &ProxyError, routed: bool) -> &'static str {
     match error.kind {
         Kind::RequestIncomplete | Kind::ClientGone => CLIENT_GONE,
         Kind::RequestDenied => "origin-not-allowed",
+        Kind::CertificateMissing => "client-certificate-missing",
         Kind::RequestError => match error.status {
             StatusCode::REQUEST_TIMEOUT => "request-too-slow",
             StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::URI_TOO_LONG
             | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => "request-too-large",
+            StatusCode::MISDIRECTED_REQUEST => "misdirected",
             _ => "request-invalid",
         },
         Kind::DestinationUnavailable => match (error.side, routed) {

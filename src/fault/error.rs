@@ -31,6 +31,8 @@ pub enum Kind {
     ClientGone,
     /// A policy refused the request.
     RequestDenied,
+    /// The route takes only clients with a certificate.
+    CertificateMissing,
     /// No route takes the request, or the drain has begun.
     DestinationUnavailable,
     /// The upstream's name does not resolve.
@@ -65,7 +67,7 @@ impl Kind {
         match self {
             Kind::RequestError | Kind::RequestIncomplete => "http_request_error",
             Kind::ClientGone => "client_closed",
-            Kind::RequestDenied => "http_request_denied",
+            Kind::RequestDenied | Kind::CertificateMissing => "http_request_denied",
             Kind::DestinationUnavailable => "destination_unavailable",
             Kind::DnsError => "dns_error",
             Kind::ConnectionRefused => "connection_refused",
@@ -96,7 +98,7 @@ impl Kind {
             Kind::RequestError => "the request is not valid",
             Kind::RequestIncomplete => "the request is not complete",
             Kind::ClientGone => "the client is gone",
-            Kind::RequestDenied => "the request is not allowed",
+            Kind::RequestDenied | Kind::CertificateMissing => "the request is not allowed",
             Kind::LoopDetected => "the request came back to where it had been",
             Kind::DestinationUnavailable => "the upstream is not available",
             Kind::Stopped => "the proxy is shutting down",

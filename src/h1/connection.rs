@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -108,7 +108,8 @@ fn poll_end(
         timeout => return Poll::Ready(End::Timeout(timeout)),
     }
     // hyper has seen nothing of a head that is not complete, and would close without an answer.
-    let stays = context.has_logins() || !can_leave;
+    // And a client that has just connected is not closed before it was heard.
+    let stays = context.has_logins() || (!can_leave && !context.is_fresh());
     let closes = drain::is_under_way() || (hand_off::takes_all() && stays);
     if !*closing && closes && !context.watch.is_in_head() {
         *closing = true;
@@ -186,7 +187,7 @@ fn take_apart(hyper: Box<Hyper>) -> (Io, Bytes, Vec<u8>, Instant) {
 async fn finish(mut io: Io, context: &Context, end: End, glimpse: &Glimpse, since: Instant) {
     // After the first bytes of an answer there can be no second one.
     if context.answer_begun() {
-        return abandon(&io, context);
+        return abandon(&mut io, context);
     }
     let refused = context.input.refused_head();
     let error = match (end, refused) {
@@ -198,11 +199,25 @@ async fn finish(mut io: Io, context: &Context, end: End, glimpse: &Glimpse, sinc
         (End::Done, Some(refusal)) => ProxyError::from(refusal),
         (End::Done | End::HandOff | End::Tunnel(_), _) => return linger(io).await,
     };
+    refuse(io, context, &error, glimpse, since).await;
+}
+
+/// Answers what is no exchange with an error, and closes.
+pub(super) async fn refuse(
+    mut io: Io,
+    context: &Context,
+    error: &ProxyError,
+    glimpse: &Glimpse,
+    since: Instant,
+) {
     let id = fresh_id();
     let detail = context.facts.http.error_detail;
     let mut response: Response<Bytes> = error.to_response(glimpse.accept(), &id, detail);
     let fields = response.headers_mut();
     fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if let Some(hsts) = context.facts.hsts() {
+        fields.insert(header::STRICT_TRANSPORT_SECURITY, hsts.clone());
+    }
     if let Some(name) = context.facts.http.request_id.clone()
         && let Ok(value) = HeaderValue::try_from(&id)
     {
@@ -211,7 +226,7 @@ async fn finish(mut io: Io, context: &Context, end: End, glimpse: &Glimpse, sinc
     let bytes = refused::encode(&response, &context.facts.http.spelling);
     let written = write_all(&mut io, &bytes).await;
     let sent = written.as_ref().map_or(0, |()| response.body().len());
-    refused::refused(&context.facts, &error, &id, glimpse, since, sent);
+    refused::refused(&context.facts, error, &id, glimpse, since, sent);
     if written.is_ok() {
         linger(io).await;
     }
@@ -219,11 +234,8 @@ async fn finish(mut io: Io, context: &Context, end: End, glimpse: &Glimpse, sinc
 
 /// Closes after an answer that is not complete. Where the connection's end marks the
 /// answer's end, an orderly close would make the part look complete (RFC 9112 section 8).
-fn abandon(io: &Io, context: &Context) {
-    if context.watch.turn.ends_by_close()
-        && let Some(socket) = io.carrier()
-        && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
-    {
-        tracing::debug!(%error, "a connection cannot be reset");
+fn abandon(io: &mut Io, context: &Context) {
+    if context.watch.turn.ends_by_close() {
+        io.reset();
     }
 }

@@ -15,6 +15,7 @@ use super::watch::Watch;
 use crate::message::spelling::{RequestNames, Section};
 use crate::net::listen::ListenerInfo;
 use crate::net::listen::Peer;
+use crate::net::tls::Session;
 use crate::policy::facts::Facts;
 use crate::process::Shared;
 use crate::proxy::record::login::Awaited;
@@ -84,6 +85,12 @@ impl Context {
             bound: OnceLock::new(),
             login: Aside::default(),
         }
+    }
+
+    /// One over TLS.
+    pub fn secured(mut self, session: Session) -> Self {
+        self.facts.tls = Some(Arc::new(session));
+        self
     }
 
     /// Keeps the target of a head that hyper was given without it.
@@ -164,6 +171,11 @@ impl Context {
         let before = self.exchanges.load(Relaxed);
         self.exchanges.store(before + 1, Relaxed);
         self.watch.turn.begin(version);
+    }
+
+    /// Whether no exchange has begun yet.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.exchanges.load(Relaxed) == 0
     }
 
     /// Whether all other tasks get their turn before the exchange that has just begun: a client

@@ -43,7 +43,9 @@ pub fn export(most: usize, sink: &UnboundedSender<Export>) -> usize {
     OUTLET.with(|outlet| outlet.open(sink.clone()));
     let mut asked = 0;
     connections::for_each(|context| {
-        if asked < most && context.is_idle() && context.ask_to_hand_off() {
+        // One over TLS cannot go: it would be asked for ever.
+        let can_go = context.facts.tls.is_none() && context.is_idle();
+        if asked < most && can_go && context.ask_to_hand_off() {
             asked += 1;
         }
     });
@@ -82,7 +84,7 @@ pub(super) fn hand_off(io: Io, context: &Context, guard: Guard) -> Result<(), Id
     let idle = IdleConnection {
         fd,
         peer: context.facts.peer,
-        listener_info: context.facts.listener_info,
+        listener_info: context.facts.listener_info.clone(),
         guard,
         shared: context.shared.clone(),
     };

@@ -12,6 +12,7 @@ mod input;
 mod interim;
 mod pace;
 mod refused;
+pub mod secure;
 mod sent_body;
 pub mod service;
 mod stream;

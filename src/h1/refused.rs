@@ -59,7 +59,8 @@ pub fn refused(
         if access_log::with_query() {
             line.optional("query", glimpse.query.as_deref());
         }
-        Asked::glimpsed(glimpse.protocol.clone(), &glimpse.fields).write(line);
+        let protocol = glimpse.protocol.clone();
+        Asked::glimpsed(protocol, &glimpse.fields, facts.tls.clone()).write(line);
         line.number("status", error.status.as_u16().into());
         line.millis("duration_ms", since.elapsed());
         line.number("bytes_in", 0);

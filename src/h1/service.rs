@@ -147,6 +147,13 @@ fn response(context: &Arc<Context>, answer: Answer) -> Response<SentBody> {
         let fields = response.headers_mut();
         fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    if let Some(hsts) = context.facts.hsts() {
+        // The upstream's own stays.
+        let fields = response.headers_mut();
+        fields
+            .entry(header::STRICT_TRANSPORT_SECURITY)
+            .or_insert_with(|| hsts.clone());
+    }
     if response.body().size_hint().exact().is_none() && !context.watch.turn.knows_interim() {
         // HTTP/1.0 knows no chunks.
         context.watch.turn.answer_ends_by_close();

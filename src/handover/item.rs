@@ -47,7 +47,7 @@ impl Item {
                 protocol::send(channel, message, &fds).await
             }
             Item::Connection(idle) => {
-                let item = ConnectionItem::new(id, idle.peer, idle.listener_info);
+                let item = ConnectionItem::new(id, idle.peer, &idle.listener_info);
                 protocol::send(channel, Message::Connection(item), &[idle.fd.as_fd()]).await
             }
         }

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 
 use super::*;
 use crate::access_log::AccessLog;
-use crate::config::{AccessLog as AccessTarget, LogConfig, LogFormat, Scheme};
+use crate::config::{AccessLog as AccessTarget, LogConfig, LogFormat};
 use crate::net::listen::{Accepted, ListenerInfo, Peer};
 use crate::process::Shared;
 use crate::snapshot::Snapshot;
@@ -41,10 +41,7 @@ fn idle() -> (Workers, BufReader<TcpStream>) {
     client.set_read_timeout(Some(LONG)).unwrap();
     let (server, peer) = listener.accept().unwrap();
     server.set_nonblocking(true).unwrap();
-    let info = ListenerInfo {
-        scheme: Scheme::Http,
-        port: 80,
-    };
+    let info = ListenerInfo::plain(80);
     let accepted = Accepted::from_parts(server.into(), Peer::Tcp(peer));
     workers
         .iter()

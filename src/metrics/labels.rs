@@ -162,9 +162,10 @@ pub(crate) fn error(kind: &str) -> usize {
 }
 
 /// Why handshakes are refused, and the groups of it. Sorted by cause.
-pub(crate) const CAUSES: [(&str, &str); 64] = [
+pub(crate) const CAUSES: [(&str, &str); 66] = [
     ("backend-error", UPSTREAM),
     ("client-body", HEADER),
+    ("client-certificate-missing", "client_certificate"),
     ("client-connection-removed", HEADER),
     ("client-gone", "client_gone"),
     ("client-http-version", HEADER),
@@ -191,6 +192,7 @@ pub(crate) const CAUSES: [(&str, &str); 64] = [
     ("local-resources", "limits"),
     ("loop-detected", "loop"),
     ("malformed-answer", ANSWER),
+    ("misdirected", "client_certificate"),
     ("no-answer-in-time", "limits"),
     ("no-endpoint", UNREACHABLE),
     ("no-route", "no_route"),

@@ -229,6 +229,18 @@ pub fn over_limit() {
     mine().over_limit.one();
 }
 
+/// A TLS handshake is complete; whether it was of version 1.3, and whether it resumed a session.
+pub fn tls_handshake(current: bool, resumed: bool) {
+    mine()
+        .tls_handshakes
+        .one(usize::from(current) * 2 + usize::from(resumed));
+}
+
+/// A TLS handshake came to nothing; `kind` is its number.
+pub fn tls_failed(kind: usize) {
+    mine().tls_failures.one(kind);
+}
+
 /// Why a connection was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

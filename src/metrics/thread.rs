@@ -31,6 +31,10 @@ pub(crate) struct Thread {
     /// 1 while tunnels of this thread have moved what is not counted by route yet.
     pub(crate) moving: Count,
     pub(crate) dns_failures: Count,
+    /// Of TLS 1.2 and 1.3, each new and resumed.
+    pub(crate) tls_handshakes: Row<4>,
+    /// By kind.
+    pub(crate) tls_failures: Row<TLS_FAILURES>,
 }
 
 /// What is counted of a route.
@@ -111,6 +115,9 @@ pub(crate) struct EndpointCells {
     /// By reason: [`RETRIES`].
     pub(crate) retries: Row<{ RETRIES.len() }>,
 }
+
+/// Places for the kinds of TLS failures, of which there are fewer.
+pub(crate) const TLS_FAILURES: usize = 16;
 
 /// What comes of a connect.
 pub(crate) const CONNECTS: [&str; 6] =

@@ -85,7 +85,7 @@ async fn linger_for(mut io: Io, limit: Duration) {
 }
 
 /// Why something waited for did not come.
-enum Missed<T> {
+pub(super) enum Missed<T> {
     /// The limit is over.
     Late,
     /// There was a reason to give up.
@@ -93,7 +93,7 @@ enum Missed<T> {
 }
 
 /// Waits within `limit`, and only while `give_up` knows of no reason not to.
-async fn within<T, R>(
+pub(super) async fn within<T, R>(
     limit: Duration,
     waited: impl Future<Output = T>,
     give_up: impl Fn() -> Option<R>,

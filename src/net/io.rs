@@ -8,7 +8,7 @@
 
 #[cfg(test)]
 mod foreign;
-mod socket;
+pub(in crate::net) mod socket;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -16,6 +16,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use tokio::io::ReadBuf;
 use tokio::net::{TcpStream, UnixStream};
@@ -23,6 +24,7 @@ use tokio::net::{TcpStream, UnixStream};
 #[cfg(test)]
 pub use self::foreign::Stream;
 pub use self::socket::{PeerState, Socket};
+use super::tls::stream::Stream as TlsStream;
 
 /// Size of a worker's scratch buffer, in bytes.
 pub const SCRATCH: usize = 64 * 1024;
@@ -55,6 +57,8 @@ pub fn yield_turn(cx: &mut Context<'_>) {
 pub enum Io {
     /// A socket, whose bytes are the stream's.
     Socket(Socket),
+    /// A TLS connection. Boxed, so that those without TLS are no larger.
+    Tls(Box<TlsStream>),
     /// A stream that has none.
     #[cfg(test)]
     Foreign(Box<dyn Stream>),
@@ -64,6 +68,7 @@ macro_rules! each {
     ($self:ident, $stream:ident => $socket:expr, $other:expr) => {
         match $self {
             Io::Socket($stream) => $socket,
+            Io::Tls($stream) => $socket,
             #[cfg(test)]
             Io::Foreign($stream) => $other,
         }
@@ -77,6 +82,7 @@ impl Io {
     pub fn descriptor(&self) -> Option<&Socket> {
         match self {
             Io::Socket(socket) => Some(socket),
+            Io::Tls(_) => None,
             #[cfg(test)]
             Io::Foreign(_) => None,
         }
@@ -86,7 +92,10 @@ impl Io {
     /// kernel's options and errors.
     #[inline]
     pub fn carrier(&self) -> Option<&Socket> {
-        self.descriptor()
+        match self {
+            Io::Tls(stream) => Some(stream.socket()),
+            other => other.descriptor(),
+        }
     }
 
     /// The TCP connection that carries this stream and no other.
@@ -158,6 +167,18 @@ impl Io {
         carrier.map_or(PeerState::Open, |socket| socket.peer_state(ended))
     }
 
+    /// The peer is to see no orderly end: when this is dropped, its connection is reset.
+    pub fn reset(&mut self) {
+        if let Io::Tls(stream) = self {
+            stream.say_nothing_more();
+        }
+        if let Some(socket) = self.carrier()
+            && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
+        {
+            tracing::debug!(%error, "a connection cannot be reset");
+        }
+    }
+
     /// Gives the descriptor up; nothing of this process waits for it any more.
     ///
     /// # Errors
@@ -165,6 +186,7 @@ impl Io {
     pub fn into_fd(self) -> io::Result<OwnedFd> {
         match self {
             Io::Socket(socket) => socket.into_fd(),
+            Io::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(test)]
             Io::Foreign(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -179,6 +201,12 @@ impl Io {
 impl From<Socket> for Io {
     fn from(socket: Socket) -> Self {
         Io::Socket(socket)
+    }
+}
+
+impl From<TlsStream> for Io {
+    fn from(stream: TlsStream) -> Self {
+        Io::Tls(Box::new(stream))
     }
 }
 

@@ -1,5 +1,6 @@
-//! Sockets: one type over the streams, listeners, and how a connection is closed.
+//! Sockets: one type over the streams, TLS, listeners, and how a connection is closed.
 
 pub mod close;
 pub mod io;
 pub mod listen;
+pub mod tls;

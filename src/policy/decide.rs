@@ -13,7 +13,7 @@ use super::facts::Facts;
 use super::grounds::Grounds;
 use super::head::{Content, Present, RequestHead};
 use super::offer::Offer;
-use super::{own, rewrite, routing, tunnels};
+use super::{client_certificate, own, rewrite, routing, tunnels};
 use crate::fault::diagnosis::{self, Diagnosis};
 use crate::fault::error::{Kind, ProxyError};
 use crate::message::forwarded::{self, RequestId};
@@ -21,6 +21,7 @@ use crate::route::hop::Hops;
 use crate::route::origin::PublicAuthority;
 use crate::snapshot::Route;
 use crate::upstream::login;
+use crate::vocabulary::Scheme;
 use crate::websocket::handshake::{ClientHandshake, UpgradeRequest};
 
 /// What becomes of a request, and what was found on the way, for its record.
@@ -97,14 +98,23 @@ fn way(
     let path = routing::read_path(target)?;
     let taken = take_out(parts, has, grounds, found);
     let public = public_authority(parts, grounds.facts, authority, taken.port);
-    let (route, rewritten) = routing::find(
-        grounds.snapshot,
-        parts,
-        (&public, authority),
-        &path,
-        websocket,
-    )?;
+    if let Some(port) = grounds.facts.listener_info.https_port
+        && public.scheme != Scheme::Https
+    {
+        let answer = own::to_https(port, websocket, &path.sent, target, &public)?;
+        return Ok(Way::Answer(answer, Bytes::new()));
+    }
+    let at = (grounds.snapshot, &grounds.facts.listener_info);
+    let (route, rewritten) = routing::find(at, parts, (&public, authority), &path, websocket)?;
     found.route = Some(route.clone());
+    client_certificate::check(grounds, &route, public.host, |name| {
+        let public = PublicAuthority {
+            host: name,
+            ..public
+        };
+        let other = routing::find(at, parts, (&public, authority), &path, websocket);
+        other.is_ok_and(|(route, _)| route.config.client_certificate)
+    })?;
     let handshake = admit_handshake(upgrade, grounds, &route, parts, &public, found)?;
     let offer = match handshake {
         Some(_) => None,
@@ -174,6 +184,9 @@ fn take_out(parts: &mut Parts, has: Present, grounds: Grounds<'_>, found: &mut F
     let facts = grounds.facts;
     let port = forwarded::public_port(&parts.headers, &facts.peer_fields);
     let (asked, stripped) = rewrite::strip_for_routing(&mut parts.headers, has.upgrade);
+    if grounds.snapshot.asks_for_certificates {
+        client_certificate::tell(parts, facts);
+    }
     let direct = !grounds.snapshot.judges_our_fields
         && forwarded::is_direct(&facts.forwarding, &facts.peer_fields);
     if !direct {

@@ -4,11 +4,12 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use crate::config::HttpConfig;
 use crate::message::forwarded::{ForwardingPolicy, PeerFields, client_ip, push_decimal};
 use crate::net::listen::{ListenerInfo, Peer};
+use crate::net::tls::Session;
 use crate::snapshot::Snapshot;
 
 /// What is known of a client's connection.
@@ -18,6 +19,8 @@ pub struct Facts {
     pub peer: Peer,
     /// The listener.
     pub listener_info: ListenerInfo,
+    /// What TLS has agreed on, where the client came by it.
+    pub tls: Option<Arc<Session>>,
     /// Header values about the peer, made once.
     pub peer_fields: PeerFields,
     /// Settings that were in force at accept.
@@ -43,9 +46,16 @@ impl Facts {
             ),
             peer,
             listener_info,
+            tls: None,
             http,
             forwarding,
         }
+    }
+
+    /// What answers to a client that has come by TLS say about coming by it only.
+    pub fn hsts(&self) -> Option<&HeaderValue> {
+        self.tls.as_ref()?;
+        self.listener_info.tls.as_ref()?.hsts()
     }
 
     /// The peer, for a log.

@@ -4,6 +4,7 @@
 
 pub mod admitted;
 pub mod authorize;
+mod client_certificate;
 pub mod decide;
 pub mod facts;
 pub mod grounds;

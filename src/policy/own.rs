@@ -36,6 +36,41 @@ pub fn by_hop_count(parts: &mut Parts) -> Option<Response<Bytes>> {
     None
 }
 
+/// The redirect of a listener whose clients are to come by https, on this port. A client of
+/// WebSocket is sent to `wss`, which is all that most of them understand.
+pub fn to_https(
+    port: u16,
+    websocket: bool,
+    path: &[u8],
+    target: &Target,
+    public: &PublicAuthority<'_>,
+) -> Result<Response<Bytes>, ProxyError> {
+    if public.host.is_empty() {
+        let detail = "the request has no Host that could be redirected to https";
+        return Err(ProxyError::client(StatusCode::BAD_REQUEST, detail));
+    }
+    let scheme = if websocket { "wss" } else { "https" };
+    let to = match port {
+        443 => format!("{scheme}://{{hostname}}{{path}}{{query}}"),
+        port => format!("{scheme}://{{hostname}}:{port}{{path}}{{query}}"),
+    };
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    set_location(
+        &mut response,
+        redirect::location(&to, public, path, target.query()),
+    )?;
+    Ok(response)
+}
+
+fn set_location(response: &mut Response<Bytes>, to: String) -> Result<(), ProxyError> {
+    let location = HeaderValue::try_from(to).map_err(|_| {
+        ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")
+    })?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(())
+}
+
 /// The answer of a route with `respond` or `redirect`.
 pub fn of_route(
     route: &Route,
@@ -59,11 +94,10 @@ pub fn of_route(
                     "the request has no Host, which the redirect needs",
                 ));
             }
-            let location = redirect::location(to, public, path, target.query());
-            let location = HeaderValue::try_from(location).map_err(|_| {
-                ProxyError::client(StatusCode::BAD_REQUEST, "the redirect would not be valid")
-            })?;
-            response.headers_mut().insert(header::LOCATION, location);
+            set_location(
+                &mut response,
+                redirect::location(to, public, path, target.query()),
+            )?;
         }
         Action::Upstream(name) => {
             return Err(ProxyError::sluice(

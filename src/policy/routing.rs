@@ -9,6 +9,7 @@ use http::request::Parts;
 
 use crate::config::{PathPattern, PathRewrite};
 use crate::fault::error::{Kind, ProxyError};
+use crate::net::listen::ListenerInfo;
 use crate::route::host;
 use crate::route::matcher::{RequestView, Unrouted};
 use crate::route::origin::PublicAuthority;
@@ -49,7 +50,7 @@ pub fn sent_path<'a>(
 /// The route, and the path to send where the route replaces a prefix. A public host other than
 /// that of the request's authority is one that a trusted proxy named in `X-Forwarded-Host`.
 pub fn find(
-    snapshot: &Snapshot,
+    (snapshot, listener): (&Snapshot, &ListenerInfo),
     parts: &Parts,
     (public, authority): (&PublicAuthority<'_>, &HeaderValue),
     path: &RequestPath<'_>,
@@ -63,7 +64,8 @@ pub fn find(
         headers: &parts.headers,
         websocket,
     };
-    let find = |view: &RequestView<'_>| match snapshot.table.find(view) {
+    let table = snapshot.tables.of(listener.name.as_deref());
+    let find = |view: &RequestView<'_>| match table.find(view) {
         Ok(index) => Ok(snapshot.routes.get(index).cloned()),
         Err(Unrouted::NoRoute) => Ok(None),
         Err(Unrouted::Ambiguous) => Err(bad_path(PathProblem::AnotherRoute)),

@@ -83,7 +83,7 @@ impl Request {
             target: target.clone(),
             host: None,
             vouched: facts.vouched_client(&parts.headers),
-            asked: access_log::is_on().then(|| Asked::of(parts)),
+            asked: access_log::is_on().then(|| Asked::of(parts, facts.tls.clone())),
         })
     }
 }

@@ -5,7 +5,7 @@
 //! # Precedence
 //!
 //! Compared in this order: an exact host, a longer host suffix, any host; an exact path, a
-//! longer prefix; a `websocket` condition; a method condition; more header conditions.
+//! longer prefix; a `listen` condition; a `websocket` condition; a method condition; more header conditions.
 //! A route whose remaining conditions fail is passed over for the next one.
 //!
 //! # Ties
@@ -127,7 +127,7 @@ struct Entry {
 
 impl Entry {
     /// Decides between routes of the same host and path pattern; more is better.
-    fn rank(&self) -> (bool, bool, usize) {
+    fn rank(&self) -> (bool, bool, bool, usize) {
         rank(&self.wanted)
     }
 
@@ -149,8 +149,9 @@ impl Entry {
     }
 }
 
-fn rank(wanted: &RouteMatch) -> (bool, bool, usize) {
+fn rank(wanted: &RouteMatch) -> (bool, bool, bool, usize) {
     (
+        !wanted.listeners.is_empty(),
         wanted.websocket.is_some(),
         !wanted.methods.is_empty(),
         wanted.headers.len(),
@@ -170,8 +171,17 @@ impl RouteTable {
     /// Lays out the conditions of routes; the look-ups return indices into them. Of routes that tie
     /// (see [`ties`]) the earlier one wins.
     pub fn new(routes: &[Arc<RouteMatch>]) -> RouteTable {
+        RouteTable::some(routes, |_| true)
+    }
+
+    /// The same of some of the routes.
+    pub(super) fn some(
+        routes: &[Arc<RouteMatch>],
+        belongs: impl Fn(&RouteMatch) -> bool,
+    ) -> RouteTable {
         let mut table = RouteTable::default();
-        for (index, wanted) in routes.iter().enumerate() {
+        let routes = routes.iter().enumerate();
+        for (index, wanted) in routes.filter(|(_, route)| belongs(route)) {
             let entry = Entry {
                 index,
                 wanted: wanted.clone(),
@@ -320,7 +330,7 @@ pub fn ties(routes: &[Arc<RouteMatch>]) -> Vec<(usize, usize)> {
     ties
 }
 
-/// Whether one request can meet the method, header and websocket conditions of both.
+/// Whether one request can meet the listener, method, header and websocket conditions of both.
 fn compatible(a: &RouteMatch, b: &RouteMatch) -> bool {
     let headers = || a.headers.iter().chain(&b.headers);
     let exclude = |one: &HeaderMatch, other: &HeaderMatch| {
@@ -330,6 +340,7 @@ fn compatible(a: &RouteMatch, b: &RouteMatch) -> bool {
             && one.value != other.value
     };
     a.websocket == b.websocket
+        && (a.listeners.is_empty() || a.listeners.iter().any(|name| b.listeners.contains(name)))
         && (a.methods.is_empty() || a.methods.iter().any(|method| b.methods.contains(method)))
         && !headers().any(|one| headers().any(|other| exclude(one, other)))
 }

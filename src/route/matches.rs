@@ -17,6 +17,16 @@ pub struct RouteMatch {
     pub headers: Vec<HeaderMatch>,
     /// `Some(true)`: only WebSocket handshakes; `Some(false)`: everything else.
     pub websocket: Option<bool>,
+    /// Any of these; empty means every listener.
+    pub listeners: Vec<String>,
+}
+
+impl RouteMatch {
+    /// Whether it takes requests of the listener of this name.
+    pub fn serves(&self, listener: Option<&str>) -> bool {
+        let is_named = |name: &str| self.listeners.iter().any(|own| own == name);
+        self.listeners.is_empty() || listener.is_some_and(is_named)
+    }
 }
 
 /// A host condition, lower-case, without a port.

@@ -10,4 +10,5 @@ pub mod matcher;
 pub mod matches;
 pub mod origin;
 pub mod path;
+pub mod tables;
 pub mod target;

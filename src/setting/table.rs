@@ -38,7 +38,7 @@ macro_rules! table {
             /// Where the table begins.
             pub(crate) span: $crate::setting::read::Span,
             /// The path of its key.
-            pub(crate) key: String,
+            pub(crate) key_path: String,
             $(
                 $(#[doc = $doc])*
                 pub(crate) $field: $crate::setting::read::Key<$form>,
@@ -65,7 +65,7 @@ macro_rules! table {
                 use $crate::setting::table::{bare, read_table};
                 let mut table = Self {
                     span: node.span.clone(),
-                    key: node.key.clone(),
+                    key_path: node.key.clone(),
                     ..Self::default()
                 };
                 read_table(node, Self::KEYS, sink, |name, found, sink| {

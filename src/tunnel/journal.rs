@@ -133,6 +133,8 @@ impl Journal {
             ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "connection reset",
             ErrorKind::TimedOut => "connection timed out",
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "host unreachable",
+            ErrorKind::UnexpectedEof => "ended without the close_notify of TLS",
+            ErrorKind::InvalidData => "broken TLS record",
             _ => "socket error",
         };
         self.ended_by_peer(side, Some(detail));

@@ -135,7 +135,8 @@ impl Listeners {
     }
 
     fn accept(&self, listening: &mut Listening) {
-        let (listener, listener_info) = (listening.listener.clone(), listening.listener_info);
+        let listener = listening.listener.clone();
+        let listener_info = listening.listener_info.clone();
         if let Some(only) = self.workers.only() {
             only.tell(Command::Accept(listening.number, listener, listener_info));
             listening.accepting = Accepting::Worker;
@@ -144,7 +145,7 @@ impl Listeners {
         let (workers, shared) = (self.workers.clone(), self.shared.clone());
         let hand_out = move |accepted| {
             if let Some(worker) = workers.least_loaded() {
-                worker.serve(&shared, accepted, listener_info);
+                worker.serve(&shared, accepted, listener_info.clone());
             }
         };
         let task = tokio::spawn(accept(listener, Whom::Clients, hand_out));
@@ -225,7 +226,7 @@ impl Listeners {
                 kept.listener.set_mode(address);
                 let listener_info = ListenerInfo {
                     port: kept.listener_info.port,
-                    ..*listener_info
+                    ..listener_info.clone()
                 };
                 if kept.listener_info != listener_info {
                     self.pause_one(&mut kept).await;
@@ -240,7 +241,7 @@ impl Listeners {
                     new,
                     ListenerInfo {
                         port,
-                        ..*listener_info
+                        ..listener_info.clone()
                     },
                 );
             } else if let Some(again) = self.take_unused(address).await {
@@ -249,7 +250,7 @@ impl Listeners {
                     again,
                     ListenerInfo {
                         port,
-                        ..*listener_info
+                        ..listener_info.clone()
                     },
                 );
             }

@@ -16,9 +16,11 @@ use tokio::task::JoinHandle as TaskHandle;
 use tracing::field::Empty;
 
 use crate::h1::context::Context;
+use crate::h1::secure::{self, Arrived};
 use crate::h1::{connection, connections};
+use crate::net::io::{Io, Socket};
 use crate::net::listen::ListenerInfo;
-use crate::net::listen::{Accepted, Listener, Whom};
+use crate::net::listen::{Accepted, Listener, Peer, Whom};
 use crate::process::Shared;
 use crate::proxy::load::{Guard, Load};
 use crate::system::alarm::Alarm;
@@ -196,7 +198,7 @@ impl State {
                     let (shared, load) = (self.shared.clone(), self.load.clone());
                     let task = tokio::spawn(accept(listener, Whom::Clients, move |accepted| {
                         if let Some(guard) = admit(&shared, &load, &accepted) {
-                            serve(&shared, accepted, info, guard);
+                            serve(&shared, accepted, info.clone(), guard);
                         }
                     }));
                     self.accepting.push((number, task));
@@ -274,16 +276,32 @@ fn admit(shared: &Shared, load: &Arc<Load>, accepted: &Accepted) -> Option<Guard
 
 fn serve(shared: &Arc<Shared>, accepted: Accepted, info: ListenerInfo, guard: Guard) {
     let peer = accepted.peer();
-    match accepted.into_io() {
-        Ok(io) => {
+    match accepted.into_socket() {
+        Ok(socket) => {
             metrics::accepted();
-            let context = Arc::new(Context::new(peer, info, shared.clone()));
-            tokio::spawn(connection::serve(io, context, guard));
+            begin(shared, socket, peer, info, guard);
         }
         Err(error) => {
             tracing::warn!(left_out = Empty, %error, "an accepted socket cannot be served");
         }
     }
+}
+
+fn begin(shared: &Arc<Shared>, socket: Socket, peer: Peer, info: ListenerInfo, guard: Guard) {
+    let shared = shared.clone();
+    if let Some(server) = info.tls.clone() {
+        let arrived = Arrived {
+            socket,
+            peer,
+            listener_info: info,
+            shared,
+            guard,
+        };
+        tokio::spawn(secure::serve(arrived, server));
+        return;
+    }
+    let context = Arc::new(Context::new(peer, info, shared));
+    tokio::spawn(connection::serve(Io::from(socket), context, guard));
 }
 
 /// Gives memory back when a rush of connections is over, and once more when its last ones have

@@ -8,6 +8,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
+use support::tls::Authority;
 use support::websocket::{connect, exchange, handshake};
 use support::{EchoBackend, HttpBackend, Proxy, Scrape, Tool};
 use tokio_tungstenite::tungstenite::Message;
@@ -21,10 +22,13 @@ struct Busy {
 
 fn busy() -> Busy {
     let (http, echo) = (HttpBackend::start(), EchoBackend::start());
+    let authority = Authority::new();
     let proxy = Proxy::start(&format!(
         "[[listen]]\naddress = \"127.0.0.1:0\"\n\n\
+         [[listen]]\naddress = \"127.0.0.1:0\"\n[listen.tls]\n{}\n\
          [[route]]\nname = \"a{{b}}=c,#d\"\npath_prefix = \"/ws\"\nto = \"{}\"\n\n\
          [[route]]\nname = \"b\"\nto = \"{}\"\n",
+        authority.pair(&["a.test"]).toml(),
         echo.address(),
         http.address()
     ));
@@ -211,10 +215,13 @@ fn the_dashboard_and_the_alerts_name_what_there_is() {
         "process_start_time_seconds",
         "process_threads",
         "process_virtual_memory_bytes",
+        "sluice_certificate_end_timestamp_seconds",
         "sluice_connections_accepted_total",
         "sluice_predecessor_connections",
         "sluice_predecessor_tunnels",
         "sluice_predecessors",
+        "sluice_tls_handshake_errors_total",
+        "sluice_tls_handshakes_total",
         "sluice_upstream_endpoint_leaving",
         "sluice_worker_ticks_total",
     ];

@@ -10,6 +10,7 @@
 mod support;
 
 mod abstract_sockets;
+mod certificates;
 mod cut;
 mod descriptors;
 mod drain;

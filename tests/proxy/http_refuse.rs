@@ -380,7 +380,7 @@ fn other_protocols_on_a_plain_port_are_named() {
     let v2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\x10\0\x1f\x90";
     let request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     for (bytes, name, what_to_do) in [
-        (hello, "TLS handshake", "terminate TLS in front"),
+        (hello, "TLS handshake", "[listen.tls]"),
         (
             b"PROXY TCP4 192.0.2.7 192.0.2.8 4711 80\r\n",
             "PROXY protocol, version 1",

@@ -10,6 +10,7 @@
 mod support;
 
 mod answers;
+mod client_certificates;
 mod conditions;
 mod endpoints;
 mod expect;
@@ -22,6 +23,7 @@ mod http_basic;
 mod http_refuse;
 mod http_upstream;
 mod large_answers;
+mod listeners;
 mod logins;
 mod loops;
 mod lost;
@@ -31,6 +33,8 @@ mod standstill;
 mod switch;
 mod targets;
 mod timeouts;
+mod tls;
+mod tls_tunnel;
 mod tunnel;
 mod unread_end;
 mod waits;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 use sluice::config::{
     AdminConfig, Config, DrainConfig, EndpointAddress, HttpConfig, ListenAddress, LogConfig,
-    ReloadConfig, ResolverConfig, RouteTimeouts, Scheme, TraceConfig, UpgradeConfig,
+    ReloadConfig, ResolverConfig, RouteTimeouts, Scheme, TlsConfig, TraceConfig, UpgradeConfig,
     UpstreamConfig, WebSocketConfig,
 };
 use sluice::config_file;
@@ -68,6 +68,12 @@ fn the_reference_names_the_real_defaults() {
         panic!("the second listener is a unix socket");
     };
     assert_eq!(mode, 0o660);
+    let tls = reference.listeners[2].tls.as_deref().unwrap();
+    let default = TlsConfig {
+        certificates: tls.certificates.clone(),
+        ..TlsConfig::default()
+    };
+    assert_eq!(*tls, default);
 
     let app = &reference.upstreams["app"];
     assert_eq!(
@@ -176,6 +182,7 @@ fn document(parts: &[&str], top: bool) -> String {
             let inner = document(rest, false);
             match *first {
                 "listen" | "route" if top => format!("{first} = [{{ {inner} }}]"),
+                "certificate" => format!("{first} = [{{ {inner} }}]"),
                 "*" => format!("name = {{ {inner} }}"),
                 first => format!("{first} = {{ {inner} }}"),
             }
@@ -290,11 +297,13 @@ fn two_addresses_make_a_configuration() {
 #[test]
 fn every_setting_lands_in_its_own_field() {
     // A condition of the socket, a status, shares: `what_is_written_is_what_is_meant`.
-    const OTHERS: [&str; 4] = ["mode", "status", "max_age_jitter", "sample"];
+    // A version is no time.
+    const OTHERS: [&str; 5] = ["mode", "status", "max_age_jitter", "sample", "min_version"];
     const TIMES: [&str; 2] = ["max_age", "ping_interval"];
     const NUMBERS: [&str; 4] = ["max_connections", "max_body", "max_head", "max_target"];
 
-    let mut source = "listen = [{ address = ':1' }]\nupstream.app.endpoints = 'x:1'\n".to_owned();
+    let mut source = "upstream.app.endpoints = 'x:1'\n".to_owned();
+    let mut listen = "address = ':1', tls.cert = '/a', tls.key = '/a'".to_owned();
     let mut route = "upstream = 'app'".to_owned();
     let mut expected = Vec::new();
     for (index, (key, default)) in schema_keys().into_iter().enumerate() {
@@ -315,13 +324,16 @@ fn every_setting_lands_in_its_own_field() {
             true => (value.to_string(), value.to_string()),
             false => (format!("'{value}s'"), format!("{value}s")),
         };
-        match key.strip_prefix("route.") {
-            Some(key) => route.push_str(&format!(", {key} = {written}")),
-            None => source.push_str(&format!("{} = {written}\n", key.replace('*', "app"))),
+        match (key.strip_prefix("route."), key.strip_prefix("listen.")) {
+            (Some(key), _) => route.push_str(&format!(", {key} = {written}")),
+            (_, Some(key)) => listen.push_str(&format!(", {key} = {written}")),
+            (None, None) => source.push_str(&format!("{} = {written}\n", key.replace('*', "app"))),
         }
         expected.push((name.to_owned(), read));
     }
-    source.push_str(&format!("route = [{{ {route} }}]\n"));
+    source.push_str(&format!(
+        "listen = [{{ {listen} }}]\nroute = [{{ {route} }}]\n"
+    ));
     assert!(expected.len() > 30, "{expected:?}");
     let config = format!("{:?}", parse(&source));
     for (name, value) in expected {

@@ -9,6 +9,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod certificates;
 mod check;
 mod cli;
 mod config;

@@ -17,6 +17,7 @@ use sluice::vocabulary::ClosedBy;
 
 const README: &str = include_str!("../../README.md");
 const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
+const TLS: &str = include_str!("../../docs/tls.md");
 const OBSERVABILITY: &str = include_str!("../../docs/observability.md");
 
 /// The README and all of `docs/`: name and text.
@@ -85,18 +86,18 @@ fn rows(text: &'static str, marker: &str) -> Vec<Vec<&'static str>> {
 
 /// Key and default of every row of every table of defaults, `None` where it shows "–".
 fn documented() -> BTreeMap<String, Option<&'static str>> {
-    let markers = CONFIGURATION
-        .lines()
-        .filter(|line| line.starts_with("<!-- defaults: "));
+    let is_marker = |line: &&str| line.starts_with("<!-- defaults: ");
+    let markers = [CONFIGURATION, TLS].into_iter();
+    let markers = markers.flat_map(|text| text.lines().filter(is_marker).map(move |at| (text, at)));
     let mut documented = BTreeMap::from([
         ("pid_file".to_owned(), Some("\"off\"")),
         ("workers".to_owned(), Some("\"auto\"")),
     ]);
-    for marker in markers {
+    for (text, marker) in markers {
         let sections = marker
             .trim_start_matches("<!-- defaults: ")
             .trim_end_matches(" -->");
-        for row in rows(CONFIGURATION, marker) {
+        for row in rows(text, marker) {
             let key = code(row[0]).unwrap_or_else(|| panic!("{row:?}"));
             let default = (row[1] != "–").then(|| code(row[1]).unwrap());
             for section in sections.split(' ') {
@@ -141,11 +142,12 @@ fn schema_keys() -> BTreeMap<String, Option<Json>> {
             visit(schema, at, root, keys);
         }
     }
-    const TABLES: [&str; 14] = [
+    const TABLES: [&str; 15] = [
         "admin",
         "drain",
         "http",
         "listen",
+        "listen.tls",
         "log",
         "reload",
         "resolver",
@@ -224,15 +226,18 @@ fn the_tables_written_as_toml_change_nothing() {
         source.push_str(&format!("[{section}]\n{}", written(section)));
     }
     let listen = written("listen");
+    let own = |line: &&str| !line.starts_with("tls.");
+    let listen: Vec<&str> = listen.lines().filter(own).collect();
     let scheme = listen
-        .lines()
+        .iter()
         .find(|line| line.starts_with("scheme"))
         .unwrap();
     source.push_str(&format!(
-        "[[listen]]\naddress = \":1\"\n{scheme}\n[[listen]]\naddress = \"unix:/x\"\n{listen}\
+        "[[listen]]\naddress = \":1\"\n{scheme}\n[[listen]]\naddress = \"unix:/x\"\n{}\n\
          [upstream.app]\nendpoints = \"x:1\"\n{}\
          [[route]]\nname = \"r\"\npath_prefix = \"/a\"\nupstream = \"app\"\n{}\n\
          [route.request_headers]\n{}[route.response_headers]\n{}[route.websocket]\n{}",
+        listen.join("\n"),
         written("upstream.*"),
         route.join("\n"),
         written("route.request_headers"),

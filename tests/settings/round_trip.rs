@@ -111,7 +111,7 @@ match = true
 #[test]
 fn the_json_has_every_key_that_has_a_default() {
     let config = parse(
-        "listen = [{ address = 'unix:/a' }]\n[upstream.app]\nendpoints = 'app:1'\n\
+        "listen = [{ address = 'unix:/a' }, { address = ':1', tls = { cert = '/a', key = '/a' } }]\n[upstream.app]\nendpoints = 'app:1'\n\
          [[route]]\nupstream = 'app'\n[[route]]\npath = '/b'\nrespond = { status = 200 }\n\
          [[route]]\npath = '/c'\nredirect = '/d'\n",
     );

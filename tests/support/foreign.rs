@@ -92,7 +92,18 @@ impl Foreign {
 /// Runs the client exercise of a library; `Ok` is what it negotiated, `Err` its exit code and
 /// words.
 pub fn client(library: &str, url: &str, origin: &str) -> Result<Value, (Option<i32>, String)> {
+    client_with(library, url, origin, |_| {})
+}
+
+/// The same, and the command can be changed before it is started.
+pub fn client_with(
+    library: &str,
+    url: &str,
+    origin: &str,
+    change: impl FnOnce(&mut Command),
+) -> Result<Value, (Option<i32>, String)> {
     let mut command = program(library, "client");
+    change(&mut command);
     let mut process = Process::spawn(&format!("{library} client"), command.args([url, origin]));
     let status = process.wait_exit(DEADLINE * 3);
     if status.success() {

@@ -21,6 +21,7 @@ pub mod manager;
 pub mod process;
 pub mod proxy;
 pub mod succession;
+pub mod tls;
 pub mod websocket;
 pub mod wire;
 

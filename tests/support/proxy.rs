@@ -6,11 +6,13 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
+use std::sync::LazyLock;
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 use serde_json::Value;
 
 use super::process::{Line, Process, Stream};
+use super::tls::{Authority, Bridge, Files};
 use super::{DEADLINE, Wire};
 
 /// A running sluice.
@@ -21,6 +23,8 @@ pub struct Proxy {
     // Removed with the proxy; a reload reads it again.
     config: tempfile::NamedTempFile,
     directory: tempfile::TempDir,
+    /// Where clients really connect, where every test goes over TLS.
+    bridges: Vec<Bridge>,
 }
 
 /// The binary under test; `SLUICE_BIN` puts another build in its place, such as the static one.
@@ -39,6 +43,27 @@ fn admin_table(toml: &str, folder: &Path) -> String {
             folder.join("admin.sock").display()
         ),
     }
+}
+
+/// With `SLUICE_OVER_TLS` in its environment a test speaks TLS to every listener, through a
+/// bridge, so that what holds for plain connections is looked at over TLS too.
+fn over_tls() -> Option<&'static (Authority, Files)> {
+    static AUTHORITY: LazyLock<(Authority, Files)> = LazyLock::new(|| {
+        let authority = Authority::new();
+        let files = authority.pair(&["localhost"]);
+        (authority, files)
+    });
+    std::env::var_os("SLUICE_OVER_TLS").map(|_| &*AUTHORITY)
+}
+
+fn secured(toml: &str, files: &Files) -> String {
+    if toml.contains("tls]") {
+        return toml.to_owned();
+    }
+    let (cert, key) = (files.cert.display(), files.key.display());
+    let tls = format!("tls = {{ cert = \"{cert}\", key = \"{key}\" }}\n");
+    let address = "address = \"127.0.0.1:0\"\n";
+    toml.replace(address, &format!("{address}{tls}"))
 }
 
 fn run_command() -> Command {
@@ -96,13 +121,22 @@ impl Proxy {
             .suffix(".toml")
             .tempfile()
             .expect("a temporary file");
+        let over_tls = over_tls();
+        let secured = over_tls.map(|(_, files)| secured(toml, files));
+        let toml = secured.as_deref().unwrap_or(toml);
         config.write_all(toml.as_bytes()).expect("the config file");
         let admin = admin_table(toml, directory.path());
         config.write_all(admin.as_bytes()).expect("the config file");
         let mut command = run_command();
         command.arg("--config").arg(config.path());
         change(&mut command);
-        Proxy::spawn(command, config, directory)
+        let mut proxy = Proxy::spawn(command, config, directory);
+        if let Some((authority, _)) = over_tls.filter(|_| !toml.contains("tls]")) {
+            let start = |to| Bridge::start(to, "localhost", authority.client());
+            proxy.bridges = proxy.addresses.iter().copied().map(start).collect();
+            proxy.addresses = proxy.bridges.iter().map(Bridge::address).collect();
+        }
+        proxy
     }
 
     /// Starts sluice with a file of the test's own.
@@ -164,6 +198,7 @@ impl Proxy {
             admin,
             config,
             directory,
+            bridges: Vec::new(),
         }
     }
 

@@ -233,6 +233,17 @@ impl Wire {
         std::mem::take(&mut self.buffer)
     }
 
+    /// Everything until the peer ends its direction in order.
+    pub fn read_until_end(&mut self) -> Vec<u8> {
+        self.stream
+            .set_read_timeout(Some(DEADLINE))
+            .expect("a socket option");
+        self.stream
+            .read_to_end(&mut self.buffer)
+            .expect("an orderly end");
+        std::mem::take(&mut self.buffer)
+    }
+
     /// Asserts that the peer closes without another byte.
     pub fn expect_close(&mut self) {
         let rest = self.read_until_close();

@@ -7,6 +7,7 @@ pub(crate) mod close;
 pub(crate) mod endpoint;
 pub(crate) mod field;
 pub(crate) mod file;
+pub(crate) mod listener;
 pub(crate) mod network;
 pub(crate) mod origin;
 pub(crate) mod path;

@@ -23,7 +23,7 @@ pub(super) fn rewrite(table: &RouteTable, sink: &mut Sink) -> PathRewrite {
     if let Some((name, span)) = place
         && table.path_prefix.is_absent()
     {
-        let key = format!("{}.{name}", table.key);
+        let key = format!("{}.{name}", table.key_path);
         let message = format!("`{name}` without `path_prefix`: there is no prefix to change");
         sink.report(span, &key, message)
             .hint("say with `path_prefix = \"/api\"` which requests take this route");
@@ -103,7 +103,7 @@ pub(super) fn without_effect(table: &RouteTable, action: &Action, sink: &mut Sin
     for (name, span) in unused {
         if let Some(span) = span {
             let message = format!("`{name}` has no effect on a route with `{action}`");
-            sink.report(span, &format!("{}.{name}", table.key), message)
+            sink.report(span, &format!("{}.{name}", table.key_path), message)
                 .hint("nothing is forwarded; leave it out");
         }
     }

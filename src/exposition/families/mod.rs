@@ -3,6 +3,7 @@
 
 mod requests;
 mod state;
+mod tls;
 mod tunnels;
 mod upstreams;
 
@@ -16,5 +17,6 @@ pub(super) fn write(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
     requests::write(page, scrape)?;
     tunnels::write(page, scrape)?;
     upstreams::write(page, scrape)?;
+    tls::write(page, scrape)?;
     state::write(page, scrape)
 }

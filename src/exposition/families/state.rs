@@ -2,10 +2,9 @@
 //! Prometheus client tells (`process_…`).
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::scrape::Scrape;
-use crate::exposition::page::{BYTES, Page, SECONDS};
+use crate::exposition::page::{BYTES, Page, SECONDS, unix};
 use crate::metrics::Lines;
 use crate::metrics::lines::lost;
 use crate::process::order::{DrainView, Target};
@@ -276,9 +275,4 @@ fn process(page: &mut Page<'_>, scrape: &Scrape) -> fmt::Result {
         "When the process started, in seconds since 1970",
         process.started,
     )
-}
-
-fn unix(time: SystemTime) -> f64 {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    since.as_secs_f64()
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::net::tls::tickets::TicketKey;
 use crate::process::order::DrainRequest;
 
 /// The formats that this version speaks.
@@ -51,6 +52,9 @@ pub struct Hello {
     /// hand-over.
     #[serde(default)]
     pub acknowledges: bool,
+    /// The keys of its session tickets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ticket_keys: Vec<TicketKey>,
 }
 
 /// The new process can take over. It accepts once it has heard [`Coming`], if it makes room.

@@ -1,6 +1,7 @@
 //! What is offered one by one: tunnels and idle connections.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -21,7 +22,7 @@ pub struct TunnelItem {
 }
 
 /// An idle client connection; its descriptor comes with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConnectionItem {
     /// The number of the item.
     pub id: u64,
@@ -31,11 +32,17 @@ pub struct ConnectionItem {
     pub https: bool,
     /// The port of the listener that it came through.
     pub port: u16,
+    /// That listener's name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener: Option<Arc<str>>,
+    /// Its clients are to come by https instead, on this port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_port: Option<u16>,
 }
 
 impl ConnectionItem {
     /// Describes a connection.
-    pub fn new(id: u64, peer: Peer, info: ListenerInfo) -> ConnectionItem {
+    pub fn new(id: u64, peer: Peer, info: &ListenerInfo) -> ConnectionItem {
         ConnectionItem {
             id,
             peer: match peer {
@@ -44,6 +51,8 @@ impl ConnectionItem {
             },
             https: info.scheme == Scheme::Https,
             port: info.port,
+            listener: info.name.clone(),
+            https_port: info.https_port,
         }
     }
 
@@ -60,6 +69,10 @@ impl ConnectionItem {
                 false => Scheme::Http,
             },
             port: self.port,
+            // What cannot be handed over.
+            tls: None,
+            name: self.listener.clone(),
+            https_port: self.https_port,
         }
     }
 }

@@ -36,7 +36,7 @@ macro_rules! refusals {
 
 refusals! {
     /// A TLS handshake on a plain port.
-    Tls => BAD_REQUEST, "this is a TLS handshake, but the port speaks plain HTTP: use http:// and ws://, or terminate TLS in front of sluice";
+    Tls => BAD_REQUEST, "this is a TLS handshake, but the port speaks plain HTTP: use http:// and ws://, or give this listener a [listen.tls] table";
     /// The first line of the PROXY protocol, version 1.
     ProxyProtocol1 => BAD_REQUEST, "this is the PROXY protocol, version 1, but the port speaks plain HTTP: switch it off in the balancer in front (`send-proxy`, `proxy_protocol on`), have that send X-Forwarded-For, and add its address to `http.trusted_proxies`";
     /// The signature of the PROXY protocol, version 2.

@@ -96,7 +96,7 @@ impl Socket {
         each!(self, s => s.try_io(interest, || call(s.as_fd())))
     }
 
-    pub(super) fn poll_read(
+    pub(in crate::net) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
@@ -117,7 +117,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn poll_write_vectored(
+    pub(in crate::net) fn poll_write_vectored(
         &self,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
@@ -132,7 +132,7 @@ impl Socket {
         }
     }
 
-    pub(super) fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::net) fn poll_shutdown(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.shutdown_write())
     }
 

@@ -17,20 +17,58 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::config::{ListenAddress, Scheme};
+use crate::config::{self, ListenAddress, Scheme};
 use crate::metrics::{self, AcceptError};
 use crate::net::io::{Io, Socket};
+use crate::net::tls::Server;
 use crate::system::descriptors;
 
 pub use socket::{BindError, abstract_name, connect_unix};
 
 /// What clients of a listener see of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ListenerInfo {
     /// The scheme of the public URL.
     pub scheme: Scheme,
     /// The listener's TCP port; 0 on a unix socket.
     pub port: u16,
+    /// What it speaks TLS with, if it does.
+    pub tls: Option<Arc<Server>>,
+    /// Its name, if it has one.
+    pub name: Option<Arc<str>>,
+    /// Its clients are to come by https instead, on this port.
+    pub https_port: Option<u16>,
+}
+
+impl ListenerInfo {
+    /// Of a listener that is configured so; `port` is the socket's.
+    pub fn new(listener: &config::Listener, tls: Option<Arc<Server>>, port: u16) -> Self {
+        ListenerInfo {
+            scheme: listener.scheme,
+            port,
+            tls,
+            name: listener.name.clone(),
+            https_port: listener.redirect_to_https,
+        }
+    }
+
+    /// One of plain HTTP on this port, of which nothing else is known.
+    pub fn plain(port: u16) -> Self {
+        let listener = config::Listener::default();
+        ListenerInfo::new(&listener, None, port)
+    }
+}
+
+impl PartialEq for ListenerInfo {
+    fn eq(&self, other: &ListenerInfo) -> bool {
+        let same_tls = match (&self.tls, &other.tls) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        let whole = |info: &ListenerInfo| (info.scheme, info.port, info.https_port);
+        same_tls && whole(self) == whole(other) && self.name == other.name
+    }
 }
 
 /// How long accepting rests when descriptors or memory are exhausted.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use http::Request;
 
 use super::*;
-use crate::config::{self, Scheme};
+use crate::config;
 use crate::config_file;
 use crate::net::listen::{ListenerInfo, Peer};
 use crate::policy::facts::Facts;
@@ -79,10 +79,7 @@ struct Case {
 impl Case {
     fn of(peer: &str) -> Case {
         let snapshot = snapshot();
-        let info = ListenerInfo {
-            scheme: Scheme::Http,
-            port: 80,
-        };
+        let info = ListenerInfo::plain(80);
         let peer = Peer::Tcp(peer.parse().unwrap());
         Case {
             facts: Facts::new(peer, info, &snapshot),

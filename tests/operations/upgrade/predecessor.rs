@@ -96,6 +96,7 @@ impl Heir {
             generation: 1,
             drains: Vec::new(),
             acknowledges: false,
+            ticket_keys: Vec::new(),
         };
         self.say(Message::Hello(hello), &[]).await;
         let offer = Offer {
@@ -150,6 +151,8 @@ fn connection(id: u64) -> Message {
         peer: Some(([127, 0, 0, 1], 5000).into()),
         https: false,
         port: 80,
+        listener: None,
+        https_port: None,
     })
 }
 

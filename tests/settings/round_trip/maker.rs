@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use sluice::config_file;
 
 /// Values of keys whose schema is only "a string", or says less than their reader.
-const TEXTS: [(&str, &[&str]); 22] = [
+const TEXTS: [(&str, &[&str]); 26] = [
     ("level", &["info", "warn,sluice::tunnel=debug", "off"]),
     ("access", &["stdout", "stderr", "off", "./access \"a\".log"]),
     ("log.headers", &["x-tenant", "User-Agent"]),
@@ -38,11 +38,15 @@ const TEXTS: [(&str, &[&str]); 22] = [
         &["", "$$ {{host}} 5%%", "ok\n", "a\r\n\"\"\"'''\u{0}\u{1b}"],
     ),
     ("route.upstream", &["app", "a.b-c_1"]),
+    ("route.listen", &["public"]),
+    ("client_ca", &["off", "/tls/clients.pem"]),
     ("over", &["0s", "1s", "15s"]),
     ("deadline", &["25s", "1h", "3650d"]),
     ("min_ttl", &["1ms", "2s"]),
     ("max_ttl", &["3s", "2d3h4m5s6ms"]),
     ("max_target", &["64", "8KiB"]),
+    ("cert", &["/tls/ü.pem", "./a\"b.pem"]),
+    ("tls.key", &["/tls/a.key"]),
 ];
 
 fn quoted(text: &str) -> String {
@@ -75,7 +79,7 @@ impl Maker {
         let mut text = String::new();
         for (key, schema) in root["properties"].as_object().expect("a table") {
             let value = match key.as_str() {
-                "listen" => self.listeners(),
+                "listen" => self.listeners(schema),
                 "upstream" => self.upstreams(schema),
                 "route" => self.routes(schema),
                 "admin" => self.admin(schema),
@@ -209,9 +213,24 @@ impl Maker {
         format!("{{ {} }}", entries.join(", "))
     }
 
-    fn listeners(&mut self) -> String {
-        self.used
-            .extend(["listen.address", "listen.mode", "listen.scheme"].map(str::to_owned));
+    fn listeners(&mut self, schema: &Json) -> String {
+        let tls = self.tls(schema);
+        self.used.extend(
+            [
+                "listen.address",
+                "listen.mode",
+                "listen.scheme",
+                "listen.name",
+                "listen.redirect_to_https",
+            ]
+            .map(str::to_owned),
+        );
+        let redirect = self.rng.choice([
+            "",
+            ", redirect_to_https = true",
+            ", redirect_to_https = 8443",
+        ]);
+        let redirect = redirect.unwrap_or_default();
         let scheme = self
             .rng
             .choice(["", ", scheme = 'https'", ", scheme = 'http'"]);
@@ -219,9 +238,30 @@ impl Maker {
         let mode = self.rng.choice(["", ", mode = '0600'", ", mode = '660'"]);
         let mode = mode.unwrap_or_default();
         format!(
-            "[{{ address = ':8080'{scheme} }}, {{ address = '[::ffff:127.0.0.1]:81' }}, \
+            "[{{ address = ':8080'{scheme} }}, {{ address = '[::ffff:127.0.0.1]:81', name = 'public'{redirect} }}, \
+             {{ address = ':443', tls = {tls} }}, \
              {{ address = 'unix:/run/ü.sock'{mode} }}, {{ address = 'unix:@name'{scheme} }}]"
         )
+    }
+
+    fn tls(&mut self, schema: &Json) -> String {
+        let mut schema = self.resolved(schema)["items"].clone();
+        for key in ["tls"] {
+            schema = self.resolved(&schema)["properties"][key].clone();
+        }
+        let keys = [
+            "listen.tls",
+            "listen.tls.certificate.cert",
+            "listen.tls.certificate.key",
+        ];
+        self.used.extend(keys.map(str::to_owned));
+        let more = self.rng.choice(["[]", "[{ cert = '/b', key = '/c' }]"]);
+        let given = [
+            ("cert", "'/tls/a.pem'".to_owned()),
+            ("key", "'/tls/a.key'".to_owned()),
+            ("certificate", more.unwrap_or_default().to_owned()),
+        ];
+        self.table("listen.tls", &schema, &given)
     }
 
     fn admin(&mut self, schema: &Json) -> String {

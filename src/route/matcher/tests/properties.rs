@@ -92,6 +92,7 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
             methods,
             headers,
             websocket,
+            ..RouteMatch::default()
         })
 }
 

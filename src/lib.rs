@@ -39,6 +39,7 @@
 //! | 3 | [`message`] | HTTP/1.1 as bytes without I/O: framing, header rules, forwarded fields, heads of answers, chunked coding |
 //! | 2 | [`config`] | every key of the file, declared once, and the typed `Config` that follows |
 //! | 1 | [`setting`] | how a setting is declared: read from TOML with its place, described to editors; knows no key |
+//! | 1 | [`tls_record`] | TLS 1.3 after its handshake, as bytes without I/O: records, KeyUpdate, alerts |
 //! | 1 | [`route`] | host, path and Origin patterns, and the table of routes: no sockets |
 //! | 1 | [`certificate`] | certificates without a protocol: files, names, chains, which one a name gets |
 //! | 0 | [`vocabulary`] | words that every floor uses; how text, time and spans are written |
@@ -127,6 +128,7 @@ pub mod snapshot;
 pub mod supervise;
 pub mod system;
 pub mod tap;
+pub mod tls_record;
 pub mod trace;
 pub mod tunnel;
 pub mod tunnel_info;

@@ -40,6 +40,8 @@ mod state;
 mod tap;
 #[path = "fuzz/bodies/target.rs"]
 mod target;
+#[path = "fuzz/bodies/tls_record.rs"]
+mod tls_record;
 #[path = "fuzz/bodies/trace.rs"]
 mod trace;
 #[path = "fuzz/bodies/visible.rs"]
@@ -171,6 +173,11 @@ fn state_corpus() {
 #[test]
 fn target_corpus() {
     replay("target", target::run);
+}
+
+#[test]
+fn tls_record_corpus() {
+    replay("tls_record", tls_record::run);
 }
 
 #[test]

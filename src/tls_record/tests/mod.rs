@@ -1,0 +1,9 @@
+//! The record layer against rustls, against known answers, and against what a peer may not do.
+
+mod forbidden;
+mod known;
+mod limits;
+mod rustls;
+mod split;
+mod stage;
+mod state;

@@ -24,6 +24,7 @@ use tokio::net::{TcpStream, UnixStream};
 #[cfg(test)]
 pub use self::foreign::Stream;
 pub use self::socket::{PeerState, Socket};
+use super::records::Records;
 use super::tls::stream::Stream as TlsStream;
 
 /// Size of a worker's scratch buffer, in bytes.
@@ -59,6 +60,8 @@ pub enum Io {
     Socket(Socket),
     /// A TLS connection. Boxed, so that those without TLS are no larger.
     Tls(Box<TlsStream>),
+    /// TLS records over a socket. Boxed, so that other streams are no larger.
+    Records(Box<Records>),
     /// A stream that has none.
     #[cfg(test)]
     Foreign(Box<dyn Stream>),
@@ -69,6 +72,7 @@ macro_rules! each {
         match $self {
             Io::Socket($stream) => $socket,
             Io::Tls($stream) => $socket,
+            Io::Records($stream) => $socket,
             #[cfg(test)]
             Io::Foreign($stream) => $other,
         }
@@ -83,6 +87,7 @@ impl Io {
         match self {
             Io::Socket(socket) => Some(socket),
             Io::Tls(_) => None,
+            Io::Records(_) => None,
             #[cfg(test)]
             Io::Foreign(_) => None,
         }
@@ -94,6 +99,7 @@ impl Io {
     pub fn carrier(&self) -> Option<&Socket> {
         match self {
             Io::Tls(stream) => Some(stream.socket()),
+            Io::Records(records) => Some(records.socket()),
             other => other.descriptor(),
         }
     }
@@ -187,6 +193,7 @@ impl Io {
         match self {
             Io::Socket(socket) => socket.into_fd(),
             Io::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+            Io::Records(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(test)]
             Io::Foreign(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -207,6 +214,12 @@ impl From<Socket> for Io {
 impl From<TlsStream> for Io {
     fn from(stream: TlsStream) -> Self {
         Io::Tls(Box::new(stream))
+    }
+}
+
+impl From<Records> for Io {
+    fn from(records: Records) -> Self {
+        Io::Records(Box::new(records))
     }
 }
 

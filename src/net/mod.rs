@@ -3,4 +3,5 @@
 pub mod close;
 pub mod io;
 pub mod listen;
+pub mod records;
 pub mod tls;

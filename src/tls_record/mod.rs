@@ -27,3 +27,9 @@ pub use self::role::Role;
 pub use self::secret::{Secret, Suite};
 pub use self::session::{Extracted, Session, Unclear};
 pub use self::written::Unreadable;
+
+/// A server's session and its client's, for tests of what carries them.
+#[cfg(test)]
+pub(crate) fn pair() -> (Session, Session) {
+    tests::pair()
+}

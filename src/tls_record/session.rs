@@ -28,8 +28,10 @@ impl fmt::Debug for Extracted<'_> {
     }
 }
 
-/// Why a session does not begin: the keys are not those that follow from the secrets, after a
-/// KeyUpdate for one.
+/// KeyUpdates of one direction that may have passed before; more of them are not followed.
+const MOST_UPDATES: usize = 1024;
+
+/// Why a session does not begin: the keys are not those that follow from the secrets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unclear;
 
@@ -49,11 +51,11 @@ pub struct Session {
 }
 
 impl Session {
-    /// Goes on where the handshake's library stopped. `writing` and `reading`: the traffic secrets
-    /// that the keys in use were made of, each with what the library has of its direction.
+    /// Goes on where the handshake's library stopped. `writing` and `reading`: the first traffic
+    /// secrets, each with what the library has of its direction by now.
     ///
     /// # Errors
-    /// [`Unclear`] where that is not so.
+    /// [`Unclear`] where that does not follow from the secret, at once or after KeyUpdates.
     pub fn new(
         role: Role,
         writing: (Secret, Extracted<'_>),
@@ -62,12 +64,6 @@ impl Session {
         if writing.0.suite() != reading.0.suite() {
             return Err(Unclear);
         }
-        let protection = |(secret, extracted): (Secret, Extracted<'_>)| match secret
-            .leads_to(extracted.key, extracted.iv)
-        {
-            Ok(true) => Protection::new(secret, extracted.sequence).map_err(|_| Unclear),
-            _ => Err(Unclear),
-        };
         Ok(Session {
             outgoing: Outgoing::new(protection(writing)?),
             incoming: Incoming::new(protection(reading)?, role),
@@ -169,4 +165,16 @@ impl Session {
     pub fn taken(&mut self, most: usize) -> usize {
         self.outgoing.unsent.take(most)
     }
+}
+
+/// A direction with the secret that its key was made of.
+fn protection((mut secret, extracted): (Secret, Extracted<'_>)) -> Result<Protection, Unclear> {
+    for _ in 0..=MOST_UPDATES {
+        let leads = secret.leads_to(extracted.key, extracted.iv);
+        if leads.map_err(|_| Unclear)? {
+            return Protection::new(secret, extracted.sequence).map_err(|_| Unclear);
+        }
+        secret.advance().map_err(|_| Unclear)?;
+    }
+    Err(Unclear)
 }

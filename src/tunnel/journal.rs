@@ -135,6 +135,7 @@ impl Journal {
             ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "host unreachable",
             ErrorKind::UnexpectedEof => "ended without the close_notify of TLS",
             ErrorKind::InvalidData => "broken TLS record",
+            ErrorKind::ConnectionAborted => "TLS alert",
             _ => "socket error",
         };
         self.ended_by_peer(side, Some(detail));

@@ -33,6 +33,7 @@ mod drain;
 mod flood;
 mod handover;
 mod lost;
+mod records;
 mod settings;
 mod sockets;
 mod strict;

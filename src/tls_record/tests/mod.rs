@@ -7,3 +7,5 @@ mod rustls;
 mod split;
 mod stage;
 mod state;
+
+pub(super) use self::stage::pair;

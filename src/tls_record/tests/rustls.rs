@@ -307,21 +307,23 @@ fn rustls_understands_our_alerts_and_we_understand_its() {
 }
 
 #[test]
-fn after_an_update_that_rustls_has_seen_the_secrets_do_not_fit() {
-    let (mut client, mut server, log) = handshake(Suite::Aes128Gcm);
-    client.refresh_traffic_keys().expect("TLS 1.3");
-    received(&mut server, &written(&mut client));
-    let secrets = server.dangerous_extract_secrets().expect("secrets");
-    let suite = Suite::Aes128Gcm;
-    let logged = log.0.lock().expect("a lock");
-    let secret = |at: usize| Secret::new(suite, &logged[at]).expect("logged");
-    let ConnectionTrafficSecrets::Aes128Gcm { key, iv } = &secrets.rx.1 else {
-        panic!("another suite");
-    };
-    let reading = Extracted {
-        sequence: secrets.rx.0,
-        key: key.as_ref(),
-        iv: iv.as_ref(),
-    };
-    assert!(Session::new(Role::Server, (secret(1), reading), (secret(0), reading)).is_err());
+fn keys_that_were_updated_before_are_found() {
+    for updates in [1, 2, 9] {
+        let (mut client, mut server, log) = handshake(Suite::Aes128Gcm);
+        for _ in 0..updates {
+            client.refresh_traffic_keys().expect("TLS 1.3");
+            received(&mut server, &written(&mut client));
+            // Its answer, and an update of its own.
+            server.writer().write_all(b"x").expect("a buffer");
+            server.refresh_traffic_keys().expect("TLS 1.3");
+            received(&mut client, &written(&mut server));
+            client.writer().write_all(b"y").expect("a buffer");
+            received(&mut server, &written(&mut client));
+        }
+        let secrets = server.dangerous_extract_secrets().expect("secrets");
+        let mut own = session(Role::Server, Suite::Aes128Gcm, &secrets, &log);
+        client.writer().write_all(b"data").expect("a buffer");
+        assert_eq!(feed(&mut own, &written(&mut client), 9), b"data");
+        assert_eq!(received(&mut client, &seal(&mut own, b"back")), b"back");
+    }
 }

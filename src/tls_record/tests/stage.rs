@@ -22,7 +22,7 @@ pub(super) fn pair_at(suite: Suite, sequence: u64) -> (Session, Session) {
     (session(Role::Server, 1, 101), session(Role::Client, 101, 1))
 }
 
-pub(super) fn pair() -> (Session, Session) {
+pub(in crate::tls_record) fn pair() -> (Session, Session) {
     pair_at(Suite::Aes128Gcm, 0)
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::context::Context;
 use crate::message::spelling::{Speller, push_field, push_spelled};
-use crate::net::close::write_while;
+use crate::net::close::{Unwritten, write_while};
 use crate::net::io::Io;
 use crate::proxy::acceptance::{Acceptance, Protocol};
 use crate::proxy::load::Guard;
@@ -23,8 +23,9 @@ pub(super) async fn switch(
 ) {
     let head = encode(tunnel.acceptance(), &context.facts.http.spelling);
     let limit = context.shared.snapshot.load().http.write_timeout;
-    match write_while(&mut client, &head, limit, || tunnel.broken()).await {
-        Ok(()) => tunnel.start(client, from_client, guard, &context.shared),
+    let written = write_while(&mut client, &head, limit, || tunnel.broken()).await;
+    match written.and_then(|()| client.for_tunnel().map_err(Unwritten::Gone)) {
+        Ok(client) => tunnel.start(client, from_client, guard, &context.shared),
         Err(why) => tunnel.untold(&why),
     }
 }

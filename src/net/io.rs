@@ -24,8 +24,10 @@ use tokio::net::{TcpStream, UnixStream};
 #[cfg(test)]
 pub use self::foreign::Stream;
 pub use self::socket::{PeerState, Socket};
+use super::parting::Parted;
 use super::records::Records;
 use super::tls::stream::Stream as TlsStream;
+use crate::tls_record::{Exported, Session};
 
 /// Size of a worker's scratch buffer, in bytes.
 pub const SCRATCH: usize = 64 * 1024;
@@ -58,10 +60,10 @@ pub fn yield_turn(cx: &mut Context<'_>) {
 pub enum Io {
     /// A socket, whose bytes are the stream's.
     Socket(Socket),
-    /// A TLS connection. Boxed, so that those without TLS are no larger.
-    Tls(Box<TlsStream>),
-    /// TLS records over a socket. Boxed, so that other streams are no larger.
-    Records(Box<Records>),
+    /// A TLS connection.
+    Tls(Parted<TlsStream>),
+    /// The TLS of a tunnel.
+    Records(Parted<Records>),
     /// A stream that has none.
     #[cfg(test)]
     Foreign(Box<dyn Stream>),
@@ -71,8 +73,14 @@ macro_rules! each {
     ($self:ident, $stream:ident => $socket:expr, $other:expr) => {
         match $self {
             Io::Socket($stream) => $socket,
-            Io::Tls($stream) => $socket,
-            Io::Records($stream) => $socket,
+            Io::Tls(parted) => match parted.get_mut() {
+                Some($stream) => $socket,
+                None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            },
+            Io::Records(parted) => match parted.get_mut() {
+                Some($stream) => $socket,
+                None => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            },
             #[cfg(test)]
             Io::Foreign($stream) => $other,
         }
@@ -93,13 +101,24 @@ impl Io {
         }
     }
 
+    /// The socket whose readiness is all that a read waits for that found nothing, where the stream
+    /// has one.
+    #[inline]
+    pub fn awaited(&self) -> Option<&Socket> {
+        match self {
+            Io::Socket(socket) => Some(socket),
+            Io::Records(records) => records.get().map(Records::socket),
+            _ => None,
+        }
+    }
+
     /// The socket that carries this stream and no other, whatever its bytes are there: for the
     /// kernel's options and errors.
     #[inline]
     pub fn carrier(&self) -> Option<&Socket> {
         match self {
-            Io::Tls(stream) => Some(stream.socket()),
-            Io::Records(records) => Some(records.socket()),
+            Io::Tls(stream) => stream.get().map(TlsStream::socket),
+            Io::Records(records) => records.get().map(Records::socket),
             other => other.descriptor(),
         }
     }
@@ -175,14 +194,32 @@ impl Io {
 
     /// The peer is to see no orderly end: when this is dropped, its connection is reset.
     pub fn reset(&mut self) {
-        if let Io::Tls(stream) = self {
-            stream.say_nothing_more();
+        match self {
+            Io::Tls(stream) => stream.get_mut().map_or((), TlsStream::say_nothing_more),
+            Io::Records(records) => records.get_mut().map_or((), Records::say_nothing_more),
+            _ => {}
         }
         if let Some(socket) = self.carrier()
             && let Err(error) = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
         {
             tracing::debug!(%error, "a connection cannot be reset");
         }
+    }
+
+    /// The stream as a tunnel is to have it, where it may stay for days: without what is only needed
+    /// for a handshake. To be asked after an answer was written whole, and before anything is read.
+    ///
+    /// # Errors
+    /// Where it cannot go on at all.
+    pub fn for_tunnel(mut self) -> io::Result<Io> {
+        if let Io::Tls(stream) = &mut self
+            && stream.get_mut().is_some_and(TlsStream::may_leave)
+            && let Io::Tls(stream) = self
+        {
+            let stream = stream.take().ok_or(io::ErrorKind::NotConnected)?;
+            return stream.leave().map(Io::from);
+        }
+        Ok(self)
     }
 
     /// Gives the descriptor up; nothing of this process waits for it any more.
@@ -199,6 +236,49 @@ impl Io {
         }
     }
 
+    /// Why the stream cannot go on in another process, where it cannot.
+    pub fn must_stay(&self) -> Option<&'static str> {
+        match self {
+            Io::Socket(_) => None,
+            Io::Records(records) => match records.get().and_then(Records::export) {
+                Some(_) => None,
+                None => Some("its TLS has failed"),
+            },
+            Io::Tls(_) => Some("its TLS cannot go along"),
+            #[cfg(test)]
+            Io::Foreign(_) => Some("a side has no socket of its own"),
+        }
+    }
+
+    /// Gives the stream up for another process: its descriptor, and its TLS where it has that.
+    ///
+    /// # Errors
+    /// Where it [has to stay](Io::must_stay), and where the runtime does not let it go.
+    pub fn into_parts(self) -> io::Result<(OwnedFd, Option<Exported>)> {
+        match self {
+            Io::Records(records) => {
+                let records = records.take().ok_or(io::ErrorKind::NotConnected)?;
+                let session = records.export().ok_or(io::ErrorKind::Unsupported)?;
+                Ok((records.into_socket().into_fd()?, Some(session)))
+            }
+            other => Ok((other.into_fd()?, None)),
+        }
+    }
+
+    /// Goes on with a stream of another process.
+    ///
+    /// # Errors
+    /// Where the descriptor is no stream, and where there is no such TLS.
+    pub fn from_parts(fd: OwnedFd, tls: Option<&Exported>) -> io::Result<Io> {
+        let socket = Socket::from_fd(fd)?;
+        let Some(session) = tls else {
+            return Ok(Io::Socket(socket));
+        };
+        let session = Session::import(session)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(Io::from(Records::new(socket, session)))
+    }
+
     /// Registers a connected stream socket of either kind with the current runtime.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Io> {
         Socket::from_fd(fd).map(Io::Socket)
@@ -213,13 +293,13 @@ impl From<Socket> for Io {
 
 impl From<TlsStream> for Io {
     fn from(stream: TlsStream) -> Self {
-        Io::Tls(Box::new(stream))
+        Io::Tls(Parted::new(stream))
     }
 }
 
 impl From<Records> for Io {
     fn from(records: Records) -> Self {
-        Io::Records(Box::new(records))
+        Io::Records(Parted::new(records))
     }
 }
 

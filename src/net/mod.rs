@@ -3,5 +3,6 @@
 pub mod close;
 pub mod io;
 pub mod listen;
+mod parting;
 pub mod records;
 pub mod tls;

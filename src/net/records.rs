@@ -8,7 +8,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::ReadBuf;
 
 use super::io::socket::Socket;
-use crate::tls_record::{Fault, MAX_RECORD, Reading, SEAL_BUFFER, Session};
+use super::parting::Parting;
+use crate::tls_record::{Exported, Fault, MAX_RECORD, Reading, SEAL_BUFFER, Session};
 
 /// Our last record, an alert, with room to spare.
 const LAST: usize = 64;
@@ -30,9 +31,24 @@ impl Records {
         Records { socket, session }
     }
 
+    /// The session as it stands; `None`: it has failed.
+    pub fn export(&self) -> Option<Exported> {
+        self.session.export()
+    }
+
+    /// The socket, without a word to the peer.
+    pub fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// The socket that carries the records.
     pub fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    /// No close_notify goes out any more.
+    pub fn say_nothing_more(&mut self) {
+        self.session.say_nothing_more();
     }
 
     /// Reads what the peer has sent. An end without its close_notify is an error
@@ -158,6 +174,19 @@ impl Records {
         self.session.keep(&last[..length], 0);
         ready!(self.poll_unsent(cx))?;
         Poll::Ready(self.socket.shutdown_write())
+    }
+}
+
+impl Parting for Records {
+    fn part(&mut self) {
+        let mut last = [0; LAST];
+        // After half a record it could not be read.
+        if self.session.unsent().is_empty()
+            && let Ok(length) = self.session.close(&mut last)
+            && length > 0
+        {
+            let _ = self.socket.try_write(&last[..length]);
+        }
     }
 }
 

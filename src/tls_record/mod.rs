@@ -26,7 +26,7 @@ pub use self::outgoing::Sealed;
 pub use self::role::Role;
 pub use self::secret::{Secret, Suite};
 pub use self::session::{Extracted, Session, Unclear};
-pub use self::written::Unreadable;
+pub use self::written::{Exported, Unreadable};
 
 /// A server's session and its client's, for tests of what carries them.
 #[cfg(test)]

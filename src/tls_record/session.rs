@@ -144,6 +144,11 @@ impl Session {
         self.outgoing.close(alert, out)
     }
 
+    /// Nothing is sealed any more, a close_notify neither.
+    pub fn say_nothing_more(&mut self) {
+        self.outgoing.closed = true;
+    }
+
     /// Records that were sealed and are still to be written, before any others.
     pub fn unsent(&self) -> &[u8] {
         self.outgoing.unsent.left()
@@ -158,6 +163,11 @@ impl Session {
     /// before that.
     pub fn keep(&mut self, records: &[u8], plain: usize) {
         self.outgoing.unsent.keep(records, plain);
+    }
+
+    /// How many of a caller's next bytes are in records that were kept.
+    pub fn owed(&self) -> usize {
+        self.outgoing.unsent.plain
     }
 
     /// How many of a caller's next `most` bytes are written with what was kept; 0 where none are,

@@ -15,6 +15,7 @@
 //! | 4 + 4 + n | plaintext of the records that are not written, and their bytes |
 
 use std::fmt;
+use std::ops::Deref;
 
 use zeroize::Zeroizing;
 
@@ -48,9 +49,35 @@ impl fmt::Display for Unreadable {
 
 impl std::error::Error for Unreadable {}
 
+/// A session that was written down; wiped when it is dropped, and shown nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Exported(Zeroizing<Vec<u8>>);
+
+impl fmt::Debug for Exported {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Exported({} bytes)", self.0.len())
+    }
+}
+
+impl Deref for Exported {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Exported {
+    /// What another process wrote down; whether it is a session turns out at
+    /// [`Session::import`].
+    pub fn from_bytes(bytes: &[u8]) -> Exported {
+        Exported(Zeroizing::new(bytes.to_vec()))
+    }
+}
+
 impl Session {
-    /// Writes the session down, secrets included; wiped when it is dropped. `None`: it has failed.
-    pub fn export(&self) -> Option<Zeroizing<Vec<u8>>> {
+    /// Writes the session down, secrets included. `None`: it has failed.
+    pub fn export(&self) -> Option<Exported> {
         let Session { incoming, outgoing } = self;
         let flag = |is: bool, flag: u8| if is { flag } else { 0 };
         let ended = match incoming.reading {
@@ -86,7 +113,7 @@ impl Session {
         out.extend_from_slice(&(unsent.len() as u32).to_be_bytes());
         out.extend_from_slice(unsent);
         debug_assert!(out.len() <= length);
-        Some(out)
+        Some(Exported(out))
     }
 
     /// Takes a session back.

@@ -84,11 +84,9 @@ impl<G> Tunnel<G> {
                 self.say_close(cx);
             }
             self.journal.ended(cut.by(), Some(cut.detail()));
-            self.say_ends(cx);
             return true;
         }
         if commands & command::FINISH != 0 {
-            self.say_ends(cx);
             return true;
         }
         if commands & command::PING_CLIENT != 0 {
@@ -107,17 +105,6 @@ impl<G> Tunnel<G> {
             self.start_close(cx);
         }
         false
-    }
-
-    /// Says the end to streams that have bytes of their own for it, where they take them at once: of
-    /// a socket that is dropped the kernel does.
-    fn say_ends(&mut self, cx: &mut Context<'_>) {
-        for io in [&mut self.client, &mut self.upstream] {
-            if io.descriptor().is_none() {
-                // What it does not take now it never will.
-                let _ = io.poll_shutdown(cx);
-            }
-        }
     }
 
     /// Lets the kernel find peers that are gone or do not read. The client's socket has had its

@@ -34,6 +34,7 @@ mod switch;
 mod targets;
 mod timeouts;
 mod tls;
+mod tls_records;
 mod tls_tunnel;
 mod tunnel;
 mod unread_end;

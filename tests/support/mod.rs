@@ -22,6 +22,7 @@ pub mod process;
 pub mod proxy;
 pub mod succession;
 pub mod tls;
+pub mod tls_client;
 pub mod websocket;
 pub mod wire;
 

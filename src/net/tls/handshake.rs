@@ -11,8 +11,10 @@ use rustls::server::{Accepted, Acceptor};
 use rustls::{HandshakeKind, ProtocolVersion, ServerConnection};
 use tokio::io::{Interest, ReadBuf};
 
+use super::border::Border;
 use super::client::ClientCertificate;
 use super::failure::{Failure, Kind};
+use super::secrets::Secrets;
 use super::server::{Present, Server};
 use super::stream::{AtOnce, Carrier, Stream};
 use crate::certificate::choice::plain_name;
@@ -56,6 +58,8 @@ pub struct Session {
 pub async fn accept(socket: Socket, server: &Server) -> Handshake {
     let mut underway = Underway {
         socket,
+        border: Border::default(),
+        secrets: Secrets::default(),
         server_name: None,
     };
     let limit = server.settings().handshake_timeout;
@@ -73,7 +77,13 @@ pub async fn accept(socket: Socket, server: &Server) -> Handshake {
                 let failure = Failure::new(Kind::ClientCertificate, detail);
                 return Handshake::Failed(failure, session.server_name);
             }
-            let stream = Stream::new(*connection, underway.socket);
+            let Underway {
+                socket,
+                border,
+                secrets,
+                ..
+            } = underway;
+            let stream = Stream::new(*connection, socket, border, secrets);
             Handshake::Done(Io::from(stream), session)
         }
         Ok(Ok(Got::Plain(read))) => Handshake::Plain(Io::from(underway.socket), read),
@@ -101,6 +111,9 @@ enum Got {
 
 struct Underway {
     socket: Socket,
+    /// Where what was read stands.
+    border: Border,
+    secrets: Secrets,
     server_name: Option<Box<str>>,
 }
 
@@ -116,6 +129,7 @@ impl Underway {
         let _place = server.places().acquire().await;
         let present = server.present();
         self.refuse_unknown(&present, server).await?;
+        Secrets::told();
         let mut connection = match accepted.into_connection(present.rustls.clone()) {
             Ok(connection) => Box::new(connection),
             Err((error, mut alert)) => {
@@ -123,6 +137,7 @@ impl Underway {
                 return Err(Failure::of(&error));
             }
         };
+        self.secrets = Secrets::told();
         poll_fn(|cx| self.poll_complete(&mut connection, cx)).await?;
         Ok(Got::Tls(connection))
     }
@@ -185,8 +200,7 @@ impl Underway {
         let mut acceptor = Acceptor::default();
         poll_fn(|cx| {
             loop {
-                let socket = &mut self.socket;
-                match acceptor.read_tls(&mut Carrier { socket, cx }) {
+                match acceptor.read_tls(&mut self.carrier(cx)) {
                     Ok(0) => return Poll::Ready(Err(closed())),
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -221,14 +235,21 @@ impl Underway {
         Err(Failure::new(Kind::UnknownName, detail))
     }
 
+    fn carrier<'s, 'c, 'w>(&'s mut self, cx: &'c mut Context<'w>) -> Carrier<'s, 'c, 'w> {
+        Carrier {
+            socket: &mut self.socket,
+            border: &mut self.border,
+            cx,
+        }
+    }
+
     fn poll_complete(
         &mut self,
         connection: &mut ServerConnection,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Failure>> {
         loop {
-            let socket = &mut self.socket;
-            let mut carrier = Carrier { socket, cx };
+            let mut carrier = self.carrier(cx);
             while connection.wants_write() {
                 match connection.write_tls(&mut carrier) {
                     Ok(_) => {}
@@ -248,7 +269,13 @@ impl Underway {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(gone(&error))),
             }
-            if let Err(error) = connection.process_new_packets() {
+            Secrets::told();
+            let processed = connection.process_new_packets();
+            let told = Secrets::told();
+            if told.are_known() {
+                self.secrets = told;
+            }
+            if let Err(error) = processed {
                 let _ = connection.write_tls(&mut AtOnce(&self.socket));
                 return Poll::Ready(Err(Failure::of(&error)));
             }

@@ -11,6 +11,7 @@ use rustls::{ServerConfig, SupportedProtocolVersion};
 use super::certificates::Certificates;
 use super::client::Authorities;
 use super::provider::PROVIDER;
+use super::secrets::Listening;
 use super::tickets::Tickets;
 use crate::certificate::choice::plain_name;
 use crate::config::{TlsConfig, TlsVersion, UnknownName};
@@ -41,6 +42,8 @@ pub(super) fn rustls(
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(resolver));
+    config.enable_secret_extraction = true;
+    config.key_log = Arc::new(Listening);
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     // What is resumed is in the client's ticket.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -8,6 +8,9 @@ use rustls::ServerConnection;
 use tokio::io::ReadBuf;
 
 use super::super::io::socket::Socket;
+use super::super::parting::Parting;
+use super::border::Border;
+use super::secrets::Secrets;
 
 /// As many bytes as become records before the kernel is given them.
 const AT_ONCE: usize = 64 * 1024;
@@ -15,20 +18,30 @@ const AT_ONCE: usize = 64 * 1024;
 /// A TLS connection.
 #[derive(Debug)]
 pub struct Stream {
-    connection: ServerConnection,
-    socket: Socket,
+    pub(super) connection: ServerConnection,
+    pub(super) socket: Socket,
+    /// Where what was read stands.
+    pub(super) border: Border,
+    pub(super) secrets: Secrets,
     /// Bytes of the caller's that are sealed, while he has not been told that they are taken.
-    sealed: usize,
+    pub(super) sealed: usize,
     /// Our direction has ended.
-    ended: bool,
+    pub(super) ended: bool,
 }
 
 impl Stream {
     /// What comes of a complete handshake.
-    pub(super) fn new(connection: ServerConnection, socket: Socket) -> Stream {
+    pub(super) fn new(
+        connection: ServerConnection,
+        socket: Socket,
+        border: Border,
+        secrets: Secrets,
+    ) -> Stream {
         Stream {
             connection,
             socket,
+            border,
+            secrets,
             sealed: 0,
             ended: false,
         }
@@ -61,6 +74,7 @@ impl Stream {
             }
             let came = self.connection.read_tls(&mut Carrier {
                 socket: &mut self.socket,
+                border: &mut self.border,
                 cx,
             });
             match came {
@@ -90,6 +104,7 @@ impl Stream {
         while self.connection.wants_write() {
             let sent = self.connection.write_tls(&mut Carrier {
                 socket: &mut self.socket,
+                border: &mut self.border,
                 cx,
             });
             match sent {
@@ -149,10 +164,8 @@ impl Stream {
     }
 }
 
-impl Drop for Stream {
-    /// A socket that is closed says its end by that; here it takes a record, which the kernel takes
-    /// at once or not at all.
-    fn drop(&mut self) {
+impl Parting for Stream {
+    fn part(&mut self) {
         if !std::mem::replace(&mut self.ended, true) {
             self.connection.send_close_notify();
             while self.connection.wants_write() {
@@ -188,6 +201,7 @@ fn cut_off() -> io::Error {
 /// A socket within one poll, as rustls reads and writes it.
 pub(super) struct Carrier<'s, 'c, 'w> {
     pub(super) socket: &'s mut Socket,
+    pub(super) border: &'s mut Border,
     pub(super) cx: &'c mut Context<'w>,
 }
 
@@ -202,6 +216,7 @@ impl Read for Carrier<'_, '_, '_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let mut buf = ReadBuf::new(buf);
         now(self.socket.poll_read(self.cx, &mut buf))?;
+        self.border.pass(buf.filled());
         Ok(buf.filled().len())
     }
 }

@@ -50,10 +50,7 @@ impl Watch {
     /// Whether the waker is there.
     #[inline]
     pub(super) fn is_waiting(self, from: &Io) -> bool {
-        self.is_armed()
-            && from
-                .descriptor()
-                .is_some_and(|socket| !socket.is_readable())
+        self.is_armed() && from.awaited().is_some_and(|socket| !socket.is_readable())
     }
 
     /// To be called before other code polls or reads the source, and where there is
@@ -77,8 +74,16 @@ pub(super) fn receive(
 ) -> Poll<io::Result<usize>> {
     match from.descriptor() {
         Some(socket) => receive_from(socket, watch, buffer, cx),
-        // It keeps the waker in its own way, of which nothing is known here.
-        None => poll_read(from, buffer, cx),
+        None => {
+            let read = poll_read(from, buffer, cx);
+            // Of other streams it is not known where the waker is; see also `asked` below.
+            let awaits = coop::has_budget_remaining() && from.awaited().is_some();
+            watch.disarm();
+            if read.is_pending() && awaits {
+                watch.arm();
+            }
+            read
+        }
     }
 }
 
@@ -148,10 +153,45 @@ mod tests {
     use tokio::net::UnixStream;
 
     use super::*;
+    use crate::net::records::Records;
 
     fn pair() -> (UnixStream, Io) {
         let (far, near) = UnixStream::pair().expect("a pair");
         (far, near.into())
+    }
+
+    #[tokio::test]
+    async fn a_wake_up_is_had_for_every_record() {
+        let (mut far, near) = UnixStream::pair().expect("a pair");
+        let (server, mut client) = crate::tls_record::pair();
+        let mut near = Io::from(Records::new(Socket::Unix(near), server));
+        let (mut watch, mut buffer, mut sealed) = (Watch::new(), [0; 64], [0; 200]);
+        for n in 1..64 {
+            let length = client
+                .seal(&[7; 64][..n], &mut sealed)
+                .expect("sealed")
+                .length;
+            // The first half wakes for nothing.
+            let (first, last) = sealed[..length].split_at(length / 2);
+            far.write_all(first).await.expect("write");
+            poll_fn(|cx| {
+                assert!(receive(&mut near, &mut watch, &mut buffer, cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            let (written, read) = tokio::join!(
+                far.write_all(last),
+                poll_fn(|cx| receive(&mut near, &mut watch, &mut buffer, cx))
+            );
+            written.expect("write");
+            assert_eq!(read.expect("read"), n);
+            poll_fn(|cx| {
+                assert!(receive(&mut near, &mut watch, &mut buffer, cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            assert!(watch.is_waiting(&near));
+        }
     }
 
     #[tokio::test]

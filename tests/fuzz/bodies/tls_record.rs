@@ -12,7 +12,7 @@ use sluice::tls_record::{
 pub fn run(data: &[u8]) {
     if let Ok(session) = Session::import(data) {
         let again = session.export().expect("it has not failed");
-        assert_eq!(*again, data);
+        assert_eq!(&*again, data);
     }
     let Some((&[choice, piece], script)) = data.split_first_chunk() else {
         return;

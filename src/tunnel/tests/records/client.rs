@@ -86,10 +86,8 @@ impl Future for Between {
         match (up, down) {
             (Poll::Ready(Err(_)), _) | (_, Poll::Ready(Err(_))) => {
                 // As a client that is killed: its kernel ends its connection with a reset.
-                for socket in [&clear, &sealed].into_iter().filter_map(|io| io.carrier()) {
-                    let socket = socket2::SockRef::from(socket);
-                    let _ = socket.set_linger(Some(std::time::Duration::ZERO));
-                }
+                clear.reset();
+                sealed.reset();
                 Poll::Ready(())
             }
             (Poll::Ready(Ok(())), Poll::Ready(Ok(()))) => Poll::Ready(()),

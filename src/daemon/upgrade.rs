@@ -130,7 +130,7 @@ impl Control {
         tracing::info!(pid = ready.pid, version = ready.version, "handing over");
         self.shared.state.enter(Phase::HandingOver);
         self.pause().await;
-        let mut giving = Giving::new(self.listeners.workers().clone(), ready.acknowledges);
+        let mut giving = Giving::new(self.listeners.workers().clone(), &ready);
         let mut told = None;
         let given = tokio::select! {
             given = self.give(&mut giving, channel, &ready, signals, &mut told) => given,

@@ -12,6 +12,7 @@ use crate::process::Shared;
 use crate::proxy::load::Guard;
 use crate::proxy::tunnel_record;
 use crate::system::descriptors;
+use crate::tls_record::{Exported, Session};
 use crate::tunnel::{self, Resume, TunnelState};
 use crate::tunnel_registry;
 use crate::upstream::{Address, Lease};
@@ -65,22 +66,18 @@ impl Adopter {
         &self.shared
     }
 
-    /// A tunnel that was offered; `bytes` are still to be written.
+    /// A tunnel that was offered; `raw`: what is still to be written, and its TLS.
     ///
     /// # Errors
     /// Why it has to stay where it is.
     pub fn tunnel(
         &self,
         item: &TunnelItem,
-        mut bytes: Vec<u8>,
+        raw: &[u8],
         descriptors: Vec<OwnedFd>,
     ) -> Result<Adoptee, String> {
         let [client, upstream] = exactly(descriptors)?;
-        if item.from_client > bytes.len() {
-            return Err("its unsent bytes are not complete".to_owned());
-        }
-        let from_upstream = bytes.split_off(item.from_client);
-        let spill = [bytes, from_upstream];
+        let (spill, tls) = split(item, raw)?;
         let state: TunnelState = serde_json::from_str(item.state.get())
             .map_err(|error| format!("its state cannot be read: {error}"))?;
         state.check(&spill).map_err(|error| error.to_string())?;
@@ -105,6 +102,7 @@ impl Adopter {
         let what = What::Tunnel(Box::new(Resume {
             client,
             upstream,
+            tls,
             state,
             spill,
             settings,
@@ -173,6 +171,36 @@ impl Adopter {
             .and_then(|(index, worker)| Some((index, Worker::admit(worker)?)))
             .ok_or_else(|| "there is no worker".to_owned())
     }
+}
+
+/// The raw bytes that came with an item: what came from each side, and the TLS of each.
+type Parts = ([Vec<u8>; 2], [Option<Exported>; 2]);
+
+fn split(item: &TunnelItem, raw: &[u8]) -> Result<Parts, String> {
+    let cut = || "its unsent bytes are not complete".to_owned();
+    let [own, other] = item.tls;
+    let sealed = own.checked_add(other).ok_or_else(cut)?;
+    let unsent = raw.len().checked_sub(sealed).ok_or_else(cut)?;
+    let (unsent, sealed) = raw.split_at(unsent);
+    let spill = unsent.split_at_checked(item.from_client).ok_or_else(cut)?;
+    // What came from one side is written to the other.
+    let tls = [
+        session(&sealed[..own], spill.1)?,
+        session(&sealed[own..], spill.0)?,
+    ];
+    Ok(([spill.0.to_vec(), spill.1.to_vec()], tls))
+}
+
+/// The TLS of a side, whose records may hold the beginning of what is to be written to it.
+fn session(bytes: &[u8], unsent: &[u8]) -> Result<Option<Exported>, String> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let session = Session::import(bytes).map_err(|error| error.to_string())?;
+    if session.owed() > unsent.len() {
+        return Err("its unsent records hold more than its unsent bytes".to_owned());
+    }
+    Ok(Some(Exported::from_bytes(bytes)))
 }
 
 /// A process that has run out of descriptors gets fewer than it was sent; and the reserve for

@@ -13,6 +13,7 @@ use rustix::net::{
 };
 use tokio::io::Interest;
 use tokio::net::UnixStream;
+use zeroize::Zeroize;
 
 use super::wire::{Decoder, Frame, MAX_DESCRIPTORS};
 
@@ -111,7 +112,10 @@ impl Channel {
                     false => Err(io::ErrorKind::UnexpectedEof.into()),
                 };
             }
-            let (_, frame) = self.decoder.feed(&self.scratch[..n]).map_err(invalid)?;
+            let fed = self.decoder.feed(&self.scratch[..n]);
+            // There may be secrets among it.
+            self.scratch[..n].zeroize();
+            let (_, frame) = fed.map_err(invalid)?;
             if let Some(frame) = frame {
                 let descriptors = std::mem::take(&mut self.descriptors);
                 if descriptors.len() > usize::from(frame.descriptors) {

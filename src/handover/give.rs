@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 pub use self::progress::Progress;
 use super::channel::Channel;
 use super::item::Item;
-use super::protocol::{self, About, Coming, Message, Refusal};
+use super::protocol::{self, About, Coming, Message, Ready, Refusal};
 use super::source::Sources;
 use super::taken::is_end;
 use crate::vocabulary::hand_off::HandOff;
@@ -57,6 +57,8 @@ pub struct Giving {
     gone: HashMap<u64, (usize, Item)>,
     /// The other process says when an item begins to run, and echoes.
     acknowledges: bool,
+    /// It takes tunnels over TLS.
+    takes_tls: bool,
     /// It was asked whether it is there and has not answered.
     asked_for_echo: bool,
     next: u64,
@@ -73,13 +75,14 @@ pub struct Giving {
 }
 
 impl Giving {
-    /// Nothing is asked for yet; `acknowledges`: as the other process said when it was ready.
-    pub fn new(workers: Workers, acknowledges: bool) -> Giving {
+    /// Nothing is asked for yet; `ready`: what the other process said.
+    pub fn new(workers: Workers, ready: &Ready) -> Giving {
         Giving {
             sources: Sources::new(workers),
             offered: HashMap::new(),
             gone: HashMap::new(),
-            acknowledges,
+            acknowledges: ready.acknowledges,
+            takes_tls: ready.takes_tls,
             asked_for_echo: false,
             next: 1,
             given: Given::default(),
@@ -236,7 +239,13 @@ impl Giving {
         };
         let id = self.next;
         self.next += 1;
-        let offered = item.offer(channel, id).await;
+        let offered = match item.has_tls() && !self.takes_tls {
+            true => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the new process takes no TLS",
+            )),
+            false => item.offer(channel, id).await,
+        };
         self.offered.insert(id, (worker, item));
         match offered {
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {

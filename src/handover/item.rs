@@ -28,6 +28,14 @@ impl Item {
         }
     }
 
+    /// Whether it is a tunnel over TLS.
+    pub(super) fn has_tls(&self) -> bool {
+        match self {
+            Item::Tunnel(tunnel) => tunnel.tls.iter().any(Option::is_some),
+            Item::Connection(_) => false,
+        }
+    }
+
     /// Offers it under this number.
     ///
     /// # Errors
@@ -37,13 +45,20 @@ impl Item {
             Item::Tunnel(tunnel) => {
                 let invalid = |error| io::Error::new(io::ErrorKind::InvalidData, error);
                 let state = serde_json::to_string(&tunnel.state).map_err(invalid)?;
+                let tls = tunnel
+                    .tls
+                    .each_ref()
+                    .map(|one| one.as_deref().unwrap_or(&[]));
                 let item = TunnelItem {
                     id,
                     from_client: tunnel.spill[0].len(),
+                    tls: tls.map(<[u8]>::len),
                     state: RawValue::from_string(state).map_err(invalid)?,
                 };
                 let fds = [tunnel.client.as_fd(), tunnel.upstream.as_fd()];
-                let message = Message::Tunnel(item, tunnel.spill.concat());
+                let [own, other] = &tunnel.spill;
+                let bytes = [own, other, tls[0], tls[1]].concat();
+                let message = Message::Tunnel(item, bytes.into());
                 protocol::send(channel, message, &fds).await
             }
             Item::Connection(idle) => {

@@ -22,7 +22,7 @@ pub use self::greeting::{Coming, FORMATS, Failed, Formats, Hello, LISTENERS_ONLY
 pub use self::item::{About, ConnectionItem, Refusal, TunnelItem};
 pub use self::listener::{Address, Offer};
 use super::channel::{Channel, Received};
-use super::wire::Frame;
+use super::wire::{Frame, Raw};
 use crate::process::order::{DrainRequest, Remaining};
 use crate::process::predecessor::PassedOn;
 
@@ -43,8 +43,8 @@ pub enum Message {
     Failed(Failed),
     /// Old to new: it accepts no more, and this is to come. The new one accepts.
     Coming(Coming),
-    /// Old to new: a tunnel, with what is still to be written.
-    Tunnel(TunnelItem, Vec<u8>),
+    /// Old to new: a tunnel, with what is still to be written and its TLS.
+    Tunnel(TunnelItem, Raw),
     /// Old to new: an idle connection.
     Connection(ConnectionItem),
     /// New to old: an item can go on there.
@@ -108,7 +108,7 @@ impl Message {
     /// # Errors
     /// When a path is not Unicode.
     pub fn encode(self, descriptors: usize) -> io::Result<Frame> {
-        let mut bytes = Vec::new();
+        let mut bytes = Raw::default();
         let (kind, json) = match self {
             Message::Hello(hello) => (kind::HELLO, json(&hello)),
             Message::Listener(offer) => (kind::LISTENER, json(&offer)),
@@ -116,8 +116,8 @@ impl Message {
             Message::EndOfListeners => (kind::END_OF_LISTENERS, Ok(Vec::new())),
             Message::Ready(ready) => (kind::READY, json(&ready)),
             Message::Failed(failed) => (kind::FAILED, json(&failed)),
-            Message::Tunnel(item, spill) => {
-                bytes = spill;
+            Message::Tunnel(item, raw) => {
+                bytes = raw;
                 (kind::TUNNEL, json(&item))
             }
             Message::Connection(item) => (kind::CONNECTION, json(&item)),

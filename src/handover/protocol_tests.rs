@@ -20,6 +20,7 @@ fn item(id: u64) -> TunnelItem {
     TunnelItem {
         id,
         from_client: 0,
+        tls: [0; 2],
         state: RawValue::from_string("{}".into()).expect("it is JSON"),
     }
 }
@@ -41,7 +42,7 @@ async fn descriptors_arrive_with_their_message_and_no_other() {
     let sent = tokio::spawn(async move {
         for id in 0..20 {
             send(&one, Message::Taken(About { id }), &[]).await.unwrap();
-            let message = Message::Tunnel(item(id), bytes.clone());
+            let message = Message::Tunnel(item(id), bytes.clone().into());
             let fds = [far.as_fd(), far.as_fd()];
             send(&one, message, &fds).await.unwrap();
         }
@@ -77,7 +78,9 @@ async fn descriptors_arrive_with_their_message_and_no_other() {
 async fn an_abandoned_receive_loses_nothing() {
     let (one, mut other) = pair();
     let (near, far) = UnixStream::pair().expect("a socket pair");
-    let frame = Message::Tunnel(item(1), vec![1; 100]).encode(1).unwrap();
+    let frame = Message::Tunnel(item(1), vec![1; 100].into())
+        .encode(1)
+        .unwrap();
     let header = frame.header().unwrap();
     let parts = [&header[..7], &header[7..], &frame.json, &frame.bytes];
     for (n, part) in parts.into_iter().enumerate() {
@@ -138,7 +141,7 @@ async fn no_descriptor_is_kept_of_what_is_refused() {
 #[tokio::test]
 async fn a_message_that_is_too_large_leaves_the_stream_whole() {
     let (one, mut other) = pair();
-    let message = Message::Tunnel(item(1), vec![0; MAX_BYTES + 1]);
+    let message = Message::Tunnel(item(1), vec![0; MAX_BYTES + 1].into());
     assert!(send(&one, message, &[]).await.is_err());
     send(&one, Message::End, &[]).await.unwrap();
     let (message, _) = receive(&mut other).await.unwrap().expect("a message");

@@ -257,6 +257,7 @@ impl Taking {
             acknowledges: self.hello.acknowledges,
             takes_late: self.hello.acknowledges,
             makes_room: true,
+            takes_tls: true,
         };
         match protocol::send(&self.channel, Message::Ready(ready), &[]).await {
             Err(error) if is_end(&error) => Ok(()),

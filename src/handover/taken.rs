@@ -44,7 +44,7 @@ impl Taken {
         descriptors: Vec<OwnedFd>,
     ) -> io::Result<Option<Message>> {
         let (id, offered) = match message {
-            Message::Tunnel(item, bytes) => (item.id, adopter.tunnel(&item, bytes, descriptors)),
+            Message::Tunnel(item, bytes) => (item.id, adopter.tunnel(&item, &bytes, descriptors)),
             Message::Connection(item) => (item.id, adopter.connection(&item, descriptors)),
             Message::Go(about) => {
                 if self.acknowledges {

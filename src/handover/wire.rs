@@ -11,6 +11,9 @@
 //! | 12 | 4 | length of the raw bytes after it, big-endian |
 
 use std::fmt;
+use std::ops::Deref;
+
+use zeroize::Zeroizing;
 
 /// Length of the header.
 pub const HEADER: usize = 16;
@@ -37,7 +40,45 @@ pub struct Frame {
     /// Its fields.
     pub json: Vec<u8>,
     /// Raw bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Raw,
+}
+
+/// The raw bytes of a message. There may be secrets among them, so they are wiped when they are
+/// dropped, and shown by their number only.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Raw(Zeroizing<Vec<u8>>);
+
+impl Raw {
+    /// Takes more, and leaves no copy behind where it has to grow.
+    pub fn extend(&mut self, more: &[u8]) {
+        let needed = self.0.len() + more.len();
+        if needed > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.0.len())));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(more);
+    }
+}
+
+impl From<Vec<u8>> for Raw {
+    fn from(bytes: Vec<u8>) -> Raw {
+        Raw(Zeroizing::new(bytes))
+    }
+}
+
+impl Deref for Raw {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Raw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Raw({} bytes)", self.0.len())
+    }
 }
 
 /// Why bytes are not a message.
@@ -145,7 +186,7 @@ impl Decoder {
             Some((json, _)) if self.frame.json.len() < json => {
                 self.frame.json.extend_from_slice(bytes);
             }
-            Some(_) => self.frame.bytes.extend_from_slice(bytes),
+            Some(_) => self.frame.bytes.extend(bytes),
         }
         let complete = self.lengths == Some((self.frame.json.len(), self.frame.bytes.len()));
         Ok((taken, complete.then(|| std::mem::take(self).frame)))
@@ -221,7 +262,7 @@ mod tests {
             kind,
             descriptors,
             json,
-            bytes,
+            bytes: bytes.into(),
         })
     }
 
@@ -245,7 +286,7 @@ mod tests {
             let mut decoder = Decoder::default();
             let header = [&MAGIC[..], &rest].concat();
             if decoder.feed(&header).is_ok() {
-                prop_assert!(decoder.frame.json.capacity() + decoder.frame.bytes.capacity() == 0);
+                prop_assert!(decoder.frame.json.capacity() + decoder.frame.bytes.0.capacity() == 0);
                 prop_assert!(decoder.wants() <= STEP);
             }
         }

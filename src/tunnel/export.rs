@@ -12,6 +12,7 @@ use super::pump::Direction;
 use super::relay::Tunnel;
 use super::resume::{self, Resume};
 use super::state::{IdentityState, MOST, SettingsState, SideState, TunnelState, unix_micros};
+use crate::net::io::Io;
 use crate::tap;
 use crate::tunnel_registry::{TunnelHandle, hand_off};
 use crate::vocabulary::{ClosedBy, Side};
@@ -25,6 +26,7 @@ impl ExportedTunnel {
         let restored = resume::restore(Resume {
             client: self.client,
             upstream: self.upstream,
+            tls: self.tls,
             state: self.state,
             spill: self.spill,
             settings: handle.settings(),
@@ -50,8 +52,9 @@ fn report_loss(handle: Arc<TunnelHandle>) {
 impl<G: Send + 'static> Tunnel<G> {
     /// Why the tunnel cannot go. `None`: it is ready to, and nothing is in a pipe.
     pub(super) fn must_stay(&mut self) -> Option<&'static str> {
-        if self.client.descriptor().is_none() || self.upstream.descriptor().is_none() {
-            return Some("a side has no socket of its own");
+        let sides = [&self.client, &self.upstream];
+        if let Some(why) = sides.into_iter().find_map(Io::must_stay) {
+            return Some(why);
         }
         let directions = [&self.up, &self.down];
         let ordered = self.journal.closing || self.journal.handle.order().is_some();
@@ -104,10 +107,11 @@ impl<G: Send + 'static> Tunnel<G> {
             Ok(guard) => *guard,
             Err(guard) => guard,
         };
-        match (client.into_fd(), upstream.into_fd()) {
-            (Ok(client), Ok(upstream)) => outlet::send(Box::new(ExportedTunnel {
+        match (client.into_parts(), upstream.into_parts()) {
+            (Ok((client, own)), Ok((upstream, other))) => outlet::send(Box::new(ExportedTunnel {
                 client,
                 upstream,
+                tls: [own, other],
                 state,
                 spill,
                 handle,

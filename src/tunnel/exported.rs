@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::state::TunnelState;
+use crate::tls_record::Exported;
 use crate::tunnel_registry::TunnelHandle;
 use crate::vocabulary::hand_off::HandOff;
 
@@ -22,6 +23,8 @@ pub struct ExportedTunnel {
     pub client: OwnedFd,
     /// The upstream's connection.
     pub upstream: OwnedFd,
+    /// The TLS of the client's and of the upstream's, where they have it.
+    pub tls: [Option<Exported>; 2],
     /// Everything else about the tunnel.
     pub state: TunnelState,
     /// What was received and not yet written: from the client, and from the upstream. Up to
@@ -36,6 +39,7 @@ impl fmt::Debug for ExportedTunnel {
         f.debug_struct("ExportedTunnel")
             .field("client", &self.client)
             .field("upstream", &self.upstream)
+            .field("tls", &self.tls)
             .field("state", &self.state)
             .field("spill", &self.spill.each_ref().map(Vec::len))
             .finish_non_exhaustive()

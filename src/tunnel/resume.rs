@@ -13,6 +13,7 @@ use super::taps;
 use super::task::Task;
 use crate::config::WebSocketConfig;
 use crate::net::io::Io;
+use crate::tls_record::Exported;
 use crate::tunnel_info::{TunnelIdentity, TunnelReport};
 use crate::tunnel_registry::{TunnelHandle, hand_off};
 
@@ -23,6 +24,8 @@ pub struct Resume<G> {
     pub client: OwnedFd,
     /// The upstream's connection.
     pub upstream: OwnedFd,
+    /// The TLS of the client's and of the upstream's, where they have it.
+    pub tls: [Option<Exported>; 2],
     /// Where it stopped.
     pub state: TunnelState,
     /// What is still to be written: from the client, and from the upstream.
@@ -63,7 +66,9 @@ fn start<G: Send + Unpin + 'static>(
     let [from_client, from_upstream] = parts.spill;
     up.refill(from_client);
     down.refill(from_upstream);
-    let (client, upstream) = (Io::from_fd(parts.client)?, Io::from_fd(parts.upstream)?);
+    let [own, other] = parts.tls.each_ref().map(Option::as_ref);
+    let client = Io::from_parts(parts.client, own)?;
+    let upstream = Io::from_parts(parts.upstream, other)?;
     let lived = if state.settings.same(&parts.settings) {
         parts.settings.clone()
     } else {

@@ -12,6 +12,7 @@ mod managed;
 mod midway;
 mod predecessor;
 mod refused;
+mod secure;
 mod stopped;
 
 use std::net::{SocketAddr, TcpStream};

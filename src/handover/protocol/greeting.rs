@@ -77,6 +77,9 @@ pub struct Ready {
     /// clients do not take the descriptors that live tunnels need.
     #[serde(default)]
     pub makes_room: bool,
+    /// It takes tunnels over TLS.
+    #[serde(default)]
+    pub takes_tls: bool,
 }
 
 /// What the old process will offer, told once it has stopped accepting.

@@ -10,13 +10,18 @@ use crate::config::Scheme;
 use crate::net::listen::{ListenerInfo, Peer};
 
 /// A tunnel that could go on elsewhere; the client's descriptor and the upstream's come with
-/// it, and as raw bytes what is still to be written.
+/// it, and as raw bytes what is still to be written, and the TLS of both.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct TunnelItem {
     /// The number of the item.
     pub id: u64,
     /// How many of the raw bytes came from the client; the others came from the upstream.
     pub from_client: usize,
+    /// How many of the raw bytes, at their end, are the TLS of the client's and of the upstream's:
+    /// none where they have no TLS. Only for a process that
+    /// [`takes_tls`](super::Ready::takes_tls).
+    #[serde(default)]
+    pub tls: [usize; 2],
     /// The [`TunnelState`](crate::tunnel::TunnelState).
     pub state: Box<RawValue>,
 }

@@ -51,6 +51,7 @@ pub(super) fn go_on(exported: ExportedTunnel) -> Arc<TunnelHandle> {
     resume(Resume {
         client: exported.client,
         upstream: exported.upstream,
+        tls: exported.tls,
         settings: Arc::new(state.settings.settings()),
         identity: state.identity.identity(),
         state,
@@ -61,12 +62,12 @@ pub(super) fn go_on(exported: ExportedTunnel) -> Arc<TunnelHandle> {
     .expect("it goes on")
 }
 
-async fn move_on() -> Arc<TunnelHandle> {
+pub(super) async fn move_on() -> Arc<TunnelHandle> {
     go_on(hand_off().await)
 }
 
 /// Waits for a condition without giving time away, for at most ten seconds.
-async fn soon(what: &str, mut condition: impl FnMut() -> bool) {
+pub(super) async fn soon(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");

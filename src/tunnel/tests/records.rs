@@ -16,6 +16,7 @@ mod client;
 mod closing;
 #[path = "drain.rs"]
 mod drain;
+mod handover;
 #[path = "lost.rs"]
 mod lost;
 #[path = "settings.rs"]

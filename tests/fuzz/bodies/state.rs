@@ -53,6 +53,7 @@ async fn live(state: TunnelState, spill: &[u8], bytes: &[u8]) {
     let handle = resume(Resume {
         client: fd(near_client),
         upstream: fd(near_upstream),
+        tls: [None, None],
         settings: Arc::new(state.settings.settings()),
         identity: state.identity.identity(),
         state,

@@ -75,6 +75,7 @@ async fn play(manner: &str) {
         acknowledges: manner == "refuses late, too",
         takes_late: manner == "refuses late, too",
         makes_room: false,
+        takes_tls: true,
     });
     send(&channel, ready, &[]).await.expect("it reads");
     die(manner, "killed when it is ready");

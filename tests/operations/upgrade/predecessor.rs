@@ -160,9 +160,10 @@ fn tunnel(id: u64, state: &str, bytes: usize) -> Message {
     let item = TunnelItem {
         id,
         from_client: 1000,
+        tls: [0; 2],
         state: RawValue::from_string(state.to_owned()).expect("it is JSON"),
     };
-    Message::Tunnel(item, vec![0; bytes])
+    Message::Tunnel(item, vec![0; bytes].into())
 }
 
 #[test]

@@ -6,6 +6,7 @@ fn go_on_with(exported: ExportedTunnel, settings: WebSocketConfig) -> Arc<Tunnel
     resume(Resume {
         client: exported.client,
         upstream: exported.upstream,
+        tls: exported.tls,
         settings: Arc::new(settings),
         identity: exported.state.identity.identity(),
         state: exported.state,

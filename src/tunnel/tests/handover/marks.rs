@@ -274,6 +274,7 @@ async fn sockets_of_another_kind_are_refused() {
         let refused = resume(Resume {
             client: wrong,
             upstream: exported.upstream.try_clone().expect("dup"),
+            tls: [None, None],
             state: exported.state.clone(),
             spill: Default::default(),
             settings: Arc::default(),

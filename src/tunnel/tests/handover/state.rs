@@ -56,6 +56,7 @@ async fn live(state: TunnelState, spill: [Vec<u8>; 2], bytes: &[u8]) -> Result<(
     let resumed = resume(Resume {
         client: fd(near_client),
         upstream: fd(near_upstream),
+        tls: [None, None],
         settings: Arc::new(state.settings.settings()),
         identity: state.identity.identity(),
         state,
@@ -399,6 +400,7 @@ async fn a_ping_that_can_never_be_sent_is_taken_as_none() {
     let resumed = resume(Resume {
         client: exported.client,
         upstream: exported.upstream,
+        tls: exported.tls,
         settings: Arc::default(),
         identity: state.identity.identity(),
         state,

@@ -50,7 +50,7 @@ fn tunnels_over_tls_go_on_through_several_processes() {
 #[test]
 fn no_message_is_lost_while_the_processes_change() {
     let (authority, backend) = (Authority::new(), EchoBackend::start());
-    let mut succession = secure(&authority, backend.address());
+    let succession = secure(&authority, backend.address());
     let address = succession.proxy.address();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -64,7 +64,7 @@ fn no_message_is_lost_while_the_processes_change() {
                     n += 1;
                     let message = n.to_be_bytes().repeat(1 + n * 37 % 900);
                     client.echo(&message);
-                    if n % 17 == 0 {
+                    if n.is_multiple_of(17) {
                         client.update_keys();
                     }
                 }

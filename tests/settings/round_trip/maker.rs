@@ -245,10 +245,8 @@ impl Maker {
     }
 
     fn tls(&mut self, schema: &Json) -> String {
-        let mut schema = self.resolved(schema)["items"].clone();
-        for key in ["tls"] {
-            schema = self.resolved(&schema)["properties"][key].clone();
-        }
+        let listener = self.resolved(schema)["items"].clone();
+        let schema = self.resolved(&listener)["properties"]["tls"].clone();
         let keys = [
             "listen.tls",
             "listen.tls.certificate.cert",

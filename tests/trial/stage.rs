@@ -15,11 +15,12 @@ use crate::support::{Proxy, RawBackend};
 
 /// How many descriptors it may have open. An eighth of them is its own reserve.
 pub const DESCRIPTORS: usize = 512;
-/// Every so many reloads one is of a configuration with so many unknown keys of this length, which is
-/// refused with a line of the log that holds them all.
-const BAD: usize = 4;
+/// Of so many reloads all but one are of a configuration with so many unknown keys of this length,
+/// which is refused with a line of the log that holds them all. Each character of a key is written
+/// as an escape there, so that a line is some hundred kilobytes long.
+const GOOD: usize = 4;
 const KEYS: usize = 100;
-const KEY: usize = 1000;
+const KEY: usize = 330;
 
 /// Where requests are sent.
 pub struct Upstreams {
@@ -73,13 +74,14 @@ impl Stage {
         }
     }
 
-    /// The n-th reload: the log leads elsewhere, and now and then the configuration is bad.
+    /// The n-th reload: the log leads elsewhere, and more often than not the configuration is bad.
     pub fn reload(&self, n: usize) {
         let log = ["fifo", "disk/log"][n % 2];
         link(self.folder.path(), log);
-        if n % BAD == BAD - 1 {
-            let key = "x".repeat(KEY);
-            let keys: String = (0..KEYS).map(|n| format!("k{n}{key} = 1\n")).collect();
+        if !n.is_multiple_of(GOOD) {
+            let key = "\u{202e}".repeat(KEY);
+            let keys = (0..KEYS).map(|n| format!("\"k{n}{key}\" = 1\n"));
+            let keys: String = keys.collect();
             self.proxy.rewrite(&keys);
         } else {
             self.proxy.rewrite(&self.toml);

@@ -159,7 +159,7 @@ pub(super) async fn of(context: &Context, history: &History) -> Status {
     let snapshot = shared.snapshot.load();
     let last_reload = state.last_reload().map(ReloadStatus::from);
     let certificates = certificates::all(&snapshot);
-    let mut hints = untrusted::hints(|peer| snapshot.forwarding.trusts(peer));
+    let mut hints = untrusted::hints(&snapshot.forwarding);
     hints.extend(certificates::hints(&certificates));
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),

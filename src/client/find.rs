@@ -80,21 +80,25 @@ fn configured(admin: &AdminConfig, file: &Path) -> io::Result<Option<Client>> {
 
 /// The sluice that runs with this file at one of the usual places.
 fn running(file: &Path) -> Option<Client> {
-    let mut all = socket_path::present().into_iter().map(|path| Client {
+    let mut all = socket_path::present().into_iter();
+    all.find_map(|path| {
+        let client = at_socket(path, file);
+        (client.is_meant() == Some(true)).then_some(client)
+    })
+}
+
+/// The sluice at this socket, asked as that of the file.
+fn at_socket(path: PathBuf, file: &Path) -> Client {
+    Client {
         file: Some(instance::spell(file)),
         ..Client::at(Target::Unix(path))
-    });
-    all.find(|client| client.is_meant() == Some(true))
+    }
 }
 
 /// The sluice of this file at one of the usual places. Where there is none, the first that
 /// answers, which says whose it is.
 fn usual(file: &Path) -> io::Result<Client> {
-    let spelled = instance::spell(file);
-    let client = |path| Client {
-        file: Some(spelled.clone()),
-        ..Client::at(Target::Unix(path))
-    };
+    let client = |path| at_socket(path, file);
     let mut first = None;
     for client in socket_path::present().into_iter().map(client) {
         match client.is_meant() {

@@ -165,11 +165,10 @@ impl Context {
         }
     }
 
-    /// An exchange begins, with a request of this version. Returns whether it is the connection's
-    /// first.
+    /// An exchange begins, with a request of this version.
     pub fn begin_exchange(&self, version: Version) {
-        let before = self.exchanges.load(Relaxed);
-        self.exchanges.store(before + 1, Relaxed);
+        self.exchanges
+            .store(self.exchanges.load(Relaxed) + 1, Relaxed);
         self.watch.turn.begin(version);
     }
 

@@ -25,7 +25,7 @@ pub use self::believe::{claimed_host, client_ip, public_authority, public_port};
 use self::node::node_text;
 use self::peer::decimal;
 pub use self::peer::{PeerFields, push_decimal};
-pub use self::policy::ForwardingPolicy;
+pub use self::policy::{CLAIMS, ForwardingPolicy, is_claim};
 use self::policy::{FOR, HOST, PORT, PROTO};
 pub use self::request_id::RequestId;
 use self::request_id::{choose, fresh};

@@ -52,7 +52,7 @@ impl Records {
     }
 
     /// Reads what the peer has sent. An end without its close_notify is an error
-    /// (`UnexpectedEof`): whoever is in between may have cut the stream (RFC 8446 section 6.1).
+    /// (`UnexpectedEof`): an attacker in between may have cut the stream (RFC 8446 section 6.1).
     pub fn poll_read(
         &mut self,
         cx: &mut Context<'_>,

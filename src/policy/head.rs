@@ -4,6 +4,7 @@ use http::header::HeaderValue;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName};
 
+use crate::message::forwarded::is_claim;
 use crate::route::hop;
 use crate::route::target::Target;
 use crate::websocket::handshake::{self, UpgradeRequest};
@@ -61,9 +62,7 @@ impl Present {
                 "upgrade" => has.upgrade = true,
                 "expect" => has.expect = true,
                 "authorization" => has.authorization = true,
-                "x-forwarded-proto" | "x-forwarded-for" | "x-forwarded-host" | "forwarded" => {
-                    has.claims = true;
-                }
+                name if is_claim(name) => has.claims = true,
                 "sec-websocket-key" => has.websocket_key = true,
                 name if name == hop::NAME => has.hops = true,
                 _ => {}

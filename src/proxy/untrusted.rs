@@ -2,25 +2,16 @@
 //! a proxy missing in `http.trusted_proxies` is found.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 
-use http::HeaderMap;
-use http::header::{self, HeaderName};
+use http::{HeaderMap, HeaderName};
 
-use crate::message::forwarded::PeerFields;
+use crate::message::forwarded::{CLAIMS, ForwardingPolicy, PeerFields};
 use crate::system::lock::lock;
 
 /// The most peers that are noted; any client may send these fields.
 const MOST: usize = 64;
-
-/// The fields that proxies write.
-static CLAIMS: [HeaderName; 4] = [
-    HeaderName::from_static("x-forwarded-proto"),
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-forwarded-host"),
-    header::FORWARDED,
-];
 
 /// `None`: peers on unix sockets, which have no address.
 static PEERS: Mutex<BTreeSet<Option<IpAddr>>> = Mutex::new(BTreeSet::new());
@@ -49,15 +40,9 @@ fn note(claim: &HeaderName, peer: &PeerFields) {
 }
 
 /// What to do about each peer that was noted and is not among the trusted ones now.
-pub fn hints(trusts: impl Fn(IpAddr) -> bool) -> Vec<String> {
+pub fn hints(policy: &ForwardingPolicy) -> Vec<String> {
     let peers = lock(&PEERS).clone();
-    // A peer on a unix socket is believed where one of this machine's loopback is.
-    let loopback = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-    let is_trusted = |peer: &Option<IpAddr>| match *peer {
-        Some(address) => trusts(address),
-        None => loopback.into_iter().any(&trusts),
-    };
-    let peers = peers.into_iter().filter(|peer| !is_trusted(peer));
+    let peers = peers.into_iter().filter(|peer| !policy.trusts_peer(*peer));
     peers.map(hint).collect()
 }
 

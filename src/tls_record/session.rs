@@ -1,4 +1,4 @@
-//! A session: both directions, as whoever reads and writes the connection sees them.
+//! A session: both directions, as the reader and writer of the connection sees them.
 
 use std::fmt;
 

@@ -18,12 +18,7 @@ struct Secure {
 impl Secure {
     fn start(backend: SocketAddr, more: &str) -> Secure {
         let authority = Authority::new();
-        let files = authority.pair(&["a.test"]);
-        let proxy = Proxy::start(&format!(
-            "[[listen]]\naddress = \"127.0.0.1:0\"\n[listen.tls]\n{}\
-             [[route]]\nto = \"{backend}\"\n{more}",
-            files.toml()
-        ));
+        let proxy = authority.proxy(backend, more);
         Secure { proxy, authority }
     }
 

@@ -33,12 +33,7 @@ impl Secure {
         version: &'static SupportedProtocolVersion,
     ) -> Secure {
         let authority = Authority::new();
-        let files = authority.pair(&["a.test"]);
-        let proxy = Proxy::start(&format!(
-            "[[listen]]\naddress = \"127.0.0.1:0\"\n[listen.tls]\n{}\
-             [[route]]\nto = \"{backend}\"\n{more}",
-            files.toml()
-        ));
+        let proxy = authority.proxy(backend, more);
         let client = authority.client_of(&[version]);
         let bridge = Bridge::start(proxy.address(), "a.test", client);
         Secure {

@@ -16,6 +16,8 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
 
+use super::Proxy;
+
 /// An authority that clients trust, and a folder for what it signs.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
@@ -58,6 +60,17 @@ impl Authority {
     /// The file with its certificate.
     pub fn file(&self) -> PathBuf {
         self.folder.path().join("ca.pem")
+    }
+
+    /// A proxy before this backend whose one listener has a certificate for `a.test`; `more` are
+    /// further keys of the route and tables.
+    pub fn proxy(&self, backend: SocketAddr, more: &str) -> Proxy {
+        let files = self.pair(&["a.test"]);
+        Proxy::start(&format!(
+            "[[listen]]\naddress = \"127.0.0.1:0\"\n[listen.tls]\n{}\
+             [[route]]\nto = \"{backend}\"\n{more}",
+            files.toml()
+        ))
     }
 
     /// Another file in its folder.

@@ -3,6 +3,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use toml::de::DeValue;
 
+use super::request::simple_name;
 use crate::setting::read::{FromText, Node, Read, Sink, Wrong};
 use crate::setting::scalar::Count;
 use crate::setting::typed::Setting;
@@ -16,17 +17,7 @@ impl FromText for ListenerName {
     const EXPECTED: &'static str = "the name of a listener";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        let valid = (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if !valid {
-            return Err(
-                Wrong::new(format!("`{text}` can't be the name of a listener"))
-                    .hint("1 to 64 letters, digits, `-`, `_` and `.`"),
-            );
-        }
-        Ok(ListenerName(text.to_owned()))
+        simple_name(text, Self::EXPECTED).map(ListenerName)
     }
 }
 

@@ -37,17 +37,20 @@ impl FromText for UpstreamName {
     const EXPECTED: &'static str = "the name of an upstream";
 
     fn from_text(text: &str) -> Result<Self, Wrong> {
-        let valid = (1..=64).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-        if !valid {
-            return Err(
-                Wrong::new(format!("`{text}` can't be the name of an upstream"))
-                    .hint("1 to 64 letters, digits, `-`, `_` and `.`"),
-            );
-        }
-        Ok(UpstreamName(text.to_owned()))
+        simple_name(text, Self::EXPECTED).map(UpstreamName)
+    }
+}
+
+/// A name that commands and metrics can quote; `what` it is.
+pub(super) fn simple_name(text: &str, what: &str) -> Result<String, Wrong> {
+    let valid = (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    match valid {
+        true => Ok(text.to_owned()),
+        false => Err(Wrong::new(format!("`{text}` can't be {what}"))
+            .hint("1 to 64 letters, digits, `-`, `_` and `.`")),
     }
 }
 

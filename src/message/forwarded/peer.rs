@@ -1,7 +1,7 @@
 //! What is known of a connection's peer, made into header values once: its address, whether it is
 //! trusted, and the port that it connected to.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use http::header::HeaderValue;
@@ -32,13 +32,7 @@ impl PeerFields {
         scheme: Scheme,
     ) -> Self {
         let address = peer.map(|peer| peer.ip().to_canonical());
-        let trusted = match address {
-            Some(address) => policy.trusts(address),
-            None => {
-                policy.trusts(Ipv4Addr::LOCALHOST.into())
-                    || policy.trusts(Ipv6Addr::LOCALHOST.into())
-            }
-        };
+        let trusted = policy.trusts_peer(address);
         PeerFields {
             address,
             trusted,

@@ -1,6 +1,6 @@
 //! The configuration of forwarded fields: which peers are believed, and what upstreams are told.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use http::Version;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -13,6 +13,23 @@ pub(super) static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(super) static HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub(super) static PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+
+/// The fields in which proxies tell of the client.
+pub static CLAIMS: [HeaderName; 4] = [
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    header::FORWARDED,
+];
+
+/// Whether that is the name of one of [`CLAIMS`].
+#[inline]
+pub fn is_claim(name: &str) -> bool {
+    matches!(
+        name,
+        "x-forwarded-proto" | "x-forwarded-for" | "x-forwarded-host" | "forwarded"
+    )
+}
 
 /// The configuration's part; made once, shared by all connections.
 #[derive(Debug, Clone)]
@@ -56,6 +73,17 @@ impl ForwardingPolicy {
         })
     }
 
+    /// Whether a peer is believed; `None`: one on a unix socket, which is where one of this machine's
+    /// loopback would be.
+    pub fn trusts_peer(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(address) => self.trusts(address),
+            None => {
+                self.trusts(Ipv4Addr::LOCALHOST.into()) || self.trusts(Ipv6Addr::LOCALHOST.into())
+            }
+        }
+    }
+
     /// Appends our `Via`, if one is configured, to a message received in `version`.
     pub fn append_via(&self, headers: &mut HeaderMap, version: Version) {
         if let Some([http11, http10]) = &self.via {
@@ -66,5 +94,16 @@ impl ForwardingPolicy {
             };
             headers.append(header::VIA, via.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn claims_are_known_by_name() {
+        assert!(CLAIMS.iter().all(|claim| is_claim(claim.as_str())));
+        assert!(!is_claim("x-forwarded-port") && !is_claim("via"));
     }
 }

@@ -78,7 +78,7 @@ async fn what_passes_is_counted_once_wherever_the_tunnel_goes() {
     };
     let bytes = exchange(3).await;
     assert_eq!(counted(&route), (bytes, 1));
-    assert_eq!(counted(&route), (bytes, 1), "whoever asks again");
+    assert_eq!(counted(&route), (bytes, 1), "asked again");
     // It leaves while it is not settled, goes on in another process, and comes back.
     exchange(1).await;
     let exported = hand_off().await;
